@@ -1,0 +1,290 @@
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdtemp, open, rm, stat, statfs } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable, type Transform } from 'node:stream';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { TraceError } from '../trace/error.ts';
+
+/** How much of an input is looked at to recognise its format. */
+const headSize = 64 << 10;
+const streamChunk = 1 << 20;
+
+/**
+ * Where a trace's bytes come from: a file, standard input, and either of them compressed with gzip or zstd.
+ * Formats ask for the bytes in order (`chunks`) or at offsets (`random`); one of the two, once.
+ */
+export class Input {
+  /** As the user named it, or `<stdin>`. */
+  readonly name: string;
+  /** Path of the file, or undefined for standard input. */
+  readonly path: string | undefined;
+  /** The first bytes, decompressed; the whole input where it is shorter than 64 KiB. */
+  head: Uint8Array = new Uint8Array(0);
+  /** `gzip`, `zstd` or '' . */
+  compression = '';
+  /** Bytes of the input as stored (before decompression) that were read so far, and in all where known. */
+  read = 0;
+  size: number | undefined;
+
+  #file: FileHandle | undefined;
+  #rest: AsyncIterator<Uint8Array> | undefined;
+  #spool: FileHandle | undefined;
+
+  private constructor(name: string, path: string | undefined) {
+    this.name = name;
+    this.path = path;
+  }
+
+  /** Opens a path, or standard input for `-`. Throws a TraceError for what cannot be read. */
+  static async open(path: string): Promise<Input> {
+    if (path === '-') {
+      const input = new Input('<stdin>', undefined);
+      await input.#startStream(process.stdin);
+      return input;
+    }
+    let input = new Input(path, path);
+    try {
+      let status = await stat(path);
+      if (status.isDirectory()) {
+        // perf record --kcore writes a directory with the trace in `data`.
+        const inside = join(path, 'data');
+        const data = await stat(inside).catch(() => undefined);
+        if (!data?.isFile()) throw new TraceError(path, 'is a directory', undefined, 'a trace file');
+        input = new Input(inside, inside);
+        status = data;
+      }
+      const file = await open(input.name, 'r');
+      input.#file = file;
+      if (status.isFile() && status.size > 0) {
+        input.size = status.size;
+        const head = new Uint8Array(Math.min(headSize, status.size));
+        input.head = head.subarray(0, (await file.read(head, 0, head.length, 0)).bytesRead);
+        input.compression = compressionOf(input.head);
+        if (input.compression !== '')
+          await input.#startStream(
+            createReadStream('', { fd: file.fd, autoClose: false, start: 0, highWaterMark: streamChunk }),
+          );
+      } else {
+        // Pipes, and files such as tracefs' `trace` whose size reads as 0.
+        await input.#startStream(createReadStream('', { fd: file.fd, autoClose: false, highWaterMark: streamChunk }));
+      }
+    } catch (error) {
+      await input.close();
+      throw asTraceError(input.name, error);
+    }
+    return input;
+  }
+
+  /** The bytes of the input in order, decompressed. A broken stream throws a TraceError after the bytes before it. */
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    if (this.#rest !== undefined) {
+      yield this.head;
+      const rest = this.#rest;
+      for (;;) {
+        const next = await rest.next();
+        if (next.done === true) return;
+        yield next.value;
+      }
+    }
+    const file = this.#file as FileHandle;
+    for (let offset = 0; ; ) {
+      const buffer = new Uint8Array(streamChunk);
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
+      if (bytesRead === 0) return;
+      offset += bytesRead;
+      this.read = offset;
+      yield buffer.subarray(0, bytesRead);
+    }
+  }
+
+  /** True where `random` needs no copy of the input. */
+  get seekable(): boolean {
+    return this.#rest === undefined;
+  }
+
+  /**
+   * The input as a file that can be read at any offset. What cannot (pipes, compressed files) is
+   * first written to an unnamed file in the temporary folder. `size` is that of the decompressed bytes;
+   * `broken` says why they end early, where they do.
+   */
+  async random(): Promise<{ file: FileHandle; size: number; broken: TraceError | undefined }> {
+    if (this.#rest === undefined) return { file: this.#file as FileHandle, size: this.size ?? 0, broken: undefined };
+    const folder = await mkdtemp(join(tmpdir(), 'virtap-'));
+    let spool: FileHandle;
+    try {
+      spool = await open(join(folder, 'spool'), 'wx+', 0o600);
+    } finally {
+      // Unlinked at once, so that nothing is left behind whatever happens.
+      await rm(folder, { recursive: true, force: true });
+    }
+    this.#spool = spool;
+    const room = await statfs(tmpdir());
+    const limit = (room.bavail * room.bsize) / 2;
+    let size = 0;
+    let broken: TraceError | undefined;
+    try {
+      for await (const chunk of this.chunks()) {
+        if (size + chunk.length > limit) {
+          throw new TraceError(
+            this.name,
+            `unpacks to more than ${Math.floor(limit)} bytes, half of what is free in ${tmpdir()}`,
+            undefined,
+            'less; unpack it elsewhere first, or set TMPDIR',
+          );
+        }
+        await spool.write(chunk, 0, chunk.length, size);
+        size += chunk.length;
+      }
+    } catch (error) {
+      if (size === 0) throw error;
+      broken = asTraceError(this.name, error);
+    }
+    return { file: spool, size, broken };
+  }
+
+  /**
+   * Reads the next bytes in order into `target`, for SlotReader. Returns 0 at the end.
+   * Files are read at `offset`, streams from where they are.
+   */
+  async readInto(target: Uint8Array, offset: number): Promise<number> {
+    if (this.#rest === undefined) {
+      const { bytesRead } = await (this.#file as FileHandle).read(target, 0, target.length, offset);
+      this.read = offset + bytesRead;
+      return bytesRead;
+    }
+    return await this.#pull(target);
+  }
+
+  async close(): Promise<void> {
+    const file = this.#file;
+    const spool = this.#spool;
+    const rest = this.#rest;
+    this.#file = undefined;
+    this.#spool = undefined;
+    this.#rest = undefined;
+    await rest?.return?.();
+    await spool?.close();
+    await file?.close().catch(() => {});
+    if (this.path === undefined) process.stdin.destroy();
+  }
+
+  /** What a stream gave beyond what its reader took. */
+  #left: Uint8Array | undefined;
+
+  async #pull(target: Uint8Array): Promise<number> {
+    let filled = 0;
+    while (filled < target.length) {
+      let chunk = this.#left;
+      if (chunk === undefined || chunk.length === 0) {
+        // Live pipes: give what there is rather than wait for a full slot.
+        if (filled > 0 && this.compression === '') return filled;
+        const next = await (this.#rest as AsyncIterator<Uint8Array>).next();
+        if (next.done === true) break;
+        chunk = next.value;
+      }
+      const n = Math.min(chunk.length, target.length - filled);
+      target.set(chunk.subarray(0, n), filled);
+      filled += n;
+      this.#left = chunk.subarray(n);
+    }
+    return filled;
+  }
+
+  async #startStream(stream: Readable): Promise<void> {
+    let source = this.#counted(stream);
+    const first: Uint8Array[] = [];
+    let have = 0;
+    // Enough to see a compression's magic; pipes may give it in pieces.
+    while (have < 4) {
+      const next = await source.next();
+      if (next.done === true) break;
+      first.push(next.value);
+      have += next.value.length;
+    }
+    const start = Buffer.concat(first);
+    this.compression = compressionOf(start);
+    source = prepend(start, source);
+    if (this.compression !== '')
+      source = this.#unpack(
+        source,
+        this.compression === 'gzip'
+          ? createGunzip({ chunkSize: streamChunk })
+          : createZstdDecompress({ chunkSize: streamChunk }),
+      );
+    const head: Uint8Array[] = [];
+    have = 0;
+    // A live pipe may give little and then nothing for long: formats are recognised by what has come.
+    do {
+      const next = await source.next();
+      if (next.done === true) break;
+      head.push(next.value);
+      have += next.value.length;
+    } while (have < (this.path === undefined ? 64 : headSize));
+    this.head = Buffer.concat(head);
+    this.#left = this.head;
+    this.#rest = source;
+  }
+
+  async *#counted(stream: Readable): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const chunk of stream) {
+        this.read += (chunk as Buffer).length;
+        yield chunk as Buffer;
+      }
+    } catch (error) {
+      throw asTraceError(this.name, error);
+    }
+  }
+
+  async *#unpack(source: AsyncGenerator<Uint8Array>, unpacker: Transform): AsyncGenerator<Uint8Array> {
+    const packed = Readable.from(source, { objectMode: false, highWaterMark: streamChunk });
+    packed.on('error', (error) => unpacker.destroy(error));
+    packed.pipe(unpacker);
+    try {
+      for await (const chunk of unpacker) yield chunk as Buffer;
+    } catch (error) {
+      if (error instanceof TraceError) throw error;
+      throw new TraceError(
+        this.name,
+        `the ${this.compression} data ends or breaks near byte ${this.read} (${(error as Error).message})`,
+        undefined,
+        'a whole compressed stream',
+      );
+    } finally {
+      packed.destroy();
+      unpacker.destroy();
+    }
+  }
+}
+
+async function* prepend(first: Uint8Array, rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  if (first.length > 0) yield first;
+  yield* rest;
+}
+
+/** gzip: RFC 1952, 2.3.1. zstd: RFC 8878, 3.1.1 (and a skippable frame, 3.1.2, that pzstd begins with). */
+function compressionOf(head: Uint8Array): string {
+  if (head.length < 4) return '';
+  const [a, b, c, d] = head as unknown as [number, number, number, number];
+  if (a === 0x1f && b === 0x8b) return 'gzip';
+  if (a === 0x28 && b === 0xb5 && c === 0x2f && d === 0xfd) return 'zstd';
+  if ((a & 0xf0) === 0x50 && b === 0x2a && c === 0x4d && d === 0x18) return 'zstd';
+  return '';
+}
+
+/** An operating system's error as one sentence that names the file. */
+export function asTraceError(name: string, error: unknown): TraceError {
+  if (error instanceof TraceError) return error;
+  const { code, message } = error as NodeJS.ErrnoException;
+  const known: Record<string, string> = {
+    ENOENT: 'no such file',
+    EACCES: 'permission denied',
+    EPERM: 'permission denied',
+    EISDIR: 'is a directory',
+    EMFILE: 'too many open files',
+    ENOSPC: 'no space left in the temporary folder',
+    EIO: 'input/output error',
+  };
+  return new TraceError(name, known[code ?? ''] ?? message);
+}

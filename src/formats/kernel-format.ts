@@ -1,0 +1,144 @@
+import type { EventBatch } from '../trace/batch.ts';
+import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
+import { IntReader } from './int-reader.ts';
+
+/** A field of a kernel event, as its `format` file declares it. Offsets count from the event's common_type. */
+export type KernelField = Field & {
+  offset: number;
+  size: number;
+  signed: boolean;
+  /** `int`, `string` (char array), `dynamic string` (__data_loc char[]), `relative string` (__rel_loc), or `bytes` for other arrays. */
+  kind: 'int' | 'string' | 'dynamic string' | 'relative string' | 'bytes';
+};
+
+/** One event's `format` file (Documentation/trace/events.rst). */
+export type KernelFormat = {
+  name: string;
+  id: number;
+  /** All fields, the common ones first. */
+  fields: KernelField[];
+  /** The text after `print fmt: `. */
+  printFormat: string;
+};
+
+/** Parses the text of a `format` file. Returns undefined where it is not one. */
+export function parseKernelFormat(text: string): KernelFormat | undefined {
+  const name = /^name: (.+)$/m.exec(text)?.[1];
+  const id = /^ID: (\d+)$/m.exec(text)?.[1];
+  if (name === undefined || id === undefined) return undefined;
+  const fields: KernelField[] = [];
+  for (const match of text.matchAll(/^\tfield:(.+?);\s*offset:(\d+);\s*size:(\d+);(?:\s*signed:(\d);)?/gm)) {
+    const [, declaration, offset, size, signed] = match as unknown as [
+      string,
+      string,
+      string,
+      string,
+      string | undefined,
+    ];
+    const split = /^(.*?)([A-Za-z_]\w*)((?:\[[^\]]*\])*)$/.exec(declaration.trim());
+    if (split === null) continue;
+    const [, type, fieldName, array] = split as unknown as [string, string, string, string];
+    const declared = `${type.trim()}${array}`;
+    const bytes = Number(size);
+    let kind: KernelField['kind'] = 'bytes';
+    if (/^__rel_loc\b/.test(declared)) kind = /\bchar\b/.test(declared) ? 'relative string' : 'bytes';
+    else if (/^__data_loc\b/.test(declared)) kind = /\bchar\b/.test(declared) ? 'dynamic string' : 'bytes';
+    else if (array !== '') kind = /\bchar\b/.test(type) ? 'string' : 'bytes';
+    else if (bytes === 1 || bytes === 2 || bytes === 4 || bytes === 8) kind = 'int';
+    else if (bytes === 0 && /\bchar\b/.test(type)) kind = 'string';
+    fields.push({ name: fieldName, declared, offset: Number(offset), size: bytes, signed: signed === '1', kind });
+  }
+  const print = text.indexOf('print fmt: ');
+  return { name, id: Number(id), fields, printFormat: print < 0 ? '' : text.slice(print + 11).trim() };
+}
+
+/** The payload of a kernel event: the ring-buffer record from its common_type on, in the traced machine's byte order. */
+export class KernelLayout implements Layout {
+  readonly fields: readonly KernelField[];
+  readonly format: KernelFormat;
+  readonly #little: boolean;
+
+  constructor(format: KernelFormat, little: boolean) {
+    this.format = format;
+    this.#little = little;
+    this.fields = format.fields.filter((field) => !field.name.startsWith('common_'));
+  }
+
+  reader(name: string): FieldReader | undefined {
+    const field = this.format.fields.find((f) => f.name === name);
+    if (field === undefined) return undefined;
+    switch (field.kind) {
+      case 'int': {
+        const hex = field.size === 8 || /\*|_t$/.test(field.declared) ? 'hex' : 'decimal';
+        return new IntReader(field.offset, field.size as 1 | 2 | 4 | 8, field.signed, this.#little, hex);
+      }
+      case 'bytes':
+        return new BytesReader(field, this.#little);
+      default:
+        return new StringReader(field, this.#little);
+    }
+  }
+
+  print(b: EventBatch, i: number): string {
+    return this.fields.map((field) => `${field.name}=${this.reader(field.name)?.text(b, i) ?? ''}`).join(' ');
+  }
+}
+
+/** Where a field's bytes lie in the arena: a fixed array, or a __data_loc / __rel_loc reference (offset | length << 16). */
+function extent(field: KernelField, little: boolean, b: EventBatch, i: number): [start: number, end: number] {
+  const at = b.at[i] as number;
+  const size = b.size[i] as number;
+  let start = field.offset;
+  let end = field.size === 0 ? size : start + field.size;
+  if (field.declared.startsWith('__data_loc') || field.declared.startsWith('__rel_loc')) {
+    if (end > size) return [at, at];
+    const word = b.view.getUint32(at + start, little);
+    start = (word & 0xffff) + (field.declared.startsWith('__rel_loc') ? end : 0);
+    end = start + (word >>> 16);
+  }
+  end = Math.min(end, size);
+  return start < end ? [at + start, at + end] : [at, at];
+}
+
+class StringReader implements FieldReader {
+  readonly kind = 'text';
+  readonly #field: KernelField;
+  readonly #little: boolean;
+
+  constructor(field: KernelField, little: boolean) {
+    this.#field = field;
+    this.#little = little;
+  }
+
+  number(): number {
+    return Number.NaN;
+  }
+  low(): number {
+    return 0;
+  }
+  high(): number {
+    return 0;
+  }
+  text(b: EventBatch, i: number): string {
+    const [start, end] = extent(this.#field, this.#little, b, i);
+    const nul = b.bytes.subarray(start, end).indexOf(0);
+    return Buffer.from(b.bytes.buffer, b.bytes.byteOffset + start, nul < 0 ? end - start : nul).toString('utf8');
+  }
+}
+
+/** Arrays of anything but characters, as hexadecimal bytes. */
+class BytesReader extends StringReader {
+  readonly #field: KernelField;
+  readonly #little: boolean;
+
+  constructor(field: KernelField, little: boolean) {
+    super(field, little);
+    this.#field = field;
+    this.#little = little;
+  }
+
+  override text(b: EventBatch, i: number): string {
+    const [start, end] = extent(this.#field, this.#little, b, i);
+    return Buffer.from(b.bytes.buffer, b.bytes.byteOffset + start, end - start).toString('hex');
+  }
+}

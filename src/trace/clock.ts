@@ -1,0 +1,13 @@
+/** The clock that stamped a trace's events. Times of two traces compare only where the clocks agree. */
+export type Clock = {
+  /**
+   * The kernel's name of the clock (`local`, `global`, `mono`, `mono_raw`, `boot`, `tai`, `uptime`, `perf`, `x86-tsc`,
+   * `counter`), `realtime` for wall-clock stamps, `relative` for stamps that count from the
+   * previous or first event, `none` where the input has no stamps at all, `unknown` where it does not say.
+   */
+  name: string;
+  /** What one unit of an event's time is. `ticks` are cycles or counts of unknown length; `none` means no stamps. */
+  unit: 'ns' | 'ticks' | 'none';
+  /** The smallest step that the file can express, in units: 1, or 1000 for text with microseconds. */
+  resolution: number;
+};

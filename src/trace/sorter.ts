@@ -1,0 +1,274 @@
+import type { Arena } from './arena.ts';
+import { EventBatch } from './batch.ts';
+import type { Loss } from './loss.ts';
+
+/** Events handed out at a time: enough to make per-batch work vanish, small enough to stay in cache. */
+const batchSize = 16384;
+
+/**
+ * Puts events in time order. Readers append events run by run (a run is in time order and its payloads
+ * lie in one arena slot); `take` merges the runs up to a bound into batches. Equal times keep the order in which they were appended.
+ *
+ * An arena slot is released once all of its events were taken and the batch that refers to them is done with.
+ */
+export class EventSorter {
+  /** Columns of the events not yet taken, by order of appending. Hot readers write them directly after `reserve`. */
+  time = new Float64Array(batchSize);
+  type = new Uint32Array(batchSize);
+  cpu = new Int32Array(batchSize);
+  tid = new Int32Array(batchSize);
+  pid = new Int32Array(batchSize);
+  at = new Uint32Array(batchSize);
+  size = new Uint32Array(batchSize);
+  /** Number of events appended; hot readers advance it. */
+  count = 0;
+
+  readonly #arena: Arena;
+  readonly #batch = new EventBatch(batchSize);
+  #runs: Run[] = [];
+  /** Runs with events left, a binary heap by (time of next event, run number). */
+  readonly #heap: Run[] = [];
+  #runNumber = 0;
+  #open: Run | undefined;
+  /** Runs that were used up by the batch now out; their slots go when it is done with. */
+  readonly #used: Run[] = [];
+
+  constructor(arena: Arena) {
+    this.#arena = arena;
+  }
+
+  /** Number of events appended and not yet taken. */
+  get pending(): number {
+    let n = 0;
+    for (const run of this.#runs) n += (run === this.#open ? this.count : run.end) - run.next;
+    return n;
+  }
+
+  /** Makes room for `n` more events in the columns. Columns may be replaced: fetch them again after this. */
+  reserve(n: number): void {
+    if (this.count + n <= this.time.length) return;
+    this.#compact();
+    let capacity = this.time.length;
+    // Grow unless half is free after compaction, so that compaction stays rare.
+    while (this.count + n > capacity || this.count > capacity / 2) capacity *= 2;
+    if (capacity === this.time.length) return;
+    this.time = enlarge(this.time, new Float64Array(capacity));
+    this.type = enlarge(this.type, new Uint32Array(capacity));
+    this.cpu = enlarge(this.cpu, new Int32Array(capacity));
+    this.tid = enlarge(this.tid, new Int32Array(capacity));
+    this.pid = enlarge(this.pid, new Int32Array(capacity));
+    this.at = enlarge(this.at, new Uint32Array(capacity));
+    this.size = enlarge(this.size, new Uint32Array(capacity));
+  }
+
+  /**
+   * Begins a run: events appended from here on are in time order and lie in `slot`, which the run holds.
+   * `loss` is a hole right before the run's first event. Begin a new run whenever time goes back.
+   */
+  begin(slot: number, loss?: Loss): void {
+    this.end();
+    this.#arena.hold(slot);
+    const run: Run = { number: this.#runNumber++, next: this.count, end: this.count, slot, loss, head: 0 };
+    this.#open = run;
+    this.#runs.push(run);
+  }
+
+  /** Appends one event to the open run. */
+  append(time: number, type: number, cpu: number, tid: number, pid: number, at: number, size: number): void {
+    if (this.count === this.time.length) this.reserve(1);
+    const n = this.count++;
+    this.time[n] = time;
+    this.type[n] = type;
+    this.cpu[n] = cpu;
+    this.tid[n] = tid;
+    this.pid[n] = pid;
+    this.at[n] = at;
+    this.size[n] = size;
+  }
+
+  /** Ends the open run, so that `take` sees it. */
+  end(): void {
+    const run = this.#open;
+    if (run === undefined) return;
+    this.#open = undefined;
+    run.end = this.count;
+    if (run.end > run.next) {
+      run.head = this.time[run.next] as number;
+      this.#push(run);
+    } else {
+      this.#runs.pop();
+      this.#arena.release(run.slot);
+    }
+  }
+
+  /**
+   * The next events in time order whose time is at most `upTo`, or undefined where there are none.
+   * Call it until it gives undefined. The batch is valid until the next call.
+   */
+  take(upTo: number): EventBatch | undefined {
+    this.end();
+    this.#releaseUsed();
+    const batch = this.#batch;
+    const heap = this.#heap;
+    const losses: Loss[] = [];
+    let n = 0;
+    while (n < batchSize) {
+      const run = heap[0];
+      if (run === undefined || run.head > upTo) break;
+      if (run.loss !== undefined) {
+        if (n > 0) break;
+        losses.push(run.loss);
+        run.loss = undefined;
+      }
+      // Copy from this run as long as it stays ahead of the second in the heap.
+      let bound = upTo;
+      let other: Run | undefined = heap[1];
+      const third = heap[2];
+      if (third !== undefined && other !== undefined && before(third, other)) other = third;
+      if (other !== undefined && other.head <= upTo) bound = other.head;
+      const tie = other === undefined || bound < other.head || run.number < other.number;
+      n = this.#copy(run, bound, tie, n);
+      if (run.next === run.end) {
+        this.#pop();
+        this.#used.push(run);
+      } else {
+        run.head = this.time[run.next] as number;
+        this.#sink();
+      }
+    }
+    if (n === 0) return undefined;
+    batch.count = n;
+    batch.losses = losses;
+    batch.bytes = this.#arena.bytes;
+    batch.view = this.#arena.view;
+    return batch;
+  }
+
+  /** Copies events of one run into the batch, up to and (`inclusive`) at `bound`. The first is copied in any case. */
+  #copy(run: Run, bound: number, inclusive: boolean, from: number): number {
+    const { time, type, cpu, tid, pid, at, size } = this;
+    const batch = this.#batch;
+    const outTime = batch.time;
+    const outType = batch.type;
+    const outCpu = batch.cpu;
+    const outTid = batch.tid;
+    const outPid = batch.pid;
+    const outAt = batch.at;
+    const outSize = batch.size;
+    const end = Math.min(run.end, run.next + batchSize - from);
+    let i = run.next;
+    let n = from;
+    let t = time[i] as number;
+    do {
+      outTime[n] = t;
+      outType[n] = type[i] as number;
+      outCpu[n] = cpu[i] as number;
+      outTid[n] = tid[i] as number;
+      outPid[n] = pid[i] as number;
+      outAt[n] = at[i] as number;
+      outSize[n] = size[i] as number;
+      n++;
+      i++;
+      if (i >= end) break;
+      t = time[i] as number;
+    } while (t < bound || (inclusive && t === bound));
+    run.next = i;
+    return n;
+  }
+
+  #releaseUsed(): void {
+    if (this.#used.length === 0) return;
+    for (const run of this.#used) this.#arena.release(run.slot);
+    this.#used.length = 0;
+    if (this.#heap.length === 0 && this.#open === undefined) {
+      this.#runs.length = 0;
+      this.count = 0;
+    }
+  }
+
+  /** Moves what is left of each run to the front of the columns. */
+  #compact(): void {
+    const runs = this.#runs.filter((run) => run === this.#open || run.next < run.end);
+    let to = 0;
+    for (const run of runs) {
+      const end = run === this.#open ? this.count : run.end;
+      const length = end - run.next;
+      if (to !== run.next) {
+        this.time.copyWithin(to, run.next, end);
+        this.type.copyWithin(to, run.next, end);
+        this.cpu.copyWithin(to, run.next, end);
+        this.tid.copyWithin(to, run.next, end);
+        this.pid.copyWithin(to, run.next, end);
+        this.at.copyWithin(to, run.next, end);
+        this.size.copyWithin(to, run.next, end);
+      }
+      run.next = to;
+      to += length;
+      run.end = to;
+    }
+    this.#runs = runs;
+    this.count = to;
+  }
+
+  #push(run: Run): void {
+    const heap = this.#heap;
+    let i = heap.length;
+    heap.push(run);
+    while (i > 0) {
+      const parent = (i - 1) >> 1;
+      const above = heap[parent] as Run;
+      if (before(above, run)) break;
+      heap[i] = above;
+      heap[parent] = run;
+      i = parent;
+    }
+  }
+
+  #pop(): void {
+    const last = this.#heap.pop() as Run;
+    if (this.#heap.length === 0) return;
+    this.#heap[0] = last;
+    this.#sink();
+  }
+
+  /** Puts the heap in order again after its first run changed. */
+  #sink(): void {
+    const heap = this.#heap;
+    const run = heap[0] as Run;
+    let i = 0;
+    for (;;) {
+      let child = 2 * i + 1;
+      let below = heap[child];
+      if (below === undefined) break;
+      const right = heap[child + 1];
+      if (right !== undefined && before(right, below)) {
+        below = right;
+        child++;
+      }
+      if (before(run, below)) break;
+      heap[i] = below;
+      i = child;
+    }
+    heap[i] = run;
+  }
+}
+
+type Run = {
+  number: number;
+  /** Index of its next event in the columns, and the index after its last. */
+  next: number;
+  end: number;
+  slot: number;
+  loss: Loss | undefined;
+  /** Time of its next event. */
+  head: number;
+};
+
+function before(a: Run, b: Run): boolean {
+  return a.head < b.head || (a.head === b.head && a.number < b.number);
+}
+
+function enlarge<T extends Float64Array | Uint32Array | Int32Array>(from: T, to: T): T {
+  to.set(from as never);
+  return to;
+}

@@ -1,0 +1,70 @@
+import type { EventBatch } from './batch.ts';
+import type { Clock } from './clock.ts';
+import type { TraceError } from './error.ts';
+import { EventType, type Layout } from './event-type.ts';
+
+/** What the trace calls a thread. */
+export type Thread = {
+  /** The latest name seen (`CPU 0/KVM`), '' where none was. It is whatever a process called itself: untrusted. */
+  comm: string;
+  /** Its process (tgid), -1 where the trace does not say. */
+  pid: number;
+};
+
+/** An open trace: what its header says, and its events. */
+export interface Trace {
+  /** The path as the user gave it, or `<stdin>`. */
+  readonly file: string;
+  /** `perf.data`, `trace.dat`, `simpletrace`, `qemu log`, `ftrace text`, `perf script`. */
+  readonly format: string;
+  /** The format's version or variant, e.g. `v7, zstd`, `pipe`; '' where there is none. */
+  readonly version: string;
+  readonly clock: Clock;
+  /** Absolute time, in the clock's unit, that event times count from. Known when the first batch is. */
+  readonly origin: bigint;
+  /** Types seen so far; grows while reading. `EventBatch.type` indexes it. */
+  readonly types: readonly EventType[];
+  /** Threads by tid; grows while reading. */
+  readonly threads: ReadonlyMap<number, Thread>;
+  /** Number of CPUs of the machine, where the trace says. */
+  readonly cpus: number | undefined;
+  /** Facts about the recording that a person should know, one sentence each; grows while reading. */
+  readonly notes: readonly string[];
+  /** Why reading ended before the end of the input, where it did: what came before was good. */
+  readonly damage: TraceError | undefined;
+  /** How many bytes of the input were read so far, and its size where known: for a progress bar. */
+  progress(): { read: number; size: number | undefined };
+  /**
+   * The events in time order, once. `wants` names the types that are needed: others may be left out (they still
+   * count as seen where losses are concerned). It is asked once per type. Never throws for a damaged
+   * input once the trace is open: it ends, and `damage` says why.
+   */
+  batches(wants?: (type: EventType) => boolean): AsyncIterable<EventBatch>;
+  /** Releases the file. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** The table behind `Trace.types`, for formats to fill. */
+export class TypeTable {
+  readonly all: EventType[] = [];
+
+  /** Adds a type. `recordedAs` is the file's own name where it differs. */
+  add(name: string, layout: Layout, recordedAs = name): EventType {
+    const type = new EventType(this.all.length, name, layout, recordedAs);
+    this.all.push(type);
+    return type;
+  }
+}
+
+/** The table behind `Trace.threads`, for formats to fill. */
+export class ThreadTable extends Map<number, Thread> {
+  /** Notes the name of a thread, and its process where known. */
+  name(tid: number, comm: string, pid = -1): void {
+    const thread = this.get(tid);
+    if (thread === undefined) this.set(tid, { comm, pid });
+    else {
+      thread.comm = comm;
+      if (pid >= 0) thread.pid = pid;
+    }
+  }
+}
