@@ -1,0 +1,22 @@
+import type { Command } from 'commander';
+
+/** One command: loaded only when it is called, so that start-up stays small. */
+export type CommandEntry = {
+  name: string;
+  summary: string;
+  /** Not listed in the help. */
+  hidden?: true;
+  /** The module's default export adds arguments, options, help and action to the command. */
+  load(): Promise<{ default: (command: Command) => void }>;
+};
+
+/** Every command of virtap. A new one is a file beside this and a line here. */
+export const commands: readonly CommandEntry[] = [
+  {
+    name: 'events',
+    summary: 'what a trace holds, and which questions it can answer',
+    load: () => import('./events.ts'),
+  },
+  { name: 'dump', summary: 'the events as text, several files merged by time', load: () => import('./dump.ts') },
+  { name: 'completion', summary: 'completion for bash, zsh or fish', load: () => import('./completion.ts') },
+];

@@ -1,0 +1,69 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { TraceError } from '../trace/error.ts';
+import { commands } from './commands.ts';
+import { didYouMean } from './suggest.ts';
+import { UsageError } from './usage-error.ts';
+
+/** The exit status for input or usage that nothing could be answered for. */
+const badInput = 2;
+
+/** Runs one command line (without node and script) and ends the process. */
+export async function main(args: readonly string[]): Promise<never> {
+  // `| head` closes the pipe: that is no error, and nobody is left to be told.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit();
+    fail(`cannot write: ${error.message}`);
+  });
+  process.stderr.on('error', () => {});
+  try {
+    const program = await buildProgram(args);
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : badInput);
+    if (error instanceof TraceError || error instanceof UsageError) fail(error.message);
+    throw error;
+  }
+  // A read from a pipe may still be under way, and would keep the process alive.
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  process.exit();
+}
+
+function fail(message: string): never {
+  process.stderr.write(`virtap: ${message}\n`);
+  process.exit(badInput);
+}
+
+/** The whole command line; only the command that `args` call is loaded. */
+export async function buildProgram(args: readonly string[]): Promise<Command> {
+  const program = new Command('virtap')
+    .description('Turns QEMU and KVM traces into answers.')
+    .usage('COMMAND FILE… [options]')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, 'virtap: ').replace(/\n\(Did/, ' (Did')),
+    })
+    .addHelpText(
+      'after',
+      '\nBegin with `virtap events FILE`: it says what the file holds and which commands can answer from it.\n`virtap help COMMAND` shows the options and examples of a command.',
+    );
+  const called = args.filter((arg) => !arg.startsWith('-')).find((arg) => arg !== 'help');
+  for (const entry of commands) {
+    const command = program.command(entry.name, { hidden: entry.hidden === true }).summary(entry.summary);
+    command.description(`${entry.summary.replace(/^./, (c) => c.toUpperCase())}.`);
+    if (entry.name === called) (await entry.load()).default(command);
+  }
+  if (called !== undefined && !commands.some((entry) => entry.name === called)) {
+    if (existsSync(called)) throw new UsageError(`no command given; to see what is in it: virtap events ${called}`);
+    const names = commands.filter((entry) => entry.hidden !== true).map((entry) => entry.name);
+    throw new UsageError(`there is no command ${called}${didYouMean(called, names)} (virtap --help lists them)`);
+  }
+  return program;
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

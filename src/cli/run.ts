@@ -1,0 +1,94 @@
+import type { Analysis } from '../trace/analysis.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import type { EventType } from '../trace/event-type.ts';
+import type { Trace } from '../trace/trace.ts';
+import { addLoss, emptyReading, type Reading } from '../views/reading.ts';
+import { Progress } from './progress.ts';
+import { onInterrupt } from './signals.ts';
+
+/** Part of a trace's time, in its clock's units: from its first event on, or absolute. */
+export type Moment = { value: bigint; absolute: boolean };
+
+export type RunOptions = {
+  /** Events before this moment are left out. */
+  from?: Moment | undefined;
+  /** Events after this moment are left out, and not read. */
+  to?: Moment | undefined;
+};
+
+/**
+ * Reads a trace once and feeds every analysis. Ends early on Ctrl-C, at the end of the time range or where an
+ * analysis has enough (`enough`), and says so. Throws the trace's damage where not one event could be read before it.
+ */
+export async function runAnalyses(
+  trace: Trace,
+  analyses: readonly (Analysis & { enough?: boolean })[],
+  options: RunOptions = {},
+): Promise<Reading> {
+  const reading = emptyReading();
+  const wants = (type: EventType) => analyses.some((analysis) => analysis.wants(type));
+  const batches = trace.batches(wants)[Symbol.asyncIterator]();
+  const progress = new Progress(trace);
+  const interrupt = onInterrupt(trace.file === '<stdin>');
+  let range: [from: number, to: number] | undefined;
+  try {
+    for (;;) {
+      const next = await interrupt.orElse(batches.next());
+      if (next === undefined) {
+        reading.partial.push(`interrupted after ${progress.where()}; what follows was not read.`);
+        break;
+      }
+      if (next.done === true) break;
+      const batch = next.value;
+      progress.tick();
+      if (range === undefined && batch.count > 0) {
+        const first = batch.time[0] as number;
+        range = [offsetOf(options.from, trace, first) ?? -Infinity, offsetOf(options.to, trace, first) ?? Infinity];
+      }
+      const [from, to] = range ?? [-Infinity, Infinity];
+      const last = batch.count > 0 ? (batch.time[batch.count - 1] as number) : Number.NaN;
+      if (from > -Infinity || to < Infinity) cut(batch, from, to);
+      for (const loss of batch.losses) addLoss(reading, loss);
+      if (batch.count > 0) {
+        if (reading.events === 0) reading.first = batch.time[0] as number;
+        reading.last = batch.time[batch.count - 1] as number;
+        reading.events += batch.count;
+      }
+      if (batch.count > 0 || batch.losses.length > 0) for (const analysis of analyses) analysis.batch(trace, batch);
+      if (last > to || analyses.some((analysis) => analysis.enough === true)) break;
+    }
+  } finally {
+    interrupt.end();
+    progress.end();
+    // Not awaited: after Ctrl-C the read under way may never end.
+    void batches.return?.().catch(() => {});
+  }
+  if (trace.damage !== undefined) {
+    if (reading.events === 0) throw trace.damage;
+    reading.partial.push(trace.damage.message);
+  }
+  reading.notes.push(...trace.notes);
+  return reading;
+}
+
+/** A moment as an offset from the trace's origin. */
+function offsetOf(moment: Moment | undefined, trace: Trace, first: number): number | undefined {
+  if (moment === undefined) return undefined;
+  return moment.absolute ? Number(moment.value - trace.origin) : first + Number(moment.value);
+}
+
+/** Leaves only the events (and losses) from `from` to `to` in the batch, which is in time order and ours until the next. */
+function cut(batch: EventBatch, from: number, to: number): void {
+  const { time } = batch;
+  let end = batch.count;
+  while (end > 0 && (time[end - 1] as number) > to) end--;
+  let start = 0;
+  while (start < end && (time[start] as number) < from) start++;
+  if (start > 0) {
+    for (const column of [time, batch.type, batch.cpu, batch.tid, batch.pid, batch.at, batch.size]) {
+      column.copyWithin(0, start, end);
+    }
+  }
+  batch.count = end - start;
+  if (batch.losses.length > 0) batch.losses = batch.losses.filter((loss) => loss.to >= from && loss.from <= to);
+}

@@ -1,0 +1,52 @@
+import type { Reading } from '../views/reading.ts';
+import { escapeText } from './escape.ts';
+import { type Json, ns } from './json.ts';
+import type { Terminal } from './terminal.ts';
+import { count, plural } from './units.ts';
+
+/**
+ * The closing lines of a text answer: what was lost and what that makes unsure, why the answer is partial, and
+ * what else a person should know of the recording. '' where there is nothing to say.
+ */
+export function remarks(reading: Reading, terminal: Terminal, unsure: string): string {
+  const lines: string[] = [];
+  if (reading.holes > 0) lines.push(terminal.style('warn', `${lossSentence(reading)} ${unsure}`.trimEnd()));
+  for (const why of reading.partial) lines.push(terminal.style('warn', `Partial: ${escapeText(why)}`));
+  for (const note of reading.notes) lines.push(terminal.style('dim', `Note: ${escapeText(note)}`));
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+/** How much was lost, as a sentence. */
+export function lossSentence(reading: Reading): string {
+  const { holes, counted, lost } = reading;
+  const cpus = new Set(reading.losses.map((loss) => loss.cpu).filter((cpu) => cpu >= 0));
+  const where = cpus.size === 0 ? '' : ` on ${plural(cpus.size, 'CPU')}`;
+  const stretches = plural(holes, 'hole');
+  if (counted === 0) return `Lost: ${stretches}${where}; the recorder does not say how many events are missing.`;
+  const uncounted = holes === counted ? '' : `, and more in ${plural(holes - counted, 'hole')} without a count`;
+  return `Lost: ${count(lost)} events in ${stretches}${where}${uncounted}.`;
+}
+
+/** The same facts for JSON answers, to be spread into the answer's object. Times are from the trace's beginning. */
+export function remarksJson(reading: Reading): {
+  partial: boolean;
+  why?: string[];
+  losses: Json;
+  lost: number;
+  holes: number;
+  notes?: string[];
+} {
+  return {
+    partial: reading.partial.length > 0,
+    ...(reading.partial.length > 0 ? { why: reading.partial } : {}),
+    lost: reading.lost,
+    holes: reading.holes,
+    losses: reading.losses.map((loss) => ({
+      from_ns: ns(loss.from),
+      to_ns: ns(loss.to),
+      cpu: loss.cpu < 0 ? null : loss.cpu,
+      count: loss.count ?? null,
+    })),
+    ...(reading.notes.length > 0 ? { notes: reading.notes } : {}),
+  };
+}

@@ -1,0 +1,135 @@
+import { displayWidth, type Style, type Terminal, truncate } from './terminal.ts';
+
+/** A column of a table. */
+export type Column = {
+  title: string;
+  /** `unit` right-aligns the number and left-aligns the unit behind its last space (`38.25 µs`). Left by default. */
+  align?: 'left' | 'right' | 'unit';
+  /** Which columns to leave out first on a narrow terminal: those with the largest number; 0 (the default) never. */
+  priority?: number;
+  /** The column may be shortened to this width, with `…`, before any is left out. */
+  shrink?: number;
+};
+
+/** A cell: text (already escaped), with a style where it should stand out. */
+export type Cell = string | { text: string; style: Style };
+
+const gap = '  ';
+
+/**
+ * A table as lines of text that fit the terminal: columns are shortened, then left out by priority (a last line
+ * names them), and never wrapped. In a pipe nothing is cut.
+ */
+export function table(columns: readonly Column[], rows: readonly (readonly Cell[])[], terminal: Terminal): string {
+  const texts = rows.map((row) => columns.map((_, c) => textOf(row[c] ?? '')));
+  const units = columns.map((column, c) => (column.align === 'unit' ? unitWidth(texts, c) : 0));
+  const numbers = columns.map((column, c) => (column.align === 'unit' ? numberWidth(texts, c) : 0));
+  const widths = columns.map((column, c) => {
+    let width = displayWidth(column.title);
+    if (column.align === 'unit') return Math.max(width, (numbers[c] as number) + (units[c] as number));
+    for (const row of texts) width = Math.max(width, displayWidth(row[c] as string));
+    return width;
+  });
+  const left = fit(columns, widths, terminal.tableWidth);
+  const shown = columns.map((_, c) => c).filter((c) => !left.includes(c));
+
+  const lines: string[] = [];
+  const line = (cells: (c: number) => string) => {
+    lines.push(shown.map(cells).join(gap).trimEnd());
+  };
+  line((c) => {
+    const column = columns[c] as Column;
+    const title = truncate(column.title, widths[c] as number);
+    const blanks = pad('', (widths[c] as number) - displayWidth(title), 'left');
+    const styled = terminal.style('strong', title);
+    return column.align === undefined || column.align === 'left' ? styled + blanks : blanks + styled;
+  });
+  rows.forEach((row, r) => {
+    line((c) => {
+      const column = columns[c] as Column;
+      const width = widths[c] as number;
+      let text = (texts[r] as string[])[c] as string;
+      if (column.align === 'unit') {
+        const [number, unit] = splitUnit(text);
+        text = number + unit + ' '.repeat(Math.max(0, (units[c] as number) - displayWidth(unit)));
+      }
+      const padded = pad(truncate(text, width), width, column.align ?? 'left');
+      const cell = row[c];
+      return typeof cell === 'object' ? terminal.style(cell.style, padded) : padded;
+    });
+  });
+  if (left.length > 0) {
+    const names = left.map((c) => (columns[c] as Column).title).join(', ');
+    lines.push(terminal.style('dim', truncate(`not shown for want of width: ${names}`, terminal.tableWidth)));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** Shortens `widths` to fit, and gives the columns to leave out. */
+function fit(columns: readonly Column[], widths: number[], room: number): number[] {
+  const left: number[] = [];
+  const shown = () =>
+    widths.reduce((sum, width, c) => (left.includes(c) ? sum : sum + width + gap.length), -gap.length);
+  for (;;) {
+    let over = shown() - room;
+    if (over <= 0) break;
+    // What shortening could give; the widest first.
+    const spare = columns.reduce(
+      (sum, column, c) => sum + (left.includes(c) ? 0 : spareOf(column, widths[c] as number)),
+      0,
+    );
+    if (spare >= over) {
+      while (over-- > 0) {
+        let widest = -1;
+        columns.forEach((column, c) => {
+          if (left.includes(c) || spareOf(column, widths[c] as number) <= 0) return;
+          if (widest < 0 || (widths[c] as number) > (widths[widest] as number)) widest = c;
+        });
+        widths[widest] = (widths[widest] as number) - 1;
+      }
+      break;
+    }
+    let last = -1;
+    columns.forEach((column, c) => {
+      const priority = column.priority ?? 0;
+      if (priority > 0 && !left.includes(c) && (last < 0 || priority >= (columns[last]?.priority ?? 0))) last = c;
+    });
+    if (last < 0) {
+      // Nothing may be left out any more: shorten all that can be, and then the last column.
+      columns.forEach((column, c) => {
+        if (column.shrink !== undefined) widths[c] = Math.min(widths[c] as number, column.shrink);
+      });
+      const end = columns.findLastIndex((_, c) => !left.includes(c));
+      widths[end] = Math.max(1, (widths[end] as number) - Math.max(0, shown() - room));
+      break;
+    }
+    left.push(last);
+  }
+  return left.sort((a, b) => a - b);
+}
+
+function spareOf(column: Column, width: number): number {
+  return column.shrink === undefined ? 0 : Math.max(0, width - column.shrink);
+}
+
+function textOf(cell: Cell): string {
+  return typeof cell === 'string' ? cell : cell.text;
+}
+
+function splitUnit(text: string): [number: string, unit: string] {
+  const space = text.lastIndexOf(' ');
+  return space < 0 ? [text, ''] : [text.slice(0, space), text.slice(space)];
+}
+
+function unitWidth(texts: readonly string[][], c: number): number {
+  return texts.reduce((width, row) => Math.max(width, displayWidth(splitUnit(row[c] as string)[1])), 0);
+}
+
+function numberWidth(texts: readonly string[][], c: number): number {
+  return texts.reduce((width, row) => Math.max(width, displayWidth(splitUnit(row[c] as string)[0])), 0);
+}
+
+function pad(text: string, width: number, align: 'left' | 'right' | 'unit'): string {
+  const blanks = ' '.repeat(Math.max(0, width - displayWidth(text)));
+  return align === 'left' ? text + blanks : blanks + text;
+}

@@ -1,0 +1,111 @@
+/** Numbers as people read them. Nothing here knows of colours or of the terminal. */
+
+const steps: readonly [unit: string, ns: number][] = [
+  ['ns', 1],
+  ['µs', 1e3],
+  ['ms', 1e6],
+  ['s', 1e9],
+];
+
+/**
+ * A length of time with four significant digits and the unit that fits: `38.25 µs`, `1.200 ms`, `512 ns`, `12,345 s`.
+ * Made for columns: the table's `unit` alignment puts such values under each other.
+ */
+export function duration(ns: number): string {
+  if (Number.isNaN(ns)) return '-';
+  if (!Number.isFinite(ns)) return ns > 0 ? '∞' : '-∞';
+  const size = Math.abs(ns);
+  let step = 0;
+  // What rounds up to 1000 of a unit is 1 of the next.
+  while (step < 3 && size / (steps[step] as [string, number])[1] >= 999.95) step++;
+  const [unit, length] = steps[step] as [string, number];
+  const value = ns / length;
+  if (step === 0) return `${Number.isInteger(ns) || size >= 100 ? Math.round(ns) : ns.toPrecision(3)} ns`;
+  if (size / length >= 9999.5) return `${count(Math.round(value))} ${unit}`;
+  return `${value.toPrecision(4)} ${unit}`;
+}
+
+/** The same without zeros that say nothing, for sentences and axes: `1.2 ms`, `10 µs`, `1 s`. */
+export function shortDuration(ns: number): string {
+  return duration(ns)
+    .replace(/(\.\d*?)0+ /, '$1 ')
+    .replace('. ', ' ');
+}
+
+/** A whole number with thousands separators: `1,234,567`. */
+export function count(n: number | bigint): string {
+  if (typeof n === 'number' && !Number.isFinite(n)) return '-';
+  const text = typeof n === 'number' ? Math.round(n).toString() : n.toString();
+  // Numbers of 1e21 and more print with an exponent.
+  return text.includes('e') ? text : text.replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+/** Events per second: `12,345/s`, `12.3/s`, `0.0123/s`. */
+export function rate(perSecond: number): string {
+  if (!Number.isFinite(perSecond)) return '-';
+  if (perSecond >= 99.95) return `${count(perSecond)}/s`;
+  return `${perSecond === 0 ? '0' : Number(perSecond.toPrecision(3))}/s`;
+}
+
+/** A share, given as a fraction of 1: `12.3 %`, `0.04 %`, `100 %`. */
+export function percent(fraction: number): string {
+  if (!Number.isFinite(fraction)) return '-';
+  const value = fraction * 100;
+  if (value === 0) return '0 %';
+  if (value < 0.005) return '<0.01 %';
+  if (value < 0.995) return `${value.toFixed(2)} %`;
+  if (value >= 99.95) return value > 99.9999 ? '100 %' : '99.9 %';
+  return `${value.toFixed(1)} %`;
+}
+
+/** A size in bytes: `1.5 GB`, `512 kB`, `17 bytes`. */
+export function bytes(n: number): string {
+  if (n < 1000) return `${n} bytes`;
+  const units = ['kB', 'MB', 'GB', 'TB', 'PB'];
+  let value = n / 1000;
+  let i = 0;
+  while (value >= 999.5 && i < units.length - 1) {
+    value /= 1000;
+    i++;
+  }
+  return `${value >= 99.5 ? value.toFixed(0) : Number(value.toPrecision(3))} ${units[i]}`;
+}
+
+/**
+ * The absolute time of an event: seconds with nine decimals where the unit is ns (`1234.000000017`), else the bare integer.
+ * The sum never goes through a float64, which could not hold it.
+ */
+export function timestamp(origin: bigint, offset: number, unit: 'ns' | 'ticks' | 'none' = 'ns'): string {
+  return timestamps(origin, unit)(offset);
+}
+
+/** `timestamp` for many events of one trace: nothing but the text is allocated per call. */
+export function timestamps(origin: bigint, unit: 'ns' | 'ticks' | 'none' = 'ns'): (offset: number) => string {
+  if (unit === 'none') return () => '-';
+  if (unit === 'ticks') return (offset) => (origin + BigInt(Math.round(offset))).toString();
+  let seconds = origin / 1_000_000_000n;
+  let rest = origin % 1_000_000_000n;
+  if (rest < 0n) {
+    rest += 1_000_000_000n;
+    seconds -= 1n;
+  }
+  const baseSeconds = Number(seconds);
+  const baseNs = Number(rest);
+  return (offset) => {
+    const total = baseNs + Math.round(offset);
+    // Exact, unlike a division: both are integers below 2^53.
+    let ns = total % 1e9;
+    if (ns < 0) ns += 1e9;
+    const whole = baseSeconds + (total - ns) / 1e9;
+    // Before zero, -1 s + 0.75 s is -0.25 s.
+    if (whole < 0 && ns > 0) {
+      return `-${-(whole + 1)}.${String(1e9 - ns).padStart(9, '0')}`;
+    }
+    return `${whole}.${String(ns).padStart(9, '0')}`;
+  };
+}
+
+/** A noun with its number: `1 event`, `2 events`. */
+export function plural(n: number, noun: string, many = `${noun}s`): string {
+  return `${count(n)} ${n === 1 ? noun : many}`;
+}
