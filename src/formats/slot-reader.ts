@@ -22,7 +22,6 @@ export class SlotReader {
   #endOffset = 0;
   #ahead: Promise<number> | undefined;
   #aheadSlot = -1;
-  #aheadTarget: Uint8Array | undefined;
 
   /** `start` is the stream offset that reading begins at. */
   constructor(arena: Arena, readInto: ReadInto, start = 0) {
@@ -46,7 +45,6 @@ export class SlotReader {
     if (this.#ahead === undefined && !this.#readAhead(this.#endOffset)) return 'full';
     const got = await (this.#ahead as Promise<number>);
     const slot = this.#aheadSlot;
-    const target = this.#aheadTarget as Uint8Array;
     this.#ahead = undefined;
     const arena = this.#arena;
     if (got === 0) {
@@ -55,8 +53,6 @@ export class SlotReader {
       return false;
     }
     const start = arena.start(slot);
-    // The arena grew while the read was under way: the bytes are in its old buffer.
-    if (target.buffer !== arena.bytes.buffer) arena.bytes.set(target.subarray(0, got), start);
     const left = this.end - this.pos;
     if (left > arena.headroom) throw new RangeError(`a record of more than ${arena.headroom} bytes`);
     arena.bytes.copyWithin(start - left, this.pos, this.end);
@@ -94,7 +90,6 @@ export class SlotReader {
     const start = this.#arena.start(slot);
     const target = this.#arena.bytes.subarray(start, start + this.#arena.slotSize);
     this.#aheadSlot = slot;
-    this.#aheadTarget = target;
     this.#ahead = this.#readInto(target, offset);
     // Whoever awaits it sees the error; until then it is not unhandled.
     this.#ahead.catch(() => {});

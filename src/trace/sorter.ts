@@ -30,6 +30,8 @@ export class EventSorter {
   readonly #heap: Run[] = [];
   #runNumber = 0;
   #open: Run | undefined;
+  /** Losses of runs that got no event: the next run takes them. */
+  #carried: Loss[] = [];
   /** Runs that were used up by the batch now out; their slots go when it is done with. */
   readonly #used: Run[] = [];
 
@@ -68,7 +70,10 @@ export class EventSorter {
   begin(slot: number, loss?: Loss): void {
     this.end();
     this.#arena.hold(slot);
-    const run: Run = { number: this.#runNumber++, next: this.count, end: this.count, slot, loss, head: 0 };
+    const losses = this.#carried;
+    if (loss !== undefined) losses.push(loss);
+    this.#carried = [];
+    const run: Run = { number: this.#runNumber++, next: this.count, end: this.count, slot, losses, head: 0 };
     this.#open = run;
     this.#runs.push(run);
   }
@@ -97,13 +102,15 @@ export class EventSorter {
       this.#push(run);
     } else {
       this.#runs.pop();
+      this.#carried = run.losses;
       this.#arena.release(run.slot);
     }
   }
 
   /**
    * The next events in time order whose time is at most `upTo`, or undefined where there are none.
-   * Call it until it gives undefined. The batch is valid until the next call.
+   * Call it until it gives undefined. The batch is valid until the next call. Losses that no event followed
+   * come with an empty batch when `upTo` is Infinity.
    */
   take(upTo: number): EventBatch | undefined {
     this.end();
@@ -115,10 +122,10 @@ export class EventSorter {
     while (n < batchSize) {
       const run = heap[0];
       if (run === undefined || run.head > upTo) break;
-      if (run.loss !== undefined) {
+      if (run.losses.length > 0) {
         if (n > 0) break;
-        losses.push(run.loss);
-        run.loss = undefined;
+        losses.push(...run.losses);
+        run.losses.length = 0;
       }
       // Copy from this run as long as it stays ahead of the second in the heap.
       let bound = upTo;
@@ -136,7 +143,12 @@ export class EventSorter {
         this.#sink();
       }
     }
-    if (n === 0) return undefined;
+    if (n === 0) {
+      // Losses after the last event of all still have to be told.
+      if (upTo !== Number.POSITIVE_INFINITY || this.#carried.length === 0) return undefined;
+      losses.push(...this.#carried);
+      this.#carried = [];
+    }
     batch.count = n;
     batch.losses = losses;
     batch.bytes = this.#arena.bytes;
@@ -259,7 +271,7 @@ type Run = {
   next: number;
   end: number;
   slot: number;
-  loss: Loss | undefined;
+  losses: Loss[];
   /** Time of its next event. */
   head: number;
 };

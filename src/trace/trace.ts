@@ -32,6 +32,8 @@ export interface Trace {
   readonly notes: readonly string[];
   /** Why reading ended before the end of the input, where it did: what came before was good. */
   readonly damage: TraceError | undefined;
+  /** Events that the file holds twice, identical to the ns: `batches` gives them once. How many, by type id. */
+  readonly repeated?: ReadonlyMap<number, number>;
   /** How many bytes of the input were read so far, and its size where known: for a progress bar. */
   progress(): { read: number; size: number | undefined };
   /**

@@ -1,0 +1,683 @@
+import { Arena } from '../trace/arena.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import type { Clock } from '../trace/clock.ts';
+import { TraceError } from '../trace/error.ts';
+import type { EventType, Layout } from '../trace/event-type.ts';
+import { IdTable } from '../trace/id-table.ts';
+import type { Loss } from '../trace/loss.ts';
+import { EventSorter } from '../trace/sorter.ts';
+import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
+import type { Format } from './detect.ts';
+import { asTraceError, type Input } from './input.ts';
+import { KernelLayout } from './kernel-format.ts';
+import {
+  applyFeature,
+  idList,
+  isLittle,
+  isPerfData,
+  isPipe,
+  number64,
+  type PerfAttr,
+  type PerfHeader,
+  parseAttr,
+  readPerfHeader,
+  recordType,
+} from './perf-header.ts';
+import { PerfUnpacker } from './perf-unpack.ts';
+import { type ReadInto, SlotReader } from './slot-reader.ts';
+import { parseTracingData, type TracingData } from './tracing-data.ts';
+
+/*
+ * perf.data, as a file and from a pipe. Sources: include/uapi/linux/perf_event.h (records and samples),
+ * tools/perf/util/header.c and session.c (the file), tools/perf/Documentation/perf.data-file-format.txt.
+ */
+
+export const perfData: Format = {
+  name: 'perf.data',
+  recognise: isPerfData,
+  async open(input, options) {
+    const trace = isPipe(input.head) ? PerfTrace.fromPipe(input) : await PerfTrace.fromFile(input);
+    trace.traceEvents = options.traceEvents;
+    return trace;
+  },
+};
+
+/** Events of CPUs beyond this keep their CPU number, but their losses start at the trace's beginning. */
+const maxCpus = 8192;
+/** Marks an attribute whose event type is not made yet, and one whose events nobody wants. */
+const unresolved = -2;
+const unwanted = -1;
+
+class PerfTrace implements Trace {
+  readonly file: string;
+  readonly format = 'perf.data';
+  version: string;
+  readonly clock: Clock = { name: 'perf', unit: 'ns', resolution: 1 };
+  origin = 0n;
+  readonly threads = new ThreadTable();
+  readonly notes: string[] = [];
+  /** Samples that the file holds twice, by type id. */
+  readonly repeated = new Map<number, number>();
+  damage: TraceError | undefined;
+  traceEvents: string | undefined;
+
+  readonly #input: Input;
+  readonly #header: PerfHeader;
+  readonly #little: boolean;
+  readonly #table = new TypeTable();
+  readonly #arena = new Arena(1 << 20, 1 << 16, 384 << 20);
+  readonly #sorter = new EventSorter(this.#arena);
+  readonly #reader: SlotReader;
+  #unpacker: PerfUnpacker | undefined;
+  #formats: TracingData | undefined;
+
+  // Attributes by index, for the hot loop.
+  readonly #ids = new IdTable();
+  readonly #attrOfId: number[] = [];
+  #dense = new Int32Array(0);
+  #typeOf = new Int32Array(0);
+  #restAt = new Int32Array(0);
+  /** Offsets that all attributes share; undefined where they differ. */
+  #common: { id: number; tid: number; time: number; cpu: number } | undefined;
+
+  #originHigh = 0;
+  #originLow = 0;
+  #haveOrigin = false;
+  #maxTime = Number.NEGATIVE_INFINITY;
+  #lastTime = Number.NEGATIVE_INFINITY;
+  readonly #lastOnCpu = new Float64Array(maxCpus).fill(Number.NEGATIVE_INFINITY);
+  #lost = 0;
+  #lostSamples = 0;
+  #unknownIds = 0;
+  #wants: ((type: EventType) => boolean) | undefined;
+
+  private constructor(input: Input, header: PerfHeader, version: string, read: ReadInto, compressed: boolean) {
+    this.file = input.name;
+    this.#input = input;
+    this.#header = header;
+    this.#little = header.little;
+    this.version = version;
+    if (compressed) {
+      this.#unpacker = new PerfUnpacker(input.name, header.little, read, header.dataStart);
+      const unpacker = this.#unpacker;
+      this.#reader = new SlotReader(this.#arena, (target) => unpacker.readInto(target));
+    } else {
+      this.#reader = new SlotReader(this.#arena, read, header.dataStart);
+    }
+  }
+
+  static async fromFile(input: Input): Promise<PerfTrace> {
+    const { file, size, broken } = await input.random();
+    const header = await readPerfHeader(input.name, file, size);
+    const { dataEnd } = header;
+    const read: ReadInto = async (target, offset) => {
+      const room = Math.min(target.length, dataEnd - offset);
+      if (room <= 0) return 0;
+      const { bytesRead } = await file.read(target, 0, room, offset);
+      if (input.seekable) input.read = offset + bytesRead;
+      return bytesRead;
+    };
+    const compressed = header.compressed || (await startsCompressed(file, header));
+    const trace = new PerfTrace(input, header, compressed ? 'file, zstd' : 'file', read, compressed);
+    trace.damage = broken;
+    if (header.unclosed) {
+      trace.damage ??= new TraceError(
+        input.name,
+        'the file was not closed: it holds no event formats, so events are known by number only',
+        48,
+        'a data size; perf writes it, and the formats, when recording ends (stop perf record with Ctrl-C, not kill -9)',
+      );
+    }
+    if (header.tracingData !== undefined) {
+      trace.#formats = parseTracingData(header.tracingData.bytes, input.name, header.tracingData.offset);
+    }
+    trace.#attrsChanged();
+    return trace;
+  }
+
+  static fromPipe(input: Input): PerfTrace {
+    const header: PerfHeader = {
+      little: isLittle(input.head),
+      attrs: [],
+      dataStart: 16,
+      dataEnd: Number.POSITIVE_INFINITY,
+      unclosed: false,
+      compressed: true,
+      tracingData: undefined,
+      cpus: undefined,
+      facts: { version: '', release: '', host: '', commandLine: '' },
+    };
+    let skip = 16;
+    const read: ReadInto = async (target, offset) => {
+      // The header was looked at already; streams give it once more.
+      for (;;) {
+        const got = await input.readInto(target, offset);
+        if (got === 0 || skip === 0 || input.seekable) return got;
+        const cut = Math.min(skip, got);
+        target.copyWithin(0, cut, got);
+        skip -= cut;
+        if (got > cut) return got - cut;
+      }
+    };
+    return new PerfTrace(input, header, 'pipe', read, true);
+  }
+
+  get types(): readonly EventType[] {
+    return this.#table.all;
+  }
+
+  get cpus(): number | undefined {
+    return this.#header.cpus;
+  }
+
+  progress(): { read: number; size: number | undefined } {
+    return { read: this.#input.read, size: this.#input.size };
+  }
+
+  async close(): Promise<void> {
+    await this.#reader.close();
+    await this.#unpacker?.close();
+    await this.#input.close();
+  }
+
+  async *batches(wants?: (type: EventType) => boolean): AsyncIterable<EventBatch> {
+    this.#wants = wants;
+    const reader = this.#reader;
+    let flushed = Number.NEGATIVE_INFINITY;
+    try {
+      for (;;) {
+        let more = await reader.next();
+        if (more === 'full') {
+          // No round ended for as long as memory lasts: order beyond this point is as in the file.
+          yield* this.#take(Number.POSITIVE_INFINITY);
+          this.#note('perf marked no end of a round for 384 MB: events of different CPUs may be out of order');
+          more = await reader.next();
+        }
+        if (more !== true) break;
+        for (;;) {
+          const end = this.#parse();
+          if (end === 'round') {
+            // tools/perf/util/ordered-events.c: what came before the last round's newest event is complete now.
+            yield* this.#take(flushed);
+            flushed = this.#maxTime;
+          } else if (end === 'tracing data') {
+            await this.#readTracingData();
+          } else if (end === 'auxtrace') {
+            const size = number64(this.#arena.view, reader.pos + 8, this.#little);
+            if (!(await reader.skip(this.#arena.view.getUint16(reader.pos + 6, this.#little) + size))) break;
+          } else break;
+        }
+        if (this.#stopped) break;
+      }
+      if (reader.pos < reader.end && this.damage === undefined) {
+        this.damage = this.#error(
+          `the input ends after ${reader.end - reader.pos} bytes of a record`,
+          reader.pos,
+          'whole records',
+        );
+      }
+    } catch (error) {
+      this.damage = asTraceError(this.file, error);
+    }
+    this.#tell();
+    yield* this.#take(Number.POSITIVE_INFINITY);
+  }
+
+  #stopped = false;
+
+  *#take(upTo: number): Generator<EventBatch> {
+    for (;;) {
+      const batch = this.#sorter.take(upTo);
+      if (batch === undefined) return;
+      this.#dropRepeated(batch);
+      yield batch;
+    }
+  }
+
+  /**
+   * Parses the records at hand into the sorter. Returns at the end of a round, at a record that needs more
+   * than what is at hand, and `'more'` when only part of a record is left.
+   */
+  #parse(): 'more' | 'round' | 'tracing data' | 'auxtrace' {
+    const reader = this.#reader;
+    const sorter = this.#sorter;
+    const view = this.#arena.view;
+    const little = this.#little;
+    const end = reader.end;
+    let pos = reader.pos;
+    sorter.begin(reader.slot);
+    let { time, type, cpu, tid, pid, at, size } = sorter;
+    let capacity = time.length;
+    let n = sorter.count;
+    let last = Number.NEGATIVE_INFINITY;
+    let max = this.#maxTime;
+    let dense = this.#dense;
+    let typeOf = this.#typeOf;
+    let restAt = this.#restAt;
+    let common = this.#common;
+    const lastOnCpu = this.#lastOnCpu;
+    let high = this.#originHigh;
+    let low = this.#originLow;
+    let result: 'more' | 'round' | 'tracing data' | 'auxtrace' = 'more';
+    while (pos + 8 <= end) {
+      const record = view.getUint32(pos, little);
+      const length = view.getUint16(pos + 6, little);
+      if (pos + length > end) break;
+      if (record === recordType.sample && common !== undefined) {
+        // The hot path: one layout of the leading fields for all attributes.
+        const id = view.getUint32(pos + common.id, little);
+        const attr = id < dense.length ? (dense[id] as number) : this.#attrOf(pos + common.id);
+        let kind = attr < 0 ? unresolved : (typeOf[attr] as number);
+        if (kind === unresolved || length < (restAt[attr] as number)) {
+          kind = attr < 0 ? this.#unknown() : length < (restAt[attr] as number) ? unwanted : this.#resolve(attr);
+        }
+        if (!this.#haveOrigin) {
+          this.#setOrigin(pos + common.time);
+          high = this.#originHigh;
+          low = this.#originLow;
+        }
+        const t =
+          (view.getUint32(pos + common.time + (little ? 4 : 0), little) - high) * 0x100000000 +
+          (view.getUint32(pos + common.time + (little ? 0 : 4), little) - low);
+        const c = view.getInt32(pos + common.cpu, little);
+        if (t > max) max = t;
+        if (c >= 0 && c < maxCpus) lastOnCpu[c] = t;
+        if (kind >= 0) {
+          if (n === capacity || t < last) {
+            sorter.count = n;
+            if (n === capacity) {
+              sorter.reserve(1);
+              ({ time, type, cpu, tid, pid, at, size } = sorter);
+              capacity = time.length;
+              n = sorter.count;
+            }
+            if (t < last) sorter.begin(reader.slot);
+          }
+          last = t;
+          time[n] = t;
+          type[n] = kind;
+          cpu[n] = c;
+          pid[n] = view.getInt32(pos + common.tid, little);
+          tid[n] = view.getInt32(pos + common.tid + 4, little);
+          const rest = restAt[attr] as number;
+          at[n] = pos + rest + 4;
+          size[n] = length - rest - 4;
+          n++;
+        }
+        pos += length;
+        continue;
+      }
+      if (length < 8) {
+        this.damage = this.#error(`a record of ${length} bytes`, pos, 'a perf record of at least 8');
+        this.#stopped = true;
+        break;
+      }
+      sorter.count = n;
+      this.#lastTime = last;
+      this.#maxTime = max;
+      if (record === recordType.finishedRound) {
+        pos += length;
+        result = 'round';
+        break;
+      }
+      if (record === recordType.tracingData || record === recordType.auxtrace) {
+        result = record === recordType.auxtrace ? 'auxtrace' : 'tracing data';
+        break;
+      }
+      if (record === recordType.sample) this.#otherSample(pos, length);
+      else this.#otherRecord(record, pos, length);
+      ({ time, type, cpu, tid, pid, at, size } = sorter);
+      capacity = time.length;
+      n = sorter.count;
+      last = this.#lastTime;
+      max = this.#maxTime;
+      dense = this.#dense;
+      typeOf = this.#typeOf;
+      restAt = this.#restAt;
+      common = this.#common;
+      high = this.#originHigh;
+      low = this.#originLow;
+      pos += length;
+    }
+    sorter.count = n;
+    this.#lastTime = last;
+    this.#maxTime = max;
+    reader.pos = pos;
+    return result;
+  }
+
+  /** A sample whose attribute has a layout of its own. */
+  #otherSample(pos: number, length: number): void {
+    const view = this.#arena.view;
+    const little = this.#little;
+    const attrs = this.#header.attrs;
+    let index = 0;
+    if (attrs.length > 1) {
+      // Without an identifier first, all attributes have the same layout: perf insists on that.
+      const first = attrs[0];
+      const idAt = first === undefined ? -1 : first.identifierAt >= 0 ? first.identifierAt : first.idAt;
+      if (idAt >= 0 && idAt + 8 <= length) index = this.#attrOf(pos + idAt);
+    }
+    const attr = attrs[index];
+    if (attr === undefined) {
+      this.#unknown();
+      return;
+    }
+    let rest = attr.restAt;
+    if (rest > length) return;
+    if (attr.hasRead) rest += this.#readSize(attr, pos + rest, pos + length);
+    if (attr.hasCallchain && rest + 8 <= length) rest += 8 + 8 * number64(view, pos + rest, little);
+    let payload = rest;
+    let payloadSize = 0;
+    if (attr.hasRaw && rest + 4 <= length) {
+      payload = rest + 4;
+      payloadSize = Math.min(view.getUint32(pos + rest, little), length - payload);
+    }
+    if (attr.timeAt >= 0 && !this.#haveOrigin) this.#setOrigin(pos + attr.timeAt);
+    const time = attr.timeAt >= 0 ? this.#timeAt(pos + attr.timeAt) : Math.max(this.#maxTime, 0);
+    const cpu = attr.cpuAt >= 0 ? view.getInt32(pos + attr.cpuAt, little) : -1;
+    if (time > this.#maxTime) this.#maxTime = time;
+    if (cpu >= 0 && cpu < maxCpus) this.#lastOnCpu[cpu] = time;
+    let type = this.#typeOf[index] as number;
+    if (type === unresolved) type = this.#resolve(index);
+    if (type < 0) return;
+    if (time < this.#lastTime) this.#sorter.begin(this.#reader.slot);
+    this.#lastTime = time;
+    const pid = attr.tidAt >= 0 ? view.getInt32(pos + attr.tidAt, little) : -1;
+    const tid = attr.tidAt >= 0 ? view.getInt32(pos + attr.tidAt + 4, little) : -1;
+    this.#sorter.append(time, type, cpu, tid, pid, payloadSize > 0 ? pos + payload : pos, payloadSize);
+  }
+
+  /** Size of the values that PERF_SAMPLE_READ put into a sample (perf_event.h, struct read_format). */
+  #readSize(attr: PerfAttr, at: number, end: number): number {
+    const format = attr.readFormat;
+    const times = (format & 1 ? 8 : 0) + (format & 2 ? 8 : 0);
+    const each = 8 + (format & 4 ? 8 : 0) + (format & 16 ? 8 : 0);
+    if ((format & 8) === 0) return times + each;
+    return at + 8 <= end ? 8 + times + each * number64(this.#arena.view, at, this.#little) : 0;
+  }
+
+  #otherRecord(record: number, pos: number, length: number): void {
+    const view = this.#arena.view;
+    const bytes = this.#arena.bytes;
+    const little = this.#little;
+    switch (record) {
+      case recordType.comm: {
+        if (length < 17) return;
+        const nul = bytes.indexOf(0, pos + 16);
+        const name = Buffer.from(
+          bytes.subarray(pos + 16, nul < 0 ? pos + length : Math.min(nul, pos + length)),
+        ).toString();
+        this.threads.name(view.getInt32(pos + 12, little), name, view.getInt32(pos + 8, little));
+        return;
+      }
+      case recordType.fork: {
+        if (length < 24) return;
+        const tid = view.getInt32(pos + 16, little);
+        const parent = this.threads.get(view.getInt32(pos + 20, little));
+        this.threads.name(tid, this.threads.get(tid)?.comm || (parent?.comm ?? ''), view.getInt32(pos + 8, little));
+        return;
+      }
+      case recordType.lost:
+        if (length >= 24) this.#loss(number64(view, pos + 16, little), pos, length);
+        return;
+      case recordType.lostSamples:
+        if (length >= 16) this.#lostSamples += number64(view, pos + 8, little);
+        return;
+      case recordType.headerAttr: {
+        const size = view.getUint32(pos + 12, little);
+        if (length < 8 + 64 || size < 64 || 8 + size > length) return;
+        const ids = idList(view, pos + 8 + size, pos + length, little);
+        this.#header.attrs.push(parseAttr(view, pos + 8, size, little, ids));
+        this.#attrsChanged();
+        return;
+      }
+      case recordType.eventUpdate: {
+        // PERF_EVENT_UPDATE__NAME: {u64 type, u64 id, name}
+        if (length < 25 || number64(view, pos + 8, little) !== 2) return;
+        const attr = this.#header.attrs[this.#attrOf(pos + 16)];
+        const nul = bytes.indexOf(0, pos + 24);
+        if (attr !== undefined && nul < pos + length) attr.name = Buffer.from(bytes.subarray(pos + 24, nul)).toString();
+        return;
+      }
+      case recordType.headerFeature:
+        if (length > 16) {
+          applyFeature(
+            this.#header,
+            view.getUint32(pos + (little ? 8 : 12), little),
+            new DataView(bytes.buffer, pos + 16, length - 16),
+            little,
+          );
+        }
+        return;
+    }
+  }
+
+  /** PERF_RECORD_LOST stands where the buffer had room again: the hole ends there, and began after the CPU's last event. */
+  #loss(count: number, pos: number, length: number): void {
+    const attr = this.#header.attrs[0];
+    const end = pos + length;
+    let cpu = -1;
+    let to = this.#maxTime;
+    if (attr?.sampleIdAll === true) {
+      if (attr.trailerCpu > 0) cpu = this.#arena.view.getInt32(end - attr.trailerCpu, this.#little);
+      if (attr.trailerTime > 0) {
+        if (!this.#haveOrigin) this.#setOrigin(end - attr.trailerTime);
+        to = this.#timeAt(end - attr.trailerTime);
+      }
+    }
+    const known = cpu >= 0 && cpu < maxCpus;
+    const from = known ? (this.#lastOnCpu[cpu] as number) : this.#lastTime;
+    this.#lost += count;
+    const loss: Loss = { from: Math.min(from, to), to, cpu: known ? cpu : -1, count };
+    this.#sorter.begin(this.#reader.slot, loss);
+    this.#lastTime = Number.NEGATIVE_INFINITY;
+  }
+
+  /** LOST_SAMPLES, which perf writes when recording ends, counts for each event what LOST told already, and what was lost after it. */
+  #tell(): void {
+    const rest = this.#lostSamples - this.#lost;
+    if (rest > 0) {
+      const loss: Loss = { from: this.#maxTime, to: Number.POSITIVE_INFINITY, cpu: -1, count: rest };
+      if (this.#lost === 0) loss.from = Number.NEGATIVE_INFINITY;
+      this.#sorter.begin(this.#reader.slot < 0 ? this.#arena.acquire() : this.#reader.slot, loss);
+    }
+    if (this.#unknownIds > 0) this.#note(`${this.#unknownIds} samples belong to no event that the file describes`);
+    if (this.#header.dataEnd === 0) this.#note('the file holds no records');
+  }
+
+  #note(note: string): void {
+    if (!this.notes.includes(note)) this.notes.push(note);
+  }
+
+  #error(problem: string, pos: number, expected: string): TraceError {
+    const offset = this.#reader.offsetOf(pos);
+    if (this.#unpacker === undefined || !this.#unpacker.unpacked)
+      return new TraceError(this.file, problem, offset, expected);
+    return new TraceError(
+      this.file,
+      `${problem}, ${offset} bytes into the unpacked records`,
+      this.#unpacker.offset,
+      expected,
+    );
+  }
+
+  #timeAt(position: number): number {
+    const view = this.#arena.view;
+    const little = this.#little;
+    return (
+      (view.getUint32(position + (little ? 4 : 0), little) - this.#originHigh) * 0x100000000 +
+      (view.getUint32(position + (little ? 0 : 4), little) - this.#originLow)
+    );
+  }
+
+  #setOrigin(position: number): void {
+    const view = this.#arena.view;
+    this.#originLow = view.getUint32(position + (this.#little ? 0 : 4), this.#little);
+    this.#originHigh = view.getUint32(position + (this.#little ? 4 : 0), this.#little);
+    this.origin = (BigInt(this.#originHigh) << 32n) | BigInt(this.#originLow);
+    this.#haveOrigin = true;
+  }
+
+  #unknown(): number {
+    this.#unknownIds++;
+    return unwanted;
+  }
+
+  /** Index of the attribute that the id at this position belongs to, -1 where none does. */
+  #attrOf(position: number): number {
+    const view = this.#arena.view;
+    const low = view.getUint32(position + (this.#little ? 0 : 4), this.#little);
+    const high = view.getUint32(position + (this.#little ? 4 : 0), this.#little);
+    const id = this.#ids.find(high, low);
+    return id < 0 ? -1 : (this.#attrOfId[id] as number);
+  }
+
+  /** The type of an attribute's events, or `unwanted`. Made at the first sample: in a pipe, formats come after attributes. */
+  #resolve(index: number): number {
+    const attr = this.#header.attrs[index] as PerfAttr;
+    const type = this.#makeType(attr);
+    const id = this.#wants === undefined || this.#wants(type) ? type.id : unwanted;
+    this.#typeOf[index] = id;
+    return id;
+  }
+
+  #makeType(attr: PerfAttr): EventType {
+    const known = attr.type === 2 ? this.#formats?.formats.get(attr.config) : undefined;
+    if (known === undefined) {
+      const name =
+        attr.name !== ''
+          ? attr.name
+          : attr.type === 2
+            ? `tracepoint:${attr.config}`
+            : `perf:type${attr.type}_${attr.config}`;
+      return this.#table.add(name, noFields);
+    }
+    const { system, format } = known;
+    const layout = new KernelLayout(format, this.#little);
+    //QEMU
+    return this.#table.add(`${system}:${format.name}`, layout);
+  }
+
+  #attrsChanged(): void {
+    const { attrs } = this.#header;
+    const old = this.#typeOf;
+    this.#typeOf = new Int32Array(attrs.length).fill(unresolved);
+    this.#typeOf.set(old);
+    this.#restAt = Int32Array.from(attrs, (attr) => attr.restAt);
+    let largest = 0;
+    for (const [index, attr] of attrs.entries()) {
+      for (const { low, high } of attr.ids) {
+        this.#attrOfId[this.#ids.id(high, low)] = index;
+        largest = Math.max(largest, high === 0 ? low : 0);
+      }
+      // The clocks of all events of one recording agree.
+      if (attr.clockId !== undefined) this.clock.name = clockNames[attr.clockId] ?? `clock ${attr.clockId}`;
+    }
+    this.#dense = new Int32Array(largest < 1 << 20 ? largest + 1 : 0).fill(-1);
+    for (const [index, attr] of attrs.entries()) {
+      for (const { low, high } of attr.ids) if (high === 0 && low < this.#dense.length) this.#dense[low] = index;
+    }
+    const first = attrs[0];
+    // An attribute that has no raw data (perf's dummy) never samples, or goes the slow way.
+    const same =
+      first !== undefined &&
+      this.#little === this.#header.little &&
+      attrs.every(
+        (attr) =>
+          attr.identifierAt === 8 &&
+          attr.tidAt === first.tidAt &&
+          attr.tidAt >= 0 &&
+          attr.timeAt === first.timeAt &&
+          attr.timeAt >= 0 &&
+          attr.cpuAt >= 0 &&
+          !attr.hasRead &&
+          !attr.hasCallchain &&
+          (attr.hasRaw || attr.type === 1),
+      ) &&
+      attrs.every((attr) => attr.cpuAt === first.cpuAt);
+    this.#common =
+      same && first !== undefined
+        ? { id: 8 + (this.#little ? 0 : 4), tid: first.tidAt, time: first.timeAt, cpu: first.cpuAt }
+        : undefined;
+  }
+
+  /** A pipe's PERF_RECORD_HEADER_TRACING_DATA: {header, u32 size}, then that many bytes, rounded up to 8. */
+  async #readTracingData(): Promise<void> {
+    const reader = this.#reader;
+    const length = this.#arena.view.getUint16(reader.pos + 6, this.#little);
+    const size = length >= 12 ? this.#arena.view.getUint32(reader.pos + 8, this.#little) : 0;
+    const offset = reader.offsetOf(reader.pos) + length;
+    if (size > 256 << 20) throw this.#error(`${size} bytes of event formats`, reader.pos, 'at most 256 MiB');
+    reader.pos += length;
+    const parts: Uint8Array[] = [];
+    for (let left = Math.ceil(size / 8) * 8; ; ) {
+      const n = Math.min(left, reader.end - reader.pos);
+      parts.push(this.#arena.bytes.slice(reader.pos, reader.pos + n));
+      reader.pos += n;
+      left -= n;
+      if (left === 0) break;
+      if ((await reader.next()) !== true)
+        throw this.#error('the input ends in the event formats', reader.end, `${left} more bytes`);
+    }
+    this.#formats = parseTracingData(Buffer.concat(parts), this.file, offset);
+  }
+
+  /** Now and then perf writes a sample twice, identical to the nanosecond: it is given once, and counted in `repeated`. */
+  #dropRepeated(batch: EventBatch): void {
+    const { time } = batch;
+    let to = 0;
+    for (let i = 0; i < batch.count; i++) {
+      if (i > 0 && time[i] === time[i - 1] && sameSample(batch, i, to - 1)) {
+        const type = batch.type[i] as number;
+        this.repeated.set(type, (this.repeated.get(type) ?? 0) + 1);
+        continue;
+      }
+      if (to !== i) {
+        time[to] = time[i] as number;
+        batch.type[to] = batch.type[i] as number;
+        batch.cpu[to] = batch.cpu[i] as number;
+        batch.tid[to] = batch.tid[i] as number;
+        batch.pid[to] = batch.pid[i] as number;
+        batch.at[to] = batch.at[i] as number;
+        batch.size[to] = batch.size[i] as number;
+      }
+      to++;
+    }
+    batch.count = to;
+  }
+}
+
+function sameSample(b: EventBatch, i: number, j: number): boolean {
+  if (b.type[i] !== b.type[j] || b.cpu[i] !== b.cpu[j] || b.tid[i] !== b.tid[j] || b.size[i] !== b.size[j])
+    return false;
+  const size = b.size[i] as number;
+  return (
+    size > 0 &&
+    Buffer.compare(
+      b.bytes.subarray(b.at[i], (b.at[i] as number) + size),
+      b.bytes.subarray(b.at[j], (b.at[j] as number) + size),
+    ) === 0
+  );
+}
+
+/** include/uapi/linux/time.h, by the names that ftrace gives these clocks. */
+const clockNames: Record<number, string> = { 0: 'realtime', 1: 'mono', 4: 'mono_raw', 7: 'boot', 11: 'tai' };
+
+const noFields: Layout = { fields: [], reader: () => undefined, print: () => '' };
+
+/** Whether a file that was not closed, and so has no such feature, holds compressed records. */
+async function startsCompressed(file: import('node:fs/promises').FileHandle, header: PerfHeader): Promise<boolean> {
+  const buffer = new Uint8Array(1 << 20);
+  const view = new DataView(buffer.buffer);
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, header.dataStart);
+  for (let at = 0; at + 8 <= bytesRead; ) {
+    const type = view.getUint32(at, header.little);
+    if (type === recordType.compressed || type === recordType.compressed2) return true;
+    if (type === recordType.sample) return false;
+    const size = view.getUint16(at + 6, header.little);
+    if (size < 8) return false;
+    at += size;
+  }
+  return false;
+}

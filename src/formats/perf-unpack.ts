@@ -1,0 +1,166 @@
+import { createZstdDecompress, type ZstdDecompress } from 'node:zlib';
+import { Arena } from '../trace/arena.ts';
+import { TraceError } from '../trace/error.ts';
+import { recordType } from './perf-header.ts';
+import { type ReadInto, SlotReader } from './slot-reader.ts';
+
+/** How many compressed bytes are handed to zstd at a time: enough to keep its thread busy, little enough for any memory. */
+const pieceSize = 256 << 10;
+
+/**
+ * perf record -z: records PERF_RECORD_COMPRESSED hold pieces of one zstd stream of records. This gives the
+ * records as they were before compression, the others between them, so that one parser serves both.
+ */
+export class PerfUnpacker {
+  readonly #name: string;
+  readonly #little: boolean;
+  readonly #reader: SlotReader;
+  readonly #arena = new Arena(1 << 20, 1 << 16, 16 << 20);
+  #zstd: ZstdDecompress | undefined;
+  #failed: Error | undefined;
+  #wake: (() => void) | undefined;
+  #pieces: AsyncGenerator<Uint8Array> | undefined;
+  #left: Uint8Array | undefined;
+
+  /** `read` gives the file's records from `start` on. */
+  constructor(name: string, little: boolean, read: ReadInto, start: number) {
+    this.#name = name;
+    this.#little = little;
+    this.#reader = new SlotReader(this.#arena, read, start);
+  }
+
+  /** A ReadInto for the unpacked records. */
+  async readInto(target: Uint8Array): Promise<number> {
+    this.#pieces ??= this.#unpack();
+    let filled = 0;
+    while (filled < target.length) {
+      let piece = this.#left;
+      if (piece === undefined || piece.length === 0) {
+        const next = await this.#pieces.next();
+        if (next.done === true) break;
+        piece = next.value;
+      }
+      const n = Math.min(piece.length, target.length - filled);
+      target.set(piece.subarray(0, n), filled);
+      filled += n;
+      this.#left = piece.subarray(n);
+    }
+    return filled;
+  }
+
+  /** Whether anything was compressed, so that offsets in the unpacked records are not the file's. */
+  get unpacked(): boolean {
+    return this.#zstd !== undefined;
+  }
+
+  /** How far the file was read. */
+  get offset(): number {
+    return this.#reader.offsetOf(this.#reader.pos);
+  }
+
+  async close(): Promise<void> {
+    await this.#reader.close();
+    this.#zstd?.destroy();
+  }
+
+  async *#unpack(): AsyncGenerator<Uint8Array> {
+    const reader = this.#reader;
+    const arena = this.#arena;
+    let packed: Uint8Array[] = [];
+    let packedSize = 0;
+    for (;;) {
+      const more = await reader.next();
+      if (more === 'full') throw new TraceError(this.#name, 'no memory for records', reader.offsetOf(reader.pos));
+      const { view, bytes } = arena;
+      // Records that are not compressed, next to each other.
+      let plain = -1;
+      for (;;) {
+        const pos = reader.pos;
+        const left = reader.end - pos;
+        const size = left < 8 ? 0 : view.getUint16(pos + 6, this.#little);
+        const whole = left >= 8 && size <= left;
+        const type = whole ? view.getUint32(pos, this.#little) : 0;
+        if (left >= 8 && size < 8) {
+          throw new TraceError(
+            this.#name,
+            `a record of ${size} bytes`,
+            reader.offsetOf(pos),
+            'a perf record of at least 8',
+          );
+        }
+        const compressed = type === recordType.compressed || type === recordType.compressed2;
+        if (plain >= 0 && (!whole || compressed)) {
+          yield bytes.slice(plain, pos);
+          plain = -1;
+        }
+        if (!whole) break;
+        if (compressed) {
+          // COMPRESSED2 says how much of the record is data; the rest is padding.
+          const start = pos + (type === recordType.compressed2 ? 16 : 8);
+          const end =
+            type === recordType.compressed2
+              ? Math.min(pos + size, start + view.getUint32(pos + (this.#little ? 8 : 12), this.#little))
+              : pos + size;
+          packed.push(bytes.slice(start, end));
+          packedSize += end - start;
+        } else {
+          if (packedSize > 0) {
+            yield* this.#inflate(Buffer.concat(packed));
+            packed = [];
+            packedSize = 0;
+          }
+          if (plain < 0) plain = pos;
+        }
+        reader.pos += size;
+        if (packedSize >= pieceSize) {
+          yield* this.#inflate(Buffer.concat(packed));
+          packed = [];
+          packedSize = 0;
+        }
+      }
+      if (more === false) break;
+    }
+    if (packedSize > 0) yield* this.#inflate(Buffer.concat(packed));
+    // A record that the file's end cuts: handed on, so that the parser tells of it.
+    if (reader.pos < reader.end) yield arena.bytes.slice(reader.pos, reader.end);
+  }
+
+  /** What the next bytes of the zstd stream unpack to. */
+  async *#inflate(packed: Uint8Array): AsyncGenerator<Uint8Array> {
+    if (this.#zstd === undefined) {
+      const zstd = createZstdDecompress({ chunkSize: 1 << 20 });
+      zstd.on('error', (error) => {
+        this.#failed = error;
+        this.#wake?.();
+      });
+      zstd.on('readable', () => this.#wake?.());
+      this.#zstd = zstd;
+    }
+    const zstd = this.#zstd;
+    let taken = false;
+    zstd.write(packed, () => {
+      taken = true;
+      this.#wake?.();
+    });
+    for (;;) {
+      const chunk = zstd.read() as Buffer | null;
+      if (chunk !== null) {
+        yield chunk;
+        continue;
+      }
+      if (this.#failed !== undefined) {
+        throw new TraceError(
+          this.#name,
+          `the compressed records break (${this.#failed.message})`,
+          this.#reader.offsetOf(this.#reader.pos),
+          'a whole zstd stream',
+        );
+      }
+      if (taken) return;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      this.#wake = undefined;
+    }
+  }
+}
