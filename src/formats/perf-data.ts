@@ -23,7 +23,7 @@ import {
   readPerfHeader,
   recordType,
 } from './perf-header.ts';
-import { PerfUnpacker } from './perf-unpack.ts';
+import { bytesBehind, PerfUnpacker } from './perf-unpack.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
 import { parseTracingData, type TracingData } from './tracing-data.ts';
 
@@ -203,8 +203,9 @@ class PerfTrace implements Trace {
           } else if (end === 'tracing data') {
             await this.#readTracingData();
           } else if (end === 'auxtrace') {
-            const size = number64(this.#arena.view, reader.pos + 8, this.#little);
-            if (!(await reader.skip(this.#arena.view.getUint16(reader.pos + 6, this.#little) + size))) break;
+            const size = this.#arena.view.getUint16(reader.pos + 6, this.#little);
+            const behind = bytesBehind(this.#arena.view, reader.pos, recordType.auxtrace, size, this.#little);
+            if (!(await reader.skip(size + behind))) break;
           } else break;
         }
         if (this.#stopped) break;
@@ -606,12 +607,12 @@ class PerfTrace implements Trace {
   async #readTracingData(): Promise<void> {
     const reader = this.#reader;
     const length = this.#arena.view.getUint16(reader.pos + 6, this.#little);
-    const size = length >= 12 ? this.#arena.view.getUint32(reader.pos + 8, this.#little) : 0;
+    const size = bytesBehind(this.#arena.view, reader.pos, recordType.tracingData, length, this.#little);
     const offset = reader.offsetOf(reader.pos) + length;
     if (size > 256 << 20) throw this.#error(`${size} bytes of event formats`, reader.pos, 'at most 256 MiB');
     reader.pos += length;
     const parts: Uint8Array[] = [];
-    for (let left = Math.ceil(size / 8) * 8; ; ) {
+    for (let left = size; ; ) {
       const n = Math.min(left, reader.end - reader.pos);
       parts.push(this.#arena.bytes.slice(reader.pos, reader.pos + n));
       reader.pos += n;

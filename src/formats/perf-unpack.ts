@@ -1,7 +1,7 @@
 import { createZstdDecompress, type ZstdDecompress } from 'node:zlib';
 import { Arena } from '../trace/arena.ts';
 import { TraceError } from '../trace/error.ts';
-import { recordType } from './perf-header.ts';
+import { number64, recordType } from './perf-header.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
 
 /** How many compressed bytes are handed to zstd at a time: enough to keep its thread busy, little enough for any memory. */
@@ -67,6 +67,8 @@ export class PerfUnpacker {
     const reader = this.#reader;
     const arena = this.#arena;
     let packed: Uint8Array[] = [];
+    // Bytes of data that follow a record without being part of it, still to be handed on.
+    let passing = 0;
     let packedSize = 0;
     for (;;) {
       const more = await reader.next();
@@ -77,6 +79,13 @@ export class PerfUnpacker {
       for (;;) {
         const pos = reader.pos;
         const left = reader.end - pos;
+        if (passing > 0 && left > 0) {
+          const n = Math.min(passing, left);
+          yield bytes.slice(pos, pos + n);
+          passing -= n;
+          reader.pos += n;
+          continue;
+        }
         const size = left < 8 ? 0 : view.getUint16(pos + 6, this.#little);
         const whole = left >= 8 && size <= left;
         const type = whole ? view.getUint32(pos, this.#little) : 0;
@@ -112,6 +121,11 @@ export class PerfUnpacker {
           if (plain < 0) plain = pos;
         }
         reader.pos += size;
+        passing = bytesBehind(view, pos, type, size, this.#little);
+        if (passing > 0) {
+          yield bytes.slice(plain, pos + size);
+          plain = -1;
+        }
         if (packedSize >= pieceSize) {
           yield* this.#inflate(Buffer.concat(packed));
           packed = [];
@@ -163,4 +177,13 @@ export class PerfUnpacker {
       this.#wake = undefined;
     }
   }
+}
+
+/**
+ * How many bytes follow a record that its size does not count: a pipe's event formats (u32, padded to 8) and AUX data (u64).
+ */
+export function bytesBehind(view: DataView, pos: number, type: number, size: number, little: boolean): number {
+  if (type === recordType.tracingData && size >= 12) return Math.ceil(view.getUint32(pos + 8, little) / 8) * 8;
+  if (type === recordType.auxtrace && size >= 16) return number64(view, pos + 8, little);
+  return 0;
 }
