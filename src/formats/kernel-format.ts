@@ -1,6 +1,7 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
 import { IntReader } from './int-reader.ts';
+import { compilePrintFormat, type Printer } from './print-format.ts';
 
 /** A field of a kernel event, as its `format` file declares it. Offsets count from the event's common_type. */
 export type KernelField = Field & {
@@ -57,6 +58,7 @@ export class KernelLayout implements Layout {
   readonly fields: readonly KernelField[];
   readonly format: KernelFormat;
   readonly #little: boolean;
+  #printer: Printer | undefined;
 
   constructor(format: KernelFormat, little: boolean) {
     this.format = format;
@@ -79,8 +81,20 @@ export class KernelLayout implements Layout {
     }
   }
 
+  /** Positions in the batch's bytes where the bytes of a field of event `i` begin and end; a dynamic field's reference is followed. */
+  extent(field: KernelField, b: EventBatch, i: number): [start: number, end: number] {
+    return extent(field, this.#little, b, i);
+  }
+
+  /** As the event's `print fmt` says, or `field=value …` where that is not understood. */
   print(b: EventBatch, i: number): string {
-    return this.fields.map((field) => `${field.name}=${this.reader(field.name)?.text(b, i) ?? ''}`).join(' ');
+    this.#printer ??= compilePrintFormat(this, this.#little) ?? this.#fieldPrinter();
+    return this.#printer(b, i);
+  }
+
+  #fieldPrinter(): Printer {
+    const readers = this.fields.map((field) => ({ name: field.name, reader: this.reader(field.name) as FieldReader }));
+    return (b, i) => readers.map(({ name, reader }) => `${name}=${reader.text(b, i)}`).join(' ');
   }
 }
 

@@ -1,0 +1,462 @@
+import type { EventBatch } from '../trace/batch.ts';
+import {
+  type Expression,
+  ExpressionParser,
+  type IntegerType,
+  integer,
+  knownType,
+  readInteger,
+  textual,
+  Unsupported,
+} from './c-expression.ts';
+import type { KernelField, KernelLayout } from './kernel-format.ts';
+import { type Conversion, type Integer, narrow, parsePrintf, printInteger, printString, truncate } from './printf.ts';
+
+/** Prints the text of one event. */
+export type Printer = (b: EventBatch, i: number) => string;
+
+/** Formats of real events have up to 20 KiB; what is longer is not compiled. */
+const longestFormat = 1 << 17;
+/** No event prints more than this, whatever its format asks for. */
+const longestText = 1 << 16;
+
+/**
+ * Compiles the `print fmt` of an event's format file: a printf format and its arguments in C, with the kernel's helpers
+ * (`__print_symbolic`, `__get_str`, …; include/trace/stages/stage3_trace_output.h). Integers have their C types,
+ * so the text is what the kernel itself would print. Undefined where the format is beyond what is understood.
+ *
+ * libtraceevent (perf script, trace-cmd) prints the same but for signed fields: it reads all fields as unsigned,
+ * so that `errno < 0` is never true there, and an `__s8` of -1 prints as 255.
+ */
+export function compilePrintFormat(layout: KernelLayout, little: boolean): Printer | undefined {
+  const source = layout.format.printFormat;
+  if (source.length > longestFormat) return undefined;
+  try {
+    const parser = new ExpressionParser(source, new Kernel(layout, little));
+    const format = parser.string();
+    if (format === undefined) return undefined;
+    const args: Expression[] = [];
+    while (parser.accept(',')) args.push(parser.expression());
+    if (!parser.atEnd) return undefined;
+    return compile(format, args, little);
+  } catch (error) {
+    if (error instanceof Unsupported) return undefined;
+    throw error;
+  }
+}
+
+function compile(format: string, args: Expression[], little: boolean): Printer | undefined {
+  const parts: (string | Printer)[] = [];
+  let next = 0;
+  const argument = (): Expression => {
+    const arg = args[next++];
+    if (arg === undefined) throw new Unsupported('a conversion without an argument');
+    return arg;
+  };
+  for (const part of parsePrintf(format)) {
+    if (typeof part === 'string') parts.push(part);
+    else {
+      const width = part.width === '*' ? argument() : part.width;
+      const precision = part.precision === '*' ? argument() : part.precision;
+      parts.push(
+        /[duxXocsp]/.test(part.kind) ? conversion(part, argument(), width, precision, little) : `>${part.kind}<`,
+      );
+    }
+  }
+  return (b, i) => {
+    let text = '';
+    for (const part of parts) {
+      text += typeof part === 'string' ? part : part(b, i);
+      if (text.length > longestText) return text.slice(0, longestText);
+    }
+    return text;
+  };
+}
+
+function conversion(
+  c: Conversion,
+  arg: Expression,
+  width: number | Expression,
+  precision: number | Expression,
+  little: boolean,
+): Printer {
+  const columns = typeof width === 'number' ? () => width : (b: EventBatch, i: number) => small(width.value(b, i));
+  const digits =
+    typeof precision === 'number' ? () => precision : (b: EventBatch, i: number) => small(precision.value(b, i));
+  if (c.kind === 'p') return pointer(c, arg, width, little);
+  if (c.kind === 's') {
+    if (c.width === -1 && c.precision === -1) return arg.text;
+    return (b, i) => printString(c, arg.text(b, i), columns(b, i), digits(b, i));
+  }
+  if (c.width === -1 && c.precision === -1 && !c.plus && !c.space && !c.alternate && c.kind !== 'c') {
+    const signed = c.kind === 'd';
+    const { bits } = c;
+    const base = { d: 10, u: 10, x: 16, o: 8, X: 0 }[c.kind];
+    if (base === 10) return (b, i) => `${truncate(arg.value(b, i), bits, signed)}`;
+    if (base === 16) return (b, i) => truncate(arg.value(b, i), bits, false).toString(16);
+  }
+  return (b, i) => printInteger(c, arg.value(b, i), columns(b, i), digits(b, i));
+}
+
+/** An argument for `*`. */
+function small(value: Integer): number {
+  return Number(truncate(value, 32, true));
+}
+
+/** `%p` and its kin (Documentation/core-api/printk-formats.rst). There are no symbols here: functions print as addresses. */
+function pointer(c: Conversion, arg: Expression, width: number | Expression, little: boolean): Printer {
+  const address: Printer = (b, i) => {
+    const value = truncate(arg.value(b, i), 64, false);
+    return value === 0 ? '(nil)' : `0x${value.toString(16)}`;
+  };
+  const { extent } = arg;
+  const form = c.pointer;
+  if (/^[FfSs]/.test(form)) return (b, i) => `0x${truncate(arg.value(b, i), 64, false).toString(16)}`;
+  if (form === '' || extent === undefined) return address;
+  const bytes = (b: EventBatch, i: number, most: number): number[] => {
+    const [start, end] = extent(b, i);
+    return [...b.bytes.subarray(start, Math.min(end, start + most))];
+  };
+  if (form[0] === 'h') {
+    const separator = { C: ':', D: '-', N: '' }[form[1] ?? ''] ?? ' ';
+    // The kernel prints at most 64 bytes.
+    return (b, i) => {
+      const length = typeof width === 'number' ? Math.max(width, 1) : small(width.value(b, i));
+      return bytes(b, i, Math.min(Math.max(length, 0), 64))
+        .map(hexByte)
+        .join(separator);
+    };
+  }
+  if (form[0] === 'M' || form[0] === 'm') {
+    const separator = form[0] === 'm' ? '' : form[1] === 'F' ? '-' : ':';
+    return (b, i) => {
+      const mac = bytes(b, i, 6).map(hexByte);
+      return (form[1] === 'R' ? mac.reverse() : mac).join(separator);
+    };
+  }
+  if (/^[Ii]4/.test(form)) {
+    const reverse = form[2] === 'l' || (form[2] === 'h' && little);
+    return (b, i) => {
+      const parts = bytes(b, i, 4).map((x) => (form[0] === 'i' ? String(x).padStart(3, '0') : String(x)));
+      return (reverse ? parts.reverse() : parts).join('.');
+    };
+  }
+  if (/^[Ii]6/.test(form)) return (b, i) => ipv6(bytes(b, i, 16), form);
+  if (form[0] === 'U') return (b, i) => uuid(bytes(b, i, 16), form);
+  return address;
+}
+
+function hexByte(byte: number): string {
+  return byte.toString(16).padStart(2, '0');
+}
+
+/** RFC 5952 for `I6c`; eight groups of four digits otherwise, without colons for `i6`. */
+function ipv6(bytes: number[], form: string): string {
+  const groups: string[] = [];
+  for (let n = 0; n + 1 < bytes.length; n += 2)
+    groups.push(hexByte(bytes[n] as number) + hexByte(bytes[n + 1] as number));
+  if (form[2] !== 'c') return groups.join(form[0] === 'i' ? '' : ':');
+  const short = groups.map((group) => group.replace(/^0{1,3}/, ''));
+  let best = 0;
+  let bestLength = 1;
+  for (let n = 0; n < short.length; n++) {
+    let length = 0;
+    while (short[n + length] === '0') length++;
+    if (length > bestLength) [best, bestLength] = [n, length];
+  }
+  if (bestLength === 1) return short.join(':');
+  return `${short.slice(0, best).join(':')}::${short.slice(best + bestLength).join(':')}`;
+}
+
+/** RFC 4122; `l` and `L` are the little-endian GUID order, capitals are for capital digits. */
+function uuid(bytes: number[], form: string): string {
+  const order = /l/i.test(form) ? [3, 2, 1, 0, 5, 4, 7, 6] : [0, 1, 2, 3, 4, 5, 6, 7];
+  const digits = [...order, 8, 9, 10, 11, 12, 13, 14, 15].map((n) => hexByte(bytes[n] ?? 0)).join('');
+  const text = digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  return /[LB]/.test(form) ? text.toUpperCase() : text;
+}
+
+const ulong: IntegerType = { bits: 64, signed: false };
+const int: IntegerType = { bits: 32, signed: true };
+
+/** What the kernel's formats refer to: the event's fields, and the helpers of its trace headers. */
+class Kernel {
+  readonly little: boolean;
+  readonly #layout: KernelLayout;
+
+  constructor(layout: KernelLayout, little: boolean) {
+    this.#layout = layout;
+    this.little = little;
+  }
+
+  field(name: string): Expression {
+    const field = this.#field(name);
+    if (field.kind === 'int') return this.#integer(field);
+    const text = this.#text(field);
+    const memory = this.#memory(field);
+    return { ...memory, isText: field.kind !== 'bytes', text };
+  }
+
+  enumerator(name: string): number | undefined {
+    return name === 'true' ? 1 : enumerators[name];
+  }
+
+  call(name: string, parser: ExpressionParser): Expression | undefined {
+    switch (name) {
+      case '__get_str':
+      case '__get_rel_str':
+        return textual(this.#text(this.#named(parser)));
+      case '__get_dynamic_array':
+      case '__get_rel_dynamic_array':
+        return this.#memory(this.#named(parser));
+      case '__get_dynamic_array_len':
+      case '__get_rel_dynamic_array_len': {
+        const field = this.#named(parser);
+        return integer(int, (b, i) => {
+          const [start, end] = this.#layout.extent(field, b, i);
+          return end - start;
+        });
+      }
+      case '__get_bitmask':
+      case '__get_rel_bitmask':
+        return textual(this.#bitmask(this.#named(parser)));
+      case '__get_cpumask':
+      case '__get_rel_cpumask':
+        return textual(this.#cpulist(this.#named(parser)));
+      case '__print_symbolic':
+      case '__print_symbolic_u64':
+        return symbolic(parser);
+      case '__print_flags':
+      case '__print_flags_u64':
+        return flags(parser);
+      case '__print_hex':
+        return this.#hex(parser, ' ');
+      case '__print_hex_str':
+        return this.#hex(parser, '');
+      case '__print_array':
+        return this.#array(parser, true);
+      case '__print_dynamic_array':
+        return this.#array(parser, false);
+      case '__builtin_expect': {
+        const value = parser.expression();
+        parser.expect(',');
+        parser.expression();
+        parser.expect(')');
+        return value;
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  #field(name: string): KernelField {
+    const field = this.#layout.format.fields.find((f) => f.name === name);
+    if (field === undefined) throw new Unsupported(`the field ${name}`);
+    return field;
+  }
+
+  /** A field's name and the closing parenthesis. */
+  #named(parser: ExpressionParser): KernelField {
+    const field = this.#field(parser.name());
+    parser.expect(')');
+    return field;
+  }
+
+  #integer(field: KernelField): Expression {
+    const { offset, signed } = field;
+    const { little } = this;
+    const bits = (field.size * 8) as IntegerType['bits'];
+    const type: IntegerType = { bits, signed };
+    const read = (b: EventBatch, i: number): Integer => {
+      if (offset + field.size > (b.size[i] as number)) return 0;
+      const at = (b.at[i] as number) + offset;
+      if (bits < 64) return readInteger(b.view, at, type, little);
+      const low = b.view.getUint32(little ? at : at + 4, little);
+      const at2 = little ? at + 4 : at;
+      const high = signed ? b.view.getInt32(at2, little) : b.view.getUint32(at2, little);
+      // Exact below 2^53; addresses of the kernel are not.
+      if (high < 0x200000 && high > -0x200000) return high * 0x100000000 + low;
+      return narrow((BigInt(high) << 32n) | BigInt(low));
+    };
+    return {
+      ...integer(type, read),
+      extent: (b, i) => {
+        const at = b.at[i] as number;
+        return offset + field.size > (b.size[i] as number) ? [at, at] : [at + offset, at + offset + field.size];
+      },
+    };
+  }
+
+  #memory(field: KernelField): Expression {
+    const memory: Expression = {
+      ...integer(ulong, () => 0),
+      extent: (b, i) => this.#layout.extent(field, b, i),
+    };
+    const element = elementOf(field);
+    if (element !== undefined) memory.element = element;
+    return memory;
+  }
+
+  #text(field: KernelField): Printer {
+    const reader = this.#layout.reader(field.name);
+    if (reader === undefined) throw new Unsupported(`the field ${field.name}`);
+    return (b, i) => reader.text(b, i);
+  }
+
+  /** A buffer and its length in bytes, as hexadecimal bytes. */
+  #hex(parser: ExpressionParser, separator: string): Expression {
+    const { extent } = parser.expression();
+    parser.expect(',');
+    const length = parser.expression();
+    parser.expect(')');
+    if (extent === undefined) throw new Unsupported('a buffer');
+    return textual((b, i) => {
+      const [start, end] = extent(b, i);
+      const stop = Math.min(end, start + Math.max(0, small(length.value(b, i))));
+      let text = '';
+      for (let at = start; at < stop; at++) text += (at > start ? separator : '') + hexByte(b.bytes[at] as number);
+      return text;
+    });
+  }
+
+  /** A buffer, its number of elements (without `counted`: the name of a dynamic array), and the size of an element: `{0x1,0x2}`. */
+  #array(parser: ExpressionParser, counted: boolean): Expression {
+    const { extent } = counted ? parser.expression() : this.#memory(this.#field(parser.name()));
+    parser.expect(',');
+    const count = counted ? parser.expression() : undefined;
+    if (counted) parser.expect(',');
+    const size = parser.expression();
+    parser.expect(')');
+    if (extent === undefined) throw new Unsupported('a buffer');
+    return textual((b, i) => {
+      const [start, end] = extent(b, i);
+      const bytes = small(size.value(b, i));
+      if (bytes !== 1 && bytes !== 2 && bytes !== 4 && bytes !== 8) return '{}';
+      const type: IntegerType = { bits: (bytes * 8) as IntegerType['bits'], signed: false };
+      const most = count === undefined ? Number.POSITIVE_INFINITY : small(count.value(b, i));
+      const items: string[] = [];
+      for (let at = start; at + bytes <= end && items.length < most; at += bytes)
+        items.push(`0x${readInteger(b.view, at, type, this.little).toString(16)}`);
+      return `{${items.join(',')}}`;
+    });
+  }
+
+  /** The bytes of a mask, the highest first, a comma after every 32 bits. */
+  #bitmask(field: KernelField): Printer {
+    return (b, i) => {
+      const [start, end] = this.#layout.extent(field, b, i);
+      const bytes = [...b.bytes.subarray(start, end)];
+      if (this.little) bytes.reverse();
+      return bytes
+        .map((byte, n) => hexByte(byte) + ((bytes.length - n) % 4 === 1 && n < bytes.length - 1 ? ',' : ''))
+        .join('');
+    };
+  }
+
+  /** The set bits of a mask as a list: `0-2,5`. */
+  #cpulist(field: KernelField): Printer {
+    return (b, i) => {
+      const [start, end] = this.#layout.extent(field, b, i);
+      const set = (bit: number): boolean => {
+        const byte = bit >> 3;
+        // A mask is an array of longs in the machine's byte order.
+        const at = start + (this.little ? byte : (byte & ~7) + 7 - (byte & 7));
+        return at < end && ((b.bytes[at] as number) & (1 << (bit & 7))) !== 0;
+      };
+      const ranges: string[] = [];
+      for (let bit = 0; bit < (end - start) * 8; bit++) {
+        if (!set(bit)) continue;
+        const first = bit;
+        while (set(bit + 1)) bit++;
+        ranges.push(first === bit ? `${first}` : `${first}-${bit}`);
+      }
+      return ranges.join(',');
+    };
+  }
+}
+
+/** Enumerators that kernels before 4.1 left as names in their formats (libtraceevent knows the same). */
+const enumerators: Record<string, number> = {
+  HI_SOFTIRQ: 0,
+  TIMER_SOFTIRQ: 1,
+  NET_TX_SOFTIRQ: 2,
+  NET_RX_SOFTIRQ: 3,
+  BLOCK_SOFTIRQ: 4,
+  IRQ_POLL_SOFTIRQ: 5,
+  TASKLET_SOFTIRQ: 6,
+  SCHED_SOFTIRQ: 7,
+  HRTIMER_SOFTIRQ: 8,
+  RCU_SOFTIRQ: 9,
+  HRTIMER_NORESTART: 0,
+  HRTIMER_RESTART: 1,
+};
+
+/** The type of an array's elements: by its declared size, else by its declared name. */
+function elementOf(field: KernelField): IntegerType | undefined {
+  const [, type = '', count = ''] = /^(?:__(?:data|rel)_loc )?(.*?)\[(\d*)\]$/.exec(field.declared) ?? [];
+  const named = type.includes('*') ? ulong : knownType(type.split(/\s+/));
+  const bits = count === '' ? undefined : (field.size * 8) / Number(count);
+  if (bits === 8 || bits === 16 || bits === 32 || bits === 64) return { bits, signed: named?.signed ?? false };
+  return named;
+}
+
+/** The arms `{ value, "name" }, …` of __print_symbolic and __print_flags, to the closing parenthesis. */
+function arms(parser: ExpressionParser): [value: Integer, name: string][] {
+  const result: [Integer, string][] = [];
+  while (parser.accept(',')) {
+    if (!parser.accept('{')) break;
+    const value = parser.expression();
+    parser.expect(',');
+    const name = parser.expression();
+    parser.expect('}');
+    if (value.constant === undefined) throw new Unsupported('a value that is not constant');
+    // `{ -1, NULL }` ends the list.
+    if (name.literal !== undefined) result.push([truncate(value.constant, 64, false), name.literal]);
+  }
+  parser.expect(')');
+  return result;
+}
+
+function symbolic(parser: ExpressionParser): Expression {
+  const subject = parser.expression();
+  const names = new Map<Integer, string>();
+  // The first of equal values counts.
+  for (const [value, name] of arms(parser)) if (!names.has(value)) names.set(value, name);
+  return textual((b, i) => {
+    const value = truncate(subject.value(b, i), 64, false);
+    return names.get(value) ?? `0x${value.toString(16)}`;
+  });
+}
+
+function flags(parser: ExpressionParser): Expression {
+  const subject = parser.expression();
+  parser.expect(',');
+  const delimiter = parser.expression().literal ?? '';
+  const table = arms(parser);
+  const wide = table.map(([value, name]): [bigint, string] => [BigInt(value), name]).filter(([value]) => value !== 0n);
+  const narrowTable = wide
+    .filter(([value]) => value <= 0x7fffffffn)
+    .map(([value, name]): [number, string] => [Number(value), name]);
+  return textual((b, i) => {
+    const value = truncate(subject.value(b, i), 64, false);
+    const found: string[] = [];
+    if (typeof value === 'number' && value <= 0x7fffffff) {
+      let left = value;
+      for (const [mask, name] of narrowTable) {
+        if ((left & mask) !== mask) continue;
+        found.push(name);
+        left &= ~mask;
+      }
+      if (left !== 0) found.push(`0x${left.toString(16)}`);
+    } else {
+      let left = BigInt(value);
+      for (const [mask, name] of wide) {
+        if ((left & mask) !== mask) continue;
+        found.push(name);
+        left &= ~mask;
+      }
+      if (left !== 0n) found.push(`0x${left.toString(16)}`);
+    }
+    return found.join(delimiter);
+  });
+}
