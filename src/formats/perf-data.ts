@@ -44,6 +44,18 @@ export const perfData: Format = {
 
 /** Events of CPUs beyond this keep their CPU number, but their losses start at the trace's beginning. */
 const maxCpus = 8192;
+/** What the hot loop needs. */
+type Hot = {
+  /** By the id in a sample: its type, `unwanted`, or `unresolved` where the slow path has to look. */
+  kindOfId: Int32Array;
+  /** By the id: where the raw data begins. */
+  restOfId: Int32Array;
+  /** Offsets in words of 4 bytes that all attributes share, and the least length of a sample; undefined where they differ. */
+  common: { tid: number; time: number; cpu: number; least: number } | undefined;
+  originHigh: number;
+  originLow: number;
+};
+
 /** Marks an attribute whose event type is not made yet, and one whose events nobody wants. */
 const unresolved = -2;
 const unwanted = -1;
@@ -74,14 +86,15 @@ class PerfTrace implements Trace {
   // Attributes by index, for the hot loop.
   readonly #ids = new IdTable();
   readonly #attrOfId: number[] = [];
-  #dense = new Int32Array(0);
   #typeOf = new Int32Array(0);
-  #restAt = new Int32Array(0);
-  /** Offsets that all attributes share; undefined where they differ. */
-  #common: { id: number; tid: number; time: number; cpu: number } | undefined;
-
-  #originHigh = 0;
-  #originLow = 0;
+  readonly #words: Uint32Array;
+  readonly #hot: Hot = {
+    kindOfId: new Int32Array(0),
+    restOfId: new Int32Array(0),
+    common: undefined,
+    originHigh: 0,
+    originLow: 0,
+  };
   #haveOrigin = false;
   #maxTime = Number.NEGATIVE_INFINITY;
   #lastTime = Number.NEGATIVE_INFINITY;
@@ -94,6 +107,7 @@ class PerfTrace implements Trace {
   private constructor(input: Input, header: PerfHeader, version: string, read: ReadInto, compressed: boolean) {
     this.file = input.name;
     this.#input = input;
+    this.#words = new Uint32Array(this.#arena.bytes.buffer);
     this.#header = header;
     this.#little = header.little;
     this.version = version;
@@ -242,48 +256,37 @@ class PerfTrace implements Trace {
   #parse(): 'more' | 'round' | 'tracing data' | 'auxtrace' {
     const reader = this.#reader;
     const sorter = this.#sorter;
+    const words = this.#words;
     const view = this.#arena.view;
     const little = this.#little;
-    const end = reader.end;
-    let pos = reader.pos;
+    this.#align();
     sorter.begin(reader.slot);
     let { time, type, cpu, tid, pid, at, size } = sorter;
     let capacity = time.length;
     let n = sorter.count;
     let last = Number.NEGATIVE_INFINITY;
-    let max = this.#maxTime;
-    let dense = this.#dense;
-    let typeOf = this.#typeOf;
-    let restAt = this.#restAt;
-    let common = this.#common;
+    let lastCpu = -1;
     const lastOnCpu = this.#lastOnCpu;
-    let high = this.#originHigh;
-    let low = this.#originLow;
-    let result: 'more' | 'round' | 'tracing data' | 'auxtrace' = 'more';
+    let { kindOfId, restOfId, common, originHigh, originLow } = this.#hot;
+    const end = reader.end;
+    let pos = reader.pos;
     while (pos + 8 <= end) {
-      const record = view.getUint32(pos, little);
-      const length = view.getUint16(pos + 6, little);
+      const word = pos >> 2;
+      const length = little ? (words[word + 1] as number) >>> 16 : view.getUint16(pos + 6, false);
       if (pos + length > end) break;
-      if (record === recordType.sample && common !== undefined) {
-        // The hot path: one layout of the leading fields for all attributes.
-        const id = view.getUint32(pos + common.id, little);
-        const attr = id < dense.length ? (dense[id] as number) : this.#attrOf(pos + common.id);
-        let kind = attr < 0 ? unresolved : (typeOf[attr] as number);
-        if (kind === unresolved || length < (restAt[attr] as number)) {
-          kind = attr < 0 ? this.#unknown() : length < (restAt[attr] as number) ? unwanted : this.#resolve(attr);
+      if (common !== undefined && words[word] === recordType.sample && length >= common.least) {
+        // The hot path: a little-endian file whose attributes all lay out the leading fields alike.
+        const id = words[word + 2] as number;
+        const kind = id < kindOfId.length ? (kindOfId[id] as number) : unresolved;
+        if (kind === unwanted) {
+          pos += length;
+          continue;
         }
-        if (!this.#haveOrigin) {
-          this.#setOrigin(pos + common.time);
-          high = this.#originHigh;
-          low = this.#originLow;
-        }
-        const t =
-          (view.getUint32(pos + common.time + (little ? 4 : 0), little) - high) * 0x100000000 +
-          (view.getUint32(pos + common.time + (little ? 0 : 4), little) - low);
-        const c = view.getInt32(pos + common.cpu, little);
-        if (t > max) max = t;
-        if (c >= 0 && c < maxCpus) lastOnCpu[c] = t;
         if (kind >= 0) {
+          const t =
+            ((words[word + common.time + 1] as number) - originHigh) * 0x100000000 +
+            ((words[word + common.time] as number) - originLow);
+          const c = words[word + common.cpu] as number;
           if (n === capacity || t < last) {
             sorter.count = n;
             if (n === capacity) {
@@ -292,59 +295,85 @@ class PerfTrace implements Trace {
               capacity = time.length;
               n = sorter.count;
             }
-            if (t < last) sorter.begin(reader.slot);
+            if (t < last) {
+              if (last > this.#maxTime) this.#maxTime = last;
+              sorter.begin(reader.slot);
+            }
+          }
+          if (c !== lastCpu) {
+            if (lastCpu >= 0 && lastCpu < maxCpus) lastOnCpu[lastCpu] = last;
+            lastCpu = c;
           }
           last = t;
+          const rest = (restOfId[id] as number) + 4;
           time[n] = t;
           type[n] = kind;
           cpu[n] = c;
-          pid[n] = view.getInt32(pos + common.tid, little);
-          tid[n] = view.getInt32(pos + common.tid + 4, little);
-          const rest = restAt[attr] as number;
-          at[n] = pos + rest + 4;
-          size[n] = length - rest - 4;
+          pid[n] = words[word + common.tid] as number;
+          tid[n] = words[word + common.tid + 1] as number;
+          at[n] = pos + rest;
+          size[n] = length - rest;
           n++;
+          pos += length;
+          continue;
         }
-        pos += length;
-        continue;
-      }
-      if (length < 8) {
-        this.damage = this.#error(`a record of ${length} bytes`, pos, 'a perf record of at least 8');
-        this.#stopped = true;
-        break;
       }
       sorter.count = n;
+      if (lastCpu >= 0 && lastCpu < maxCpus) lastOnCpu[lastCpu] = last;
       this.#lastTime = last;
-      this.#maxTime = max;
-      if (record === recordType.finishedRound) {
-        pos += length;
-        result = 'round';
-        break;
+      if (last > this.#maxTime) this.#maxTime = last;
+      const stop = this.#otherRecord(pos, length);
+      if (stop !== undefined) {
+        reader.pos = stop === 'round' ? pos + length : pos;
+        return stop;
       }
-      if (record === recordType.tracingData || record === recordType.auxtrace) {
-        result = record === recordType.auxtrace ? 'auxtrace' : 'tracing data';
-        break;
-      }
-      if (record === recordType.sample) this.#otherSample(pos, length);
-      else this.#otherRecord(record, pos, length);
       ({ time, type, cpu, tid, pid, at, size } = sorter);
       capacity = time.length;
       n = sorter.count;
       last = this.#lastTime;
-      max = this.#maxTime;
-      dense = this.#dense;
-      typeOf = this.#typeOf;
-      restAt = this.#restAt;
-      common = this.#common;
-      high = this.#originHigh;
-      low = this.#originLow;
+      lastCpu = -1;
+      ({ kindOfId, restOfId, common, originHigh, originLow } = this.#hot);
       pos += length;
     }
     sorter.count = n;
-    this.#lastTime = last;
-    this.#maxTime = max;
+    if (lastCpu >= 0 && lastCpu < maxCpus) lastOnCpu[lastCpu] = last;
+    if (last > this.#maxTime) this.#maxTime = last;
     reader.pos = pos;
-    return result;
+    return 'more';
+  }
+
+  /** Records are multiples of 8 bytes: only a stream that gives odd pieces puts them off their places. */
+  #align(): void {
+    const reader = this.#reader;
+    const shift = reader.pos & 7;
+    if (shift === 0) return;
+    this.#arena.bytes.copyWithin(reader.pos - shift, reader.pos, reader.end);
+    reader.pos -= shift;
+    reader.end -= shift;
+  }
+
+  /** Any record that the hot path leaves. Returns what the caller has to do where parsing has to stop at it. */
+  #otherRecord(pos: number, length: number): 'round' | 'tracing data' | 'auxtrace' | 'more' | undefined {
+    const record = this.#arena.view.getUint32(pos, this.#little);
+    if (length < 8) {
+      this.damage = this.#error(`a record of ${length} bytes`, pos, 'a perf record of at least 8');
+      this.#stopped = true;
+      return 'more';
+    }
+    switch (record) {
+      case recordType.finishedRound:
+        return 'round';
+      case recordType.tracingData:
+        return 'tracing data';
+      case recordType.auxtrace:
+        return 'auxtrace';
+      case recordType.sample:
+        this.#otherSample(pos, length);
+        return undefined;
+      default:
+        this.#sideband(record, pos, length);
+        return undefined;
+    }
   }
 
   /** A sample whose attribute has a layout of its own. */
@@ -398,7 +427,8 @@ class PerfTrace implements Trace {
     return at + 8 <= end ? 8 + times + each * number64(this.#arena.view, at, this.#little) : 0;
   }
 
-  #otherRecord(record: number, pos: number, length: number): void {
+  /** Records about threads, losses and the recording itself. */
+  #sideband(record: number, pos: number, length: number): void {
     const view = this.#arena.view;
     const bytes = this.#arena.bytes;
     const little = this.#little;
@@ -507,16 +537,16 @@ class PerfTrace implements Trace {
     const view = this.#arena.view;
     const little = this.#little;
     return (
-      (view.getUint32(position + (little ? 4 : 0), little) - this.#originHigh) * 0x100000000 +
-      (view.getUint32(position + (little ? 0 : 4), little) - this.#originLow)
+      (view.getUint32(position + (little ? 4 : 0), little) - this.#hot.originHigh) * 0x100000000 +
+      (view.getUint32(position + (little ? 0 : 4), little) - this.#hot.originLow)
     );
   }
 
   #setOrigin(position: number): void {
     const view = this.#arena.view;
-    this.#originLow = view.getUint32(position + (this.#little ? 0 : 4), this.#little);
-    this.#originHigh = view.getUint32(position + (this.#little ? 4 : 0), this.#little);
-    this.origin = (BigInt(this.#originHigh) << 32n) | BigInt(this.#originLow);
+    this.#hot.originLow = view.getUint32(position + (this.#little ? 0 : 4), this.#little);
+    this.#hot.originHigh = view.getUint32(position + (this.#little ? 4 : 0), this.#little);
+    this.origin = (BigInt(this.#hot.originHigh) << 32n) | BigInt(this.#hot.originLow);
     this.#haveOrigin = true;
   }
 
@@ -540,6 +570,9 @@ class PerfTrace implements Trace {
     const type = this.#makeType(attr);
     const id = this.#wants === undefined || this.#wants(type) ? type.id : unwanted;
     this.#typeOf[index] = id;
+    // Samples of fixed layout, and those that nobody wants, take the hot path from now on.
+    const fixed = attr.hasRaw && !attr.hasRead && !attr.hasCallchain;
+    if (fixed || id === unwanted) this.#setKind(attr, id);
     return id;
   }
 
@@ -565,42 +598,46 @@ class PerfTrace implements Trace {
     const old = this.#typeOf;
     this.#typeOf = new Int32Array(attrs.length).fill(unresolved);
     this.#typeOf.set(old);
-    this.#restAt = Int32Array.from(attrs, (attr) => attr.restAt);
-    let largest = 0;
+    let largest = -1;
     for (const [index, attr] of attrs.entries()) {
       for (const { low, high } of attr.ids) {
         this.#attrOfId[this.#ids.id(high, low)] = index;
-        largest = Math.max(largest, high === 0 ? low : 0);
+        if (high === 0 && low < 1 << 20) largest = Math.max(largest, low);
       }
       // The clocks of all events of one recording agree.
       if (attr.clockId !== undefined) this.clock.name = clockNames[attr.clockId] ?? `clock ${attr.clockId}`;
     }
-    this.#dense = new Int32Array(largest < 1 << 20 ? largest + 1 : 0).fill(-1);
+    const hot = this.#hot;
+    hot.kindOfId = new Int32Array(largest + 1).fill(unresolved);
+    hot.restOfId = new Int32Array(largest + 1);
     for (const [index, attr] of attrs.entries()) {
-      for (const { low, high } of attr.ids) if (high === 0 && low < this.#dense.length) this.#dense[low] = index;
+      const kind = this.#typeOf[index] as number;
+      if (kind !== unresolved) this.#setKind(attr, kind);
     }
-    const first = attrs[0];
-    // An attribute that has no raw data (perf's dummy) never samples, or goes the slow way.
-    const same =
-      first !== undefined &&
-      this.#little === this.#header.little &&
-      attrs.every(
-        (attr) =>
-          attr.identifierAt === 8 &&
-          attr.tidAt === first.tidAt &&
-          attr.tidAt >= 0 &&
-          attr.timeAt === first.timeAt &&
-          attr.timeAt >= 0 &&
-          attr.cpuAt >= 0 &&
-          !attr.hasRead &&
-          !attr.hasCallchain &&
-          (attr.hasRaw || attr.type === 1),
-      ) &&
-      attrs.every((attr) => attr.cpuAt === first.cpuAt);
-    this.#common =
-      same && first !== undefined
-        ? { id: 8 + (this.#little ? 0 : 4), tid: first.tidAt, time: first.timeAt, cpu: first.cpuAt }
-        : undefined;
+    const [first] = attrs;
+    const alike = attrs.every(
+      (attr) =>
+        attr.identifierAt === 8 &&
+        attr.tidAt > 0 &&
+        attr.timeAt > 0 &&
+        attr.cpuAt > 0 &&
+        attr.tidAt === first?.tidAt &&
+        attr.timeAt === first.timeAt &&
+        attr.cpuAt === first.cpuAt,
+    );
+    if (this.#little && alike && first !== undefined) {
+      const least = Math.max(...attrs.map((attr) => attr.restAt + 4));
+      hot.common = { tid: first.tidAt / 4, time: first.timeAt / 4, cpu: first.cpuAt / 4, least };
+    } else hot.common = undefined;
+  }
+
+  #setKind(attr: PerfAttr, kind: number): void {
+    const { kindOfId, restOfId } = this.#hot;
+    for (const { low, high } of attr.ids) {
+      if (high !== 0 || low >= kindOfId.length) continue;
+      kindOfId[low] = kind;
+      restOfId[low] = attr.restAt;
+    }
   }
 
   /** A pipe's PERF_RECORD_HEADER_TRACING_DATA: {header, u32 size}, then that many bytes, rounded up to 8. */

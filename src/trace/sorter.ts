@@ -118,6 +118,14 @@ export class EventSorter {
     const batch = this.#batch;
     const heap = this.#heap;
     const losses: Loss[] = [];
+    const { time, type, cpu, tid, pid, at, size } = this;
+    const outTime = batch.time;
+    const outType = batch.type;
+    const outCpu = batch.cpu;
+    const outTid = batch.tid;
+    const outPid = batch.pid;
+    const outAt = batch.at;
+    const outSize = batch.size;
     let n = 0;
     while (n < batchSize) {
       const run = heap[0];
@@ -128,18 +136,36 @@ export class EventSorter {
         run.losses.length = 0;
       }
       // Copy from this run as long as it stays ahead of the second in the heap.
+      let other = heap[1];
+      if (heap.length > 2 && before(heap[2] as Run, other as Run)) other = heap[2];
       let bound = upTo;
-      let other: Run | undefined = heap[1];
-      const third = heap[2];
-      if (third !== undefined && other !== undefined && before(third, other)) other = third;
-      if (other !== undefined && other.head <= upTo) bound = other.head;
-      const tie = other === undefined || bound < other.head || run.number < other.number;
-      n = this.#copy(run, bound, tie, n);
-      if (run.next === run.end) {
+      let inclusive = true;
+      if (other !== undefined && other.head <= upTo) {
+        bound = other.head;
+        inclusive = run.number < other.number;
+      }
+      let i = run.next;
+      const end = Math.min(run.end, i + batchSize - n);
+      let t = run.head;
+      do {
+        outTime[n] = t;
+        outType[n] = type[i] as number;
+        outCpu[n] = cpu[i] as number;
+        outTid[n] = tid[i] as number;
+        outPid[n] = pid[i] as number;
+        outAt[n] = at[i] as number;
+        outSize[n] = size[i] as number;
+        n++;
+        i++;
+        if (i >= end) break;
+        t = time[i] as number;
+      } while (t < bound || (inclusive && t === bound));
+      run.next = i;
+      if (i === run.end) {
         this.#pop();
         this.#used.push(run);
       } else {
-        run.head = this.time[run.next] as number;
+        run.head = time[i] as number;
         this.#sink();
       }
     }
@@ -154,38 +180,6 @@ export class EventSorter {
     batch.bytes = this.#arena.bytes;
     batch.view = this.#arena.view;
     return batch;
-  }
-
-  /** Copies events of one run into the batch, up to and (`inclusive`) at `bound`. The first is copied in any case. */
-  #copy(run: Run, bound: number, inclusive: boolean, from: number): number {
-    const { time, type, cpu, tid, pid, at, size } = this;
-    const batch = this.#batch;
-    const outTime = batch.time;
-    const outType = batch.type;
-    const outCpu = batch.cpu;
-    const outTid = batch.tid;
-    const outPid = batch.pid;
-    const outAt = batch.at;
-    const outSize = batch.size;
-    const end = Math.min(run.end, run.next + batchSize - from);
-    let i = run.next;
-    let n = from;
-    let t = time[i] as number;
-    do {
-      outTime[n] = t;
-      outType[n] = type[i] as number;
-      outCpu[n] = cpu[i] as number;
-      outTid[n] = tid[i] as number;
-      outPid[n] = pid[i] as number;
-      outAt[n] = at[i] as number;
-      outSize[n] = size[i] as number;
-      n++;
-      i++;
-      if (i >= end) break;
-      t = time[i] as number;
-    } while (t < bound || (inclusive && t === bound));
-    run.next = i;
-    return n;
   }
 
   #releaseUsed(): void {
