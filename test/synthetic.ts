@@ -52,14 +52,23 @@ export function synthetic(
     progress: () => ({ read: 0, size: undefined }),
     close: async () => {},
     async *batches(wants) {
-      let batch = new EventBatch(options.batchSize ?? 7);
+      // An event's payload is its index, so that it can be copied like any other payload.
+      const payloads = new DataView(new ArrayBuffer(events.length * 4));
+      for (let i = 0; i < events.length; i++) payloads.setUint32(i * 4, i);
+      const newBatch = () => {
+        const batch = new EventBatch(options.batchSize ?? 7);
+        batch.bytes = new Uint8Array(payloads.buffer);
+        batch.view = payloads;
+        return batch;
+      };
+      let batch = newBatch();
       let losses: Loss[] = [];
       for (const [index, event] of events.entries()) {
         const type = typeOf(event);
         if (batch.count === batch.capacity || (event.loss !== undefined && batch.count > 0)) {
           batch.losses = losses;
           yield batch;
-          batch = new EventBatch(batch.capacity);
+          batch = newBatch();
           losses = [];
         }
         if (event.loss !== undefined) losses.push(event.loss);
@@ -70,8 +79,8 @@ export function synthetic(
         batch.cpu[i] = event.cpu ?? -1;
         batch.tid[i] = event.tid ?? -1;
         batch.pid[i] = event.pid ?? -1;
-        batch.at[i] = index;
-        batch.size[i] = 1;
+        batch.at[i] = index * 4;
+        batch.size[i] = 4;
       }
       batch.losses = losses;
       if (batch.count > 0 || losses.length > 0) yield batch;
@@ -90,7 +99,7 @@ class SyntheticLayout implements Layout {
 
   reader(name: string): FieldReader | undefined {
     if (!this.fields.some((field) => field.name === name)) return undefined;
-    const value = (b: EventBatch, i: number) => this.#events[b.at[i] as number]?.fields?.[name];
+    const value = (b: EventBatch, i: number) => this.#event(b, i)?.fields?.[name];
     const integer = (b: EventBatch, i: number): bigint | undefined => {
       const v = value(b, i);
       return typeof v === 'string' || v === undefined ? undefined : BigInt(v);
@@ -106,8 +115,11 @@ class SyntheticLayout implements Layout {
   }
 
   print(b: EventBatch, i: number): string {
-    return Object.entries(this.#events[b.at[i] as number]?.fields ?? {})
+    return Object.entries(this.#event(b, i)?.fields ?? {})
       .map(([name, value]) => `${name}=${value}`)
       .join(' ');
+  }
+  #event(b: EventBatch, i: number): SyntheticEvent | undefined {
+    return this.#events[b.view.getUint32(b.at[i] as number)];
   }
 }

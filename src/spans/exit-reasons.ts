@@ -188,7 +188,7 @@ export class Reasons {
   id(name: string): number {
     const known = this.#ids.get(name);
     if (known !== undefined) return known;
-    if (this.names.length === maxReasons - 1 && name !== 'others') return this.id('others');
+    if (this.names.length >= maxReasons - 1 && name !== 'others') return this.id('others');
     const id = this.names.push(name) - 1;
     this.halt.push(halts.has(name));
     this.#ids.set(name, id);

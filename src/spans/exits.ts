@@ -21,7 +21,6 @@ export function isEntry(type: EventType): boolean {
 
 /** A thread that ran a vCPU. */
 export type VcpuThread = {
-  trace: Trace;
   tid: number;
   /** The QEMU process, -1 where the events do not say; the trace's thread table may know. */
   pid: number;
@@ -129,8 +128,7 @@ export class ExitPairing {
   readonly #scale: number;
   readonly #rips: boolean;
   readonly #spans = new ExitSpans();
-  readonly #traces = new Map<Trace, TraceState>();
-  #state: TraceState | undefined;
+  readonly #trace = new TraceState();
 
   // By thread.
   #openReason = new Int32Array(64).fill(none);
@@ -154,16 +152,8 @@ export class ExitPairing {
 
   /** Takes the next events of a trace and gives the exits that ended with them. */
   batch(trace: Trace, b: EventBatch): ExitSpans {
-    let state = this.#state;
-    if (state === undefined || state.trace !== trace) {
-      state = this.#traces.get(trace);
-      if (state === undefined) {
-        state = new TraceState(trace);
-        this.#traces.set(trace, state);
-      }
-      this.#state = state;
-    }
-    state.learnTypes(this.reasons);
+    const state = this.#trace;
+    state.learnTypes(trace, this.reasons);
     for (const loss of b.losses) state.lose(loss);
 
     const spans = this.#spans;
@@ -253,9 +243,12 @@ export class ExitPairing {
     return spans;
   }
 
-  /** The thread of that tid in the trace of the last batch, or -1 where it ran no vCPU so far. */
+  /** The thread of that tid, or -1 where it ran no vCPU so far. */
   find(tid: number): number {
-    return this.#state?.threadOf.get(tid) ?? none;
+    const { cachedTid, cachedThread } = this.#trace;
+    const cached = tid & (tidCache - 1);
+    if (cachedTid[cached] === tid && (cachedThread[cached] as number) >= 0) return cachedThread[cached] as number;
+    return this.#trace.threadOf.get(tid) ?? none;
   }
 
   /** What was seen so far; exits that are open now count as open at the end. */
@@ -280,7 +273,7 @@ export class ExitPairing {
       if (thread.pid < 0) thread.pid = pid;
       return known;
     }
-    const t = this.threads.push({ trace: state.trace, tid, pid, vcpu: none }) - 1;
+    const t = this.threads.push({ tid, pid, vcpu: none }) - 1;
     state.threadOf.set(tid, t);
     if (t === this.#openReason.length) this.#grow();
     return t;
@@ -331,9 +324,8 @@ export class ExitPairing {
   }
 }
 
-/** What pairing knows of one trace: its types, its threads, its losses. */
+/** What pairing knows of the trace: its types, its threads, its losses. */
 class TraceState {
-  readonly trace: Trace;
   /** By type id: what the event is to us, and how to read it. */
   roles = new Uint8Array(64);
   readonly decoders: (ReasonDecoder | undefined)[] = [];
@@ -347,12 +339,8 @@ class TraceState {
   readonly #losses = new Map<number, Loss[]>();
   #types = 0;
 
-  constructor(trace: Trace) {
-    this.trace = trace;
-  }
-
-  learnTypes(reasons: Reasons): void {
-    const { types } = this.trace;
+  learnTypes(trace: Trace, reasons: Reasons): void {
+    const { types } = trace;
     for (; this.#types < types.length; this.#types++) {
       const type = types[this.#types] as EventType;
       const id = this.#types;
@@ -365,8 +353,9 @@ class TraceState {
       this.decoders[id] = isExit(type) ? reasonDecoder(type, reasons) : undefined;
       this.vcpus[id] = type.reader('vcpu_id') ?? type.reader('id') ?? type.reader('vcpu') ?? absent;
       this.rips[id] =
-        ['guest_rip', 'vcpu_pc', 'sepc', 'pc', 'pswaddr'].map((name) => type.reader(name)).find((r) => r !== undefined) ??
-        absent;
+        ['guest_rip', 'vcpu_pc', 'sepc', 'pc', 'pswaddr']
+          .map((name) => type.reader(name))
+          .find((r) => r !== undefined) ?? absent;
     }
   }
 

@@ -4,8 +4,16 @@ import fc from 'fast-check';
 import { HeatMap } from './heatmap.ts';
 
 const span = fc.record({
-  begin: fc.oneof(fc.nat({ max: 100_000 }), fc.nat({ max: 2 ** 31 - 1 }), fc.maxSafeNat().map((x) => x % 2 ** 44)),
-  duration: fc.oneof(fc.nat({ max: 100 }), fc.nat({ max: 2 ** 31 - 1 }), fc.maxSafeNat().map((x) => x % 2 ** 46)),
+  begin: fc.oneof(
+    fc.nat({ max: 100_000 }),
+    fc.nat({ max: 2 ** 31 - 1 }),
+    fc.maxSafeNat().map((x) => x % 2 ** 44),
+  ),
+  duration: fc.oneof(
+    fc.nat({ max: 100 }),
+    fc.nat({ max: 2 ** 31 - 1 }),
+    fc.maxSafeNat().map((x) => x % 2 ** 46),
+  ),
 });
 
 test('every span is in the bin of its begin and in the bucket of its duration', () => {

@@ -61,17 +61,13 @@ test('few samples: everything is exact', () => {
 
 test('many samples: percentiles within half a bucket, the rest exact', () => {
   fc.assert(
-    fc.property(
-      fc.array(sample, { minLength: 5, maxLength: 200 }),
-      fc.integer({ min: 1, max: 2000 }),
-      (some, step) => {
-        const samples: number[] = [];
-        for (let i = 0; samples.length <= exactSamples + 1000; i++) {
-          samples.push((some[i % some.length] as number) + (i % 7) * step);
-        }
-        assertStats(summarise(samples).result(), naive(samples), 2 ** -11);
-      },
-    ),
+    fc.property(fc.array(sample, { minLength: 5, maxLength: 200 }), fc.integer({ min: 1, max: 2000 }), (some, step) => {
+      const samples: number[] = [];
+      for (let i = 0; samples.length <= exactSamples + 1000; i++) {
+        samples.push((some[i % some.length] as number) + (i % 7) * step);
+      }
+      assertStats(summarise(samples).result(), naive(samples), 2 ** -11);
+    }),
     { numRuns: 30 },
   );
 });
