@@ -1,0 +1,547 @@
+import { Arena } from '../trace/arena.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import type { Clock } from '../trace/clock.ts';
+import { TraceError } from '../trace/error.ts';
+import type { EventType, Layout } from '../trace/event-type.ts';
+import type { Loss } from '../trace/loss.ts';
+import { EventSorter } from '../trace/sorter.ts';
+import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
+import type { Format } from './detect.ts';
+import { asTraceError, type Input } from './input.ts';
+import { RecordLayout, SimpletraceLayout } from './simpletrace-layout.ts';
+import { SlotReader } from './slot-reader.ts';
+import { type Signature, Signatures } from './trace-events.ts';
+
+/*
+ * QEMU's simpletrace files, versions 2, 3 and 4. Sources: trace/simple.c and scripts/simpletrace.py in QEMU's source.
+ *
+ * Losses. QEMU's tracer keeps records in a ring of 256 KiB. While that is full, events are dropped and counted; when its writer comes round,
+ * it writes a dropped record with the count and the time, *then* what was in the ring. So the events that
+ * were lost are usually later than the up to 256 KiB of records that follow the dropped record, and always earlier than its own time
+ * stamp; where the writer had already emptied the ring, the hole is right before the dropped record. The Loss therefore
+ * reaches from the last event before the dropped record to the dropped record's own time, and comes with
+ * the first event after `from`. It covers every hole of the recordings with an independent account of what was lost.
+ */
+
+const headerSize = 24;
+const recordSize = 24;
+/** Longer than any record that QEMU writes: strings are cut at 512 bytes. */
+const maxRecord = 1 << 16;
+const maxName = 1024;
+/** QEMU numbers its events from 0: there are a few thousand. */
+const maxEvents = 1 << 20;
+/**
+ * Threads stamp an event before they claim its place in the file, so stamps go back by as long as a thread can
+ * be preempted in between. Events are held back that long to put them in order (ns).
+ */
+const holdBack = 50e6;
+/** Dropped records with no event between them are told one by one up to here, then as one. */
+const maxLossesInRow = 100;
+
+export const simpletrace: Format = {
+  name: 'simpletrace',
+  recognise: (head) => isLittle(head) !== undefined,
+  open: async (input, options) => new SimpleTrace(input, new Signatures(input.path, options)),
+};
+
+/** The byte order of a simpletrace header, or undefined where it is none. */
+function isLittle(head: Uint8Array): boolean | undefined {
+  if (head.length < 16) return undefined;
+  const view = new DataView(head.buffer, head.byteOffset, head.length);
+  if (view.getBigUint64(0) !== 0xffffffffffffffffn) return undefined;
+  if (view.getBigUint64(8, true) === 0xf2b177cb0aa429b4n) return true;
+  return view.getBigUint64(8, false) === 0xf2b177cb0aa429b4n ? false : undefined;
+}
+
+/** Marks an event number that the hot loop has to ask about, and one whose events nobody wants. */
+const unresolved = -2;
+const unwanted = -1;
+/** Marks arguments whose length varies. */
+const varies = -1;
+
+class SimpleTrace implements Trace {
+  readonly file: string;
+  readonly format = 'simpletrace';
+  readonly version: string;
+  readonly clock: Clock = { name: 'mono', unit: 'ns', resolution: 1 };
+  origin = 0n;
+  readonly threads = new ThreadTable();
+  readonly cpus = undefined;
+  readonly notes: string[] = [];
+  damage: TraceError | undefined;
+
+  readonly #input: Input;
+  readonly #signatures: Signatures;
+  readonly #little: boolean;
+  readonly #number: number;
+  /** Bytes in front of each record: version 4 says what kind it is. */
+  readonly #prefix: number;
+  readonly #table = new TypeTable();
+  readonly #arena = new Arena(1 << 19, maxRecord + 64, 24 << 20);
+  readonly #sorter = new EventSorter(this.#arena);
+  readonly #reader: SlotReader;
+  #wants: ((type: EventType) => boolean) | undefined;
+
+  /** By event number, for the hot loop: the type, `unwanted` or `unresolved`; and how long its arguments are. */
+  #codes = new Int32Array(0);
+  #sizes = new Int32Array(0);
+  readonly #kinds: (Kind | undefined)[] = [];
+  readonly #names = new Map<number, string>();
+  readonly #nameless: string[] = [];
+  /** Whether event numbers are places in trace-events-all. */
+  #namedByNumber = false;
+
+  #originHigh = 0;
+  #originLow = 0;
+  #haveOrigin = false;
+  /** Time of the record read last, wanted or not, and the latest of the wanted ones. */
+  #lastTime = Number.NEGATIVE_INFINITY;
+  #maxTime = Number.NEGATIVE_INFINITY;
+  /** Everything up to here was handed out. */
+  #flushed = Number.NEGATIVE_INFINITY;
+  #late = 0;
+  #lossesInRow = 0;
+  #loss: Loss | undefined;
+
+  constructor(input: Input, signatures: Signatures) {
+    const head = input.head;
+    this.file = input.name;
+    this.#input = input;
+    this.#signatures = signatures;
+    this.#little = isLittle(head) as boolean;
+    if (head.length < headerSize) {
+      throw new TraceError(
+        input.name,
+        `the header ends after ${head.length} bytes`,
+        head.length,
+        `${headerSize} bytes; QEMU had not written it yet`,
+      );
+    }
+    const view = new DataView(head.buffer, head.byteOffset, head.length);
+    const version = view.getBigUint64(16, this.#little);
+    if (version < 2n || version > 4n) {
+      const old = version < 2n ? ', which QEMU 1.2 and older wrote' : '';
+      throw new TraceError(input.name, `simpletrace version ${version}${old}`, 16, 'version 2, 3 or 4');
+    }
+    this.#number = Number(version);
+    this.version = `v${version}${this.#little ? '' : ', big-endian'}`;
+    this.#prefix = version === 4n ? 8 : 0;
+    this.#reader = new SlotReader(this.#arena, (target, offset) => input.readInto(target, offset));
+    if (this.#number < 4) this.#nameByNumber(view);
+  }
+
+  get types(): readonly EventType[] {
+    return this.#table.all;
+  }
+
+  progress(): { read: number; size: number | undefined } {
+    return { read: this.#input.read, size: this.#input.size };
+  }
+
+  async close(): Promise<void> {
+    await this.#reader.close();
+    await this.#input.close();
+  }
+
+  async *batches(wants?: (type: EventType) => boolean): AsyncIterable<EventBatch> {
+    this.#wants = wants;
+    const reader = this.#reader;
+    try {
+      let skip = headerSize;
+      for (;;) {
+        let more = await reader.next();
+        if (more === 'full') {
+          // More is held back than a sane trace has in that time: its stamps are no good.
+          yield* this.#take(Number.POSITIVE_INFINITY);
+          more = await reader.next();
+        }
+        if (more !== true) break;
+        if (skip > 0) {
+          const cut = Math.min(skip, reader.end - reader.pos);
+          reader.pos += cut;
+          skip -= cut;
+        }
+        this.#parse();
+        yield* this.#take(this.#maxTime - holdBack);
+        if (this.damage !== undefined) break;
+      }
+      if (reader.pos < reader.end) {
+        this.damage ??= this.#error(
+          `the file ends ${reader.end - reader.pos} bytes into a record`,
+          reader.pos,
+          'whole records; QEMU was still writing, or was killed',
+        );
+      }
+    } catch (error) {
+      this.damage ??= asTraceError(this.file, error);
+    }
+    this.#tell();
+    yield* this.#take(Number.POSITIVE_INFINITY);
+  }
+
+  *#take(upTo: number): Generator<EventBatch> {
+    if (upTo > this.#flushed) this.#flushed = Math.min(upTo, this.#maxTime);
+    for (;;) {
+      const batch = this.#sorter.take(upTo);
+      if (batch === undefined) return;
+      yield batch;
+    }
+  }
+
+  /** Parses the whole records at hand into the sorter. */
+  #parse(): void {
+    const reader = this.#reader;
+    const sorter = this.#sorter;
+    const view = this.#arena.view;
+    const little = this.#little;
+    const prefix = this.#prefix;
+    const low = little ? 0 : 4;
+    const high = 4 - low;
+    const hasPid = this.#number > 2;
+    sorter.begin(reader.slot);
+    let { time, type, cpu, tid, pid, at, size } = sorter;
+    let n = sorter.count;
+    let codes = this.#codes;
+    let sizes = this.#sizes;
+    let originHigh = this.#originHigh;
+    let originLow = this.#originLow;
+    let last = Number.NEGATIVE_INFINITY;
+    let maxTime = this.#maxTime;
+    const end = reader.end;
+    let pos = reader.pos;
+    /** The record before `pos`, for its time. */
+    let before = -1;
+    while (pos + prefix + recordSize <= end) {
+      const record = pos + prefix;
+      const id = view.getUint32(record + low, little);
+      const length = view.getUint32(record + 16, little);
+      const next = record + length;
+      let code = unresolved;
+      if (
+        id < codes.length &&
+        view.getUint32(record + high, little) === 0 &&
+        length >= recordSize &&
+        length <= maxRecord &&
+        (prefix === 0 || (view.getUint32(pos + low, little) === 1 && view.getUint32(pos + high, little) === 0))
+      ) {
+        if (next > end) break;
+        code = codes[id] as number;
+        if (code === unwanted) {
+          before = record;
+          pos = next;
+          continue;
+        }
+        if (length - recordSize !== (sizes[id] as number) && code !== unresolved) {
+          code = this.#codeFor(id, record + recordSize, length - recordSize);
+        }
+      }
+      if (code === unresolved) {
+        if (before >= 0) this.#lastTime = this.#timeAt(before);
+        sorter.count = n;
+        const after = this.#otherRecord(pos, end);
+        ({ time, type, cpu, tid, pid, at, size } = sorter);
+        n = sorter.count;
+        codes = this.#codes;
+        sizes = this.#sizes;
+        originHigh = this.#originHigh;
+        originLow = this.#originLow;
+        before = -1;
+        if (after < 0) break;
+        pos = after;
+        continue;
+      }
+      before = record;
+      pos = next;
+      if (code === unwanted) continue;
+      const t =
+        (view.getUint32(record + 8 + high, little) - originHigh) * 0x100000000 +
+        (view.getUint32(record + 8 + low, little) - originLow);
+      if (n === time.length) {
+        sorter.count = n;
+        sorter.reserve(1);
+        ({ time, type, cpu, tid, pid, at, size } = sorter);
+        n = sorter.count;
+      }
+      if (t < last) {
+        sorter.count = n;
+        sorter.begin(reader.slot);
+        if (t < this.#flushed) this.#late++;
+      }
+      last = t;
+      if (t > maxTime) maxTime = t;
+      time[n] = t;
+      type[n] = code;
+      cpu[n] = -1;
+      tid[n] = -1;
+      pid[n] = hasPid ? view.getUint32(record + 20, little) : -1;
+      at[n] = record + recordSize;
+      size[n] = length - recordSize;
+      n++;
+    }
+    sorter.count = n;
+    if (before >= 0) this.#lastTime = this.#timeAt(before);
+    this.#maxTime = maxTime;
+    // Names at the end of the input may be shorter than any event.
+    while (prefix > 0 && pos + 20 <= end && this.damage === undefined && view.getBigUint64(pos, little) === 0n) {
+      const after = this.#mapping(pos, end);
+      if (after < 0) break;
+      pos = after;
+    }
+    reader.pos = pos;
+  }
+
+  /**
+   * Any record that the hot loop leaves. Returns where to go on: the same position for an event whose number was
+   * made known; -1 where more bytes are needed, or where the file is damaged (`damage` is set then).
+   */
+  #otherRecord(pos: number, end: number): number {
+    const view = this.#arena.view;
+    const little = this.#little;
+    if (this.#prefix > 0) {
+      const kind = view.getBigUint64(pos, little);
+      if (kind === 0n) return this.#mapping(pos, end);
+      if (kind !== 1n) {
+        return this.#damaged(`a record of kind ${kind}`, pos, '0, the name of an event, or 1, an event');
+      }
+    }
+    const record = pos + this.#prefix;
+    const id = view.getBigUint64(record, little);
+    const length = view.getUint32(record + 16, little);
+    const expected = `the length of a record, ${recordSize} to ${maxRecord}`;
+    if (length < recordSize || length > maxRecord) return this.#damaged(`a length of ${length}`, record + 16, expected);
+    if (record + length > end) return -1;
+    this.#findOrigin(pos, end);
+    if (id === 0xfffffffffffffffen) {
+      if (length !== recordSize + 8) {
+        return this.#damaged(`a dropped record of ${length} bytes`, record + 16, `${recordSize + 8}`);
+      }
+      this.#dropped(this.#timeAt(record), Number(view.getBigUint64(record + recordSize, little)));
+      return record + length;
+    }
+    if (id >= BigInt(maxEvents)) return this.#damaged(`event number ${id}`, record, `one below ${maxEvents}`);
+    const number = Number(id);
+    if (this.#number === 4 && !this.#names.has(number)) {
+      return this.#damaged(`event number ${id}`, record, 'a number that a record before has named');
+    }
+    this.#makeRoom(number);
+    this.#codeFor(number, record + recordSize, length - recordSize);
+    return pos;
+  }
+
+  #mapping(pos: number, end: number): number {
+    const view = this.#arena.view;
+    const id = view.getBigUint64(pos + 8, this.#little);
+    const length = view.getUint32(pos + 16, this.#little);
+    if (id >= BigInt(maxEvents)) return this.#damaged(`event number ${id}`, pos + 8, `one below ${maxEvents}`);
+    if (length === 0 || length > maxName) {
+      return this.#damaged(`an event's name of ${length} bytes`, pos + 16, `1 to ${maxName}`);
+    }
+    const start = pos + 20;
+    if (start + length > end) return -1;
+    const name = Buffer.from(this.#arena.bytes.subarray(start, start + length)).toString('latin1');
+    if (!/^\w+$/.test(name))
+      return this.#damaged(`${JSON.stringify(name)} as an event's name`, start, 'a C identifier');
+    const number = Number(id);
+    // QEMU names all events again whenever it starts a file: only a changed name is news.
+    if (this.#names.get(number) !== name) {
+      this.#names.set(number, name);
+      this.#kinds[number] = undefined;
+      this.#makeRoom(number);
+      this.#codes[number] = unresolved;
+    }
+    return start + length;
+  }
+
+  #makeRoom(number: number): void {
+    if (number < this.#codes.length) return;
+    const room = Math.max(1024, 2 ** Math.ceil(Math.log2(number + 1)));
+    const codes = new Int32Array(room).fill(unresolved);
+    const sizes = new Int32Array(room).fill(varies);
+    codes.set(this.#codes);
+    sizes.set(this.#sizes);
+    this.#codes = codes;
+    this.#sizes = sizes;
+  }
+
+  /** The type of an event with arguments at `at`, or `unwanted`. Called for each event whose arguments vary in length. */
+  #codeFor(number: number, at: number, size: number): number {
+    let kind = this.#kinds[number];
+    if (kind === undefined) {
+      kind = this.#kindOf(number);
+      this.#kinds[number] = kind;
+    }
+    for (const way of kind.ways) {
+      if (!way.layout.fits(this.#arena.view, at, size)) continue;
+      return this.#codeOf(kind, way, number, way.layout.fixedSize);
+    }
+    if (kind.ways.length > 0 && !kind.told) {
+      kind.told = true;
+      this.#tellMisfit(kind, at, size, 'shown as plain numbers');
+    }
+    kind.raw ??= { layout: new RecordLayout(Math.floor(size / 8), this.#little), code: unresolved, builtIn: false };
+    return this.#codeOf(kind, kind.raw, number, varies);
+  }
+
+  #codeOf(kind: Kind, way: Way, number: number, fixedSize: number): number {
+    if (way.code !== unresolved) return way.code;
+    if (way.builtIn && this.#signatures.file !== undefined && !kind.told) {
+      kind.told = true;
+      this.notes.push(
+        `${this.#signatures.file} does not fit event ${kind.name}, whose arguments are as in another version of QEMU; ` +
+          'expected the trace-events-all of the QEMU that wrote the trace',
+      );
+    }
+    const name = this.#number < 4 && way === kind.raw ? `event_${number}` : kind.name;
+    const type = this.#table.add(`qemu:${name}`, way.layout);
+    way.code = this.#wants === undefined || this.#wants(type) ? type.id : unwanted;
+    if ((this.#codes[number] as number) === unresolved) {
+      this.#codes[number] = way.code;
+      this.#sizes[number] = fixedSize;
+    }
+    return way.code;
+  }
+
+  #tellMisfit(kind: Kind, at: number, size: number, what: string): void {
+    const source = this.#signatures.file ?? 'the signature built into virtap';
+    const offset = this.#reader.offsetOf(at);
+    this.notes.push(
+      `${this.file}: byte ${offset}: ${size} bytes of arguments of event ${kind.name} do not fit ${source}: they are ${what}; ` +
+        'expected the trace-events-all of the QEMU that wrote the trace',
+    );
+  }
+
+  #kindOf(number: number): Kind {
+    const byNumber = this.#namedByNumber ? this.#signatures.inFile[number] : undefined;
+    const name = this.#names.get(number) ?? byNumber?.name ?? `event_${number}`;
+    const candidates: Signature[] = byNumber === undefined ? this.#signatures.candidates(name) : [byNumber];
+    // Where the file describes it, what is built in is second choice.
+    const own = this.#signatures.of(name);
+    const ways = candidates.map(
+      (signature): Way => ({
+        layout: new SimpletraceLayout(signature, this.#little),
+        code: unresolved,
+        builtIn: signature !== own,
+      }),
+    );
+    if (ways.length === 0 && this.#number === 4) this.#nameless.push(name);
+    return { name, ways, raw: undefined, told: false };
+  }
+
+  /** Versions 2 and 3 number events by their place in trace-events-all: the wrong one gives wrong names to all. */
+  #nameByNumber(head: DataView): void {
+    const events = this.#signatures.inFile;
+    const file = this.#signatures.file;
+    if (file === undefined) {
+      this.notes.push(
+        `simpletrace version ${this.#number} does not name its events: give the trace-events-all of the QEMU that wrote it with --trace-events`,
+      );
+      return;
+    }
+    for (let pos = headerSize; pos + recordSize <= head.byteLength; ) {
+      const id = head.getBigUint64(pos, this.#little);
+      const length = head.getUint32(pos + 16, this.#little);
+      if (length < recordSize || pos + length > head.byteLength) break;
+      if (id !== 0xfffffffffffffffen) {
+        const signature = events[Number(id)];
+        const fits =
+          signature !== undefined &&
+          new SimpletraceLayout(signature, this.#little).fits(head, pos + recordSize, length - recordSize);
+        if (!fits) {
+          const problem = `${length - recordSize} bytes of arguments of event number ${id}${signature === undefined ? '' : ` (${signature.name})`} do not fit ${file}`;
+          const expected = 'the trace-events-all of the QEMU that wrote the trace';
+          if (this.#signatures.named) throw new TraceError(this.file, problem, pos, expected);
+          this.notes.push(`${this.file}: byte ${pos}: ${problem}; expected ${expected}: give it with --trace-events`);
+          return;
+        }
+      }
+      pos += length;
+    }
+    this.notes.push(
+      `simpletrace version ${this.#number} does not name its events: names are those of ${file}, which must be of the QEMU that wrote the trace`,
+    );
+    this.#namedByNumber = true;
+  }
+
+  #dropped(at: number, count: number): void {
+    const loss = this.#loss;
+    if (this.#lossesInRow >= maxLossesInRow && loss !== undefined) {
+      loss.to = Math.max(loss.to, at);
+      loss.count = (loss.count ?? 0) + count;
+      return;
+    }
+    const from = this.#lastTime;
+    this.#loss = { from, to: Math.max(from, at), cpu: -1, count };
+    this.#lossesInRow++;
+    this.#sorter.begin(this.#reader.slot, this.#loss);
+  }
+
+  /** Time counts from the earliest stamp among the first records, so that it is not negative where the first two are out of order. */
+  #findOrigin(pos: number, end: number): void {
+    if (this.#haveOrigin) return;
+    this.#haveOrigin = true;
+    const view = this.#arena.view;
+    let earliest: bigint | undefined;
+    let p = pos + this.#prefix;
+    for (let n = 0; n < 4096 && p + recordSize <= end; n++) {
+      const length = view.getUint32(p + 16, this.#little);
+      if (length < recordSize || length > maxRecord) break;
+      const stamp = view.getBigUint64(p + 8, this.#little);
+      if (earliest === undefined || stamp < earliest) earliest = stamp;
+      p += length + this.#prefix;
+    }
+    this.origin = earliest ?? 0n;
+    this.#originHigh = Number(this.origin >> 32n);
+    this.#originLow = Number(this.origin & 0xffffffffn);
+  }
+
+  #timeAt(record: number): number {
+    const view = this.#arena.view;
+    const low = this.#little ? 0 : 4;
+    return (
+      (view.getUint32(record + 12 - low, this.#little) - this.#originHigh) * 0x100000000 +
+      (view.getUint32(record + 8 + low, this.#little) - this.#originLow)
+    );
+  }
+
+  #damaged(problem: string, position: number, expected: string): number {
+    this.damage = this.#error(problem, position, expected);
+    return -1;
+  }
+
+  #error(problem: string, position: number, expected: string): TraceError {
+    return new TraceError(this.file, problem, this.#reader.offsetOf(position), expected);
+  }
+
+  #tell(): void {
+    this.notes.push(...this.#signatures.notes);
+    if (this.#nameless.length > 0) {
+      const some = this.#nameless.slice(0, 5).join(', ');
+      const more = this.#nameless.length > 5 ? ` and ${this.#nameless.length - 5} more` : '';
+      this.notes.push(
+        `arguments of ${some}${more} have no names: give the trace-events-all of the QEMU that wrote the trace with --trace-events`,
+      );
+    }
+    if (this.#late > 0) {
+      this.notes.push(
+        `${this.#late} times the stamps go back by more than ${holdBack / 1e6} ms: those events may stand out of order`,
+      );
+    }
+  }
+}
+
+/** What an event number stands for. */
+type Kind = {
+  name: string;
+  /** What its arguments may be, the likeliest first. */
+  ways: Way[];
+  /** For arguments that fit none. */
+  raw: Way | undefined;
+  /** Whether a note says already that they do not fit. */
+  told: boolean;
+};
+
+type Way = {
+  layout: Layout & { fits(view: DataView, at: number, size: number): boolean; fixedSize: number };
+  code: number;
+  builtIn: boolean;
+};
