@@ -56,6 +56,8 @@ type Hot = {
   originLow: number;
 };
 
+/** PERF_RECORD_MISC_GUEST_KERNEL and _USER: 4 and 5 in the three bits of the CPU's mode. */
+const guestMode = 4;
 /** Marks an attribute whose event type is not made yet, and one whose events nobody wants. */
 const unresolved = -2;
 const unwanted = -1;
@@ -87,6 +89,8 @@ class PerfTrace implements Trace {
   readonly #ids = new IdTable();
   readonly #attrOfId: number[] = [];
   #typeOf = new Int32Array(0);
+  /** Types of samples that were taken in guest mode. */
+  readonly #guestTypeOf = new Map<number, number>();
   readonly #words: Uint32Array;
   readonly #hot: Hot = {
     kindOfId: new Int32Array(0),
@@ -272,9 +276,15 @@ class PerfTrace implements Trace {
     let pos = reader.pos;
     while (pos + 8 <= end) {
       const word = pos >> 2;
-      const length = little ? (words[word + 1] as number) >>> 16 : view.getUint16(pos + 6, false);
+      const miscAndSize = words[word + 1] as number;
+      const length = little ? miscAndSize >>> 16 : view.getUint16(pos + 6, false);
       if (pos + length > end) break;
-      if (common !== undefined && words[word] === recordType.sample && length >= common.least) {
+      if (
+        common !== undefined &&
+        words[word] === recordType.sample &&
+        length >= common.least &&
+        (miscAndSize & guestMode) === 0
+      ) {
         // The hot path: a little-endian file whose attributes all lay out the leading fields alike.
         const id = words[word + 2] as number;
         const kind = id < kindOfId.length ? (kindOfId[id] as number) : unresolved;
@@ -410,6 +420,7 @@ class PerfTrace implements Trace {
     if (cpu >= 0 && cpu < maxCpus) this.#lastOnCpu[cpu] = time;
     let type = this.#typeOf[index] as number;
     if (type === unresolved) type = this.#resolve(index);
+    if ((view.getUint16(pos + 4, little) & guestMode) !== 0) type = this.#guestType(index, attr);
     if (type < 0) return;
     if (time < this.#lastTime) this.#sorter.begin(this.#reader.slot);
     this.#lastTime = time;
@@ -576,7 +587,21 @@ class PerfTrace implements Trace {
     return id;
   }
 
-  #makeType(attr: PerfAttr): EventType {
+  /**
+   * The host's events that interrupted a guest: perf marks the sample as the guest's, and perf script leaves it out
+   * where it knows nothing of that guest. They have happened all the same: the same event, recorded as `…:G`, perf's modifier.
+   */
+  #guestType(index: number, attr: PerfAttr): number {
+    let id = this.#guestTypeOf.get(index);
+    if (id === undefined) {
+      const type = this.#makeType(attr, ':G');
+      id = this.#wants === undefined || this.#wants(type) ? type.id : unwanted;
+      this.#guestTypeOf.set(index, id);
+    }
+    return id;
+  }
+
+  #makeType(attr: PerfAttr, mode = ''): EventType {
     const known = attr.type === 2 ? this.#formats?.formats.get(attr.config) : undefined;
     if (known === undefined) {
       const name =
@@ -585,12 +610,12 @@ class PerfTrace implements Trace {
           : attr.type === 2
             ? `tracepoint:${attr.config}`
             : `perf:type${attr.type}_${attr.config}`;
-      return this.#table.add(name, noFields);
+      return this.#table.add(name, noFields, name + mode);
     }
     const { system, format } = known;
     const layout = new KernelLayout(format, this.#little);
     //QEMU
-    return this.#table.add(`${system}:${format.name}`, layout);
+    return this.#table.add(`${system}:${format.name}`, layout, `${system}:${format.name}${mode}`);
   }
 
   #attrsChanged(): void {
@@ -712,7 +737,6 @@ async function startsCompressed(file: import('node:fs/promises').FileHandle, hea
   for (let at = 0; at + 8 <= bytesRead; ) {
     const type = view.getUint32(at, header.little);
     if (type === recordType.compressed || type === recordType.compressed2) return true;
-    if (type === recordType.sample) return false;
     const size = view.getUint16(at + 6, header.little);
     if (size < 8) return false;
     at += size;

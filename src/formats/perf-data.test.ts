@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { perfFile, sampleRecord } from '../../test/perf-writer.ts';
+import { unsigned64 } from '../trace/event-type.ts';
+import type { Loss } from '../trace/loss.ts';
+import { openTrace } from './detect.ts';
+
+const data = join(import.meta.dirname, '../../test/data/perf');
+const folder = mkdtempSync(join(tmpdir(), 'virtap-test-'));
+after(() => rmSync(folder, { recursive: true }));
+
+function unpacked(name: string): Buffer {
+  return zstdDecompressSync(readFileSync(join(data, name)));
+}
+
+type Seen = {
+  lines: string[];
+  losses: Loss[];
+  damage: string | undefined;
+  clock: string;
+  version: string;
+  repeated: number;
+  inGuest: number;
+};
+
+/** Everything a file says, an event a line: `pid/tid [cpu] time name`. */
+async function read(bytes: Uint8Array): Promise<Seen> {
+  const path = join(folder, `${Math.random()}.data`);
+  writeFileSync(path, bytes);
+  const trace = await openTrace(path);
+  const lines: string[] = [];
+  const losses: Loss[] = [];
+  let inGuest = 0;
+  for await (const b of trace.batches()) {
+    losses.push(...b.losses);
+    for (let i = 0; i < b.count; i++) {
+      const type = trace.types[b.type[i] as number];
+      if (type?.recordedAs.endsWith(':G') === true) {
+        inGuest++;
+        continue;
+      }
+      const ns = String(trace.origin + BigInt(b.time[i] as number)).padStart(10, '0');
+      lines.push(
+        `${b.pid[i]}/${b.tid[i]} [${String(b.cpu[i]).padStart(3, '0')}] ${ns.slice(0, -9)}.${ns.slice(-9)}: ${type?.name}`,
+      );
+    }
+  }
+  await trace.close();
+  let repeated = 0;
+  for (const n of trace.repeated?.values() ?? []) repeated += n;
+  return {
+    lines,
+    losses,
+    damage: trace.damage?.message,
+    clock: trace.clock.name,
+    version: trace.version,
+    repeated,
+    inGuest,
+  };
+}
+
+/** perf script's lines; perf shows process and thread -1 as such, and pads with blanks. */
+function golden(): string[] {
+  return unpacked('idle.script.txt.zst')
+    .toString()
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.trim().replace(/:?\s*$/, ''));
+}
+
+test('events of a recording are those that perf script prints, in its order', async () => {
+  const seen = await read(unpacked('idle.data.zst'));
+  assert.deepEqual(seen.lines, golden());
+  assert.equal(seen.clock, 'mono');
+  assert.equal(seen.damage, undefined);
+  assert.deepEqual(seen.losses, []);
+  // perf report --stats counts them, perf script leaves them out.
+  assert.equal(seen.inGuest, 10);
+});
+
+/** The records of a file, cut at its rounds. */
+function parts(file: Buffer): { head: Buffer; records: Buffer[]; features: Buffer } {
+  const start = Number(file.readBigUInt64LE(40));
+  const end = start + Number(file.readBigUInt64LE(48));
+  const records: Buffer[] = [];
+  for (let at = start; at < end; at += file.readUInt16LE(at + 6))
+    records.push(file.subarray(at, at + file.readUInt16LE(at + 6)));
+  return { head: file.subarray(0, start), records, features: file.subarray(end) };
+}
+
+test('records that perf record -z compressed are the same events', async () => {
+  const { head, records, features } = parts(unpacked('idle.data.zst'));
+  // As perf does it: all samples and side-band of a round in one stream, cut where a record is full, in the middle of records too.
+  const { createZstdCompress, constants } = await import('node:zlib');
+  const stream = createZstdCompress();
+  const chunks: Buffer[] = [];
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  const flush = () => new Promise<void>((resolve) => stream.flush(constants.ZSTD_e_flush, resolve));
+  const out: Buffer[] = [];
+  const wrap = async () => {
+    await flush();
+    const packed = Buffer.concat(chunks.splice(0));
+    for (let at = 0; at < packed.length; at += 1000) {
+      const piece = packed.subarray(at, at + 1000);
+      const header = Buffer.alloc(8);
+      header.writeUInt32LE(81, 0);
+      header.writeUInt16LE(8 + piece.length, 6);
+      out.push(header, piece);
+    }
+  };
+  for (const record of records) {
+    const type = record.readUInt32LE(0);
+    if (type >= 64) {
+      await wrap();
+      out.push(record);
+    } else stream.write(record);
+  }
+  await wrap();
+  stream.destroy();
+  const body = Buffer.concat(out);
+  const delta = body.length - records.reduce((sum, record) => sum + record.length, 0);
+  const file = Buffer.concat([head, body, features]);
+  file.writeBigUInt64LE(BigInt(body.length), 48);
+  shiftFeatures(file, head.length + body.length, delta);
+  // Feature bit 27, COMPRESSED, is left unset: the records say so themselves.
+  const seen = await read(file);
+  assert.deepEqual(seen.lines, golden());
+  assert.equal(seen.version, 'file, zstd');
+});
+
+/** Feature sections hold absolute offsets. */
+function shiftFeatures(file: Buffer, table: number, delta: number): void {
+  let at = table;
+  for (let bit = 0; bit < 256; bit++) {
+    if (((file[72 + (bit >> 3)] as number) & (1 << (bit & 7))) === 0) continue;
+    file.writeBigUInt64LE(file.readBigUInt64LE(at) + BigInt(delta), at);
+    at += 16;
+  }
+}
+
+test('a pipe gives attributes and formats as records', async () => {
+  const file = unpacked('idle.data.zst');
+  const { head, records, features } = parts(file);
+  const u64 = (at: number) => Number(file.readBigUInt64LE(at));
+  const out: Buffer[] = [Buffer.from(file.subarray(0, 16))];
+  (out[0] as Buffer).writeBigUInt64LE(16n, 8);
+  for (let at = u64(24); at < u64(24) + u64(32); at += u64(16)) {
+    const attr = file.subarray(at, at + u64(16) - 16);
+    const ids = head.subarray(u64(at + u64(16) - 16), u64(at + u64(16) - 16) + u64(at + u64(16) - 8));
+    const record = Buffer.concat([Buffer.alloc(8), attr, ids]);
+    record.writeUInt32LE(64, 0);
+    record.writeUInt16LE(record.length, 6);
+    out.push(record);
+  }
+  // Feature 1, the formats, is the first section.
+  const formats = file.subarray(
+    Number(features.readBigUInt64LE(0)),
+    Number(features.readBigUInt64LE(0)) + Number(features.readBigUInt64LE(8)),
+  );
+  const header = Buffer.alloc(12);
+  header.writeUInt32LE(66, 0);
+  header.writeUInt16LE(12, 6);
+  header.writeUInt32LE(formats.length, 8);
+  out.push(header, formats, Buffer.alloc((8 - (formats.length % 8)) % 8), ...records);
+  const seen = await read(Buffer.concat(out));
+  assert.deepEqual(seen.lines, golden());
+  assert.equal(seen.version, 'pipe');
+});
+
+test('losses are told to the event, with CPU and the time the hole ends', async () => {
+  const truth = readFileSync(join(data, 'lost.truth.txt'), 'utf8').split('\n');
+  const counts = new Map<string, number>();
+  const losses: string[] = [];
+  for (const line of truth) {
+    const loss = /^LOST (cpu=\d+) to=(\d+) (count=\d+)$/.exec(line);
+    const count = /^(\w+:\w+) (\d+)$/.exec(line);
+    if (loss !== null) losses.push(`${loss[1]} ${loss[2]} ${loss[3]}`);
+    else if (count !== null) counts.set(count[1] as string, Number(count[2]));
+  }
+  const path = join(folder, 'lost.data');
+  writeFileSync(path, unpacked('lost.data.zst'));
+  const trace = await openTrace(path);
+  const seen = new Map<string, number>();
+  const told: string[] = [];
+  for await (const b of trace.batches()) {
+    for (const loss of b.losses) {
+      told.push(`cpu=${loss.cpu} ${trace.origin + BigInt(loss.to)} count=${loss.count}`);
+      assert.ok(loss.from <= loss.to);
+    }
+    for (let i = 0; i < b.count; i++) {
+      const name = trace.types[b.type[i] as number]?.name as string;
+      seen.set(name, (seen.get(name) ?? 0) + 1);
+    }
+  }
+  for (const [type, n] of trace.repeated ?? []) {
+    const name = trace.types[type]?.name as string;
+    seen.set(name, (seen.get(name) ?? 0) + n);
+  }
+  await trace.close();
+  assert.deepEqual(new Map([...seen].sort()), new Map([...counts].sort()));
+  assert.deepEqual(told.sort(), losses.sort());
+});
+
+const probe = {
+  system: 'kvm',
+  name: 'kvm_mmio',
+  id: 77,
+  fields: [
+    { declaration: 'u64 gpa', size: 8, signed: false },
+    { declaration: 'int len', size: 4, signed: true },
+  ],
+};
+
+for (const little of [true, false]) {
+  test(`fields and times are exact in ${little ? 'little' : 'big'}-endian files`, async () => {
+    const time = 0x7fff_ffff_ffff_fff0n;
+    const records = [
+      sampleRecord({ little, id: 5n, pid: 10, tid: 11, cpu: 3, time, payload: [77, 0xfedc_ba98_7654_3210n, -4] }),
+      sampleRecord({ little, id: 5n, pid: 10, tid: 11, cpu: 3, time: time + 9n, payload: [77, 1n, 8] }),
+    ];
+    const path = join(folder, `endian-${little}.data`);
+    writeFileSync(path, perfFile({ little, events: [{ ...probe, perfId: 5n }], records }));
+    const trace = await openTrace(path);
+    let count = 0;
+    for await (const b of trace.batches()) {
+      const type = trace.types[b.type[0] as number];
+      assert.equal(type?.name, 'kvm:kvm_mmio');
+      const gpa = type?.reader('gpa');
+      assert.ok(gpa);
+      assert.equal(unsigned64(gpa, b, 0), 0xfedc_ba98_7654_3210n);
+      assert.equal(type?.reader('len')?.number(b, 0), -4);
+      assert.equal(trace.origin + BigInt(b.time[1] as number), time + 9n);
+      assert.deepEqual([b.pid[0], b.tid[0], b.cpu[0]], [10, 11, 3]);
+      count += b.count;
+    }
+    await trace.close();
+    assert.equal(count, 2);
+  });
+}
+
+test('a sample that stands twice is given once and counted', async () => {
+  const one = sampleRecord({ little: true, id: 5n, pid: 1, tid: 1, cpu: 0, time: 100n, payload: [77, 1n, 4] });
+  const other = sampleRecord({ little: true, id: 5n, pid: 1, tid: 1, cpu: 0, time: 100n, payload: [77, 2n, 4] });
+  const seen = await read(perfFile({ little: true, events: [{ ...probe, perfId: 5n }], records: [one, one, other] }));
+  assert.equal(seen.lines.length, 2);
+  assert.equal(seen.repeated, 1);
+});
+
+test('a file cut anywhere gives what came before, and says at which byte it ends', async () => {
+  const file = unpacked('idle.data.zst');
+  const start = Number(file.readBigUInt64LE(40));
+  const end = start + Number(file.readBigUInt64LE(48));
+  for (const cut of [0, 1, 7, 50, 103, start - 1]) {
+    await assert.rejects(
+      read(file.subarray(0, cut)),
+      (error: Error) => /: |empty/.test(error.message),
+      `cut at ${cut}`,
+    );
+  }
+  const seen = await read(file.subarray(0, end - 100001));
+  assert.match(seen.damage ?? '', /byte \d+: .*expected/);
+  assert.ok(seen.lines.length > 1000);
+});
+
+test('zstd data that breaks is told, and what came before stands', async () => {
+  const records = [sampleRecord({ little: true, id: 5n, pid: 1, tid: 1, cpu: 0, time: 1n, payload: [77, 1n, 4] })];
+  const packed = zstdCompressSync(records[0] as Buffer);
+  const header = Buffer.alloc(8);
+  header.writeUInt32LE(81, 0);
+  header.writeUInt16LE(16, 6);
+  const broken = Buffer.concat([header, packed.subarray(0, 4), Buffer.alloc(4, 0xff)]);
+  const seen = await read(
+    perfFile({ little: true, events: [{ ...probe, perfId: 5n }], records: [...records, broken] }),
+  );
+  assert.equal(seen.lines.length, 1);
+  assert.match(seen.damage ?? '', /compressed records break/);
+});

@@ -1,0 +1,90 @@
+import type { InventoryView } from './inventory.ts';
+
+/** Whether a command of virtap can answer from a trace, and what to record where it cannot. */
+export type Question = {
+  command: string;
+  /** `partly`: it answers, but something was not recorded that would tell more. */
+  answer: 'yes' | 'partly' | 'no';
+  /** What the command tells where it can answer; what is missing where it cannot. One sentence. */
+  why: string;
+  /** Command lines that record what is missing. */
+  record: string[];
+};
+
+const tracePoints = '-e kvm -e sched:sched_switch -e sched:sched_wakeup -e sched:sched_waking';
+const perfPoints = "-e 'kvm:*' -e sched:sched_switch -e sched:sched_wakeup -e sched:sched_waking";
+
+const recordKernel = [
+  `trace-cmd record -C mono ${tracePoints} sleep 10`,
+  `perf record -a -k CLOCK_MONOTONIC ${perfPoints} -- sleep 10`,
+];
+
+/** `-trace file=` is where the log backend writes too, and then the time stamps must be asked for. */
+const recordQemu = [
+  "qemu-system-x86_64 … -trace 'virtqueue_*' -trace 'virtio_*' -trace file=qemu.trace -msg timestamp=on",
+  'or, in the monitor of a running QEMU: trace-event virtqueue_* on, and trace-event virtio_* on',
+];
+
+/** What each command of virtap can learn from a trace. */
+export function questions(inventory: InventoryView): Question[] {
+  const seen = new Set(inventory.types.map((type) => type.name));
+  const lacks = (names: readonly string[]) => names.filter((name) => !seen.has(name));
+  return [exits(inventory, lacks), leaks(lacks), dump(inventory)];
+}
+
+function exits(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
+  const command = 'exits';
+  const missing = lacks(['kvm:kvm_exit', 'kvm:kvm_entry']);
+  if (missing.length > 0) {
+    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordKernel };
+  }
+  if (inventory.clock.unit === 'none') {
+    return { command, answer: 'no', why: 'its events have no time stamps.', record: recordKernel };
+  }
+  const inside = lacks(['sched:sched_switch', 'kvm:kvm_userspace_exit']);
+  if (inside.length === 0)
+    return { command, answer: 'yes', why: 'how long vCPUs were out of the guest, and why.', record: [] };
+  return {
+    command,
+    answer: 'partly',
+    why: `how long vCPUs were out of the guest, and why; without ${list(inside, 'and')} not all that happened meanwhile.`,
+    record: recordKernel,
+  };
+}
+
+function leaks(lacks: (names: readonly string[]) => string[]): Question {
+  const command = 'leaks';
+  const missing = lacks(['qemu:virtqueue_pop', 'qemu:virtqueue_fill']);
+  if (missing.length > 0) {
+    // Fills alone tell nothing; pops alone are all open, which says as little.
+    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordQemu };
+  }
+  const why = 'which virtqueue elements QEMU took and never gave back';
+  if (lacks(['qemu:virtio_set_status']).length > 0) {
+    return {
+      command,
+      answer: 'partly',
+      why: `${why}; without qemu:virtio_set_status resets are not seen.`,
+      record: recordQemu,
+    };
+  }
+  if (lacks(['qemu:virtio_queue_notify']).length > 0 && lacks(['qemu:virtio_notify']).length > 0) {
+    return {
+      command,
+      answer: 'partly',
+      why: `${why}; without qemu:virtio_queue_notify queues have no device and number.`,
+      record: recordQemu,
+    };
+  }
+  return { command, answer: 'yes', why: `${why}.`, record: [] };
+}
+
+function dump(inventory: InventoryView): Question {
+  const command = 'dump';
+  if (inventory.events === 0) return { command, answer: 'no', why: 'there are no events in it.', record: [] };
+  return { command, answer: 'yes', why: 'the events as text.', record: [] };
+}
+
+function list(names: readonly string[], word: 'and' | 'or'): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} ${word} ${names.at(-1)}`;
+}
