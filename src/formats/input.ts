@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Readable, type Transform } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { TraceError } from '../trace/error.ts';
+import { ChunkPump } from './chunk-pump.ts';
 
 /** How much of an input is looked at to recognise its format. */
 const headSize = 64 << 10;
@@ -29,6 +30,7 @@ export class Input {
 
   #file: FileHandle | undefined;
   #rest: AsyncIterator<Uint8Array> | undefined;
+  #pump: ChunkPump | undefined;
   #spool: FileHandle | undefined;
 
   private constructor(name: string, path: string | undefined) {
@@ -153,7 +155,8 @@ export class Input {
       this.read = offset + bytesRead;
       return bytesRead;
     }
-    return await this.#pull(target);
+    // Live pipes: give what there is rather than wait for a full slot.
+    return await (this.#pump as ChunkPump).readInto(target, this.compression === '');
   }
 
   async close(): Promise<void> {
@@ -167,28 +170,6 @@ export class Input {
     await spool?.close();
     await file?.close().catch(() => {});
     if (this.path === undefined) process.stdin.destroy();
-  }
-
-  /** What a stream gave beyond what its reader took. */
-  #left: Uint8Array | undefined;
-
-  async #pull(target: Uint8Array): Promise<number> {
-    let filled = 0;
-    while (filled < target.length) {
-      let chunk = this.#left;
-      if (chunk === undefined || chunk.length === 0) {
-        // Live pipes: give what there is rather than wait for a full slot.
-        if (filled > 0 && this.compression === '') return filled;
-        const next = await (this.#rest as AsyncIterator<Uint8Array>).next();
-        if (next.done === true) break;
-        chunk = next.value;
-      }
-      const n = Math.min(chunk.length, target.length - filled);
-      target.set(chunk.subarray(0, n), filled);
-      filled += n;
-      this.#left = chunk.subarray(n);
-    }
-    return filled;
   }
 
   async #startStream(stream: Readable): Promise<void> {
@@ -222,8 +203,8 @@ export class Input {
       have += next.value.length;
     } while (have < (this.path === undefined ? 64 : headSize));
     this.head = Buffer.concat(head);
-    this.#left = this.head;
     this.#rest = source;
+    this.#pump = new ChunkPump(prepend(this.head, source));
   }
 
   async *#counted(stream: Readable): AsyncGenerator<Uint8Array> {

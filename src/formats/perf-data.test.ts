@@ -271,8 +271,8 @@ test('zstd data that breaks is told, and what came before stands', async () => {
   const packed = zstdCompressSync(records[0] as Buffer);
   const header = Buffer.alloc(8);
   header.writeUInt32LE(81, 0);
-  header.writeUInt16LE(16, 6);
-  const broken = Buffer.concat([header, packed.subarray(0, 4), Buffer.alloc(4, 0xff)]);
+  header.writeUInt16LE(8 + 4 + 60, 6);
+  const broken = Buffer.concat([header, packed.subarray(0, 4), Buffer.alloc(60, 0xff)]);
   const seen = await read(
     perfFile({ little: true, events: [{ ...probe, perfId: 5n }], records: [...records, broken] }),
   );

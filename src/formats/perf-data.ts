@@ -7,7 +7,7 @@ import { IdTable } from '../trace/id-table.ts';
 import type { Loss } from '../trace/loss.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
-import type { Format } from './detect.ts';
+import type { Format, OpenOptions } from './detect.ts';
 import { asTraceError, type Input } from './input.ts';
 import { KernelLayout } from './kernel-format.ts';
 import {
@@ -24,7 +24,9 @@ import {
   recordType,
 } from './perf-header.ts';
 import { bytesBehind, PerfUnpacker } from './perf-unpack.ts';
+import { QemuProbeLayout, qemuProbe } from './qemu-names.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
+import { Signatures } from './trace-events.ts';
 import { parseTracingData, type TracingData } from './tracing-data.ts';
 
 /*
@@ -36,9 +38,7 @@ export const perfData: Format = {
   name: 'perf.data',
   recognise: isPerfData,
   async open(input, options) {
-    const trace = isPipe(input.head) ? PerfTrace.fromPipe(input) : await PerfTrace.fromFile(input);
-    trace.traceEvents = options.traceEvents;
-    return trace;
+    return isPipe(input.head) ? PerfTrace.fromPipe(input, options) : await PerfTrace.fromFile(input, options);
   },
 };
 
@@ -73,7 +73,7 @@ class PerfTrace implements Trace {
   /** Samples that the file holds twice, by type id. */
   readonly repeated = new Map<number, number>();
   damage: TraceError | undefined;
-  traceEvents: string | undefined;
+  readonly #signatures: Signatures;
 
   readonly #input: Input;
   readonly #header: PerfHeader;
@@ -108,9 +108,17 @@ class PerfTrace implements Trace {
   #unknownIds = 0;
   #wants: ((type: EventType) => boolean) | undefined;
 
-  private constructor(input: Input, header: PerfHeader, version: string, read: ReadInto, compressed: boolean) {
+  private constructor(
+    input: Input,
+    options: OpenOptions,
+    header: PerfHeader,
+    version: string,
+    read: ReadInto,
+    compressed: boolean,
+  ) {
     this.file = input.name;
     this.#input = input;
+    this.#signatures = new Signatures(input.path, options);
     this.#words = new Uint32Array(this.#arena.bytes.buffer);
     this.#header = header;
     this.#little = header.little;
@@ -124,7 +132,7 @@ class PerfTrace implements Trace {
     }
   }
 
-  static async fromFile(input: Input): Promise<PerfTrace> {
+  static async fromFile(input: Input, options: OpenOptions): Promise<PerfTrace> {
     const { file, size, broken } = await input.random();
     const header = await readPerfHeader(input.name, file, size);
     const { dataEnd } = header;
@@ -136,7 +144,7 @@ class PerfTrace implements Trace {
       return bytesRead;
     };
     const compressed = header.compressed || (await startsCompressed(file, header));
-    const trace = new PerfTrace(input, header, compressed ? 'file, zstd' : 'file', read, compressed);
+    const trace = new PerfTrace(input, options, header, compressed ? 'file, zstd' : 'file', read, compressed);
     trace.damage = broken;
     if (header.unclosed) {
       trace.damage ??= new TraceError(
@@ -153,7 +161,7 @@ class PerfTrace implements Trace {
     return trace;
   }
 
-  static fromPipe(input: Input): PerfTrace {
+  static fromPipe(input: Input, options: OpenOptions): PerfTrace {
     const header: PerfHeader = {
       little: isLittle(input.head),
       attrs: [],
@@ -177,7 +185,7 @@ class PerfTrace implements Trace {
         if (got > cut) return got - cut;
       }
     };
-    return new PerfTrace(input, header, 'pipe', read, true);
+    return new PerfTrace(input, options, header, 'pipe', read, true);
   }
 
   get types(): readonly EventType[] {
@@ -614,7 +622,12 @@ class PerfTrace implements Trace {
     }
     const { system, format } = known;
     const layout = new KernelLayout(format, this.#little);
-    //QEMU
+    const isProbe = format.fields.some((field) => field.name === '__probe_ip');
+    const qemu = qemuProbe(system, format.name, isProbe, this.#signatures);
+    if (qemu !== undefined) {
+      const names = new QemuProbeLayout(layout, qemu, this.#signatures);
+      return this.#table.add(qemu, names, `${system}:${format.name}${mode}`);
+    }
     return this.#table.add(`${system}:${format.name}`, layout, `${system}:${format.name}${mode}`);
   }
 

@@ -1,6 +1,7 @@
 import { createZstdDecompress, type ZstdDecompress } from 'node:zlib';
 import { Arena } from '../trace/arena.ts';
 import { TraceError } from '../trace/error.ts';
+import { ChunkPump } from './chunk-pump.ts';
 import { number64, recordType } from './perf-header.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
 
@@ -19,8 +20,7 @@ export class PerfUnpacker {
   #zstd: ZstdDecompress | undefined;
   #failed: Error | undefined;
   #wake: (() => void) | undefined;
-  #pieces: AsyncGenerator<Uint8Array> | undefined;
-  #left: Uint8Array | undefined;
+  readonly #pump = new ChunkPump(this.#unpack());
 
   /** `read` gives the file's records from `start` on. */
   constructor(name: string, little: boolean, read: ReadInto, start: number) {
@@ -31,21 +31,7 @@ export class PerfUnpacker {
 
   /** A ReadInto for the unpacked records. */
   async readInto(target: Uint8Array): Promise<number> {
-    this.#pieces ??= this.#unpack();
-    let filled = 0;
-    while (filled < target.length) {
-      let piece = this.#left;
-      if (piece === undefined || piece.length === 0) {
-        const next = await this.#pieces.next();
-        if (next.done === true) break;
-        piece = next.value;
-      }
-      const n = Math.min(piece.length, target.length - filled);
-      target.set(piece.subarray(0, n), filled);
-      filled += n;
-      this.#left = piece.subarray(n);
-    }
-    return filled;
+    return await this.#pump.readInto(target);
   }
 
   /** Whether anything was compressed, so that offsets in the unpacked records are not the file's. */
