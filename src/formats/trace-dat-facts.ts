@@ -1,0 +1,40 @@
+import type { Clock } from '../trace/clock.ts';
+import type { TraceDatBuffer, TraceDatHeader } from './trace-dat-header.ts';
+
+/** Clocks that count nanoseconds (linux kernel/trace/trace.c: trace_clocks); the others count something of their own. */
+const nanosecondClocks = /^(local|global|perf|mono|mono_raw|boot|tai)$/;
+
+/** The clock of a buffer's stamps, after what the options say to do to them. */
+export function clockOf(header: TraceDatHeader, buffer: TraceDatBuffer | undefined): Clock {
+  const { options } = header;
+  // trace-cmd calls ticks that it means to convert tsc2nsec; the kernel's clock is the TSC.
+  const own = buffer?.clock === 'tsc2nsec' ? 'x86-tsc' : buffer?.clock;
+  const name = own || options.clock || 'unknown';
+  const ns = nanosecondClocks.test(name) || name === 'unknown' || options.tsc !== undefined;
+  return { name: options.hasDate ? 'realtime' : name, unit: ns ? 'ns' : 'ticks', resolution: 1 };
+}
+
+/** What a person should know of the recording. */
+export function notesOf(header: TraceDatHeader): string[] {
+  const { options, buffers } = header;
+  const notes: string[] = [];
+  if (options.uname !== '' || options.version !== '') {
+    const by = options.version === '' ? '' : ` by trace-cmd ${options.version.split(' ')[0]}`;
+    const on = options.uname === '' ? '' : ` on ${options.uname}`;
+    notes.push(`Recorded${on}${by}.`);
+  }
+  if (options.tsc !== undefined) notes.push('Its stamps are TSC ticks, converted to ns as the file says.');
+  if (options.timeShift !== undefined)
+    notes.push('It is of a guest: its times are converted to the clock of its host.');
+  if (options.hasDate) notes.push('Its times are wall-clock time, within microseconds, by trace-cmd --date.');
+  else if (options.offset !== 0n)
+    notes.push(`Its times have an offset of ${options.offset} ns, by trace-cmd --ts-offset.`);
+  const instances = buffers.filter((buffer) => buffer.name !== '').map((buffer) => `"${buffer.name}"`);
+  if (instances.length > 0)
+    notes.push(`It holds the events of ${buffers.length} buffers, the instances ${instances.join(', ')} among them.`);
+  for (const guest of options.guests) {
+    const threads = guest.vcpus.map(({ vcpu, tid }) => `vCPU ${vcpu} is thread ${tid}`);
+    notes.push(`The guest "${guest.name}" was recorded with it${threads.length > 0 ? `: ${threads.join(', ')}` : ''}.`);
+  }
+  return notes;
+}

@@ -1,0 +1,266 @@
+import type { FileHandle } from 'node:fs/promises';
+import { inflateSync, zstdDecompressSync } from 'node:zlib';
+import { TraceError } from '../trace/error.ts';
+import { ByteCursor } from './byte-cursor.ts';
+import {
+  type BufferOption,
+  chosenClock,
+  cpuCount,
+  readOptions,
+  sectionId,
+  TraceDatOptions,
+} from './trace-dat-options.ts';
+import {
+  type EventFormats,
+  type PageLayout,
+  readCommandLines,
+  readEventFormats,
+  readFtraceFormats,
+  readHeaderInfo,
+  readTracingData,
+  readTracingStart,
+} from './tracing-data.ts';
+
+/*
+ * The header of a trace.dat, version 6 (parts one after the other) or 7 (sections, compressed).
+ * Sources: trace-cmd's Documentation/trace-cmd/trace-cmd.dat.v6.5.txt and v7.5.txt, lib/trace-cmd/trace-input.c.
+ */
+
+/** What v7 compresses sections and chunks of pages with. */
+export type Codec = 'none' | 'zlib' | 'zstd';
+
+export type TraceDatBuffer = BufferOption & {
+  /** Whether its pages are compressed in chunks. */
+  compressed: boolean;
+};
+
+export type TraceDatHeader = {
+  version: number;
+  codec: Codec;
+  little: boolean;
+  page: PageLayout;
+  formats: EventFormats;
+  comms: Map<number, string>;
+  options: TraceDatOptions;
+  /** With the offsets of their CPUs' data, the top buffer first. */
+  buffers: TraceDatBuffer[];
+  /** What of the header could not be read; the rest stands. */
+  damage: TraceError | undefined;
+};
+
+/** Sections larger than this are not what trace-cmd writes. */
+const largestSection = 256 << 20;
+/** The kernel's limit: 128 pages of 64 KiB. */
+const largestPage = 8 << 20;
+const compressedFlag = 1;
+
+export function readHeader(file: FileHandle, size: number, name: string): TraceDatHeader {
+  const cursor = ByteCursor.overFile(file.fd, size, name, 0);
+  const { version, pageSize } = readTracingStart(cursor);
+  if (version === '6') {
+    cursor.offset = 0;
+    return readV6(cursor);
+  }
+  if (version === '7') return readV7(cursor, pageSize);
+  throw new TraceError(name, `trace.dat version "${version}"`, 10, 'version 6 or 7');
+}
+
+function readV6(cursor: ByteCursor): TraceDatHeader {
+  const data = readTracingData(cursor);
+  if (data.damage !== undefined) throw data.damage;
+  const options = new TraceDatOptions();
+  let cpus = cpuCount(cursor);
+  let tag = cursor.text(10, '"options", "latency" or "flyrecord"');
+  if (tag.startsWith('options')) {
+    readOptions(cursor, options, false);
+    cpus = options.cpus ?? cpus;
+    tag = cursor.text(10, '"latency" or "flyrecord"');
+  }
+  if (tag.startsWith('latency')) throw latency(cursor.file, cursor.offset - 10);
+  if (!tag.startsWith('flyrecord')) throw notFlyrecord(cursor);
+  const page = pageLayout(data.page, cursor.file);
+  const pageSize = page.dataOffset + page.dataSize;
+  const tables: BufferOption[] = [
+    { offset: cursor.offset, name: '', clock: '', pageSize, cpus: [], latency: false },
+    ...options.buffers.filter((buffer) => buffer.name !== ''),
+  ];
+  const buffers: TraceDatBuffer[] = [];
+  let damage: TraceError | undefined;
+  for (const table of tables) {
+    try {
+      cursor.offset = Math.min(table.offset, cursor.end);
+      if (table.name !== '' && !cursor.text(10, '"flyrecord"').startsWith('flyrecord')) throw notFlyrecord(cursor);
+      const buffer = { ...table, pageSize, cpus: [], compressed: false } as TraceDatBuffer;
+      buffers.push(buffer);
+      for (let cpu = 0; cpu < cpus; cpu++) {
+        const offset = cursor.u64("the offset of a CPU's data");
+        buffer.cpus.push({ cpu, offset, size: cursor.u64("the size of a CPU's data") });
+      }
+      // Old versions of trace-cmd wrote no clock although they said so: it is no damage.
+      if (options.hasClock && cursor.left >= 8) {
+        const length = cursor.u64('the size of the clock');
+        if (length < Math.min(cursor.left, 4096)) buffer.clock = chosenClock(cursor.text(length, 'the clock')) ?? '';
+      }
+    } catch (error) {
+      if (!(error instanceof TraceError)) throw error;
+      damage ??= error;
+    }
+  }
+  return {
+    version: 6,
+    codec: 'none',
+    little: data.little,
+    page,
+    formats: data.formats,
+    comms: data.comms,
+    options,
+    buffers,
+    damage,
+  };
+}
+
+function readV7(cursor: ByteCursor, pageSize: number): TraceDatHeader {
+  const { file, little } = cursor;
+  const codecAt = cursor.offset;
+  const codec = cursor.string('the compression', 64);
+  if (codec !== 'none' && codec !== 'zlib' && codec !== 'zstd') {
+    throw new TraceError(file, `compressed with "${codec}"`, codecAt, 'none, zlib or zstd');
+  }
+  cursor.string("the compression's version", 256);
+  const first = cursor.u64('the offset of the options');
+  const sections = cursor.offset;
+  if (first === 0) throw unfinished(file, sections - 8);
+
+  const options = new TraceDatOptions();
+  let damage: TraceError | undefined;
+  const seen = new Set<number>();
+  let next = first;
+  try {
+    while (next !== 0) {
+      if (seen.has(next)) throw new TraceError(file, 'options that lead back to themselves', next, 'other options');
+      seen.add(next);
+      const section = openSection(cursor, next, sectionId.options, codec);
+      next = readOptions(section, options, true);
+    }
+  } catch (error) {
+    if (!(error instanceof TraceError) || seen.size < 2) throw error;
+    damage = error;
+  }
+
+  const formats: EventFormats = new Map();
+  const part = (id: number, what: string): ByteCursor => {
+    const offset = options.sections.get(id);
+    if (offset === undefined) throw new TraceError(file, `the options name no ${what}`, first, 'a section with them');
+    return openSection(cursor, offset, id, codec);
+  };
+  const page = pageLayout(readHeaderInfo(part(sectionId.headerInfo, 'ring-buffer layout')), file);
+  readFtraceFormats(part(sectionId.ftraceEvents, 'ftrace formats'), formats);
+  readEventFormats(part(sectionId.eventFormats, 'event formats'), formats);
+  let comms = new Map<number, string>();
+  try {
+    if (options.sections.has(sectionId.commandLines)) {
+      comms = readCommandLines(part(sectionId.commandLines, 'thread names'));
+    }
+  } catch (error) {
+    if (!(error instanceof TraceError)) throw error;
+    damage ??= error;
+  }
+
+  const buffers: TraceDatBuffer[] = [];
+  for (const buffer of options.buffers) {
+    if (buffer.latency) continue;
+    try {
+      cursor.offset = Math.min(buffer.offset, cursor.end);
+      const id = cursor.u16("a buffer's section");
+      if (id !== sectionId.buffer) throw wrongSection(file, buffer.offset, id, sectionId.buffer);
+      const compressed = (cursor.u16('the flags of a section') & compressedFlag) !== 0 && codec !== 'none';
+      buffers.push({ ...buffer, pageSize: bufferPageSize(buffer.pageSize, page, pageSize), compressed });
+    } catch (error) {
+      if (!(error instanceof TraceError)) throw error;
+      damage ??= error;
+    }
+  }
+  buffers.sort((a, b) => Number(a.name !== '') - Number(b.name !== ''));
+  if (buffers.length === 0 && damage === undefined) {
+    if (options.buffers.length > 0) throw latency(file, options.buffers[0]?.offset as number);
+    throw unfinished(file, first);
+  }
+  return { version: 7, codec, little, page, formats, comms, options, buffers, damage };
+}
+
+/** The data of a section, unpacked. */
+function openSection(cursor: ByteCursor, offset: number, expected: number, codec: Codec): ByteCursor {
+  const { file, little } = cursor;
+  if (offset >= cursor.end) {
+    throw new TraceError(file, 'the file ends', cursor.end, `section ${expected} at byte ${offset}`);
+  }
+  cursor.offset = offset;
+  const id = cursor.u16('a section');
+  if (id !== expected) throw wrongSection(file, offset, id, expected);
+  const flags = cursor.u16('the flags of a section');
+  cursor.skip(12, 'the description and size of a section');
+  if ((flags & compressedFlag) === 0) return cursor;
+  const packed = cursor.u32('the compressed size of a section');
+  const size = cursor.u32('the size of a section');
+  const at = cursor.offset;
+  const bytes = unpack(codec, cursor.bytes(packed, 'a compressed section'), size, file, at);
+  // Messages count from where the section's data begin.
+  return ByteCursor.overBytes(bytes, file, at, little);
+}
+
+/** Unpacks a section or a chunk of pages whose size is known. */
+export function unpack(codec: Codec, packed: Uint8Array, size: number, file: string, offset: number): Uint8Array {
+  let problem = `${size} bytes when unpacked`;
+  if (size > 0 && size <= largestSection && codec !== 'none') {
+    try {
+      const limits = { maxOutputLength: size, chunkSize: Math.min(Math.max(size, 64), 1 << 20) };
+      const bytes = codec === 'zlib' ? inflateSync(packed, limits) : zstdDecompressSync(packed, limits);
+      if (bytes.length === size) return bytes;
+      problem = `unpacks to ${bytes.length} bytes instead of ${size}`;
+    } catch (error) {
+      problem = `the compressed data break (${(error as Error).message})`;
+    }
+  }
+  throw new TraceError(file, problem, offset, `${size} bytes packed with ${codec}`);
+}
+
+function bufferPageSize(own: number, page: PageLayout, machines: number): number {
+  const valid = own >= 512 && own <= largestPage && (own & (own - 1)) === 0;
+  return valid ? own : Math.max(page.dataOffset + page.dataSize, machines);
+}
+
+function pageLayout(page: PageLayout | undefined, file: string): PageLayout {
+  if (page !== undefined) return page;
+  throw new TraceError(
+    file,
+    'its header_page does not describe a ring-buffer page',
+    undefined,
+    'a timestamp of 8 bytes, a commit of 4 or 8, and the data',
+  );
+}
+
+function wrongSection(file: string, offset: number, id: number, expected: number): TraceError {
+  return new TraceError(file, `section ${id}`, offset, `section ${expected}`);
+}
+
+function notFlyrecord(cursor: ByteCursor): TraceError {
+  return new TraceError(cursor.file, 'no events', cursor.offset - 10, '"flyrecord"');
+}
+
+function latency(file: string, offset: number): TraceError {
+  return new TraceError(
+    file,
+    'holds the text of a latency tracer, not events',
+    offset,
+    'events ("flyrecord"); `trace-cmd report` gives the text, which can be read as ftrace text',
+  );
+}
+
+function unfinished(file: string, offset: number): TraceError {
+  return new TraceError(
+    file,
+    'trace-cmd has not finished this file: it holds no events yet',
+    offset,
+    'events; stop trace-cmd record with Ctrl-C and let it end',
+  );
+}

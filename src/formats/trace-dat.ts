@@ -1,0 +1,217 @@
+import type { FileHandle } from 'node:fs/promises';
+import { Arena } from '../trace/arena.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import type { Clock } from '../trace/clock.ts';
+import { TraceError } from '../trace/error.ts';
+import type { EventType } from '../trace/event-type.ts';
+import type { Loss } from '../trace/loss.ts';
+import { EventSorter } from '../trace/sorter.ts';
+import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
+import type { Format } from './detect.ts';
+import { HandOut } from './hand-out.ts';
+import { asTraceError, type Input } from './input.ts';
+import { KernelEventTypes } from './kernel-types.ts';
+import { RingBufferDecoder } from './ring-buffer.ts';
+import { clockOf, notesOf } from './trace-dat-facts.ts';
+import { readHeader, type TraceDatBuffer, type TraceDatHeader } from './trace-dat-header.ts';
+import type { CpuData } from './trace-dat-options.ts';
+import { PackedPages, PlainPages } from './trace-dat-pages.ts';
+import { CpuStream } from './trace-dat-stream.ts';
+import { ShiftConversion, TscConversion } from './trace-dat-time.ts';
+import { Signatures } from './trace-events.ts';
+import { hasTracingMagic } from './tracing-data.ts';
+
+/** trace-cmd's trace.dat, versions 6 and 7. */
+export const traceDat: Format = {
+  name: 'trace.dat',
+  recognise: hasTracingMagic,
+  async open(input, options) {
+    const { file, size, broken } = await input.random();
+    try {
+      const header = readHeader(file, size, input.name);
+      return new TraceDat(input, file, size, header, broken, new Signatures(input.path, options));
+    } catch (error) {
+      // Where the compression around the file is broken, that is why the header is cut.
+      throw broken ?? asTraceError(input.name, error);
+    }
+  },
+};
+
+/** Memory for pages at hand, over all CPUs, and one CPU's largest share of it. Twice that is used, as pages are read ahead. */
+const pageMemory = 16 << 20;
+const largestShare = 256 << 10;
+const arenaLimit = 128 << 20;
+
+class TraceDat implements Trace {
+  readonly file: string;
+  readonly format = 'trace.dat';
+  readonly version: string;
+  readonly clock: Clock;
+  readonly threads = new ThreadTable();
+  readonly cpus: number | undefined;
+  readonly notes: string[];
+  damage: TraceError | undefined;
+  origin = 0n;
+
+  readonly #input: Input;
+  readonly #file: FileHandle;
+  readonly #size: number;
+  readonly #header: TraceDatHeader;
+  readonly #types = new TypeTable();
+  readonly #signatures: Signatures;
+  /** The buffers that are read: those on the same clock as the first. */
+  readonly #buffers: TraceDatBuffer[];
+  readonly #streams: CpuStream[] = [];
+
+  constructor(
+    input: Input,
+    file: FileHandle,
+    size: number,
+    header: TraceDatHeader,
+    broken: TraceError | undefined,
+    signatures: Signatures,
+  ) {
+    this.#input = input;
+    this.#file = file;
+    this.#size = size;
+    this.#header = header;
+    this.#signatures = signatures;
+    this.file = input.name;
+    this.damage = broken ?? header.damage;
+    this.version = header.codec === 'none' ? `v${header.version}` : `v${header.version}, ${header.codec}`;
+    this.cpus = header.options.cpus ?? header.buffers[0]?.cpus.length;
+    for (const [tid, comm] of header.comms) this.threads.name(tid, comm);
+    const clock = clockOf(header, header.buffers[0]);
+    this.clock = clock;
+    this.notes = notesOf(header);
+    this.#buffers = header.buffers.filter((buffer) => {
+      const own = clockOf(header, buffer).name;
+      if (own === clock.name) return true;
+      this.notes.push(`The buffer "${buffer.name}" is left out: its clock is ${own}, not ${clock.name}.`);
+      return false;
+    });
+  }
+
+  get types(): readonly EventType[] {
+    return this.#types.all;
+  }
+
+  progress(): { read: number; size: number | undefined } {
+    let read = 0;
+    for (const stream of this.#streams) read += stream.source.read;
+    return { read, size: this.#size };
+  }
+
+  async close(): Promise<void> {
+    for (const stream of this.#streams) await stream.close();
+    await this.#input.close();
+  }
+
+  async *batches(wants: (type: EventType) => boolean = () => true): AsyncGenerator<EventBatch> {
+    const sorter = this.#openStreams(wants);
+    const streams = this.#streams;
+    await Promise.all(streams.map((stream) => stream.advance()));
+    this.#setOrigin();
+    const hand = new HandOut(sorter, this.#droppedEvents());
+    for (const stream of streams) if (!stream.ready) this.#end(stream, hand);
+    for (;;) {
+      // What may be handed out is bounded by the CPU that is decoded least far.
+      let least: CpuStream | undefined;
+      for (const stream of streams) {
+        if (stream.ready && (least === undefined || stream.state.last < least.state.last)) least = stream;
+      }
+      yield* hand.upTo(least === undefined ? Number.POSITIVE_INFINITY : least.state.last);
+      if (least === undefined) break;
+      least.decode();
+      for (const loss of least.decoder.looseLosses.splice(0)) hand.add(loss);
+      if (!(await least.advance())) {
+        // Only stamps that jump get here: give events out of order rather than grow.
+        yield* hand.upTo(Number.POSITIVE_INFINITY);
+        await least.advance();
+      }
+      if (!least.ready) this.#end(least, hand);
+    }
+    this.#addOverruns(hand);
+    yield* hand.rest();
+  }
+
+  /** Opens the pages of every CPU. */
+  #openStreams(wants: (type: EventType) => boolean): EventSorter {
+    const header = this.#header;
+    const parts = this.#buffers.flatMap((buffer) => buffer.cpus.map((data) => ({ buffer, data })));
+    const read = this.#withoutOverlap(parts.filter((part) => part.data.size > 0));
+    const page = Math.max(4096, ...this.#buffers.map((buffer) => buffer.pageSize));
+    const share = Math.min(pageMemory / Math.max(read.length, 1), largestShare);
+    const arena = new Arena(Math.max(1, Math.floor(share / page)) * page, 0, arenaLimit);
+    const sorter = new EventSorter(arena);
+    const types = new KernelEventTypes(header.formats, header.little, this.#types, this.#signatures, wants, arena);
+    const decoders = new Map<TraceDatBuffer, RingBufferDecoder>();
+    for (const { buffer, data } of read) {
+      let decoder = decoders.get(buffer);
+      if (decoder === undefined) {
+        const shape = { little: header.little, commitSize: header.page.commitSize, pageSize: buffer.pageSize };
+        decoder = new RingBufferDecoder(shape, arena, sorter, types);
+        decoders.set(buffer, decoder);
+      }
+      const source = buffer.compressed
+        ? new PackedPages(this.#file, this.#size, this.file, data, header, Math.ceil(Math.max(share / 4, 4096)))
+        : new PlainPages(this.#file, this.#size, this.file, data);
+      this.#streams.push(new CpuStream(this.file, buffer.name, data.cpu, arena, source, decoder));
+    }
+    return sorter;
+  }
+
+  /** Leaves out data that would be read twice: no recorder writes such, and they would make a small file endless. */
+  #withoutOverlap<T extends { data: CpuData }>(parts: T[]): T[] {
+    let end = 0;
+    return parts
+      .toSorted((a, b) => a.data.offset - b.data.offset)
+      .filter(({ data }) => {
+        if (data.offset >= end) {
+          end = data.offset + data.size;
+          return true;
+        }
+        const problem = `the data of CPU ${data.cpu} begin within those of another`;
+        this.damage ??= new TraceError(this.file, problem, data.offset, `data from byte ${end} on`);
+        return false;
+      });
+  }
+
+  /** Counts times from the earliest first page. */
+  #setOrigin(): void {
+    const { options, little } = this.#header;
+    const stamps = this.#streams.map((stream) => stream.firstStamp(little)).filter((stamp) => stamp !== undefined);
+    stamps.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    // A damaged stamp must not put all others out of reach.
+    const usual = stamps[stamps.length >> 1] ?? 0n;
+    const start = stamps.find((stamp) => usual - stamp < 1n << 52n) ?? 0n;
+    const { tsc, timeShift } = options;
+    const inTsc = tsc === undefined ? undefined : (from: bigint) => new TscConversion(from, tsc.mult, tsc.shift);
+    const conversion = timeShift === undefined ? inTsc?.(start) : new ShiftConversion(start, timeShift, inTsc);
+    for (const { decoder } of this.#streams) decoder.startAt(start, conversion);
+    this.origin = (conversion?.origin ?? start) + options.offset;
+  }
+
+  #end(stream: CpuStream, hand: HandOut): void {
+    const loss = stream.endLoss();
+    if (loss !== undefined) hand.add(loss);
+    this.damage ??= stream.damage;
+  }
+
+  /** Events that were never written to the buffer: nobody knows where they are missing. */
+  #droppedEvents(): Loss[] {
+    return this.#header.options.cpuStats
+      .filter((stat) => stat.dropped > 0)
+      .map(({ cpu, dropped }) => ({ from: -Infinity, to: Infinity, cpu, count: dropped }));
+  }
+
+  /** Overwritten events that no page tells of, as old kernels' do not. */
+  #addOverruns(hand: HandOut): void {
+    if (this.damage !== undefined) return;
+    for (const { buffer, cpu, overrun } of this.#header.options.cpuStats) {
+      const stream = this.#streams.find((one) => one.buffer === buffer && one.state.cpu === cpu);
+      const untold = overrun - (stream?.state.told ?? 0);
+      if (untold > 0) hand.add({ from: -Infinity, to: Infinity, cpu, count: untold });
+    }
+  }
+}
