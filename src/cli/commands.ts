@@ -19,4 +19,5 @@ export const commands: readonly CommandEntry[] = [
   },
   { name: 'dump', summary: 'the events as text, several files merged by time', load: () => import('./dump.ts') },
   { name: 'completion', summary: 'completion for bash, zsh or fish', load: () => import('./completion.ts') },
+  { name: 'start', summary: 'the main job on the samples', hidden: true, load: () => import('./start.ts') },
 ];

@@ -16,17 +16,26 @@ export type RunOptions = {
   to?: Moment | undefined;
 };
 
+/** An analysis that may end the reading, and may want to wait between batches. */
+export type RunAnalysis = Analysis & {
+  /** True once it needs no more events. */
+  enough?: boolean;
+  /** Called after every batch: for output that must not pile up. */
+  settle?(): Promise<void>;
+};
+
 /**
  * Reads a trace once and feeds every analysis. Ends early on Ctrl-C, at the end of the time range or where an
  * analysis has enough (`enough`), and says so. Throws the trace's damage where not one event could be read before it.
  */
 export async function runAnalyses(
   trace: Trace,
-  analyses: readonly (Analysis & { enough?: boolean })[],
+  analyses: readonly RunAnalysis[],
   options: RunOptions = {},
 ): Promise<Reading> {
   const reading = emptyReading();
-  const wants = (type: EventType) => analyses.some((analysis) => analysis.wants(type));
+  // Each is asked, whatever the others say: they learn of the types that way.
+  const wants = (type: EventType) => analyses.map((analysis) => analysis.wants(type)).includes(true);
   const batches = trace.batches(wants)[Symbol.asyncIterator]();
   const progress = new Progress(trace);
   const interrupt = onInterrupt(trace.file === '<stdin>');
@@ -54,7 +63,12 @@ export async function runAnalyses(
         reading.last = batch.time[batch.count - 1] as number;
         reading.events += batch.count;
       }
-      if (batch.count > 0 || batch.losses.length > 0) for (const analysis of analyses) analysis.batch(trace, batch);
+      if (batch.count > 0 || batch.losses.length > 0) {
+        for (const analysis of analyses) {
+          analysis.batch(trace, batch);
+          if (analysis.settle !== undefined) await analysis.settle();
+        }
+      }
       if (last > to || analyses.some((analysis) => analysis.enough === true)) break;
     }
   } finally {

@@ -1,5 +1,6 @@
+import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { Input } from './input.ts';
+import { Input } from './input.ts';
 
 /** What the user may say about an input. */
 export type OpenOptions = {
@@ -14,3 +15,67 @@ export type Format = {
   recognise(head: Uint8Array): boolean;
   open(input: Input, options: OpenOptions): Promise<Trace>;
 };
+
+/** Every format, asked in this order: those with a magic number first, then text, the least particular last. Loaded when asked. */
+const formats: readonly (() => Promise<Format>)[] = [
+  async () => (await import('./simpletrace.ts')).simpletrace,
+  async () => (await import('./trace-dat.ts')).traceDat,
+  async () => (await import('./perf-data.ts')).perfData,
+];
+
+/** What the formats above are called, for messages. */
+const known = 'perf.data, trace.dat, QEMU simpletrace, a QEMU log, ftrace text or perf script text';
+
+/**
+ * Opens a trace of any known format, compressed or not; `-` is standard input. The format is recognised by its content.
+ * Throws a TraceError with one sentence for what cannot be read or is no trace.
+ */
+export async function openTrace(path: string, options: OpenOptions = {}): Promise<Trace> {
+  const input = await Input.open(path);
+  try {
+    for (const load of formats) {
+      const format = await load();
+      if (format.recognise(input.head)) return await format.open(input, options);
+    }
+    throw new TraceError(input.name, looksLike(input.head, input.compression), 0, known);
+  } catch (error) {
+    await input.close();
+    throw error;
+  }
+}
+
+/** Magic numbers of files that people take for traces, or that hold one. */
+const strangers: readonly [magic: string, what: string][] = [
+  ['\x7fELF', 'is an ELF binary'],
+  ['SQLite format 3\0', 'is an SQLite database'],
+  ['PK\x03\x04', 'is a zip archive'],
+  ['\xfd7zXZ\0', 'is compressed with xz, which virtap does not unpack'],
+  ['BZh', 'is compressed with bzip2, which virtap does not unpack'],
+  ['\x04\x22\x4d\x18', 'is compressed with lz4, which virtap does not unpack'],
+  ['\x1f\x8b', 'is compressed with gzip once more'],
+  ['\x28\xb5\x2f\xfd', 'is compressed with zstd once more'],
+  ['QFI\xfb', 'is a qcow2 disk image'],
+  ['\xd4\xc3\xb2\xa1', 'is a packet capture'],
+  ['\x0a\x0d\x0d\x0a', 'is a packet capture'],
+  ['\xc1\x1f\xfc\xc1', 'is a stream of a CTF trace'],
+  ['\xc1\xfc\x1f\xc1', 'is a stream of a CTF trace'],
+  ['/* CTF', 'is the metadata of a CTF trace'],
+  ['\x57\x1d\xd1\x75', 'is the metadata of a CTF trace'],
+  ['\x75\xd1\x1d\x57', 'is the metadata of a CTF trace'],
+  ['\x89PNG', 'is a picture'],
+  ['%PDF', 'is a PDF document'],
+];
+
+/** What an input that no format recognised looks like, as the middle of a sentence. */
+function looksLike(head: Uint8Array, compression: string): string {
+  const packed = compression === '' ? '' : ` (unpacked from ${compression})`;
+  if (head.length === 0) return `is empty${packed}`;
+  const start = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, 4096)).toString('latin1');
+  const stranger = strangers.find(([magic]) => start.startsWith(magic));
+  if (stranger !== undefined) return stranger[1] + packed;
+  if (start.slice(257, 262) === 'ustar') return `is a tar archive${packed}`;
+  if (/^(\xff\xfe|\xfe\xff)/.test(start)) return `is UTF-16 text, which virtap does not read${packed}`;
+  if (/[\x00-\x08\x0e-\x1a\x1c-\x1f]/.test(start)) return `is a binary of an unknown kind${packed}`;
+  if (/^\s*[[{]/.test(start)) return `is JSON text${packed}`;
+  return `is text without a line that virtap knows as an event${packed}`;
+}

@@ -1,4 +1,5 @@
 import { Reasons, reasonDecoder } from '../spans/exit-reasons.ts';
+import { isEntry, isExit } from '../spans/exits.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -50,7 +51,7 @@ export class Filter {
 
   /** Names in the filter that no event type has, and those that there are. */
   unknownNames(): { unknown: string[]; fields: string[] } {
-    return { unknown: [...this.#unknown], fields: [...this.#fields, ...general, 'reason'].sort() };
+    return { unknown: [...this.#unknown], fields: [...new Set([...this.#fields, ...general, 'reason'])].sort() };
   }
 
   /** Whether event `i` passes. Events must be given in time order, since entries tell which vCPU a thread runs. */
@@ -89,11 +90,7 @@ export class FilterError extends Error {
 
 /** Whether an event of this type may say which vCPU its thread runs. */
 export function tellsVcpu(type: EventType): boolean {
-  return type.name === 'kvm:kvm_entry' || isExit(type);
-}
-
-function isExit(type: EventType): boolean {
-  return type.name === 'kvm:kvm_exit';
+  return isEntry(type) || isExit(type);
 }
 
 /** Names that every event has. */
@@ -106,11 +103,16 @@ type Node =
   | { kind: 'has'; name: string }
   | { kind: 'compare'; name: string; operator: Operator; value: Value };
 /** What a name is compared with: its text as written, and its bits where it is a number. */
-type Value = { text: string; number: { high: number; low: number; negative: boolean } | undefined; pattern: RegExp | undefined };
+type Value = {
+  text: string;
+  number: { high: number; low: number; negative: boolean } | undefined;
+  pattern: RegExp | undefined;
+};
 type Test = (b: EventBatch, i: number) => boolean;
 type State = { trace: Trace | undefined; vcpus: Map<number, number> };
 
-const token = /\s*(?:(&&|\|\||==|!=|<=|>=|=~|!~|[()<>!])|(-?(?:0[xX][0-9a-fA-F]+|\d+))(?![\w.:])|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([\w.:/*-]+))/y;
+const token =
+  /\s*(?:(&&|\|\||==|!=|<=|>=|=~|!~|[()<>!])|(-?(?:0[xX][0-9a-fA-F]+|\d+))(?![\w.:])|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([\w.:/*-]+))/y;
 
 type Token = { kind: 'operator' | 'number' | 'string' | 'word' | 'end'; text: string; at: number };
 
@@ -267,7 +269,8 @@ function compile(node: Node, type: EventType, state: State): Test {
 function has(name: string, type: EventType, state: State): Test {
   const reader = readerOf(name, type, state);
   if (reader === undefined) return () => false;
-  if (reader.kind === 'int') return (b, i) => !Number.isNaN(reader.number(b, i)) && (reader.low(b, i) !== 0 || reader.high(b, i) !== 0);
+  if (reader.kind === 'int')
+    return (b, i) => !Number.isNaN(reader.number(b, i)) && (reader.low(b, i) !== 0 || reader.high(b, i) !== 0);
   return (b, i) => reader.text(b, i) !== '';
 }
 
@@ -276,7 +279,8 @@ function compare(name: string, operator: Operator, value: Value, type: EventType
     // With or without its system, or as the file has it.
     const names = [type.name, type.name.replace(/^.*?:/, ''), type.recordedAs];
     const equal = value.pattern === undefined ? names.includes(value.text) : names.some((n) => value.pattern?.test(n));
-    const wanted = operator === '==' || operator === '=~' ? equal : operator === '!=' || operator === '!~' ? !equal : false;
+    const wanted =
+      operator === '==' || operator === '=~' ? equal : operator === '!=' || operator === '!~' ? !equal : false;
     return () => wanted;
   }
   if (name === 'reason' && isExit(type)) {
@@ -319,7 +323,12 @@ const orders = {
 };
 
 /** Less than, equal to or greater than 0 as the left value is to the right one. */
-function compareBits(high: number, low: number, negative: boolean, right: { high: number; low: number; negative: boolean }): number {
+function compareBits(
+  high: number,
+  low: number,
+  negative: boolean,
+  right: { high: number; low: number; negative: boolean },
+): number {
   // Equal bits are equal however they are read: -1 is 0xffffffffffffffff.
   if (high === right.high && low === right.low) return 0;
   if (negative !== right.negative) return negative ? -1 : 1;
@@ -331,7 +340,9 @@ function compareReason(operator: Operator, value: Value, type: EventType): Test 
   // A number is the kernel's code.
   if (value.number !== undefined) {
     const code = type.reader('exit_reason');
-    return code === undefined ? undefined : compare('exit_reason', operator, value, type, { trace: undefined, vcpus: new Map() });
+    return code === undefined
+      ? undefined
+      : compare('exit_reason', operator, value, type, { trace: undefined, vcpus: new Map() });
   }
   const reasons = new Reasons();
   const decoder = reasonDecoder(type, reasons);

@@ -1,3 +1,4 @@
+import { isEntry, isExit } from '../spans/exits.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
@@ -23,6 +24,9 @@ export type InventoryView = {
   processes: ProcessCount[];
   /** QEMU processes, found by their KVM or QEMU events. */
   machines: Machine[];
+  /** Whether there are events with which a vCPU leaves the guest, and such with which it goes back in. */
+  hasExits: boolean;
+  hasEntries: boolean;
 };
 
 export type TypeCount = {
@@ -131,13 +135,14 @@ export class Inventory implements Analysis {
       types: this.#typeCounts(trace),
       processes: this.#processCounts(trace),
       machines: this.#machines(trace),
+      hasExits: trace.types.some((type) => isExit(type) && (this.#byType[type.id] ?? 0) > 0),
+      hasEntries: trace.types.some((type) => isEntry(type) && (this.#byType[type.id] ?? 0) > 0),
     };
   }
 
-  /** kvm_entry and kvm_exit tell which threads are vCPUs, and most kernels also the vCPU's number. */
+  /** Entries and exits tell which threads are vCPUs, and most kernels also the vCPU's number. */
   #prepare(type: EventType): FieldReader | null {
-    const isVcpu = type.name === 'kvm:kvm_entry' || type.name === 'kvm:kvm_exit';
-    const look = isVcpu ? (type.reader('vcpu_id') ?? noNumber) : null;
+    const look = isEntry(type) || isExit(type) ? (type.reader('vcpu_id') ?? noNumber) : null;
     this.#looks[type.id] = look;
     this.#qemuTypes[type.id] = type.name.startsWith('qemu:');
     return look;

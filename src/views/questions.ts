@@ -34,7 +34,7 @@ export function questions(inventory: InventoryView): Question[] {
 
 function exits(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
   const command = 'exits';
-  const missing = lacks(['kvm:kvm_exit', 'kvm:kvm_entry']);
+  const missing = [...(inventory.hasExits ? [] : ['kvm:kvm_exit']), ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
   if (missing.length > 0) {
     return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordKernel };
   }

@@ -1,0 +1,5 @@
+#!/bin/sh
+# npm pack: builds dist/ afresh.
+here=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
+. "$here/scripts/ready.sh"
+cd "$here" && rm -rf dist && node_modules/.bin/tsc -p tsconfig.build.json && chmod +x dist/cli/main.js

@@ -1,0 +1,59 @@
+import type { Command } from 'commander';
+import { openTrace } from '../formats/detect.ts';
+import { eventsCsv, eventsJson, eventsText } from '../report/events-text.ts';
+import { json } from '../report/json.ts';
+import { TraceError } from '../trace/error.ts';
+import { Inventory, type InventoryView } from '../views/inventory.ts';
+import { type Question, questions } from '../views/questions.ts';
+import type { Reading } from '../views/reading.ts';
+import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
+import { Output } from './output.ts';
+import { runAnalyses } from './run.ts';
+
+type Answer = { view: InventoryView; asked: Question[]; reading: Reading };
+
+export default function define(command: Command): void {
+  traceCommand(command, [
+    ['virtap events trace.dat', 'what is in it, and what virtap can tell from it'],
+    ['virtap events --json trace.dat | jq .types', 'event counts for a script'],
+    ['perf record -a -e kvm:* -o - | virtap events -', 'a recording as it is made; Ctrl-C ends it'],
+  ]).action(run);
+}
+
+async function run(files: string[], options: TraceOptions): Promise<void> {
+  const out = new Output(options);
+  const answers: Answer[] = [];
+  const errors: TraceError[] = [];
+  for (const file of files) {
+    try {
+      const answer = await inventory(file, options);
+      if (out.form === 'text') {
+        const { view, asked, reading } = answer;
+        await out.write(`${answers.length > 0 ? '\n' : ''}${eventsText(view, asked, reading, out.terminal)}`);
+      }
+      answers.push(answer);
+    } catch (error) {
+      if (!(error instanceof TraceError)) throw error;
+      errors.push(error);
+    }
+  }
+  // A file that cannot be read does not keep the others' answers back.
+  const [first] = errors;
+  if (first !== undefined && answers.length === 0 && files.length === 1) throw first;
+  for (const error of errors) process.stderr.write(`virtap: ${error.message}\n`);
+  if (answers.length === 0) process.exitCode = 2;
+  else if (out.form === 'csv') await out.write(eventsCsv(answers.map(({ view }) => view)));
+  else if (out.form === 'json') {
+    const objects = answers.map(({ view, asked, reading }) => eventsJson(view, asked, reading));
+    await out.write(json(files.length === 1 ? objects[0] : objects));
+  }
+}
+
+async function inventory(file: string, options: TraceOptions): Promise<Answer> {
+  const trace = await openTrace(file, openOptions(options));
+  const analysis = new Inventory();
+  const reading = await runAnalyses(trace, [analysis], runOptions(options));
+  if (reading.partial.length === 0) await trace.close();
+  const view = analysis.view(trace);
+  return { view, asked: questions(view), reading };
+}

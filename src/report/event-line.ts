@@ -1,0 +1,104 @@
+import type { EventBatch } from '../trace/batch.ts';
+import type { EventType } from '../trace/event-type.ts';
+import type { Trace } from '../trace/trace.ts';
+import { csvRow } from './csv.ts';
+import { escapeText } from './escape.ts';
+import { timestamps } from './units.ts';
+
+/** Writes event `i` of a batch as one line, with its line end. */
+export type EventWriter = (trace: Trace, b: EventBatch, i: number) => string;
+
+/** Comms are escaped once each, so many at most. */
+const maxComms = 10_000;
+
+/** Names of threads, escaped. */
+function commCache(): (comm: string) => string {
+  const cache = new Map<string, string>();
+  return (comm) => {
+    let escaped = cache.get(comm);
+    if (escaped === undefined) {
+      escaped = escapeText(comm);
+      if (cache.size < maxComms) cache.set(comm, escaped);
+    }
+    return escaped;
+  };
+}
+
+/** Time stamps of a trace; a merged trace's origin is known only with its first batch. */
+function stampCache(): (trace: Trace, offset: number) => string {
+  let write: ((offset: number) => string) | undefined;
+  return (trace, offset) => {
+    write ??= timestamps(trace.origin, trace.clock.unit);
+    return write(offset);
+  };
+}
+
+/** Lines like those of `trace-cmd report`: `comm-tid [cpu] seconds: system:event: fields`. */
+export function textLines(): EventWriter {
+  const comms = commCache();
+  const stamp = stampCache();
+  return (trace, b, i) => {
+    const type = trace.types[b.type[i] as number] as EventType;
+    const tid = b.tid[i] as number;
+    const pid = b.pid[i] as number;
+    const cpu = b.cpu[i] as number;
+    const comm = comms(trace.threads.get(tid)?.comm ?? '');
+    // simpletrace knows the process only.
+    const who =
+      tid >= 0 ? `${comm !== '' ? comm : tid === 0 ? '<idle>' : '<...>'}-${tid}` : pid >= 0 ? `pid ${pid}` : '-';
+    const where = cpu < 0 ? '' : ` [${String(cpu).padStart(3, '0')}]`;
+    return `${who.padStart(22)}${where} ${stamp(trace, b.time[i] as number)}: ${escapeText(`${type.name}: ${type.layout.print(b, i)}`)}\n`;
+  };
+}
+
+export const csvHeader = csvRow(['time', 'cpu', 'pid', 'tid', 'comm', 'event', 'text']);
+
+/** One CSV row an event; what the trace does not say is empty. */
+export function csvLines(): EventWriter {
+  const comms = commCache();
+  const stamp = stampCache();
+  const known = (id: number) => (id < 0 ? undefined : id);
+  return (trace, b, i) => {
+    const type = trace.types[b.type[i] as number] as EventType;
+    const thread = trace.threads.get(b.tid[i] as number);
+    const pid = b.pid[i] as number;
+    return csvRow([
+      stamp(trace, b.time[i] as number),
+      known(b.cpu[i] as number),
+      known(pid >= 0 ? pid : (thread?.pid ?? -1)),
+      known(b.tid[i] as number),
+      comms(thread?.comm ?? ''),
+      escapeText(type.name),
+      escapeText(type.layout.print(b, i)),
+    ]);
+  };
+}
+
+/** One JSON object an event, on one line. Integers print as numbers, or as the field's own hexadecimal (always so where it has 64 bits). */
+export function jsonLines(): EventWriter {
+  const known = (id: number) => (id < 0 ? null : id);
+  return (trace, b, i) => {
+    const type = trace.types[b.type[i] as number] as EventType;
+    const thread = trace.threads.get(b.tid[i] as number);
+    const pid = b.pid[i] as number;
+    const fields: Record<string, string | number> = {};
+    for (const field of type.fields) {
+      const reader = type.reader(field.name);
+      if (reader === undefined) continue;
+      const text = reader.text(b, i);
+      if (reader.kind === 'text') fields[field.name] = text;
+      else if (text !== '') fields[field.name] = /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+    }
+    return `${JSON.stringify({
+      [trace.clock.unit === 'ticks' ? 'time_ticks' : 'time_ns']:
+        trace.clock.unit === 'none' ? null : (b.time[i] as number),
+      cpu: known(b.cpu[i] as number),
+      pid: known(pid >= 0 ? pid : (thread?.pid ?? -1)),
+      tid: known(b.tid[i] as number),
+      comm: thread?.comm ?? '',
+      event: type.name,
+      ...(type.recordedAs === type.name ? {} : { recorded_as: type.recordedAs }),
+      fields,
+    })}\n`;
+  };
+}

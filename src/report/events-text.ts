@@ -1,0 +1,238 @@
+import type { InventoryView, Machine } from '../views/inventory.ts';
+import type { Question } from '../views/questions.ts';
+import type { Reading } from '../views/reading.ts';
+import { csv } from './csv.ts';
+import { escapeText } from './escape.ts';
+import { type Json, ns } from './json.ts';
+import { lossSentence, remarks, remarksJson } from './remarks.ts';
+import { table } from './table.ts';
+import { displayWidth, type Terminal, truncate } from './terminal.ts';
+import { count, duration, plural, rate, timestamp } from './units.ts';
+
+/** Processes shown in text; JSON has all. */
+const shownProcesses = 5;
+/** vCPUs named one by one in text. */
+const shownVcpus = 16;
+
+/** Everything that `virtap events` says of one trace, as text. */
+export function eventsText(
+  view: InventoryView,
+  asked: readonly Question[],
+  reading: Reading,
+  terminal: Terminal,
+): string {
+  return [
+    facts(view, reading, terminal),
+    machines(view, terminal),
+    eventTable(view, terminal),
+    answers(view, asked, terminal),
+    remarks({ ...reading, holes: 0 }, terminal, ''),
+  ]
+    .filter((part) => part !== '')
+    .join('\n');
+}
+
+function facts(view: InventoryView, reading: Reading, terminal: Terminal): string {
+  const { clock } = view;
+  const format = `${view.format}${view.version === '' ? '' : ` ${view.version}`}`;
+  const cpus = view.cpusSeen.length === 0 ? 'not recorded' : count(view.cpusSeen.length);
+  const machineCpus =
+    view.cpus === undefined || view.cpus === view.cpusSeen.length ? '' : ` with events, of ${view.cpus}`;
+  const rows: [string, string][] = [
+    ['format', format],
+    ['clock', clockText(view)],
+  ];
+  if (view.events > 0 && clock.unit !== 'none') {
+    rows.push(['begins', timestamp(view.origin, view.first, clock.unit)], ['duration', spanText(view)]);
+  }
+  rows.push(
+    ['events', `${count(view.events)} of ${plural(view.types.length, 'type')}`],
+    ['lost', reading.holes === 0 ? 'nothing that the trace tells of' : lossSentence(reading).replace(/^Lost: /, '')],
+    ['CPUs', cpus + (view.cpusSeen.length === 0 ? '' : machineCpus)],
+    ['processes', processText(view)],
+  );
+  const title = terminal.style('heading', escapeText(view.file));
+  const lines = rows.map(([name, value]) => {
+    const line = truncate(value, terminal.tableWidth - 13);
+    return `  ${name.padEnd(10)} ${name === 'lost' && reading.holes > 0 ? terminal.style('warn', line) : line}`;
+  });
+  return `${title}\n${lines.join('\n')}\n`;
+}
+
+function clockText({ clock, events }: InventoryView): string {
+  if (clock.unit === 'none' || (clock.name === 'none' && events > 0)) return 'none: the events have no time stamps';
+  const name = clock.name === 'unknown' ? 'not named in the file' : clock.name;
+  if (clock.unit === 'ticks') return `${name}, in ticks of unknown length`;
+  return clock.resolution > 1 ? `${name}, in steps of ${duration(clock.resolution)}` : `${name}, in nanoseconds`;
+}
+
+function spanText({ clock, first, last }: InventoryView): string {
+  return clock.unit === 'ns' ? duration(last - first) : `${count(last - first)} ticks`;
+}
+
+function processText({ processes }: InventoryView): string {
+  const known = processes.filter((process) => process.pid >= 0);
+  const unknown = processes.find((process) => process.pid < 0);
+  const parts: string[] = [];
+  if (known.length > 0) {
+    const names = known.slice(0, shownProcesses).map((p) => `${p.comm === '' ? 'pid' : escapeText(p.comm)} ${p.pid}`);
+    if (known.length > shownProcesses) names.push('…');
+    parts.push(`${count(known.length)}: ${names.join(', ')}`);
+  }
+  if (unknown !== undefined) {
+    const threads = plural(unknown.threads, 'thread');
+    parts.push(
+      parts.length === 0 ? `not recorded; ${threads}` : `${threads} of processes that the trace does not name`,
+    );
+  }
+  return parts.length === 0 ? 'not recorded' : parts.join('; ');
+}
+
+function machines({ machines: all }: InventoryView, terminal: Terminal): string {
+  if (all.length === 0) return '';
+  const rows = all.map((machine) => [
+    machine.pid < 0 ? 'not recorded' : String(machine.pid),
+    escapeText(machine.comm),
+    vcpuText(machine),
+    machine.qemuEvents === 0 ? '' : count(machine.qemuEvents),
+  ]);
+  return table(
+    [
+      { title: 'QEMU process' },
+      { title: 'name', shrink: 8 },
+      { title: 'vCPUs (thread)', shrink: 20 },
+      { title: 'QEMU events', align: 'right' },
+    ],
+    rows,
+    terminal,
+  );
+}
+
+function vcpuText({ vcpus }: Machine): string {
+  if (vcpus.length === 0) return '';
+  const names = vcpus.slice(0, shownVcpus).map(({ vcpu, tid }) => `${vcpu ?? '?'} (${tid})`);
+  return `${vcpus.length}: ${names.join(', ')}${vcpus.length > shownVcpus ? ', …' : ''}`;
+}
+
+function eventTable(view: InventoryView, terminal: Terminal): string {
+  if (view.types.length === 0) return '';
+  const renamed = view.types.some((type) => type.recordedAs.length > 0);
+  const seconds = secondsOf(view);
+  const rows = view.types.map((type) => [
+    escapeText(type.name),
+    count(type.count),
+    Number.isNaN(seconds) ? '' : rate(type.count / seconds),
+    type.recordedAs
+      .map((as) => (type.recordedAs.length === 1 ? as.name : `${as.name} ${count(as.count)}`))
+      .map(escapeText)
+      .join(', '),
+  ]);
+  return table(
+    [
+      { title: 'event', shrink: 20 },
+      { title: 'count', align: 'right' },
+      ...(Number.isNaN(seconds) ? [{ title: '' }] : [{ title: 'rate', align: 'right' as const, priority: 2 }]),
+      ...(renamed ? [{ title: 'recorded as', shrink: 12, priority: 1 }] : []),
+    ],
+    rows,
+    terminal,
+  );
+}
+
+/** How long the trace is; NaN where rates make no sense. */
+function secondsOf({ clock, first, last }: InventoryView): number {
+  return clock.unit === 'ns' && last > first ? (last - first) / 1e9 : Number.NaN;
+}
+
+function answers(view: InventoryView, asked: readonly Question[], terminal: Terminal): string {
+  const lines: string[] = [];
+  const say = (text: string, indent: number) => {
+    lines.push(...wrap(text, terminal.tableWidth, indent));
+  };
+  const able = asked.filter((question) => question.answer !== 'no');
+  if (able.length > 0) lines.push(terminal.style('strong', 'What it can answer'));
+  for (const { command, why } of able) {
+    // Not wrapped: a command line must stay whole to be copied.
+    lines.push(`  ${terminal.style('good', `virtap ${command} ${fileArgument(view)}`)}`);
+    say(why, 6);
+  }
+  const missing = asked.filter((question) => question.answer === 'no' || question.record.length > 0);
+  if (missing.length > 0) lines.push(terminal.style('strong', 'What to record next time'));
+  for (const { command, answer, why, record } of missing) {
+    say(`  for ${answer === 'no' ? '' : 'more from '}${command}${answer === 'no' ? `: ${why}` : ''}`, 2);
+    lines.push(...record.map((line) => `      ${line}`));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** The file as one word of a shell's command line. */
+function fileArgument({ file }: InventoryView): string {
+  if (file === '<stdin>') return '-';
+  return /^[\w./:@%+,=-]+$/.test(file) ? file : `'${escapeText(file).replaceAll("'", "'\\''")}'`;
+}
+
+/** Breaks a sentence into lines, all indented. */
+function wrap(text: string, width: number, indent: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.trim().split(' ')) {
+    if (line !== '' && indent + displayWidth(line) + 1 + displayWidth(word) > width) {
+      lines.push(' '.repeat(indent) + line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, ' '.repeat(indent) + line];
+}
+
+/** The same for JSON; its shape is described in docs/json.md. */
+export function eventsJson(view: InventoryView, asked: readonly Question[], reading: Reading): Json {
+  const { clock } = view;
+  const seconds = secondsOf(view);
+  const isNs = clock.unit === 'ns';
+  return {
+    file: view.file,
+    format: view.format,
+    version: view.version,
+    clock: clock.name,
+    clock_unit: clock.unit,
+    resolution: clock.resolution,
+    origin: view.origin.toString(),
+    first_ns: isNs ? ns(view.first) : null,
+    duration_ns: isNs ? ns(view.last - view.first) : null,
+    ...(clock.unit === 'ticks' ? { duration_ticks: ns(view.last - view.first) } : {}),
+    events: view.events,
+    cpus: view.cpus ?? null,
+    cpus_seen: view.cpusSeen,
+    types: view.types.map((type) => ({
+      name: type.name,
+      count: type.count,
+      rate: Number.isNaN(seconds) ? null : type.count / seconds,
+      ...(type.recordedAs.length > 0 ? { recorded_as: type.recordedAs } : {}),
+    })),
+    processes: view.processes.map((process) => ({ ...process, pid: process.pid < 0 ? null : process.pid })),
+    machines: view.machines.map((machine) => ({
+      pid: machine.pid < 0 ? null : machine.pid,
+      comm: machine.comm,
+      qemu_events: machine.qemuEvents,
+      vcpus: machine.vcpus.map((vcpu) => ({ ...vcpu, vcpu: vcpu.vcpu ?? null })),
+    })),
+    answers: asked.map((question) => ({ ...question })),
+    ...remarksJson(reading),
+  };
+}
+
+/** The event types as CSV, of one or several traces. */
+export function eventsCsv(views: readonly InventoryView[]): string {
+  return csv(
+    ['file', 'event', 'count', 'rate_per_s', 'recorded_as'],
+    views.flatMap((view) =>
+      view.types.map((type) => [
+        view.file,
+        type.name,
+        type.count,
+        type.count / secondsOf(view),
+        type.recordedAs.map((as) => as.name).join(' '),
+      ]),
+    ),
+  );
+}

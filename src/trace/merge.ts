@@ -1,0 +1,269 @@
+import { EventBatch } from './batch.ts';
+import type { Clock } from './clock.ts';
+import { TraceError } from './error.ts';
+import type { EventType } from './event-type.ts';
+import type { Loss } from './loss.ts';
+import { type Thread, type Trace, TypeTable } from './trace.ts';
+
+const batchSize = 16384;
+
+/**
+ * Several traces as one, in time order. Throws a TraceError, with what to record next time, where their clocks do not
+ * agree. Payloads are not copied: a batch holds a run of events of one trace. Closing it closes all.
+ */
+export function mergeTraces(traces: readonly Trace[]): Trace {
+  const [first] = traces;
+  if (first === undefined) throw new RangeError('no trace to merge');
+  if (traces.length === 1) return first;
+  for (const other of traces.slice(1)) requireSameClock(first, other);
+  return new MergedTrace(traces);
+}
+
+/** Clocks whose stamps of two recordings on one machine count from the same moment. */
+const shared = new Set(['local', 'global', 'mono', 'mono_raw', 'boot', 'tai', 'uptime', 'perf', 'x86-tsc', 'realtime']);
+
+function requireSameClock(a: Trace, b: Trace): void {
+  const same = a.clock.name === b.clock.name && a.clock.unit === b.clock.unit;
+  if (same && shared.has(a.clock.name)) return;
+  // Text that does not name its clock: two outputs of one tool are most likely parts of one recording.
+  if (same && a.clock.name === 'unknown' && a.format === b.format) return;
+  throw new TraceError(
+    b.file,
+    same
+      ? `its clock (${clockName(b.clock)}) cannot be compared with that of ${a.file}`
+      : `its clock (${clockName(b.clock)}) is not that of ${a.file} (${clockName(a.clock)})`,
+    undefined,
+    `one clock for all: record with 'trace-cmd record -C mono', 'perf record -k CLOCK_MONOTONIC' and QEMU's simpletrace, which all stamp with CLOCK_MONOTONIC`,
+  );
+}
+
+function clockName(clock: Clock): string {
+  if (clock.name === 'unknown') return 'not named in the file';
+  if (clock.name === 'none') return 'none: it has no time stamps';
+  return clock.name;
+}
+
+/** One of the traces, and how far it was taken. */
+type Source = {
+  trace: Trace;
+  batches: AsyncIterator<EventBatch>;
+  /** The batch at hand, undefined at the end; the next event in it; and its time in the merged trace. */
+  batch: EventBatch | undefined;
+  next: number;
+  head: number;
+  /** What to add to its times. */
+  shift: number;
+  /** Its type ids to the merged ones. */
+  types: (EventType | undefined)[];
+};
+
+class MergedTrace implements Trace {
+  readonly file: string;
+  readonly format: string;
+  readonly version: string;
+  readonly clock: Clock;
+  origin = 0n;
+  readonly #types = new TypeTable();
+  readonly types = this.#types.all;
+  readonly threads: ReadonlyMap<number, Thread>;
+  readonly #traces: readonly Trace[];
+
+  constructor(traces: readonly Trace[]) {
+    const [first] = traces as readonly [Trace];
+    this.#traces = traces;
+    this.file = traces.map((trace) => trace.file).join(', ');
+    this.format = [...new Set(traces.map((trace) => trace.format))].join(' + ');
+    this.version = [...new Set(traces.map((trace) => trace.version).filter((version) => version !== ''))].join(' + ');
+    this.clock = { ...first.clock, resolution: Math.max(...traces.map((trace) => trace.clock.resolution)) };
+    this.threads = new MergedThreads(traces.map((trace) => trace.threads));
+  }
+
+  get cpus(): number | undefined {
+    const known = this.#traces.map((trace) => trace.cpus).filter((cpus) => cpus !== undefined);
+    return known.length === 0 ? undefined : Math.max(...known);
+  }
+
+  get notes(): readonly string[] {
+    const notes = this.#traces.flatMap((trace) => trace.notes.map((note) => `${trace.file}: ${note}`));
+    // The first one's is `damage`.
+    const damages = this.#traces.map((trace) => trace.damage).filter((damage) => damage !== undefined);
+    return [...notes, ...damages.slice(1).map((damage) => damage.message)];
+  }
+
+  get damage(): TraceError | undefined {
+    return this.#traces.find((trace) => trace.damage !== undefined)?.damage;
+  }
+
+  progress(): { read: number; size: number | undefined } {
+    let read = 0;
+    let size: number | undefined = 0;
+    for (const trace of this.#traces) {
+      const one = trace.progress();
+      read += one.read;
+      size = size === undefined || one.size === undefined ? undefined : size + one.size;
+    }
+    return { read, size };
+  }
+
+  async *batches(wants?: (type: EventType) => boolean): AsyncGenerator<EventBatch> {
+    const sources = this.#traces.map((trace): Source => {
+      const types: (EventType | undefined)[] = [];
+      const asks = (type: EventType) => wants?.(this.#merged(types, type)) ?? true;
+      const batches = trace.batches(asks)[Symbol.asyncIterator]();
+      return { trace, batches, batch: undefined, next: 0, head: Number.POSITIVE_INFINITY, shift: 0, types };
+    });
+    try {
+      await Promise.all(sources.map((source) => fetch(source)));
+      this.#placeOrigin(sources);
+      const out = new EventBatch(batchSize);
+      for (;;) {
+        let source: Source | undefined;
+        let bound = Number.POSITIVE_INFINITY;
+        for (const candidate of sources) {
+          if (candidate.batch === undefined) continue;
+          if (source === undefined || candidate.head < source.head) {
+            if (source !== undefined) bound = source.head;
+            source = candidate;
+          } else if (candidate.head < bound) bound = candidate.head;
+        }
+        if (source === undefined) return;
+        this.#take(source, bound, out);
+        yield out;
+        if (source.next >= (source.batch as EventBatch).count) await fetch(source);
+      }
+    } finally {
+      await Promise.all(sources.map((source) => source.batches.return?.()));
+    }
+  }
+
+  /** The merged origin is the earliest, so that all shifts are whole and not negative. */
+  #placeOrigin(sources: readonly Source[]): void {
+    const begun = sources.filter((source) => source.batch !== undefined);
+    const origins = begun.map((source) => source.trace.origin).sort((a, b) => (a < b ? -1 : 1));
+    this.origin = origins[0] ?? 0n;
+    for (const source of begun) {
+      const shift = source.trace.origin - this.origin;
+      if (shift > BigInt(Number.MAX_SAFE_INTEGER) / 2n) {
+        throw new TraceError(
+          source.trace.file,
+          'begins more than 50 days after the other trace',
+          undefined,
+          'traces of one time',
+        );
+      }
+      source.shift = Number(shift);
+      source.head += source.shift;
+    }
+  }
+
+  /** Moves the next events of a source, up to `bound` (at least one), into the batch. */
+  #take(source: Source, bound: number, out: EventBatch): void {
+    const batch = source.batch as EventBatch;
+    const { shift, types } = source;
+    const start = source.next;
+    const end = Math.min(batch.count, start + batchSize);
+    let i = start;
+    let n = 0;
+    for (; i < end; i++, n++) {
+      const time = (batch.time[i] as number) + shift;
+      if (time > bound && n > 0) break;
+      const id = batch.type[i] as number;
+      out.time[n] = time;
+      out.type[n] = (types[id] ?? this.#merged(types, source.trace.types[id] as EventType)).id;
+    }
+    for (const column of ['cpu', 'tid', 'pid', 'at', 'size'] as const) {
+      const from = batch[column];
+      const to = out[column];
+      // A run is often one event long: a loop is quicker than a view of the column.
+      for (let k = 0; k < n; k++) to[k] = from[start + k] as number;
+    }
+    out.count = n;
+    out.bytes = batch.bytes;
+    out.view = batch.view;
+    out.losses = start === 0 && batch.losses.length > 0 ? batch.losses.map((loss) => shiftLoss(loss, shift)) : [];
+    source.next = i;
+    if (i < batch.count) source.head = (batch.time[i] as number) + shift;
+  }
+
+  /** A source's type in the merged table. Types of one name from two traces stay two: their payloads differ. */
+  #merged(types: (EventType | undefined)[], type: EventType): EventType {
+    let merged = types[type.id];
+    if (merged === undefined) {
+      merged = this.#types.add(type.name, type.layout, type.recordedAs);
+      types[type.id] = merged;
+    }
+    return merged;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#traces.map((trace) => trace.close()));
+  }
+}
+
+/** The next batch of a source. One without events but with losses counts as standing where the last event was. */
+async function fetch(source: Source): Promise<void> {
+  const next = await source.batches.next();
+  source.next = 0;
+  source.batch = next.done === true ? undefined : next.value;
+  if (source.batch !== undefined && source.batch.count > 0)
+    source.head = (source.batch.time[0] as number) + source.shift;
+  else if (source.head === Number.POSITIVE_INFINITY) source.head = source.shift;
+}
+
+function shiftLoss(loss: Loss, shift: number): Loss {
+  return { ...loss, from: loss.from + shift, to: loss.to + shift };
+}
+
+/** The threads of several traces: what one does not say of a thread, another may. */
+class MergedThreads implements ReadonlyMap<number, Thread> {
+  readonly #tables: readonly ReadonlyMap<number, Thread>[];
+
+  constructor(tables: readonly ReadonlyMap<number, Thread>[]) {
+    this.#tables = tables;
+  }
+
+  get(tid: number): Thread | undefined {
+    let found: Thread | undefined;
+    for (const table of this.#tables) {
+      const thread = table.get(tid);
+      if (thread === undefined) continue;
+      if (found === undefined) found = thread;
+      else found = { comm: found.comm === '' ? thread.comm : found.comm, pid: found.pid < 0 ? thread.pid : found.pid };
+    }
+    return found;
+  }
+
+  has(tid: number): boolean {
+    return this.#tables.some((table) => table.has(tid));
+  }
+
+  get size(): number {
+    return this.#union().size;
+  }
+
+  keys(): MapIterator<number> {
+    return this.#union().keys();
+  }
+
+  values(): MapIterator<Thread> {
+    return this.#union().values();
+  }
+
+  entries(): MapIterator<[number, Thread]> {
+    return this.#union().entries();
+  }
+
+  [Symbol.iterator](): MapIterator<[number, Thread]> {
+    return this.entries();
+  }
+
+  forEach(callback: (value: Thread, key: number, map: ReadonlyMap<number, Thread>) => void): void {
+    for (const [tid, thread] of this) callback(thread, tid, this);
+  }
+
+  #union(): Map<number, Thread> {
+    const union = new Map<number, Thread>();
+    for (const table of this.#tables) for (const tid of table.keys()) union.set(tid, this.get(tid) as Thread);
+    return union;
+  }
+}

@@ -1,0 +1,51 @@
+import type { EventType } from '../trace/event-type.ts';
+
+/** Picks event types by glob patterns (`*`, `?`), with or without the system: `kvm_*`, `sched:*`, `qemu:virtqueue_pop`. */
+export class EventPatterns {
+  readonly #patterns: { text: string; match: (name: string) => boolean; used: boolean }[];
+
+  constructor(patterns: readonly string[]) {
+    this.#patterns = patterns.map((text) => ({ text, match: glob(text), used: false }));
+  }
+
+  /** Whether any of the patterns takes the type; all do where there is no pattern. */
+  takes(type: EventType): boolean {
+    let taken = this.#patterns.length === 0;
+    for (const pattern of this.#patterns) {
+      const names = [type.name, type.name.replace(/^.*?:/, ''), type.recordedAs];
+      if (!names.some(pattern.match)) continue;
+      pattern.used = true;
+      taken = true;
+    }
+    return taken;
+  }
+
+  /** Patterns that took no type so far. */
+  unused(): string[] {
+    return this.#patterns.filter((pattern) => !pattern.used).map((pattern) => pattern.text);
+  }
+}
+
+/** A matcher that takes time in proportion to the pattern and the name, whatever they are. */
+function glob(pattern: string): (name: string) => boolean {
+  return (name) => {
+    let p = 0;
+    let n = 0;
+    let star = -1;
+    let from = 0;
+    while (n < name.length) {
+      if (pattern[p] === '*') {
+        star = p++;
+        from = n;
+      } else if (p < pattern.length && (pattern[p] === '?' || pattern[p] === name[n])) {
+        p++;
+        n++;
+      } else if (star >= 0) {
+        p = star + 1;
+        n = ++from;
+      } else return false;
+    }
+    while (pattern[p] === '*') p++;
+    return p === pattern.length;
+  };
+}
