@@ -21,6 +21,7 @@ const formats: readonly (() => Promise<Format>)[] = [
   async () => (await import('./simpletrace.ts')).simpletrace,
   async () => (await import('./trace-dat.ts')).traceDat,
   async () => (await import('./perf-data.ts')).perfData,
+  async () => (await import('./qemu-log.ts')).qemuLog,
 ];
 
 /** What the formats above are called, for messages. */

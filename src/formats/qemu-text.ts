@@ -35,6 +35,11 @@ export class QemuTextLayout implements Layout {
       : new PrintedArgument(this.#scanner, this.#textAt, index, this.#signature.args[index] as EventArgument);
   }
 
+  /** Whether a text `NAME ARGUMENTS` is all that the event's format makes of its arguments. */
+  fits(bytes: Uint8Array, start: number, end: number): boolean {
+    return this.#scanner.fits(bytes, start, end);
+  }
+
   print(b: EventBatch, i: number): string {
     const start = (b.at[i] as number) + this.#textAt;
     const end = textEnd(b.bytes, start, (b.at[i] as number) + (b.size[i] as number));
@@ -96,6 +101,15 @@ class Scanner {
       p = end;
     }
     return true;
+  }
+
+  /** Whether the text is the whole format. */
+  fits(bytes: Uint8Array, from: number, limit: number): boolean {
+    const count = this.#conversions.length;
+    if (count > 0 && !this.find(bytes, from, limit, count - 1)) return false;
+    const at = count > 0 ? this.end : from + this.#skip;
+    const literal = this.#literals[count] as Uint8Array;
+    return startsWith(bytes, at, limit, literal) && at + literal.length >= limit;
   }
 
   /** Where the string of conversion `n` ends: before the literal that follows, which the string itself may hold too. */

@@ -77,7 +77,7 @@ class SimpleTrace implements Trace {
   /** Bytes in front of each record: version 4 says what kind it is. */
   readonly #prefix: number;
   readonly #table = new TypeTable();
-  readonly #arena = new Arena(1 << 19, maxRecord + 64, 24 << 20);
+  readonly #arena = new Arena(1 << 20, maxRecord + 64, 32 << 20);
   readonly #sorter = new EventSorter(this.#arena);
   readonly #reader: SlotReader;
   #wants: ((type: EventType) => boolean) | undefined;

@@ -109,23 +109,43 @@ function joinFormat(source: string): string {
   return format;
 }
 
-function signature(name: string, args: [declared: string, name: string][], formatSource: string): Signature {
-  const format = joinFormat(formatSource);
-  const { conversions } = parsePrintf(format);
-  return {
-    name,
-    format,
-    args: args.map(([declared, argument], n): EventArgument => {
+/** One event of a trace-events file. Its arguments are worked out when first asked for: of thousands a trace has dozens. */
+class EventSignature implements Signature {
+  readonly name: string;
+  readonly #declarations: readonly [declared: string, name: string][];
+  readonly #formatSource: string;
+  #format: string | undefined;
+  #args: EventArgument[] | undefined;
+
+  constructor(name: string, declarations: readonly [declared: string, name: string][], formatSource: string) {
+    this.name = name;
+    this.#declarations = declarations;
+    this.#formatSource = formatSource;
+  }
+
+  get format(): string {
+    this.#format ??= joinFormat(this.#formatSource);
+    return this.#format;
+  }
+
+  get args(): readonly EventArgument[] {
+    this.#args ??= this.#arguments();
+    return this.#args;
+  }
+
+  #arguments(): EventArgument[] {
+    const { conversions } = parsePrintf(this.format);
+    return this.#declarations.map(([declared, name], n): EventArgument => {
       const hex = declared.includes('*') || /^[xXp]$/.test(conversions[n]?.character ?? '');
       return {
-        name: argument,
+        name,
         declared,
         kind: isString(declared) ? 'text' : 'int',
         ...integerType(declared),
         base: hex ? 'hex' : 'decimal',
       };
-    }),
-  };
+    });
+  }
 }
 
 const eventLine = /^\s*(?:([\w\s]+?)\s+)?(\w+)\s*\(([^)]*)\)\s*((?:".*)?)$/;
@@ -160,8 +180,8 @@ export function parseTraceEvents(bytes: Uint8Array, file: string): Signature[] {
       line += piece.slice(0, -1);
     }
     if (/^\s*(#|$)/.test(line)) continue;
-    // Longer than any real line: a binary, which the expression below should not chew on.
-    const match = line.length > 10_000 ? null : eventLine.exec(line);
+    // Ten times as long as any real line: a binary, which the expression should not chew on.
+    const match = line.length > 4096 ? null : eventLine.exec(line);
     if (match === null) throw bad(start, line);
     const [, properties = '', name, declarations, formats] = match as unknown as [
       string,
@@ -184,14 +204,14 @@ export function parseTraceEvents(bytes: Uint8Array, file: string): Signature[] {
     if (vcpu) args.unshift(['void *', '__cpu']);
     const own = (format: string): string => (vcpu ? `"cpu=%p " ${format}` : format);
     if (!words.includes('tcg')) {
-      events.push(signature(name as string, args, own(formats as string)));
+      events.push(new EventSignature(name as string, args, own(formats as string)));
       continue;
     }
     // A tcg event becomes two: at translation, without the guest's values, and at execution (scripts/tracetool/__init__.py, generate).
     const comma = /^((?:[^",]|"(?:[^"\\]|\\.)*")*),(.*)$/.exec(formats as string);
     const atTranslation = args.filter(([declared]) => !declared.startsWith('TCGv'));
-    events.push(signature(`${name}_trans`, atTranslation, own(comma?.[1] ?? (formats as string))));
-    events.push(signature(`${name}_exec`, args, own(comma?.[2] ?? (formats as string))));
+    events.push(new EventSignature(`${name}_trans`, atTranslation, own(comma?.[1] ?? (formats as string))));
+    events.push(new EventSignature(`${name}_exec`, args, own(comma?.[2] ?? (formats as string))));
   }
   if (events.length === 0) throw new TraceError(file, 'describes no events', 0, "QEMU's trace-events-all");
   return events;

@@ -1,0 +1,437 @@
+import { Arena } from '../trace/arena.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import type { Clock } from '../trace/clock.ts';
+import { TraceError } from '../trace/error.ts';
+import type { EventType } from '../trace/event-type.ts';
+import { EventSorter } from '../trace/sorter.ts';
+import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
+import type { Format } from './detect.ts';
+import { asTraceError, type Input } from './input.ts';
+import { QemuNames } from './qemu-names.ts';
+import { QemuTextLayout } from './qemu-text.ts';
+import { SlotReader } from './slot-reader.ts';
+import { type Signature, Signatures } from './trace-events.ts';
+
+/*
+ * What QEMU's log backend writes (scripts/tracetool/backend/log.py, util/log.c), one line an event:
+ *
+ *     TID@SEC.USEC:virtqueue_pop vq 0x…            QEMU up to 10.0, -msg timestamp=on; TID is the thread
+ *     virtqueue_pop vq 0x…                         without time stamps
+ *     2025-08-08T12:00:00.123456Z virtqueue_pop …  QEMU 10.1, -msg timestamp=on
+ *
+ * with other output of QEMU, and of its guest, in between. Stamps are wall-clock time.
+ */
+
+/** Longer lines are no events. */
+const maxLine = 1 << 16;
+/** Threads stamp a line before they write it: as in simpletrace.ts (ns). */
+const holdBack = 50e6;
+/** Events that no signature describes: more names than that are not QEMU's. */
+const maxUnknown = 4096;
+
+const stamped = /^(\d{1,10})@(\d{1,10})\.(\d{6}):([A-Za-z_]\w*)(?: |$)/;
+const isoStamped = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z) ([A-Za-z_]\w*)(?: |$)/;
+
+export const qemuLog: Format = {
+  name: 'qemu log',
+  recognise(head) {
+    let signatures: Signatures | undefined;
+    for (const line of lines(head)) {
+      if (stamped.test(line)) return true;
+      const name = isoStamped.exec(line)?.[2];
+      const bare = name ?? /^(\w+)(?: |$)/.exec(line)?.[1];
+      // Words without an underscore are no events, and not worth a look.
+      if (bare === undefined || !bare.includes('_')) continue;
+      signatures ??= new Signatures(undefined, {});
+      const signature = signatures.of(bare);
+      if (signature === undefined) continue;
+      const text = Buffer.from(name === undefined ? line : line.slice(line.indexOf(' ') + 1), 'latin1');
+      if (signatures.candidates(bare).some((s) => new QemuTextLayout(s).fits(text, 0, text.length))) return true;
+    }
+    return false;
+  },
+  open: async (input, options) => new QemuLog(input, new Signatures(input.path, options)),
+};
+
+/** The whole lines of the first bytes of an input, one character a byte. */
+function lines(head: Uint8Array): string[] {
+  return Buffer.from(head.buffer, head.byteOffset, head.length).toString('latin1').split(/\r?\n/);
+}
+
+const unresolved = -2;
+const unwanted = -1;
+
+class QemuLog implements Trace {
+  readonly file: string;
+  readonly format = 'qemu log';
+  readonly version: string;
+  readonly clock: Clock;
+  readonly origin: bigint;
+  readonly threads = new ThreadTable();
+  readonly cpus = undefined;
+  readonly notes: string[] = [];
+  damage: TraceError | undefined;
+
+  readonly #input: Input;
+  readonly #signatures: Signatures;
+  readonly #table = new TypeTable();
+  readonly #arena = new Arena(1 << 19, maxLine + 64, 32 << 20);
+  readonly #sorter = new EventSorter(this.#arena);
+  readonly #reader: SlotReader;
+  #wants: ((type: EventType) => boolean) | undefined;
+
+  /** Whether lines carry time stamps; otherwise time is the event's number. */
+  readonly #timed: boolean;
+  readonly #originSeconds: number;
+  readonly #originNanoseconds: number;
+
+  readonly #names: QemuNames;
+  /** By index of the name: the type, `unwanted` or `unresolved`. */
+  readonly #codes: Int32Array;
+  /** The same of names that no signature describes. */
+  readonly #unknown = new Map<string, number>();
+
+  // What #stamp found, and where the text begins that follows.
+  #textStart = 0;
+  #tid = -1;
+  #time = 0;
+  #stampFound = false;
+
+  #day = '';
+  #dayStart = 0;
+  #lastTime = Number.NEGATIVE_INFINITY;
+  #maxTime = Number.NEGATIVE_INFINITY;
+  #flushed = Number.NEGATIVE_INFINITY;
+  #inLongLine = false;
+  #ordinal = 0;
+  #late = 0;
+  #unstamped = 0;
+  #restamped = 0;
+  #broken = 0;
+  #foreign = 0;
+  #foreignSample = '';
+
+  constructor(input: Input, signatures: Signatures) {
+    this.file = input.name;
+    this.#input = input;
+    this.#signatures = signatures;
+    this.#reader = new SlotReader(this.#arena, (target, offset) => input.readInto(target, offset));
+    this.#names = new QemuNames(signatures);
+    this.#codes = new Int32Array(this.#names.events.length).fill(unresolved);
+
+    // Time counts from the earliest stamp at the beginning: the first line's may be later than the second's.
+    let earliest: bigint | undefined;
+    let form = '';
+    for (const line of lines(input.head)) {
+      const plain = stamped.exec(line);
+      const iso = plain === null ? isoStamped.exec(line) : null;
+      let stamp: bigint;
+      if (plain !== null) stamp = BigInt(plain[2] as string) * 1_000_000_000n + BigInt(plain[3] as string) * 1000n;
+      else if (iso !== null) {
+        const seconds = Date.parse(`${(iso[1] as string).slice(0, 19)}Z`) / 1000;
+        if (Number.isNaN(seconds)) continue;
+        stamp = BigInt(seconds) * 1_000_000_000n + BigInt((iso[1] as string).slice(20, -1).padEnd(9, '0'));
+      } else continue;
+      form ||= plain !== null ? 'thread and time' : 'UTC time';
+      if (earliest === undefined || stamp < earliest) earliest = stamp;
+    }
+    this.#timed = earliest !== undefined;
+    this.version = form || 'no time stamps';
+    this.origin = earliest ?? 0n;
+    this.#originSeconds = Number(this.origin / 1_000_000_000n);
+    this.#originNanoseconds = Number(this.origin % 1_000_000_000n);
+    this.clock = this.#timed
+      ? { name: 'realtime', unit: 'ns', resolution: 1000 }
+      : { name: 'none', unit: 'none', resolution: 1 };
+  }
+
+  get types(): readonly EventType[] {
+    return this.#table.all;
+  }
+
+  progress(): { read: number; size: number | undefined } {
+    return { read: this.#input.read, size: this.#input.size };
+  }
+
+  async close(): Promise<void> {
+    await this.#reader.close();
+    await this.#input.close();
+  }
+
+  async *batches(wants?: (type: EventType) => boolean): AsyncIterable<EventBatch> {
+    this.#wants = wants;
+    const reader = this.#reader;
+    try {
+      for (;;) {
+        let more = await reader.next();
+        if (more === 'full') {
+          yield* this.#take(Number.POSITIVE_INFINITY);
+          more = await reader.next();
+        }
+        if (more !== true) break;
+        this.#parse();
+        yield* this.#take(this.#timed ? this.#maxTime - holdBack : Number.POSITIVE_INFINITY);
+      }
+      this.#lastLine();
+    } catch (error) {
+      this.damage ??= asTraceError(this.file, error);
+    }
+    this.#tell();
+    yield* this.#take(Number.POSITIVE_INFINITY);
+  }
+
+  *#take(upTo: number): Generator<EventBatch> {
+    this.#flushed = Math.max(this.#flushed, Math.min(upTo, this.#maxTime));
+    for (;;) {
+      const batch = this.#sorter.take(upTo);
+      if (batch === undefined) return;
+      yield batch;
+    }
+  }
+
+  /** Parses the whole lines at hand. */
+  #parse(): void {
+    const reader = this.#reader;
+    const bytes = this.#arena.bytes;
+    const end = reader.end;
+    this.#sorter.begin(reader.slot);
+    this.#lastTime = Number.NEGATIVE_INFINITY;
+    let start = reader.pos;
+    let at = -1;
+    for (let p = start; p < end; p++) {
+      const c = bytes[p];
+      if (c === 0x40 /* @ */) at = p;
+      if (c !== 0x0a) continue;
+      if (this.#inLongLine) this.#inLongLine = false;
+      else this.#line(start, p, at);
+      start = p + 1;
+      at = -1;
+    }
+    if (end - start > maxLine) {
+      // Whatever this is, its beginning cannot be kept until its end comes.
+      if (!this.#inLongLine) this.#isForeign(start, end);
+      this.#inLongLine = true;
+      start = end;
+    }
+    reader.pos = start;
+  }
+
+  /** The end of an input that does not end with a line. An event may be cut there. */
+  #lastLine(): void {
+    const { pos, end } = this.#reader;
+    if (pos >= end || this.#inLongLine) return;
+    const bytes = this.#arena.bytes;
+    this.#stamp(pos, end);
+    const index = this.#names.find(bytes, this.#textStart, end);
+    const signature = this.#names.events[index];
+    if (signature === undefined || new QemuTextLayout(signature).fits(bytes, this.#textStart, end)) {
+      this.#sorter.begin(this.#reader.slot);
+      this.#lastTime = Number.NEGATIVE_INFINITY;
+      this.#line(pos, end, -1);
+      return;
+    }
+    this.damage = new TraceError(
+      this.file,
+      `the file ends within a line of event ${signature.name}`,
+      this.#reader.offsetOf(end),
+      'the rest of the line; QEMU was still writing, or was killed',
+    );
+  }
+
+  /** One line; `at` is where its last @ stands, or -1. */
+  #line(start: number, newline: number, at: number): void {
+    const bytes = this.#arena.bytes;
+    let end = newline;
+    if (end > start && bytes[end - 1] === 0x0d) end--;
+    if (end === start) return;
+    this.#stamp(start, end);
+    const text = this.#textStart;
+    if (at > text) {
+      const second = this.#stampAround(at, start, end);
+      if (second >= 0) {
+        this.#runTogether(start, second, end);
+        return;
+      }
+    }
+    this.#event(start, text, end);
+  }
+
+  #event(start: number, text: number, end: number): void {
+    const bytes = this.#arena.bytes;
+    const index = this.#names.find(bytes, text, end);
+    let code: number;
+    if (index >= 0) {
+      code = this.#codes[index] as number;
+      if (code === unresolved) {
+        code = this.#resolve(this.#names.events[index] as Signature);
+        this.#codes[index] = code;
+      }
+    } else code = this.#stampFound ? this.#unknownEvent(text, end) : unresolved;
+    if (code === unresolved) {
+      this.#isForeign(start, end);
+      return;
+    }
+    let time = this.#time;
+    if (!this.#timed) {
+      if (this.#stampFound) this.#restamped++;
+      time = this.#ordinal++;
+    } else if (!this.#stampFound) {
+      this.#unstamped++;
+      time = this.#lastTime === Number.NEGATIVE_INFINITY ? Math.max(0, this.#maxTime) : this.#lastTime;
+    }
+    if (time < this.#lastTime) {
+      this.#sorter.begin(this.#reader.slot);
+      if (time < this.#flushed) this.#late++;
+    }
+    this.#lastTime = time;
+    if (time > this.#maxTime) this.#maxTime = time;
+    if (code === unwanted) return;
+    this.#sorter.append(time, code, -1, this.#tid, -1, text, end - text);
+  }
+
+  /** Two threads wrote at once: the line holds the beginning of one event, or other output, and then another event. */
+  #runTogether(start: number, second: number, end: number): void {
+    const first = this.#textStart;
+    if (this.#stampFound && this.#names.find(this.#arena.bytes, first, second) >= 0) {
+      // Its arguments run into the other's thread id: they cannot be told, so it counts as lost.
+      this.#broken++;
+      const time = this.#timed ? this.#time : this.#ordinal;
+      this.#sorter.begin(this.#reader.slot, { from: time, to: time, cpu: -1, count: 1 });
+      this.#lastTime = Number.NEGATIVE_INFINITY;
+      this.#stamp(second, end);
+      this.#tid = -1;
+    } else {
+      this.#isForeign(start, second);
+      this.#stamp(second, end);
+    }
+    this.#event(second, this.#textStart, end);
+  }
+
+  /** Where a stamp `TID@SEC.USEC:` begins whose @ stands at `at`; -1 where none does. */
+  #stampAround(at: number, start: number, end: number): number {
+    const bytes = this.#arena.bytes;
+    let p = at;
+    while (p > start && at - p < 10 && isDigit(bytes[p - 1] as number)) p--;
+    if (p === at) return -1;
+    return /^\d{1,10}@\d{1,10}\.\d{6}:/.test(this.#string(p, Math.min(end, p + 40))) ? p : -1;
+  }
+
+  /** Reads the stamp that a line may begin with into #tid, #time, #stampFound and #textStart. */
+  #stamp(start: number, end: number): void {
+    const bytes = this.#arena.bytes;
+    this.#stampFound = false;
+    this.#tid = -1;
+    this.#textStart = start;
+    let p = start;
+    let tid = 0;
+    while (p < end && isDigit(bytes[p] as number)) tid = tid * 10 + (bytes[p++] as number) - 0x30;
+    if (p === start || p - start > 10 || p === end) return;
+    if (bytes[p] === 0x2d /* - */ && p - start === 4) {
+      this.#isoStamp(start, end);
+      return;
+    }
+    if (bytes[p] !== 0x40) return;
+    const seconds = ++p;
+    let sec = 0;
+    while (p < end && isDigit(bytes[p] as number)) sec = sec * 10 + (bytes[p++] as number) - 0x30;
+    if (p === seconds || p - seconds > 10 || bytes[p] !== 0x2e) return;
+    const fraction = ++p;
+    let usec = 0;
+    while (p < end && isDigit(bytes[p] as number)) usec = usec * 10 + (bytes[p++] as number) - 0x30;
+    if (p - fraction !== 6 || p >= end || bytes[p] !== 0x3a) return;
+    this.#stampFound = true;
+    this.#tid = tid > 0x7fffffff ? -1 : tid;
+    this.#time = (sec - this.#originSeconds) * 1e9 + (usec * 1000 - this.#originNanoseconds);
+    this.#textStart = p + 1;
+  }
+
+  /** `2025-08-08T12:00:00.123456Z `; the fraction is left out when it is zero (g_date_time_format_iso8601). */
+  #isoStamp(start: number, end: number): void {
+    const space = this.#arena.bytes.subarray(start, Math.min(end, start + 32)).indexOf(0x20);
+    if (space < 0) return;
+    const text = this.#string(start, start + space);
+    const match = /^(\d{4}-\d\d-\d\d)T([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d{1,9}))?Z$/.exec(text);
+    if (match === null) return;
+    const [, day, hour, minute, second, fraction = ''] = match as unknown as [
+      string,
+      string,
+      string,
+      string,
+      string,
+      string?,
+    ];
+    if (day !== this.#day) {
+      const start = Date.parse(`${day}T00:00:00Z`) / 1000;
+      if (Number.isNaN(start)) return;
+      this.#day = day;
+      this.#dayStart = start;
+    }
+    const seconds = this.#dayStart + Number(hour) * 3600 + Number(minute) * 60 + Number(second);
+    this.#stampFound = true;
+    this.#time = (seconds - this.#originSeconds) * 1e9 + (Number(fraction.padEnd(9, '0')) - this.#originNanoseconds);
+    this.#textStart = start + space + 1;
+  }
+
+  #resolve(signature: Signature): number {
+    const type = this.#table.add(`qemu:${signature.name}`, new QemuTextLayout(signature));
+    return this.#wants === undefined || this.#wants(type) ? type.id : unwanted;
+  }
+
+  /** An event that no signature describes: its stamp shows that it is one. */
+  #unknownEvent(text: number, end: number): number {
+    const name = /^[A-Za-z_]\w*(?= |$)/.exec(this.#string(text, Math.min(end, text + 128)))?.[0];
+    if (name === undefined) return unresolved;
+    let code = this.#unknown.get(name);
+    if (code === undefined) {
+      if (this.#unknown.size === maxUnknown) return unresolved;
+      code = this.#resolve({ name, args: [], format: '' });
+      this.#unknown.set(name, code);
+    }
+    return code;
+  }
+
+  #isForeign(start: number, end: number): void {
+    if (this.#foreign++ === 0) this.#foreignSample = this.#string(start, Math.min(end, start + 80));
+  }
+
+  #string(start: number, end: number): string {
+    return Buffer.from(this.#arena.bytes.buffer, start, end - start).toString('latin1');
+  }
+
+  #tell(): void {
+    this.notes.push(...this.#signatures.notes);
+    if (this.#foreign > 0) {
+      this.notes.push(`${this.#foreign} lines are no trace events, such as ${JSON.stringify(this.#foreignSample)}`);
+    }
+    if (this.#broken > 0) {
+      this.notes.push(`${this.#broken} events could not be read, because another thread wrote into their lines`);
+    }
+    if (this.#unknown.size > 0) {
+      const some = [...this.#unknown.keys()].slice(0, 5).join(', ');
+      const more = this.#unknown.size > 5 ? ` and ${this.#unknown.size - 5} more` : '';
+      this.notes.push(
+        `arguments of ${some}${more} have no names: give the trace-events-all of the QEMU that wrote the log with --trace-events`,
+      );
+    }
+    if (!this.#timed) {
+      this.notes.push(
+        'the log has no time stamps: events have an order, but no times; start QEMU with -msg timestamp=on to have them',
+      );
+    }
+    if (this.#unstamped > 0) {
+      this.notes.push(`${this.#unstamped} events have no time stamp and stand at the time of the line before`);
+    }
+    if (this.#restamped > 0) {
+      this.notes.push(`${this.#restamped} time stamps were not used, because the log begins without`);
+    }
+    if (this.#late > 0) {
+      this.notes.push(
+        `${this.#late} times the stamps go back by more than ${holdBack / 1e6} ms: those events may stand out of order`,
+      );
+    }
+  }
+}
+
+function isDigit(c: number): boolean {
+  return c >= 0x30 && c <= 0x39;
+}
