@@ -17,6 +17,8 @@ export type Expression = {
   element?: IntegerType;
   /** The value where it is the same for every event. */
   constant?: Integer;
+  /** True for a name that is not known. */
+  unknown?: boolean;
   /** True where `text` has meaning: string literals, character arrays, `__get_str` and the like. */
   isText?: boolean;
   /** The text where it is a string literal. */
@@ -206,6 +208,7 @@ export class ExpressionParser {
       return target;
     }
     if (this.accept('(')) {
+      if (this.#isRecord()) return this.#postfix(this.#environment.field(this.name()));
       const cast = this.#cast();
       if (cast !== undefined) return cast;
       const inner = this.expression();
@@ -245,6 +248,14 @@ export class ExpressionParser {
     return undefined;
   }
 
+  /** Consumes what is left of `(REC)->`, where it is next. */
+  #isRecord(): boolean {
+    const start = this.#at;
+    if (this.#peek().text === 'REC' && this.name() !== '' && this.accept(')') && this.accept('->')) return true;
+    this.#at = start;
+    return false;
+  }
+
   #isOpen(): boolean {
     return this.#peek().kind === 'operator' && this.#peek().text === '(';
   }
@@ -277,8 +288,11 @@ export class ExpressionParser {
       if (call === undefined) throw new Unsupported(`the function ${token.text}`);
       return call;
     }
-    // Enumerators that the kernel left as names count as 0, as in libtraceevent.
-    return { ...constant(this.#environment.enumerator(token.text) ?? 0, int), text: () => token.text };
+    const known = token.text === 'NULL' ? 0 : this.#environment.enumerator(token.text);
+    // Enumerators that the kernel left as names count as 0 in expressions, as in libtraceevent.
+    const value: Expression = { ...constant(known ?? 0, int), text: () => token.text };
+    if (known === undefined) value.unknown = true;
+    return value;
   }
 
   #sizeof(): Expression {

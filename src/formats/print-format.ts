@@ -404,14 +404,16 @@ function elementOf(field: KernelField): IntegerType | undefined {
 function arms(parser: ExpressionParser): [value: Integer, name: string][] {
   const result: [Integer, string][] = [];
   while (parser.accept(',')) {
-    if (!parser.accept('{')) break;
+    parser.expect('{');
+    if (parser.accept('}')) continue;
     const value = parser.expression();
     parser.expect(',');
     const name = parser.expression();
     parser.expect('}');
     if (value.constant === undefined) throw new Unsupported('a value that is not constant');
-    // `{ -1, NULL }` ends the list.
-    if (name.literal !== undefined) result.push([truncate(value.constant, 64, false), name.literal]);
+    // `{ -1, NULL }` ends the list. A name that the kernel left as it is matches nothing.
+    if (name.literal !== undefined && value.unknown !== true)
+      result.push([truncate(value.constant, 64, false), name.literal]);
   }
   parser.expect(')');
   return result;
