@@ -1,0 +1,489 @@
+import { Arena } from '../trace/arena.ts';
+import { EventBatch } from '../trace/batch.ts';
+import type { Clock } from '../trace/clock.ts';
+import type { TraceError } from '../trace/error.ts';
+import type { EventType } from '../trace/event-type.ts';
+import type { Loss } from '../trace/loss.ts';
+import { EventSorter } from '../trace/sorter.ts';
+import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
+import type { OpenOptions } from './detect.ts';
+import { asTraceError, type Input } from './input.ts';
+import { kernelTextLayout } from './kernel-text.ts';
+import { NameTable } from './name-table.ts';
+import { QemuMarkers, QemuProbeLayout, qemuProbe } from './qemu-names.ts';
+import { SlotReader } from './slot-reader.ts';
+import { decodeText, startsWith } from './text-field.ts';
+import { Signatures } from './trace-events.ts';
+
+const slotSize = 1 << 20;
+/** The longest line that is read. The kernel's own limit for one is 8 KiB. */
+const longestLine = 64 << 10;
+/** How far lines may be out of order: by so much time (10 ms), and by so many slots of text. */
+const holdBack = 10_000_000;
+const heldSlots = 3;
+const mostNames = 1 << 16;
+/** Thread ids end here (Linux: PID_MAX_LIMIT). */
+const mostTids = 1 << 22;
+/** CPU numbers end here (Linux: the largest NR_CPUS). */
+export const mostCpus = 8192;
+
+/** What a line turned out to be. */
+export const line = { event: 0, known: 1, unknown: 2 } as const;
+export type LineKind = (typeof line)[keyof typeof line];
+
+/** What an event's name stands for, in place of a type. */
+const marker = -1;
+const untyped = -2;
+
+/** Where the parts of an event's line lie, as the parser of a format finds them. Times are `seconds` and billionths. */
+export class LineParts {
+  commStart = 0;
+  commEnd = 0;
+  tid = -1;
+  pid = -1;
+  cpu = -1;
+  /** Whole seconds; of a bare integer all but its last nine digits. */
+  seconds = 0;
+  /** Billionths of a second; of a bare integer its last nine digits. */
+  rest = 0;
+  /** Digits after the point; 0 for a bare integer. */
+  decimals = 0;
+  nameStart = 0;
+  nameEnd = 0;
+  payloadStart = 0;
+  payloadEnd = 0;
+}
+
+/**
+ * A kernel trace as text, an event a line. Subclasses know the lines' form (`parse`); this class reads them as they
+ * stream by, names types and threads, keeps time and losses, and puts lines in order that are slightly out of it.
+ */
+export abstract class LineTrace implements Trace {
+  readonly file: string;
+  abstract readonly format: string;
+  version = '';
+  clock: Clock = { name: 'unknown', unit: 'none', resolution: 1 };
+  origin = 0n;
+  readonly threads = new ThreadTable();
+  cpus: number | undefined;
+  readonly notes: string[] = [];
+  damage: TraceError | undefined;
+
+  /** The bytes that lines lie in. */
+  protected bytes: Uint8Array;
+  protected readonly parts = new LineParts();
+  readonly #input: Input;
+  readonly #types = new TypeTable();
+  readonly #signatures: Signatures;
+  readonly #markers: QemuMarkers;
+
+  /** By id of an event's name: its type, or `marker` or `untyped`. */
+  readonly #names = new NameTable(mostNames);
+  readonly #typeOf: number[] = [];
+  #printType = -1;
+  /** By type: 1 wanted, 0 not. */
+  readonly #wanted: number[] = [];
+  #wants: ((type: EventType) => boolean) | undefined;
+
+  /** By thread: a hash of its name and process as last seen. */
+  #known = new Int32Array(4096);
+
+  readonly #arena = new Arena(slotSize, longestLine, 64 << 20);
+  readonly #sorter = new EventSorter(this.#arena);
+  #slot = -1;
+  /** Whether a run of the sorter is open, and the time of its last event. */
+  #running = false;
+  #last = 0;
+  #newest = -Infinity;
+  #handedOut = -Infinity;
+  #late = 0;
+
+  #started = false;
+  #originSeconds = 0;
+  #originRest = 0;
+  #bare = false;
+
+  /** Losses met whose other end is not, those not yet handed out, and companions of one that the sorter carries. */
+  #open: Loss[] = [];
+  #pending: Loss[] = [];
+  readonly #companions = new Map<Loss, Loss[]>();
+  /** Time of the last event by CPU. */
+  readonly #lastOnCpu = new Float64Array(mostCpus).fill(-Infinity);
+
+  #unread = 0;
+  #firstUnread = 0;
+  #firstUnreadLine = '';
+  #long = 0;
+
+  constructor(input: Input, options: OpenOptions) {
+    this.file = input.name;
+    this.#input = input;
+    this.bytes = input.head;
+    this.#signatures = new Signatures(input.path, options);
+    this.#markers = new QemuMarkers(this.#signatures, this.#types, 'ftrace:print', 0);
+  }
+
+  get types(): readonly EventType[] {
+    return this.#types.all;
+  }
+
+  progress(): { read: number; size: number | undefined } {
+    return { read: this.#input.read, size: this.#input.size };
+  }
+
+  close(): Promise<void> {
+    return this.#input.close();
+  }
+
+  /** Reads a line: `event` with `parts` set, `known` for a header, a comment or a part of an event, else `unknown`. */
+  protected abstract parse(start: number, end: number): LineKind;
+
+  /** `system:event` of a name as it stands in the line. `sample` is the first such event's payload. */
+  protected abstract nameOf(name: string, sample: Uint8Array): string;
+
+  /** What the clock is, from the first event's `parts` and the header. */
+  protected abstract clockOf(): Clock;
+
+  /** Reads the input's head as far as the first event, so that what the header says is known before reading. */
+  protected describe(): void {
+    let start = 0;
+    for (;;) {
+      const end = this.bytes.indexOf(newline, start);
+      if (end < 0) break;
+      if (this.parse(start, trimEnd(this.bytes, start, end)) === line.event) {
+        this.clock = this.clockOf();
+        break;
+      }
+      start = end + 1;
+    }
+    // The head is read again with the rest.
+    this.#open = [];
+  }
+
+  /** Adds a fact about the recording, once. */
+  protected note(text: string): void {
+    if (!this.notes.includes(text)) this.notes.push(text);
+  }
+
+  /**
+   * Notes that the recorder lost events. `cpu` is -1 where it may have been any. They were lost before the next event, and after
+   * the last one of that CPU, or `fromStart`: before anything else that it recorded.
+   */
+  protected lost(cpu: number, count: number | undefined, fromStart = false): void {
+    const from = fromStart ? -Infinity : (this.#lastOnCpu[cpu] ?? -Infinity);
+    const open = this.#open.find((loss) => loss.cpu === cpu);
+    if (open === undefined) this.#open.push({ from, to: Infinity, cpu, count });
+    else open.count = open.count === undefined || count === undefined ? undefined : open.count + count;
+  }
+
+  async *batches(wants?: (type: EventType) => boolean): AsyncGenerator<EventBatch> {
+    this.#wants = wants;
+    const reader = new SlotReader(this.#arena, (target, offset) => this.#input.readInto(target, offset));
+    const newestOf: number[] = [];
+    let skipping = false;
+    try {
+      for (;;) {
+        if (reader.end - reader.pos > longestLine) {
+          if (!skipping) this.#long++;
+          skipping = true;
+          reader.pos = reader.end;
+        }
+        const more = await reader.next();
+        if (more === 'full') {
+          yield* this.#take(Infinity);
+          continue;
+        }
+        if (!more) break;
+        this.bytes = this.#arena.bytes;
+        this.#slot = reader.slot;
+        this.#running = false;
+        if (skipping) {
+          const end = lineEnd(this.bytes, reader.pos, reader.end);
+          reader.pos = Math.min(end + 1, reader.end);
+          if (end === reader.end) continue;
+          skipping = false;
+        }
+        reader.pos = this.#lines(reader);
+        newestOf.push(this.#newest);
+        const held = newestOf.length > heldSlots ? (newestOf.shift() as number) : -Infinity;
+        yield* this.#take(Math.max(this.#newest - holdBack, held));
+      }
+      const tail = trimEnd(this.bytes, reader.pos, reader.end);
+      if (tail > reader.pos && !skipping)
+        this.notes.push(
+          `The last line, at byte ${reader.offsetOf(reader.pos)}, has no end: it was left out, as it may have been cut.`,
+        );
+    } catch (error) {
+      this.damage = asTraceError(this.file, error);
+    } finally {
+      await reader.close();
+    }
+    yield* this.#take(Infinity);
+    this.#pending.push(...this.#open);
+    this.#open = [];
+    if (this.#pending.length > 0) {
+      const rest = new EventBatch(0);
+      rest.losses = this.#pending;
+      yield rest;
+    }
+    this.#conclude();
+  }
+
+  /** Reads the whole lines at hand; gives where the rest begins. */
+  #lines(reader: SlotReader): number {
+    const bytes = this.bytes;
+    const end = reader.end;
+    let start = reader.pos;
+    for (;;) {
+      const to = lineEnd(bytes, start, end);
+      if (to === end) return start;
+      const kind = this.parse(start, trimEnd(bytes, start, to));
+      if (kind === line.unknown || (kind === line.event && !this.#event())) {
+        if (this.#unread++ === 0) {
+          this.#firstUnread = reader.offsetOf(start);
+          this.#firstUnreadLine = decodeText(bytes, start, Math.min(to, start + 60));
+        }
+      }
+      start = to + 1;
+    }
+  }
+
+  /** Takes in the event in `parts`. False where it cannot be one. */
+  #event(): boolean {
+    const parts = this.parts;
+    const bytes = this.bytes;
+    if (!this.#started) {
+      this.clock = this.clockOf();
+      this.#started = true;
+      this.#bare = parts.decimals === 0;
+      this.#originSeconds = parts.seconds;
+      this.#originRest = parts.rest;
+      this.origin = BigInt(parts.seconds) * 1_000_000_000n + BigInt(parts.rest);
+    }
+    if ((parts.decimals === 0) !== this.#bare) return false;
+    const time = (parts.seconds - this.#originSeconds) * 1e9 + (parts.rest - this.#originRest);
+    if (!Number.isSafeInteger(time)) return false;
+    const id = this.#names.id(bytes, parts.nameStart, parts.nameEnd);
+    if (id < 0) return false;
+    let type = id === this.#typeOf.length ? this.#define() : (this.#typeOf[id] as number);
+    let at = parts.payloadStart;
+    if (type < 0) {
+      if (type === untyped) return true;
+      at = this.#markerText(at, parts.payloadEnd);
+      type = this.#markers.typeOf(bytes, at, parts.payloadEnd);
+      if (type < 0) {
+        at = parts.payloadStart;
+        type = this.#printType;
+      }
+      if (this.#wanted[type] === undefined) this.#ask(type);
+    }
+    this.#thread();
+    const cpu = parts.cpu;
+    if (this.#open.length > 0) {
+      for (const loss of this.#open) loss.to = time;
+      this.#pending.push(...this.#open);
+      this.#open = [];
+    }
+    if (cpu >= 0) this.#lastOnCpu[cpu] = time;
+    if (time < this.#handedOut) this.#late++;
+    if (time > this.#newest) this.#newest = time;
+    if (this.#wanted[type] === 0) return true;
+    const sorter = this.#sorter;
+    if (!this.#running || time < this.#last || this.#pending.length > 0) {
+      sorter.begin(this.#slot, this.#nextLoss());
+      this.#running = true;
+    }
+    this.#last = time;
+    sorter.append(time, type, cpu, parts.tid, parts.pid, at, parts.payloadEnd - at);
+    return true;
+  }
+
+  /** The pending losses as one that the sorter can carry; the others go with it. */
+  #nextLoss(): Loss | undefined {
+    const [first, ...others] = this.#pending;
+    if (first === undefined) return undefined;
+    if (others.length > 0) this.#companions.set(first, others);
+    this.#pending = [];
+    return first;
+  }
+
+  /** The type of a name met for the first time. */
+  #define(): number {
+    const parts = this.parts;
+    const name = decodeText(this.bytes, parts.nameStart, parts.nameEnd);
+    const sample = this.bytes.slice(parts.payloadStart, parts.payloadEnd);
+    const full = this.nameOf(name, sample);
+    let type: number;
+    if (full === '') type = untyped;
+    else if (full === 'ftrace:print') {
+      if (this.#printType < 0) this.#printType = this.#types.add(full, kernelTextLayout('print', sample)).id;
+      type = marker;
+    } else {
+      const [system, event] = full.split(':') as [string, string | undefined];
+      const layout = kernelTextLayout(event ?? system, sample);
+      const probe = qemuProbe(system, event ?? '', sample[0] === 0x28, this.#signatures);
+      type =
+        probe === undefined
+          ? this.#types.add(full, layout).id
+          : this.#types.add(probe, new QemuProbeLayout(layout, probe, this.#signatures), full).id;
+      this.#ask(type);
+    }
+    this.#typeOf.push(type);
+    return type;
+  }
+
+  #ask(type: number): void {
+    const wants = this.#wants;
+    this.#wanted[type] = wants === undefined || wants(this.#types.all[type] as EventType) ? 1 : 0;
+  }
+
+  /** Where the text that was written to trace_marker begins: trace-cmd prints its writer's name before it. */
+  #markerText(start: number, end: number): number {
+    if (!startsWith(this.bytes, start, end, tracingMarkWrite)) return start;
+    let p = start + tracingMarkWrite.length;
+    while (p < end && this.bytes[p] === 0x20) p++;
+    return p;
+  }
+
+  /** Notes the thread's name where it is a new one. */
+  #thread(): void {
+    const { bytes, parts } = this;
+    const { commStart, commEnd, tid, pid } = parts;
+    if (tid < 0 || tid >= mostTids) return;
+    let h = pid;
+    for (let p = commStart; p < commEnd; p++) h = Math.imul(h ^ (bytes[p] as number), 0x01000193);
+    h |= 1;
+    if (tid >= this.#known.length) {
+      const known = new Int32Array(Math.min(mostTids, 2 ** Math.ceil(Math.log2(tid + 1))));
+      known.set(this.#known);
+      this.#known = known;
+    }
+    if (this.#known[tid] === h) return;
+    this.#known[tid] = h;
+    const comm = decodeText(bytes, commStart, commEnd);
+    // What the tracers print for a thread whose name they do not know.
+    const unknown = comm === '<...>' || comm === '' || comm === `:${tid}`;
+    this.threads.name(tid, unknown ? (this.threads.get(tid)?.comm ?? '') : comm, pid);
+  }
+
+  *#take(upTo: number): Generator<EventBatch> {
+    for (;;) {
+      const batch = this.#sorter.take(upTo);
+      if (batch === undefined) break;
+      this.#handedOut = Math.max(this.#handedOut, batch.time[batch.count - 1] as number);
+      if (this.#companions.size > 0 && batch.losses.length > 0)
+        batch.losses = batch.losses.flatMap((loss) => {
+          const others = this.#companions.get(loss) ?? [];
+          this.#companions.delete(loss);
+          return [loss, ...others];
+        });
+      yield batch;
+    }
+    this.#running = false;
+  }
+
+  /** What is known only at the end. */
+  #conclude(): void {
+    if (this.#unread > 0) {
+      const lines = this.#unread === 1 ? '1 line is' : `${this.#unread} lines are`;
+      this.notes.push(
+        `${lines} no event that virtap can read, the first at byte ${this.#firstUnread} (${JSON.stringify(this.#firstUnreadLine)}): left out.`,
+      );
+    }
+    if (this.#long > 0) this.notes.push(`${this.#long} lines of more than ${longestLine} bytes were left out.`);
+    if (this.#late > 0)
+      this.notes.push(
+        `${this.#late} events stand more than ${holdBack / 1e6} ms behind later ones in the file: their times go back. Texts of several recordings, or of several CPUs one after the other, have to be given as files of their own.`,
+      );
+    this.notes.push(...this.#signatures.notes);
+  }
+}
+
+const newline = 0x0a;
+const tracingMarkWrite = Buffer.from('tracing_mark_write:', 'latin1');
+
+/** Where the line that begins at `start` ends; `end` where its newline is not at hand. */
+function lineEnd(bytes: Uint8Array, start: number, end: number): number {
+  let p = start;
+  while (p < end && bytes[p] !== newline) p++;
+  return p;
+}
+
+/** The end of a line without the spaces that some tracers print there, or a carriage return. */
+function trimEnd(bytes: Uint8Array, start: number, end: number): number {
+  let p = end;
+  while (p > start && (bytes[p - 1] === 0x20 || bytes[p - 1] === 0x0d)) p--;
+  return p;
+}
+
+/** How many of the first lines of an input are of a form: those that `parse` takes. A cut last line counts when it is. */
+export function countLines(head: Uint8Array, most: number, parse: (start: number, end: number) => boolean): number {
+  let found = 0;
+  for (let start = 0; start < head.length && found < most; ) {
+    let end = head.indexOf(newline, start);
+    if (end < 0) end = head.length;
+    if (parse(start, trimEnd(head, start, end))) found++;
+    start = end + 1;
+  }
+  return found;
+}
+
+/**
+ * Reads the time at `p` … `end` into `parts`: `12.345678`, `12.345678901` or a bare integer. Gives where it ends, -1
+ * where there is none.
+ */
+export function parseTime(bytes: Uint8Array, start: number, end: number, parts: LineParts): number {
+  let p = start;
+  let digits = 0;
+  let seconds = 0;
+  let rest = 0;
+  for (; p < end; p++) {
+    const digit = (bytes[p] as number) - 0x30;
+    if (digit < 0 || digit > 9) break;
+    digits++;
+    // Only a bare integer has more than nine digits, or none that is read as seconds.
+    if (digits > 20) return -1;
+    seconds = seconds * 10 + digit;
+  }
+  if (digits === 0) return -1;
+  if (bytes[p] === 0x2e && p < end) {
+    const point = p++;
+    for (; p < end; p++) {
+      const digit = (bytes[p] as number) - 0x30;
+      if (digit < 0 || digit > 9) break;
+      rest = rest * 10 + digit;
+    }
+    const decimals = p - point - 1;
+    if (digits > 11 || (decimals !== 6 && decimals !== 9)) return -1;
+    parts.seconds = seconds;
+    parts.rest = decimals === 6 ? rest * 1000 : rest;
+    parts.decimals = decimals;
+    return p;
+  }
+  parts.decimals = 0;
+  if (digits <= 15) {
+    parts.seconds = Math.floor(seconds / 1e9);
+    parts.rest = seconds - parts.seconds * 1e9;
+    return p;
+  }
+  // Beyond 2^53 the digits have to be read in two halves.
+  seconds = 0;
+  for (let q = start; q < p - 9; q++) seconds = seconds * 10 + (bytes[q] as number) - 0x30;
+  for (let q = p - 9; q < p; q++) rest = rest * 10 + (bytes[q] as number) - 0x30;
+  parts.seconds = seconds;
+  parts.rest = rest;
+  return p;
+}
+
+/** A decimal number of up to ten digits at `start`; gives where it ends, with its value in `number.value`. */
+export function parseNumber(bytes: Uint8Array, start: number, end: number, number: { value: number }): number {
+  let p = start;
+  let value = 0;
+  for (; p < end && p < start + 11; p++) {
+    const digit = (bytes[p] as number) - 0x30;
+    if (digit < 0 || digit > 9) break;
+    value = value * 10 + digit;
+  }
+  number.value = value;
+  return p;
+}

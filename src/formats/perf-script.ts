@@ -1,0 +1,193 @@
+import type { Clock } from '../trace/clock.ts';
+import type { Format, OpenOptions } from './detect.ts';
+import type { Input } from './input.ts';
+import { qualifiedName } from './kernel-text.ts';
+import { countLines, type LineKind, LineParts, LineTrace, line, mostCpus, parseNumber, parseTime } from './lines.ts';
+import { decodeText, digitValue, startsWith } from './text-field.ts';
+
+/*
+ * The text of `perf script` (linux: tools/perf/builtin-script.c, perf_sample__fprintf_start and process_event):
+ *
+ *     CPU 0/KVM  1254 [001]  1295.189175: kvm:kvm_exit: vcpu 0 reason npf rip 0xffffffff91a70c26 …
+ *     comm        tid  CPU   time         event         fields
+ *
+ * With -F other columns can be missing (comm, CPU), or there: the process as PID/TID, the period before the event. Each event's
+ * call chain, if any, follows it in indented lines, ended by an empty one.
+ */
+
+export const perfScript: Format = {
+  name: 'perf script',
+  recognise(head) {
+    const parts = new LineParts();
+    if (countLines(head, 1, (start, end) => parseEvent(head, start, end, parts)) > 0) return true;
+    return startsWith(head, 0, head.length, headerStart);
+  },
+  async open(input, options) {
+    return new PerfScript(input, options);
+  },
+};
+
+class PerfScript extends LineTrace {
+  readonly format = 'perf script';
+  /** What `perf script --header` says of the clock; undefined where there is no header. */
+  #clock: string | undefined;
+
+  constructor(input: Input, options: OpenOptions) {
+    super(input, options);
+    this.describe();
+  }
+
+  protected parse(start: number, end: number): LineKind {
+    const bytes = this.bytes;
+    if (start === end) return line.known;
+    if (bytes[start] === 0x23) {
+      this.#header(decodeText(bytes, start, Math.min(end, start + 4096)));
+      return line.known;
+    }
+    const parts = this.parts;
+    if (parseEvent(bytes, start, end, parts)) {
+      if (!startsWith(bytes, parts.nameStart, parts.nameEnd, perfRecord)) return line.event;
+      // perf script --show-lost-events, --show-task-events and others.
+      const text = decodeText(bytes, parts.nameStart, Math.min(end, parts.nameStart + 200));
+      const lost = /^PERF_RECORD_LOST(?:_SAMPLES)? lost (\d+)/.exec(text);
+      if (lost !== null) this.lost(parts.cpu, Number(lost[1]));
+      return line.known;
+    }
+    return isChain(bytes, start, end) ? line.known : line.unknown;
+  }
+
+  protected nameOf(name: string, sample: Uint8Array): string {
+    return name.includes(':') || sample.length === 0 ? name : qualifiedName(name, sample).replace(/^unknown:/, '');
+  }
+
+  protected clockOf(): Clock {
+    const { decimals, seconds, rest } = this.parts;
+    // --reltime and --deltatime count from the first event.
+    const name = seconds === 0 && rest === 0 ? 'relative' : (this.#clock ?? 'unknown');
+    return { name, unit: 'ns', resolution: decimals === 9 ? 1 : 1000 };
+  }
+
+  #header(text: string): void {
+    if (text.startsWith('# captured on')) this.#clock ??= 'perf';
+    const cpus = /^# nrcpus online : (\d+)/.exec(text);
+    if (cpus !== null) this.cpus = Number(cpus[1]);
+    const clock = /^# clockid: (\w+)/.exec(text)?.[1];
+    if (clock !== undefined) this.#clock = clocks[clock] ?? clock;
+  }
+}
+
+/** perf's names of clocks (tools/perf/util/clockid.c) and the kernel's. */
+const clocks: Record<string, string> = { monotonic: 'mono', monotonic_raw: 'mono_raw', boottime: 'boot' };
+
+const headerStart = Buffer.from('# ========\n# captured on');
+const perfRecord = Buffer.from('PERF_RECORD_');
+const number = { value: 0 };
+
+/** Reads one line into `parts`; false where it is no event. */
+export function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LineParts): boolean {
+  const limit = Math.min(end, start + 200);
+  // The time is the first number with six or nine decimals and a colon that stands alone; before it come the CPU and the thread.
+  for (let p = start + 1; p < limit; p++) {
+    const c = bytes[p] as number;
+    if (c < 0x30 || c > 0x39 || bytes[p - 1] !== 0x20) continue;
+    const time = parseTime(bytes, p, end, parts);
+    if (time >= 0 && parts.decimals > 0 && bytes[time] === 0x3a && parseThread(bytes, start, p, parts))
+      return parseFields(bytes, time + 1, end, parts);
+    while (p + 1 < limit && bytes[p + 1] !== 0x20) p++;
+  }
+  return false;
+}
+
+/** What stands before the time: `comm tid [cpu]` or `comm pid/tid`. */
+function parseThread(bytes: Uint8Array, start: number, time: number, parts: LineParts): boolean {
+  let p = skipBack(bytes, start, time);
+  parts.cpu = -1;
+  if (p > start && bytes[p - 1] === 0x5d) {
+    const close = p - 1;
+    p = digitsBack(bytes, start, close);
+    if (p === close || bytes[p - 1] !== 0x5b) return false;
+    parseNumber(bytes, p, close, number);
+    if (number.value >= mostCpus) return false;
+    parts.cpu = number.value;
+    p = skipBack(bytes, start, p - 1);
+  }
+  p = parseId(bytes, start, p);
+  if (p < 0) return false;
+  parts.tid = number.value;
+  parts.pid = -1;
+  if (p > start && bytes[p - 1] === 0x2f) {
+    p = parseId(bytes, start, p - 1);
+    if (p < 0) return false;
+    parts.pid = number.value;
+  }
+  if (p > start && bytes[p - 1] !== 0x20) return false;
+  const last = skipBack(bytes, start, p);
+  let comm = start;
+  while (comm < last && (bytes[comm] === 0x20 || bytes[comm] === 0x09)) comm++;
+  while (last - comm > 2 && bytes[comm] === 0x3e && bytes[comm + 1] === 0x20)
+    for (comm += 2; comm < last && bytes[comm] === 0x20; ) comm++;
+  parts.commStart = comm;
+  parts.commEnd = last;
+  return true;
+}
+
+/** Reads the thread or process that ends at `end` into `number`; gives where it begins, -1 where it is none. */
+function parseId(bytes: Uint8Array, start: number, end: number): number {
+  const first = digitsBack(bytes, start, end);
+  if (first === end || parseNumber(bytes, first, end, number) !== end) return -1;
+  if (first === start || bytes[first - 1] !== 0x2d) return first;
+  // perf does not know a thread that is gone: -1.
+  number.value = -1;
+  return first - 1;
+}
+
+/** The event's name and fields. Before the name the period may stand. */
+function parseFields(bytes: Uint8Array, from: number, end: number, parts: LineParts): boolean {
+  let p = from;
+  while (p < end && bytes[p] === 0x20) p++;
+  let name = p;
+  while (p < end && bytes[p] !== 0x20) p++;
+  if (isNumber(bytes, name, p)) {
+    while (p < end && bytes[p] === 0x20) p++;
+    name = p;
+    while (p < end && bytes[p] !== 0x20) p++;
+  }
+  if (p === name) return false;
+  parts.nameStart = name;
+  if (bytes[p - 1] === 0x3a) parts.nameEnd = p - 1;
+  else if (startsWith(bytes, name, p, perfRecord)) parts.nameEnd = p;
+  else return false;
+  if (parts.nameEnd === name) return false;
+  while (p < end && bytes[p] === 0x20) p++;
+  parts.payloadStart = p;
+  parts.payloadEnd = end;
+  return true;
+}
+
+/** A line of a call chain: an address, or a symbol, behind a tab. */
+function isChain(bytes: Uint8Array, start: number, end: number): boolean {
+  if (bytes[start] === 0x09) return true;
+  let p = start;
+  while (p < end && bytes[p] === 0x20) p++;
+  let digits = p;
+  while (digits < end && (digitValue[bytes[digits] as number] as number) < 16) digits++;
+  return p - start >= 8 && digits > p && (digits === end || bytes[digits] === 0x20);
+}
+
+function isNumber(bytes: Uint8Array, start: number, end: number): boolean {
+  return end > start && digitsBack(bytes, start, end) === start;
+}
+
+/** Where the spaces before `p` begin. */
+function skipBack(bytes: Uint8Array, start: number, p: number): number {
+  let q = p;
+  while (q > start && bytes[q - 1] === 0x20) q--;
+  return q;
+}
+
+/** Where the digits before `p` begin. */
+function digitsBack(bytes: Uint8Array, start: number, p: number): number {
+  let q = p;
+  while (q > start && (bytes[q - 1] as number) >= 0x30 && (bytes[q - 1] as number) <= 0x39) q--;
+  return q;
+}
