@@ -17,16 +17,19 @@ import { type Signature, Signatures } from './trace-events.ts';
  *
  * Losses. QEMU's tracer keeps records in a ring of 256 KiB. While that is full, events are dropped and counted; when its writer comes round,
  * it writes a dropped record with the count and the time, *then* what was in the ring. So the events that
- * were lost are usually later than the up to 256 KiB of records that follow the dropped record, and always earlier than its own time
- * stamp; where the writer had already emptied the ring, the hole is right before the dropped record. The Loss therefore
- * reaches from the last event before the dropped record to the dropped record's own time, and comes with
- * the first event after `from`. It covers every hole of the recordings with an independent account of what was lost.
+ * were lost are usually later than the up to 256 KiB of records that follow the dropped record, and mostly earlier than its own time
+ * stamp (but for what is dropped until the writer has made room); where the writer had already emptied the ring, the hole is right
+ * before the dropped record. The Loss therefore reaches from the last event before the dropped record to its own time, or to that
+ * of the first record one ring later, whichever is later, and comes with the first event after `from`. It
+ * covers every hole of the recordings with an independent account of what was lost.
  */
 
 const headerSize = 24;
 const recordSize = 24;
 /** Longer than any record that QEMU writes: strings are cut at 512 bytes. */
 const maxRecord = 1 << 16;
+/** QEMU's ring, in bytes of records. */
+const ringSize = 1 << 18;
 const maxName = 1024;
 /** QEMU numbers its events from 0: there are a few thousand. */
 const maxEvents = 1 << 20;
@@ -102,6 +105,10 @@ class SimpleTrace implements Trace {
   #late = 0;
   #lossesInRow = 0;
   #loss: Loss | undefined;
+  /** Holes that may reach into records yet to be read, the offset at which they end at the latest, and when they begin. */
+  readonly #pending: Loss[] = [];
+  #pendingUntil = 0;
+  #pendingFrom = Number.POSITIVE_INFINITY;
 
   constructor(input: Input, signatures: Signatures) {
     const head = input.head;
@@ -162,7 +169,8 @@ class SimpleTrace implements Trace {
           skip -= cut;
         }
         this.#parse();
-        yield* this.#take(this.#maxTime - holdBack);
+        while (this.#settle()) this.#parse();
+        yield* this.#take(Math.min(this.#maxTime - holdBack, this.#pendingFrom - 1));
         if (this.damage !== undefined) break;
       }
       if (reader.pos < reader.end) {
@@ -176,6 +184,7 @@ class SimpleTrace implements Trace {
       this.damage ??= asTraceError(this.file, error);
     }
     this.#tell();
+    this.#settle(true);
     yield* this.#take(Number.POSITIVE_INFINITY);
   }
 
@@ -211,7 +220,9 @@ class SimpleTrace implements Trace {
     let pos = reader.pos;
     /** The record before `pos`, for its time. */
     let before = -1;
-    while (pos + prefix + recordSize <= end) {
+    /** Where the beginning of a record must end to be parsed now: at a hole's end, the clock is looked at. */
+    let bound = Math.min(end, this.#pendingEnd(pos) + prefix + recordSize - 1);
+    while (pos + prefix + recordSize <= bound) {
       const record = pos + prefix;
       const id = view.getUint32(record + low, little);
       const length = view.getUint32(record + 16, little);
@@ -248,6 +259,7 @@ class SimpleTrace implements Trace {
         before = -1;
         if (after < 0) break;
         pos = after;
+        bound = Math.min(end, this.#pendingEnd(pos) + prefix + recordSize - 1);
         continue;
       }
       before = record;
@@ -315,7 +327,7 @@ class SimpleTrace implements Trace {
       if (length !== recordSize + 8) {
         return this.#damaged(`a dropped record of ${length} bytes`, record + 16, `${recordSize + 8}`);
       }
-      this.#dropped(this.#timeAt(record), Number(view.getBigUint64(record + recordSize, little)));
+      this.#dropped(record, this.#timeAt(record), Number(view.getBigUint64(record + recordSize, little)));
       return record + length;
     }
     if (id >= BigInt(maxEvents)) return this.#damaged(`event number ${id}`, record, `one below ${maxEvents}`);
@@ -462,7 +474,7 @@ class SimpleTrace implements Trace {
     this.#namedByNumber = true;
   }
 
-  #dropped(at: number, count: number): void {
+  #dropped(position: number, at: number, count: number): void {
     const loss = this.#loss;
     if (this.#lossesInRow >= maxLossesInRow && loss !== undefined) {
       loss.to = Math.max(loss.to, at);
@@ -473,6 +485,27 @@ class SimpleTrace implements Trace {
     this.#loss = { from, to: Math.max(from, at), cpu: -1, count };
     this.#lossesInRow++;
     this.#sorter.begin(this.#reader.slot, this.#loss);
+    this.#pending.push(this.#loss);
+    this.#pendingFrom = Math.min(this.#pendingFrom, from);
+    // The numbers in front of a version 4 file's records are not in the ring.
+    const share = (this.#prefix + recordSize) / recordSize;
+    this.#pendingUntil = this.#reader.offsetOf(position) + Math.ceil(ringSize * share);
+  }
+
+  /** Where in the arena the pending holes end at the latest; Infinity where none is pending. */
+  #pendingEnd(pos: number): number {
+    if (this.#pending.length === 0) return Number.POSITIVE_INFINITY;
+    return pos + Math.max(0, this.#pendingUntil - this.#reader.offsetOf(pos));
+  }
+
+  /** Ends the pending holes with the record read last, where that is far enough (or the input ends). True where it did. */
+  #settle(atEnd = false): boolean {
+    const { pos } = this.#reader;
+    if (this.#pending.length === 0 || (!atEnd && this.#reader.offsetOf(pos) < this.#pendingUntil)) return false;
+    for (const loss of this.#pending) loss.to = Math.max(loss.to, this.#lastTime);
+    this.#pending.length = 0;
+    this.#pendingFrom = Number.POSITIVE_INFINITY;
+    return true;
   }
 
   /** Time counts from the earliest stamp among the first records, so that it is not negative where the first two are out of order. */

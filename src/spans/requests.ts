@@ -1,0 +1,619 @@
+import type { Analysis } from '../trace/analysis.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import type { Loss } from '../trace/loss.ts';
+import type { Trace } from '../trace/trace.ts';
+import { type Device, type DeviceKind, kindOfEvent, Machine, type Queue } from './devices.ts';
+import { type NearbyEvent, type NearbyKind, nearbyKinds, Recent } from './recent.ts';
+import { Spread } from './spread.ts';
+
+/** What was known about a request at a moment at which it was, or may have been, taken out of sight. */
+export type Moment = {
+  time: number;
+  /** How many elements its queue had filled since its pop. */
+  fills: number;
+  /** Whether one that was popped later had been filled: on its own queue, or on another queue of its device. */
+  overtaken: boolean;
+  overtakenByPeer: boolean;
+};
+
+/** How a request without a fill ended. */
+export type Ending = 'reset' | 'reused';
+
+/** An element from its pop on. These objects are used again and again: only those without a fill outlive it. */
+export class Request {
+  queue!: Queue;
+  /** The element's address. */
+  high = 0;
+  low = 0;
+  /** Its number in the machine's table of elements. */
+  element = 0;
+  in = 0;
+  out = 0;
+  /** When it was popped, and how many events had been noted then. */
+  pop = 0;
+  seq = 0;
+  /** Number of the queue's fills at its pop. */
+  fillsAtPop = 0;
+  /** Thread that popped it, -1 where not known. */
+  tid = -1;
+  operation: '' | 'read' | 'write' = '';
+  sector = Number.NaN;
+  sectors = Number.NaN;
+  /** The SCSI command's first byte and its tag, NaN where not known. */
+  command = Number.NaN;
+  tag = Number.NaN;
+  /** When its device finished it (`virtio_blk_rw_complete`, `virtio_blk_req_complete`), NaN before. */
+  done = Number.NaN;
+  /** What the device returned: negative for an error. */
+  result = 0;
+  /** The device gave the request its status: it is not one to be tried again. */
+  answered = false;
+  /** The first hole after its pop began here (or before its pop): NaN where there is none. And what was known of it then. */
+  hole = Number.NaN;
+  holeFills = 0;
+  holeOvertaken = false;
+  holeOvertakenByPeer = false;
+  /** The first reset of its device after its pop. */
+  reset: Moment | undefined;
+  /** Its address was popped or filled as another element. */
+  reused: Moment | undefined;
+  /** Its fill came to light after its address seemed to be used again. */
+  filledAfterAll = false;
+  nearby: NearbyEvent[] | undefined;
+  /** Neighbours in the queue's list of open requests, and in that of all. */
+  previous: Request | undefined;
+  next: Request | undefined;
+  older: Request | undefined;
+  newer: Request | undefined;
+  listed = false;
+}
+
+/** Bounds on what is kept, against traces that never fill. */
+const maxElements = 2_000_000;
+const maxEnded = 100_000;
+const maxNearby = 2_000;
+const maxHoles = 10_000;
+const maxTags = 100_000;
+/** Bounds on the time that emptying a ring of simpletrace records takes (ns). */
+const minDrain = 2e6;
+const maxDrain = 10e6;
+/** Among how many processes the owner of an event without process is looked for. */
+const maxSearched = 64;
+
+/** Events that say which kind of device popped the last element, because they come right after the pop. */
+const afterPop =
+  /^(virtio_scsi_(cmd|tmf|an)_req|virtio_serial_handle_control_message|virtio_console_flush_buf|virtio_balloon_handle_output|virtio_gpu_cmd_.*|virtio_mem_.*_request|virtio_pmem_flush_request|virtio_iommu_(attach|detach|map|unmap))$/;
+/** Events that name the device that they are about, by the field that does. */
+const namesDevice = /^virtio_(blk|rng)_/;
+
+/** What to do with an event type. */
+type Handler = {
+  act: (b: EventBatch, i: number, h: Handler) => void;
+  /** Readers of the fields, in the order of `fields` below. */
+  a: FieldReader;
+  b: FieldReader;
+  c: FieldReader;
+  d: FieldReader;
+  kind: DeviceKind | undefined;
+  /** Index in `nearbyKinds`. */
+  nearby: number;
+};
+
+/**
+ * Elements from virtqueue_pop to virtqueue_fill. Streams: what was filled leaves only counts and
+ * latencies behind; what was not is kept for `views/leaks.ts` to judge. Nothing is allocated per event.
+ *
+ * An element is its address in a QEMU process: malloc gives an address to one owner at a time, so a second pop of it, on
+ * whichever queue, shows that the first was freed.
+ */
+export class Requests implements Analysis {
+  readonly machines: Machine[] = [];
+  readonly queues: Queue[] = [];
+  /** Requests that ended without a fill, in the order of their ends. */
+  readonly ended: Request[] = [];
+  /** Time of the last event that was looked at. */
+  end = Number.NaN;
+  /** Events seen, by name without `qemu:`. */
+  readonly seen = new Map<string, number>();
+  /** Holes in which events were lost, in order of becoming known. */
+  readonly holes: Loss[] = [];
+  /** Whether virtio_set_status was seen, so that resets are known. */
+  resetsSeen = false;
+  /** Elements that were not followed, because there were too many addresses. */
+  untracked = 0;
+  /** Of each event, which carrier is believed: the first seen. One recording can hold an event twice. */
+  readonly #carriers = new Map<string, string>();
+  readonly #handlers: (Handler | null | undefined)[] = [];
+  readonly #counts: number[] = [];
+  #trace: Trace | undefined;
+  readonly #byPid = new Map<number, Machine>();
+  #machine: Machine | undefined;
+  #pid = Number.NaN;
+  readonly #pool: Request[] = [];
+  readonly #recent = new Recent();
+  #nearbyTaken = 0;
+  #elements = 0;
+  /** The list of all open requests begins here, with the newest. */
+  #newest: Request | undefined;
+  /** Until when events may be missing. */
+  #unsureUntil = Number.NEGATIVE_INFINITY;
+  /** The last request popped by each machine, until it is filled. */
+  readonly #lastPop = new Map<Machine, Request>();
+  /** SCSI commands by tag. One that was filled has lost its tag. */
+  readonly #tags = new Map<number, Request>();
+  /** Requests whose address was used again, by machine and element, the latest each: a fill can still come to light. */
+  readonly #reused = new Map<Machine, Map<number, Request>>();
+
+  wants(type: EventType): boolean {
+    if (!type.name.startsWith('qemu:')) return false;
+    return this.#actOf(type.name.slice(5)) !== undefined;
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    for (const loss of b.losses) this.#addHole(trace.format === 'simpletrace' ? widened(loss) : loss);
+    const { type, count } = b;
+    const handlers = this.#handlers;
+    for (let i = 0; i < count; i++) {
+      const id = type[i] as number;
+      let handler = handlers[id];
+      if (handler === undefined) handler = this.#prepare(id);
+      if (handler === null) continue;
+      this.#counts[id] = (this.#counts[id] as number) + 1;
+      handler.act(b, i, handler);
+    }
+    if (count > 0) this.end = b.time[count - 1] as number;
+  }
+
+  /** Ends the analysis: counts by event are complete, and what is open is handed out, oldest first. */
+  finish(): Request[] {
+    const types = this.#trace?.types ?? [];
+    this.seen.clear();
+    this.#counts.forEach((n, id) => {
+      const name = (types[id]?.name ?? '').slice(5);
+      this.seen.set(name, (this.seen.get(name) ?? 0) + n);
+    });
+    const open: Request[] = [];
+    for (const machine of this.machines) {
+      for (const request of machine.open) {
+        if (request === undefined) continue;
+        this.#takeNearby(request);
+        open.push(request);
+      }
+    }
+    return open.sort((a, b) => a.pop - b.pop);
+  }
+
+  /** What is known of a request at a moment. */
+  at(time: number, request: Request): Moment {
+    const { queue } = request;
+    return {
+      time,
+      fills: queue.fills - request.fillsAtPop,
+      overtaken: queue.overtaking > request.pop,
+      overtakenByPeer: (queue.device?.overtakingBeside(queue) ?? Number.NEGATIVE_INFINITY) > request.pop,
+    };
+  }
+
+  /** The events that virtqueue questions rest on: what to do with each, and the fields that it needs. */
+  #actOf(name: string): [act: Handler['act'], ...fields: string[]] | undefined {
+    switch (name) {
+      case 'virtqueue_pop':
+        return [this.#pop, 'vq', 'elem', 'in_num', 'out_num'];
+      case 'virtqueue_fill':
+        return [this.#fill, 'vq', 'elem', 'len'];
+      case 'virtio_queue_notify':
+        return [this.#notify, 'vdev', 'vq', 'n'];
+      case 'virtio_notify':
+      case 'virtio_notify_irqfd':
+        return [this.#notify, 'vdev', 'vq'];
+      case 'virtio_set_status':
+        return [this.#status, 'vdev', 'val'];
+      case 'virtio_blk_handle_read':
+      case 'virtio_blk_handle_write':
+        return [this.#handle, 'vdev', 'req', 'sector', 'nsectors'];
+      case 'virtio_blk_rw_complete':
+        return [this.#complete, 'vdev', 'req', 'ret'];
+      case 'virtio_blk_req_complete':
+        return [this.#complete, 'vdev', 'req', 'status'];
+    }
+    if (namesDevice.test(name)) return [this.#named, name.startsWith('virtio_rng') ? 'rng' : 'vdev'];
+    if (name === 'virtio_scsi_cmd_resp') return [this.#respond, 'tag'];
+    if (afterPop.test(name)) return [this.#vote, 'tag', 'cmd'];
+    return undefined;
+  }
+
+  /** Called once per event type, at its first event. */
+  #prepare(id: number): Handler | null {
+    const type = this.#trace?.types[id];
+    const name = type?.name.startsWith('qemu:') === true ? type.name.slice(5) : '';
+    const found = this.#actOf(name);
+    let handler: Handler | null = null;
+    if (type !== undefined && found !== undefined) {
+      const carrier = type.recordedAs.split(':', 1)[0] as string;
+      const believed = this.#carriers.get(name) ?? carrier;
+      this.#carriers.set(name, believed);
+      const [act, ...fields] = found;
+      const readers = fields.map((field) => type.reader(field));
+      // Without the addresses that it is about, an event says nothing.
+      const addresses =
+        act === this.#vote || act === this.#respond ? 0 : act === this.#named || act === this.#status ? 1 : 2;
+      const usable = readers.slice(0, addresses).every((reader) => reader?.kind === 'int');
+      if (carrier === believed && usable) {
+        const [a = absent, b = absent, c = absent, d = absent] = readers;
+        handler = { act, a, b, c, d, kind: kindOfEvent(name), nearby: nearbyKinds.indexOf(name as NearbyKind) };
+      }
+    }
+    this.#handlers[id] = handler;
+    this.#counts[id] = 0;
+    return handler;
+  }
+
+  readonly #pop = (b: EventBatch, i: number, h: Handler): void => {
+    const machine = this.#machineOf(b, i, h.a, 'queue');
+    const queue = this.#queueOf(machine, h.a.high(b, i), h.a.low(b, i));
+    const high = h.b.high(b, i);
+    const low = h.b.low(b, i);
+    const time = b.time[i] as number;
+    queue.popped++;
+    const element = this.#elementOf(machine, high, low);
+    if (element < 0) {
+      queue.forgotten++;
+      this.untracked++;
+      return;
+    }
+    const before = machine.open[element];
+    if (before !== undefined) this.#endReused(before, time);
+    const request = this.#pool.pop() ?? new Request();
+    machine.open[element] = request;
+    request.queue = queue;
+    request.high = high;
+    request.low = low;
+    request.element = element;
+    request.in = h.c.number(b, i) || 0;
+    request.out = h.d.number(b, i) || 0;
+    request.pop = time;
+    request.seq = this.#recent.count;
+    request.fillsAtPop = queue.fills;
+    request.tid = b.tid[i] as number;
+    queue.directions[request.out === 0 ? 'in' : request.in === 0 ? 'out' : 'both']++;
+    if (time <= this.#unsureUntil) {
+      request.hole = time;
+      request.holeFills = queue.fills;
+    }
+    this.#list(request);
+    this.#lastPop.set(machine, request);
+    this.#note(time, h.nearby, queue, high, low, request.in, request.out);
+  };
+
+  readonly #fill = (b: EventBatch, i: number, h: Handler): void => {
+    const machine = this.#machineOf(b, i, h.a, 'queue');
+    const queue = this.#queueOf(machine, h.a.high(b, i), h.a.low(b, i));
+    const high = h.b.high(b, i);
+    const low = h.b.low(b, i);
+    const time = b.time[i] as number;
+    this.#note(time, h.nearby, queue, high, low, h.c.number(b, i), 0);
+    const element = machine.elements.find(high, low);
+    const request = element < 0 ? undefined : machine.open[element];
+    if (request === undefined || request.queue !== queue) {
+      this.#fillUnseen(machine, queue, element, request, time);
+      return;
+    }
+    const waited = queue.fills - request.fillsAtPop;
+    queue.fills++;
+    queue.filled++;
+    if (request.pop > queue.overtaking) {
+      queue.overtaking = request.pop;
+      queue.device?.progressed(queue);
+    }
+    if (!Number.isNaN(request.hole)) queue.straddling++;
+    else if (request.reset === undefined && !(request.result < 0)) {
+      const shape = shapeOf(request);
+      let latencies = queue.latencies[shape];
+      let turns = queue.turns[shape];
+      if (latencies === undefined || turns === undefined) {
+        latencies = queue.latencies[shape] = new Spread();
+        turns = queue.turns[shape] = new Spread();
+      }
+      latencies.add(time - request.pop);
+      turns.add(waited);
+      if (!Number.isNaN(request.done)) {
+        queue.returns ??= new Spread();
+        queue.returns.add(time - request.done);
+      }
+    }
+    machine.open[element] = undefined;
+    if (this.#lastPop.get(machine) === request) this.#lastPop.delete(machine);
+    this.#unlist(request);
+    this.#free(request);
+  };
+
+  /** A fill of an element that is not open on this queue. */
+  #fillUnseen(machine: Machine, queue: Queue, element: number, open: Request | undefined, time: number): void {
+    queue.fills++;
+    // Two threads' events can stand in the wrong order, by little: the fill of the element that seemed lost.
+    const lost = element < 0 ? undefined : this.#reused.get(machine)?.get(element);
+    if (lost !== undefined && lost.queue === queue) {
+      this.#reused.get(machine)?.delete(element);
+      lost.filledAfterAll = true;
+      queue.filled++;
+      return;
+    }
+    queue.unseenPops++;
+    if (open !== undefined) {
+      machine.open[element] = undefined;
+      this.#endReused(open, time);
+    }
+  }
+
+  readonly #notify = (b: EventBatch, i: number, h: Handler): void => {
+    const machine = this.#machineOf(b, i, h.b, 'queue');
+    const queue = this.#queueOf(machine, h.b.high(b, i), h.b.low(b, i));
+    const n = h.c.number(b, i);
+    machine.attach(queue, h.a.high(b, i), h.a.low(b, i), n >= 0 && n < 65536 ? n : -1);
+    this.#note(b.time[i] as number, h.nearby, queue, 0, 0, n, 0);
+  };
+
+  readonly #status = (b: EventBatch, i: number, h: Handler): void => {
+    this.resetsSeen = true;
+    if (h.b.number(b, i) !== 0) return;
+    const machine = this.#machineOf(b, i, h.a, 'device');
+    const device = machine.device(h.a.high(b, i), h.a.low(b, i));
+    const time = b.time[i] as number;
+    for (const queue of device.queues) {
+      for (let request = queue.oldest; request !== undefined; ) {
+        const { next } = request;
+        request.reset = this.at(time, request);
+        this.#takeNearby(request);
+        this.#unlist(request);
+        request = next;
+      }
+    }
+  };
+
+  readonly #handle = (b: EventBatch, i: number, h: Handler): void => {
+    const request = this.#requestOf(b, i, h);
+    if (request === undefined) return;
+    request.operation = h.nearby === readKind ? 'read' : 'write';
+    request.sector = h.c.number(b, i);
+    request.sectors = h.d.number(b, i);
+    // A request that is tried again after an error begins anew.
+    request.done = Number.NaN;
+    request.result = 0;
+    this.#note(
+      b.time[i] as number,
+      h.nearby,
+      request.queue,
+      request.high,
+      request.low,
+      request.sector,
+      request.sectors,
+    );
+  };
+
+  readonly #complete = (b: EventBatch, i: number, h: Handler): void => {
+    const request = this.#requestOf(b, i, h);
+    if (request === undefined) return;
+    const time = b.time[i] as number;
+    const code = h.c.number(b, i) | 0;
+    if (h.nearby === answerKind) request.answered = true;
+    else request.result = code;
+    if (Number.isNaN(request.done) || h.nearby !== answerKind) request.done = time;
+    this.#note(time, h.nearby, request.queue, request.high, request.low, code, 0);
+  };
+
+  /** The open request that a virtio-blk event is about: its `req` is the element. */
+  #requestOf(b: EventBatch, i: number, h: Handler): Request | undefined {
+    const machine = this.#machineOf(b, i, h.a, 'device');
+    const vdevHigh = h.a.high(b, i);
+    const vdevLow = h.a.low(b, i);
+    const element = machine.elements.find(h.b.high(b, i), h.b.low(b, i));
+    const request = element < 0 ? undefined : machine.open[element];
+    if (request === undefined) return undefined;
+    const known = request.queue.device;
+    if (known === undefined || known.low !== vdevLow || known.high !== vdevHigh) {
+      machine.attach(request.queue, vdevHigh, vdevLow, -1);
+    }
+    if (request.queue.device !== undefined) request.queue.device.named = h.kind;
+    return request;
+  }
+
+  readonly #named = (b: EventBatch, i: number, h: Handler): void => {
+    const device: Device = this.#machineOf(b, i, h.a, 'device').device(h.a.high(b, i), h.a.low(b, i));
+    device.named = h.kind;
+  };
+
+  readonly #vote = (b: EventBatch, i: number, h: Handler): void => {
+    const { kind } = h;
+    const request = this.#lastPop.get(this.#machineOf(b, i, absent, 'none'));
+    if (request === undefined || kind === undefined || request.tid !== b.tid[i]) return;
+    if (request.out === 0 || (request.in === 0) !== (kind === 'serial' || kind === 'balloon')) return;
+    const { votes } = request.queue;
+    votes.set(kind, (votes.get(kind) ?? 0) + 1);
+    if (kind === 'scsi' && Number.isNaN(request.tag)) {
+      request.tag = h.a.number(b, i);
+      request.command = h.b.number(b, i);
+      if (this.#tags.size >= maxTags) this.#tags.clear();
+      this.#tags.set(request.tag, request);
+    }
+  };
+
+  /** A SCSI command's answer, which names the command by the guest's tag. */
+  readonly #respond = (b: EventBatch, i: number, h: Handler): void => {
+    const tag = h.a.number(b, i);
+    const request = this.#tags.get(tag);
+    if (request === undefined || request.tag !== tag) return;
+    this.#tags.delete(tag);
+    request.done = b.time[i] as number;
+    request.answered = true;
+  };
+
+  /**
+   * The QEMU process of an event. A trace may know the process of some threads only: what has no process belongs to
+   * the one that has this queue (or device), where there is one.
+   */
+  #machineOf(b: EventBatch, i: number, address: FieldReader, of: 'queue' | 'device' | 'none'): Machine {
+    const pid = b.pid[i] as number;
+    if (pid === this.#pid && (pid >= 0 || this.machines.length === 1)) return this.#machine as Machine;
+    let machine = this.#byPid.get(pid);
+    if (pid < 0 ? this.machines.length <= maxSearched : machine === undefined) {
+      const high = address.high(b, i);
+      const low = address.low(b, i);
+      const has = (known: Machine) =>
+        of === 'queue' ? known.knowsQueue(high, low) : of === 'device' && known.knowsDevice(high, low);
+      if (pid < 0) {
+        machine = this.machines.find(has) ?? machine ?? (this.machines.length === 1 ? this.machines[0] : undefined);
+      } else {
+        const nameless = this.#byPid.get(-1);
+        if (nameless !== undefined && nameless.pid < 0 && has(nameless)) {
+          nameless.pid = pid;
+          machine = nameless;
+          this.#byPid.set(pid, machine);
+        }
+      }
+    }
+    if (machine === undefined) {
+      machine = new Machine(pid);
+      this.machines.push(machine);
+      this.#byPid.set(pid, machine);
+    }
+    this.#machine = machine;
+    this.#pid = pid;
+    return machine;
+  }
+
+  #queueOf(machine: Machine, high: number, low: number): Queue {
+    const queue = machine.queue(high, low);
+    if (queue.index < 0) {
+      queue.index = this.queues.length;
+      this.queues.push(queue);
+    }
+    return queue;
+  }
+
+  #elementOf(machine: Machine, high: number, low: number): number {
+    if (this.#elements >= maxElements) return machine.elements.find(high, low);
+    const before = machine.elements.size;
+    const element = machine.elements.id(high, low);
+    if (machine.elements.size > before) {
+      this.#elements++;
+      machine.open.push(undefined);
+    }
+    return element;
+  }
+
+  /** Marks open requests whose fill may be lost. What a hole that was already known covers stays as it is. */
+  #addHole(loss: Loss): void {
+    const last = this.holes.at(-1);
+    if (this.holes.length < maxHoles || last === undefined) this.holes.push({ ...loss });
+    else {
+      last.from = Math.min(last.from, loss.from);
+      last.to = Math.max(last.to, loss.to);
+    }
+    if (loss.to > this.#unsureUntil) this.#unsureUntil = loss.to;
+    // Nothing is known of the time between the last event and the hole.
+    const time = Math.min(this.end, loss.from);
+    for (let request = this.#newest; request !== undefined && Number.isNaN(request.hole); request = request.older) {
+      const { fills, overtaken, overtakenByPeer } = this.at(time, request);
+      request.hole = time;
+      request.holeFills = request.fillsAtPop + fills;
+      request.holeOvertaken = overtaken;
+      request.holeOvertakenByPeer = overtakenByPeer;
+    }
+  }
+
+  #endReused(request: Request, time: number): void {
+    const { machine } = request.queue;
+    request.reused = this.at(time, request);
+    this.#takeNearby(request);
+    this.#unlist(request);
+    if (this.ended.length >= maxEnded) {
+      request.queue.forgotten++;
+      this.#free(request);
+      return;
+    }
+    this.ended.push(request);
+    if (request.reset !== undefined) return;
+    let reused = this.#reused.get(machine);
+    if (reused === undefined) {
+      reused = new Map();
+      this.#reused.set(machine, reused);
+    }
+    reused.set(request.element, request);
+  }
+
+  #note(time: number, kind: number, queue: Queue, high: number, low: number, x: number, y: number): void {
+    const recent = this.#recent;
+    recent.note(time, kind, queue, high, low, x, y);
+    if (!recent.due || this.#nearbyTaken >= maxNearby) return;
+    const { horizon } = recent;
+    for (let request = this.#newest; request !== undefined && request.nearby === undefined; request = request.older) {
+      if (request.seq < horizon) this.#takeNearby(request);
+      if (this.#nearbyTaken >= maxNearby) break;
+    }
+  }
+
+  #takeNearby(request: Request): void {
+    if (request.nearby !== undefined || this.#nearbyTaken >= maxNearby) return;
+    this.#nearbyTaken++;
+    request.nearby = this.#recent.around(request);
+  }
+
+  /** Appends to the queue's list of open requests, and to that of all. */
+  #list(request: Request): void {
+    const { queue } = request;
+    request.previous = queue.newest;
+    if (queue.newest === undefined) queue.oldest = request;
+    else queue.newest.next = request;
+    queue.newest = request;
+    request.older = this.#newest;
+    if (this.#newest !== undefined) this.#newest.newer = request;
+    this.#newest = request;
+    request.listed = true;
+  }
+
+  #unlist(request: Request): void {
+    if (!request.listed) return;
+    const { queue, previous, next, older, newer } = request;
+    if (previous === undefined) queue.oldest = next;
+    else previous.next = next;
+    if (next === undefined) queue.newest = previous;
+    else next.previous = previous;
+    if (older !== undefined) older.newer = newer;
+    if (newer === undefined) this.#newest = older;
+    else newer.older = older;
+    request.previous = request.next = request.older = request.newer = undefined;
+    request.listed = false;
+  }
+
+  #free(request: Request): void {
+    if (request.nearby !== undefined) this.#nearbyTaken--;
+    request.operation = '';
+    request.sector = request.sectors = request.command = request.tag = request.done = request.hole = Number.NaN;
+    request.result = request.holeFills = 0;
+    request.answered = request.holeOvertaken = request.holeOvertakenByPeer = false;
+    request.reset = request.reused = request.nearby = undefined;
+    this.#pool.push(request);
+  }
+}
+
+/**
+ * A hole in a simpletrace file, somewhat wider: while the writer empties a full ring, threads go on to drop, and what they
+ * drop is counted by the next dropped record only.
+ */
+function widened(loss: Loss): Loss {
+  const drain = Math.min(Math.max(loss.to - loss.from, minDrain), maxDrain);
+  return { ...loss, from: loss.from - minDrain, to: loss.to + drain };
+}
+
+const readKind = nearbyKinds.indexOf('virtio_blk_handle_read');
+const answerKind = nearbyKinds.indexOf('virtio_blk_req_complete');
+
+/**
+ * Requests of one shape take times of one kind: on a disk, many buffers to write are a read, many to read are a
+ * write, one of each is a flush or another command.
+ */
+export function shapeOf(request: Request): number {
+  return (request.in > 1 ? 2 : request.in) * 3 + (request.out > 1 ? 2 : request.out);
+}
