@@ -6,5 +6,5 @@ cd "$here" || exit 1
 # Tests that start a node of their own get this one.
 PATH="$here/node_modules/.bin:$PATH"
 export PATH
-[ $# -gt 0 ] || set -- 'src/**/*.test.ts' 'test/**/*.test.ts'
+[ $# -gt 0 ] || set -- 'src/**/*.test.ts' 'test/**/*.test.ts' 'bench/**/*.test.ts'
 exec "$node" --test "$@"

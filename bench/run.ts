@@ -1,0 +1,337 @@
+/**
+ * Compares virtap with its peers on generated traces, and prints the tables of README.md as Markdown:
+ *
+ *     node bench/run.ts [--events MILLIONS] [--runs N] [--memory MILLIONS,…] [--folder FOLDER] [--no-slow]
+ *
+ * All tools must find the same counts before any ratio is printed. Peers that are not installed are left out and named.
+ * SIMPLETRACE is the path of QEMU's simpletrace.py, TRACE_EVENTS that of a trace-events-all.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { generate, type Kind } from './generate.ts';
+
+const here = import.meta.dirname;
+const virtap = join(here, '..', 'virtap');
+
+const { values: options } = parseArgs({
+  options: {
+    events: { type: 'string', default: '10' },
+    runs: { type: 'string', default: '5' },
+    memory: { type: 'string', default: '1,10,50' },
+    folder: { type: 'string', default: tmpdir() },
+    slow: { type: 'boolean', default: true },
+  },
+  allowNegative: true,
+});
+const million = 1_000_000;
+const events = Number(options.events) * million;
+const runs = Number(options.runs);
+
+const folder = mkdtempSync(join(options.folder, 'virtap-bench-'));
+const measure = join(folder, 'measure');
+const floor = join(folder, 'floor');
+const results = join(folder, 'result');
+
+/** What one run of a tool took. */
+type Cost = { wall: number; cpu: number; memory: number };
+
+/** Runs a command, with its output to nowhere or to a handler. */
+async function run(command: string[], output?: (chunk: Buffer) => void): Promise<Cost> {
+  const [program, ...args] = [measure, results, ...command] as [string, ...string[]];
+  const sink = output === undefined ? openSync('/dev/null', 'w') : 'pipe';
+  const child = spawn(program, args, { stdio: ['ignore', sink, output === undefined ? sink : 'pipe'] });
+  if (output !== undefined) for (const stream of [child.stdout, child.stderr]) stream?.on('data', output);
+  const status = await new Promise((resolve) => child.on('close', resolve));
+  const [wall, cpu, memory, exit] = readFileSync(results, 'utf8').split(' ').map(Number) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  // virtap ends with 3 where something leaked.
+  if (status !== 0 || (exit !== 0 && exit !== 3)) throw new Error(`${command.join(' ')} ended with ${exit}`);
+  return { wall: wall / 1e9, cpu: cpu / 1e6, memory: memory * 1024 };
+}
+
+/** Runs a command and gives what it printed. */
+async function outputOf(command: string[]): Promise<string> {
+  const chunks: Buffer[] = [];
+  await run(command, (chunk) => chunks.push(chunk));
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Runs a command and counts its lines. */
+async function linesOf(command: string[]): Promise<{ lines: number; cost: Cost }> {
+  let lines = 0;
+  const cost = await run(command, (chunk) => {
+    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++;
+  });
+  return { lines, cost };
+}
+
+function installed(program: string): boolean {
+  return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
+}
+
+/** Statistics of exits of one reason, as text so that tools compare: `count total min max`. */
+type Exits = Map<string, string>;
+
+async function floorExits(file: string): Promise<{ rows: string[]; events: number }> {
+  const lines = (await outputOf([floor, file]))
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' '));
+  return {
+    rows: lines
+      .filter(([kind]) => kind === 'exit')
+      .map(([, , ...row]) => row.join(' '))
+      .sort(),
+    events: Number(lines.find(([kind]) => kind === 'events')?.[1]),
+  };
+}
+
+type ExitRow = { reason: string; count: number; total_ns: number; min_ns: number; max_ns: number };
+
+async function virtapExits(file: string): Promise<ExitRow[]> {
+  return JSON.parse(await outputOf([virtap, 'exits', '--json', file])).rows;
+}
+
+/** Compares what two tools found; the benchmark ends where they differ. */
+function same(what: string, found: unknown, expected: unknown): void {
+  const [a, b] = [JSON.stringify(found), JSON.stringify(expected)];
+  if (a !== b) throw new Error(`${what} differ:\n${a}\n${b}`);
+}
+
+/** Rows of `perf kvm stat report`: reason, samples, shares, then min and max in µs. */
+async function perfExits(file: string): Promise<Exits> {
+  const text = await outputOf(['perf', 'kvm', '--host', '-i', file, 'stat', 'report']);
+  const rows = text.matchAll(/^\s*(\S+)\s+(\d+)\s+[\d.]+%\s+[\d.]+%\s+([\d.]+)us\s+([\d.]+)us/gm);
+  return new Map([...rows].map(([, reason, count, min, max]) => [reason as string, `${count} ${min} ${max}`]));
+}
+
+function inMicroseconds(rows: ExitRow[]): Exits {
+  const us = (ns: number) => (ns / 1000).toFixed(2);
+  return new Map(rows.map((row) => [row.reason, `${row.count} ${us(row.min_ns)} ${us(row.max_ns)}`]));
+}
+
+function sorted(map: Exits): [string, string][] {
+  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** One line of a comparison: a tool, its command, and how often it runs. */
+type Tool = {
+  name: string;
+  command: string[];
+  costs: Cost[] /** Costs already measured while its lines were counted. */;
+  counted?: true;
+};
+
+/** Runs the tools in turn, so that whatever else the machine does falls on all of them. */
+async function compare(
+  title: string,
+  file: string,
+  count: number,
+  tools: Tool[],
+  goals: Record<string, number>,
+): Promise<void> {
+  for (let round = 0; round < runs; round++)
+    for (const tool of tools) if (tool.counted === undefined) tool.costs.push(await run(tool.command));
+  const size = (statSync(file).size / million).toFixed(0);
+  console.log(`\n### ${title}: ${count.toLocaleString('en')} events, ${size} MB\n`);
+  console.log('| | wall s, median (min–max) | CPU s | memory MB | M events/s | virtap is faster by |');
+  console.log('|---|--:|--:|--:|--:|--:|');
+  const own = median((tools[0] as Tool).costs.map((cost) => cost.wall));
+  for (const tool of tools) {
+    const wall = tool.costs.map((cost) => cost.wall);
+    const ratio = median(wall) / own;
+    const goal = goals[tool.name];
+    console.log(
+      `| ${tool.name} | ${median(wall).toFixed(3)} (${Math.min(...wall).toFixed(3)}–${Math.max(...wall).toFixed(3)}) | ` +
+        `${median(tool.costs.map((cost) => cost.cpu)).toFixed(3)} | ${(Math.max(...tool.costs.map((cost) => cost.memory)) / million).toFixed(0)} | ` +
+        `${(count / million / median(wall)).toFixed(2)} | ` +
+        `${tool === tools[0] ? '' : `${ratio.toFixed(2)} ×${goal === undefined ? '' : ` (goal ${goal} ×)`}`} |`,
+    );
+  }
+}
+
+function median(values: number[]): number {
+  const order = [...values].sort((a, b) => a - b);
+  return ((order[(order.length - 1) >> 1] as number) + (order[order.length >> 1] as number)) / 2;
+}
+
+async function make(kind: Kind, count: number): Promise<{ file: string; count: number }> {
+  const file = join(folder, kind);
+  return { file, count: await generate(kind, count, file) };
+}
+
+const missing: string[] = [];
+
+async function perfData(kind: 'perf.data' | 'perf.data-z'): Promise<void> {
+  const { file, count } = await make(kind, events);
+  const rows = await virtapExits(file);
+  const tools: Tool[] = [{ name: 'virtap exits', command: [virtap, 'exits', file], costs: [] }];
+  if (kind === 'perf.data') {
+    const { rows: expected, events: seen } = await floorExits(file);
+    same(
+      'exits of virtap and the floor',
+      rows.map((r) => `${r.count} ${r.total_ns} ${r.min_ns} ${r.max_ns}`).sort(),
+      expected,
+    );
+    same('events of the generator and the floor', count, seen);
+    tools.push({ name: 'floor.c', command: [floor, file], costs: [] });
+  }
+  if (installed('perf')) {
+    same('exits of virtap and perf', sorted(inMicroseconds(rows)), sorted(await perfExits(file)));
+    tools.push({
+      name: 'perf kvm stat report',
+      command: ['perf', 'kvm', '--host', '-i', file, 'stat', 'report'],
+      costs: [],
+    });
+  } else missing.push('perf');
+  const goals = { 'perf kvm stat report': kind === 'perf.data' ? 4 : 1.5, 'floor.c': 0.4 };
+  await compare(kind === 'perf.data' ? 'perf.data' : 'perf.data, compressed (`-z`)', file, count, tools, goals);
+  rmSync(file);
+}
+
+async function traceDat(): Promise<void> {
+  const { file, count } = await make('trace.dat', events);
+  const rows = await virtapExits(file);
+  const { rows: expected, events: seen } = await floorExits(file);
+  same(
+    'exits of virtap and the floor',
+    rows.map((r) => `${r.count} ${r.total_ns} ${r.min_ns} ${r.max_ns}`).sort(),
+    expected,
+  );
+  same('events of the generator and the floor', count, seen);
+  const tools: Tool[] = [
+    { name: 'virtap exits', command: [virtap, 'exits', file], costs: [] },
+    { name: 'floor.c', command: [floor, file], costs: [] },
+  ];
+  if (!installed('trace-cmd')) missing.push('trace-cmd');
+  else if (options.slow) {
+    const command = ['trace-cmd', 'report', file];
+    const { lines, cost } = await linesOf(command);
+    same('events of the generator and trace-cmd', count, lines - 1);
+    tools.push({ name: 'trace-cmd report (once)', command, costs: [cost], counted: true });
+  }
+  await compare('trace.dat', file, count, tools, { 'trace-cmd report (once)': 25, 'floor.c': 0.4 });
+  rmSync(file);
+}
+
+async function simpletrace(): Promise<void> {
+  const { file, count } = await make('simpletrace', events);
+  const [elements, open] = (await outputOf([floor, file])).split('\n') as [string, string];
+  const filled = Number(elements.split(' ')[1]);
+  const { queues } = JSON.parse(await outputOf([virtap, 'leaks', '--json', file])) as {
+    queues: { popped: number; filled: number }[];
+  };
+  const sum = (of: (queue: { popped: number; filled: number }) => number) =>
+    queues.reduce((n, queue) => n + of(queue), 0);
+  same(
+    'filled elements of virtap and the floor',
+    sum((queue) => queue.filled),
+    filled,
+  );
+  same(
+    'popped elements of virtap and the floor',
+    sum((queue) => queue.popped),
+    filled + Number(open.split(' ')[1]),
+  );
+  const tools: Tool[] = [
+    { name: 'virtap leaks', command: [virtap, 'leaks', file], costs: [] },
+    { name: 'floor.c', command: [floor, file], costs: [] },
+  ];
+  const script = [
+    process.env.SIMPLETRACE ?? '',
+    '/usr/share/qemu/simpletrace.py',
+    '/usr/share/qemu-kvm/simpletrace.py',
+  ].find((path) => path !== '' && existsSync(path));
+  const declared = process.env.TRACE_EVENTS ?? '/usr/share/qemu/trace-events-all';
+  if (script === undefined || !existsSync(declared)) missing.push('simpletrace.py or trace-events-all');
+  else if (options.slow) {
+    const command = ['python3', script, declared, file];
+    const { lines, cost } = await linesOf(command);
+    same('events of the generator and simpletrace.py', count, lines);
+    const analyzer = [
+      'env',
+      `PYTHONPATH=${dirname(script)}`,
+      'python3',
+      join(here, 'leaks_analyzer.py'),
+      declared,
+      file,
+    ];
+    let text = '';
+    const analysed = await run(analyzer, (chunk) => {
+      text += chunk;
+    });
+    same('elements of the floor and the Analyzer', text.split('\n')[0], elements);
+    tools.push({ name: 'simpletrace.py, Analyzer (once)', command: analyzer, costs: [analysed], counted: true });
+    tools.push({ name: 'simpletrace.py (once)', command, costs: [cost], counted: true });
+  }
+  await compare('simpletrace', file, count, tools, { 'simpletrace.py (once)': 80, 'floor.c': 0.4 });
+  rmSync(file);
+}
+
+async function memory(): Promise<void> {
+  const sizes = options.memory
+    .split(',')
+    .filter((size) => size !== '')
+    .map(Number);
+  if (sizes.length === 0) return;
+  console.log('\n### Largest resident memory of virtap, MB (wall s)\n');
+  console.log(`| | ${sizes.map((size) => `${size} M events`).join(' | ')} |`);
+  console.log(`|---|${sizes.map(() => '--:').join('|')}|`);
+  for (const [kind, command] of [
+    ['perf.data', 'exits'],
+    ['perf.data-z', 'exits'],
+    ['trace.dat', 'exits'],
+    ['simpletrace', 'leaks'],
+  ] as const) {
+    const cells: string[] = [];
+    for (const size of sizes) {
+      const { file } = await make(kind, size * million);
+      const cost = await run([virtap, command, file]);
+      cells.push(`${(cost.memory / million).toFixed(0)} (${cost.wall.toFixed(2)})`);
+      rmSync(file);
+    }
+    console.log(`| virtap ${command}, ${kind} | ${cells.join(' | ')} |`);
+  }
+}
+
+function versionOf(command: string, ...args: string[]): string {
+  return (
+    spawnSync(command, args, { encoding: 'utf8' })
+      .stdout?.split('\n')
+      .find((line) => line.trim() !== '')
+      ?.trim() ?? ''
+  );
+}
+
+try {
+  for (const [source, binary] of [
+    ['measure.c', measure],
+    ['floor.c', floor],
+  ] as const) {
+    const built = spawnSync('cc', ['-O3', '-march=native', '-o', binary, join(here, source)], { stdio: 'inherit' });
+    if (built.status !== 0) throw new Error(`cc cannot build ${source}`);
+  }
+  await run([virtap, '--version']);
+  const cpu = cpus();
+  console.log(
+    `${new Date().toISOString().slice(0, 10)}, ${cpu[0]?.model.trim()}, ${cpu.length} CPUs, ${Math.round(totalmem() / 2 ** 30)} GB, Linux ${release()},`,
+  );
+  console.log(
+    `Node ${process.versions.node}, ${versionOf('perf', '--version')}, ${versionOf('trace-cmd', '--version')}, ${versionOf('cc', '--version')}, ${versionOf('python3', '--version')}`,
+  );
+  await perfData('perf.data');
+  await perfData('perf.data-z');
+  await traceDat();
+  await simpletrace();
+  await memory();
+  if (missing.length > 0) console.log(`\nNot installed, so not compared: ${missing.join(', ')}.`);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
