@@ -1,7 +1,7 @@
 /**
- * Compares virtap with its peers on generated traces, and prints the tables of README.md as Markdown:
+ * Compares virtap with its peers on generated traces, and on recordings that are named (not compressed as files), and prints the tables of README.md as Markdown:
  *
- *     node bench/run.ts [--events MILLIONS] [--runs N] [--memory MILLIONS,…] [--folder FOLDER] [--no-slow]
+ *     node bench/run.ts [--events MILLIONS] [--runs N] [--memory MILLIONS,…] [--folder FOLDER] [--no-slow] [RECORDING…]
  *
  * All tools must find the same counts before any ratio is printed. Peers that are not installed are left out and named.
  * SIMPLETRACE is the path of QEMU's simpletrace.py, TRACE_EVENTS that of a trace-events-all.
@@ -9,14 +9,14 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { generate, type Kind } from './generate.ts';
 
 const here = import.meta.dirname;
 const virtap = join(here, '..', 'virtap');
 
-const { values: options } = parseArgs({
+const { values: options, positionals: recordings } = parseArgs({
   options: {
     events: { type: 'string', default: '10' },
     runs: { type: 'string', default: '5' },
@@ -25,6 +25,7 @@ const { values: options } = parseArgs({
     slow: { type: 'boolean', default: true },
   },
   allowNegative: true,
+  allowPositionals: true,
 });
 const million = 1_000_000;
 const events = Number(options.events) * million;
@@ -76,22 +77,8 @@ function installed(program: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
 }
 
-/** Statistics of exits of one reason, as text so that tools compare: `count total min max`. */
+/** By reason, `count min max` with times in µs as perf prints them. */
 type Exits = Map<string, string>;
-
-async function floorExits(file: string): Promise<{ rows: string[]; events: number }> {
-  const lines = (await outputOf([floor, file]))
-    .trim()
-    .split('\n')
-    .map((line) => line.split(' '));
-  return {
-    rows: lines
-      .filter(([kind]) => kind === 'exit')
-      .map(([, , ...row]) => row.join(' '))
-      .sort(),
-    events: Number(lines.find(([kind]) => kind === 'events')?.[1]),
-  };
-}
 
 type ExitRow = { reason: string; count: number; total_ns: number; min_ns: number; max_ns: number };
 
@@ -130,13 +117,7 @@ type Tool = {
 };
 
 /** Runs the tools in turn, so that whatever else the machine does falls on all of them. */
-async function compare(
-  title: string,
-  file: string,
-  count: number,
-  tools: Tool[],
-  goals: Record<string, number>,
-): Promise<void> {
+async function compare({ title, file, count }: Input, tools: Tool[], goals: Record<string, number>): Promise<void> {
   for (let round = 0; round < runs; round++)
     for (const tool of tools) if (tool.counted === undefined) tool.costs.push(await run(tool.command));
   const size = (statSync(file).size / million).toFixed(0);
@@ -162,27 +143,52 @@ function median(values: number[]): number {
   return ((order[(order.length - 1) >> 1] as number) + (order[order.length >> 1] as number)) / 2;
 }
 
-async function make(kind: Kind, count: number): Promise<{ file: string; count: number }> {
+/** A trace to compare on. */
+type Input = { title: string; file: string /** Number of events. */; count: number; generated: boolean };
+
+/** Generates a trace, compares on it, and removes it. */
+async function onGenerated(title: string, kind: Kind, comparison: (input: Input) => Promise<void>): Promise<void> {
   const file = join(folder, kind);
-  return { file, count: await generate(kind, count, file) };
+  await comparison({ title, file, count: await generate(kind, events, file), generated: true });
+  rmSync(file);
 }
 
-const missing: string[] = [];
+/** Compares on a recording, whatever kind it is. */
+async function onRecording(file: string): Promise<void> {
+  const { format, types } = JSON.parse(await outputOf([virtap, 'events', '--json', file])) as {
+    format: string;
+    types: { count: number }[];
+  };
+  const input = { title: basename(file), file, count: types.reduce((n, type) => n + type.count, 0), generated: false };
+  if (format === 'perf.data') await perfData(input);
+  else if (format === 'trace.dat') await traceDat(input);
+  else if (format === 'simpletrace') await simpletrace(input);
+  else throw new Error(`${file}: there is no peer for ${format}`);
+}
 
-async function perfData(kind: 'perf.data' | 'perf.data-z'): Promise<void> {
-  const { file, count } = await make(kind, events);
+const missing = new Set<string>();
+
+/** Adds the floor, where it can read the file, and checks that virtap found the same exits. */
+async function withFloor({ file, count, generated }: Input, rows: ExitRow[], tools: Tool[]): Promise<void> {
+  if (spawnSync(floor, [file]).status !== 0) return;
+  const lines = (await outputOf([floor, file]))
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' '));
+  const exits = lines.filter(([kind]) => kind === 'exit').map(([, , ...row]) => row.join(' '));
+  const found = rows.map((row) => `${row.count} ${row.total_ns} ${row.min_ns} ${row.max_ns}`);
+  same('exits of virtap and the floor', found.sort(), exits.sort());
+  // perf records a sample twice now and then: virtap counts it once.
+  if (generated)
+    same('events of the generator and the floor', count, Number(lines.find(([kind]) => kind === 'events')?.[1]));
+  tools.push({ name: 'floor.c', command: [floor, file], costs: [] });
+}
+
+async function perfData(input: Input): Promise<void> {
+  const { file } = input;
   const rows = await virtapExits(file);
   const tools: Tool[] = [{ name: 'virtap exits', command: [virtap, 'exits', file], costs: [] }];
-  if (kind === 'perf.data') {
-    const { rows: expected, events: seen } = await floorExits(file);
-    same(
-      'exits of virtap and the floor',
-      rows.map((r) => `${r.count} ${r.total_ns} ${r.min_ns} ${r.max_ns}`).sort(),
-      expected,
-    );
-    same('events of the generator and the floor', count, seen);
-    tools.push({ name: 'floor.c', command: [floor, file], costs: [] });
-  }
+  await withFloor(input, rows, tools);
   if (installed('perf')) {
     same('exits of virtap and perf', sorted(inMicroseconds(rows)), sorted(await perfExits(file)));
     tools.push({
@@ -190,71 +196,59 @@ async function perfData(kind: 'perf.data' | 'perf.data-z'): Promise<void> {
       command: ['perf', 'kvm', '--host', '-i', file, 'stat', 'report'],
       costs: [],
     });
-  } else missing.push('perf');
-  const goals = { 'perf kvm stat report': kind === 'perf.data' ? 4 : 1.5, 'floor.c': 0.4 };
-  await compare(kind === 'perf.data' ? 'perf.data' : 'perf.data, compressed (`-z`)', file, count, tools, goals);
-  rmSync(file);
+  } else missing.add('perf');
+  // The floor cannot read compressed records.
+  const plain = tools.some((tool) => tool.name === 'floor.c');
+  await compare(input, tools, { 'perf kvm stat report': plain ? 4 : 1.5, 'floor.c': 0.4 });
 }
 
-async function traceDat(): Promise<void> {
-  const { file, count } = await make('trace.dat', events);
-  const rows = await virtapExits(file);
-  const { rows: expected, events: seen } = await floorExits(file);
-  same(
-    'exits of virtap and the floor',
-    rows.map((r) => `${r.count} ${r.total_ns} ${r.min_ns} ${r.max_ns}`).sort(),
-    expected,
-  );
-  same('events of the generator and the floor', count, seen);
-  const tools: Tool[] = [
-    { name: 'virtap exits', command: [virtap, 'exits', file], costs: [] },
-    { name: 'floor.c', command: [floor, file], costs: [] },
-  ];
-  if (!installed('trace-cmd')) missing.push('trace-cmd');
+async function traceDat(input: Input): Promise<void> {
+  const { file, count } = input;
+  const tools: Tool[] = [{ name: 'virtap exits', command: [virtap, 'exits', file], costs: [] }];
+  await withFloor(input, await virtapExits(file), tools);
+  if (!installed('trace-cmd')) missing.add('trace-cmd');
   else if (options.slow) {
     const command = ['trace-cmd', 'report', file];
     const { lines, cost } = await linesOf(command);
-    same('events of the generator and trace-cmd', count, lines - 1);
+    // It begins with a line on the CPUs.
+    same('events of virtap and trace-cmd', count, lines - 1);
     tools.push({ name: 'trace-cmd report (once)', command, costs: [cost], counted: true });
   }
-  await compare('trace.dat', file, count, tools, { 'trace-cmd report (once)': 25, 'floor.c': 0.4 });
-  rmSync(file);
+  await compare(input, tools, { 'trace-cmd report (once)': 25, 'floor.c': 0.4 });
 }
 
-async function simpletrace(): Promise<void> {
-  const { file, count } = await make('simpletrace', events);
+async function simpletrace(input: Input): Promise<void> {
+  const { file, count, generated } = input;
   const [elements, open] = (await outputOf([floor, file])).split('\n') as [string, string];
-  const filled = Number(elements.split(' ')[1]);
-  const { queues } = JSON.parse(await outputOf([virtap, 'leaks', '--json', file])) as {
-    queues: { popped: number; filled: number }[];
-  };
-  const sum = (of: (queue: { popped: number; filled: number }) => number) =>
-    queues.reduce((n, queue) => n + of(queue), 0);
-  same(
-    'filled elements of virtap and the floor',
-    sum((queue) => queue.filled),
-    filled,
-  );
-  same(
-    'popped elements of virtap and the floor',
-    sum((queue) => queue.popped),
-    filled + Number(open.split(' ')[1]),
-  );
+  // Where events were dropped, tools may differ on what they pair.
+  if (generated) {
+    const filled = Number(elements.split(' ')[1]);
+    const { queues } = JSON.parse(await outputOf([virtap, 'leaks', '--json', file])) as { queues: QueueRow[] };
+    const sum = (of: (queue: QueueRow) => number) => queues.reduce((n, queue) => n + of(queue), 0);
+    same(
+      'filled elements of virtap and the floor',
+      sum((queue) => queue.filled),
+      filled,
+    );
+    same(
+      'popped elements of virtap and the floor',
+      sum((queue) => queue.popped),
+      filled + Number(open.split(' ')[1]),
+    );
+  }
   const tools: Tool[] = [
     { name: 'virtap leaks', command: [virtap, 'leaks', file], costs: [] },
     { name: 'floor.c', command: [floor, file], costs: [] },
   ];
-  const script = [
+  const places = [
     process.env.SIMPLETRACE ?? '',
     '/usr/share/qemu/simpletrace.py',
     '/usr/share/qemu-kvm/simpletrace.py',
-  ].find((path) => path !== '' && existsSync(path));
+  ];
+  const script = places.find((path) => path !== '' && existsSync(path));
   const declared = process.env.TRACE_EVENTS ?? '/usr/share/qemu/trace-events-all';
-  if (script === undefined || !existsSync(declared)) missing.push('simpletrace.py or trace-events-all');
+  if (script === undefined || !existsSync(declared)) missing.add('simpletrace.py or trace-events-all');
   else if (options.slow) {
-    const command = ['python3', script, declared, file];
-    const { lines, cost } = await linesOf(command);
-    same('events of the generator and simpletrace.py', count, lines);
     const analyzer = [
       'env',
       `PYTHONPATH=${dirname(script)}`,
@@ -269,11 +263,15 @@ async function simpletrace(): Promise<void> {
     });
     same('elements of the floor and the Analyzer', text.split('\n')[0], elements);
     tools.push({ name: 'simpletrace.py, Analyzer (once)', command: analyzer, costs: [analysed], counted: true });
+    const command = ['python3', script, declared, file];
+    const { lines, cost } = await linesOf(command);
+    if (generated) same('events of the generator and simpletrace.py', count, lines);
     tools.push({ name: 'simpletrace.py (once)', command, costs: [cost], counted: true });
   }
-  await compare('simpletrace', file, count, tools, { 'simpletrace.py (once)': 80, 'floor.c': 0.4 });
-  rmSync(file);
+  await compare(input, tools, { 'simpletrace.py (once)': 80, 'floor.c': 0.4 });
 }
+
+type QueueRow = { popped: number; filled: number };
 
 async function memory(): Promise<void> {
   const sizes = options.memory
@@ -292,7 +290,8 @@ async function memory(): Promise<void> {
   ] as const) {
     const cells: string[] = [];
     for (const size of sizes) {
-      const { file } = await make(kind, size * million);
+      const file = join(folder, kind);
+      await generate(kind, size * million, file);
       const cost = await run([virtap, command, file]);
       cells.push(`${(cost.memory / million).toFixed(0)} (${cost.wall.toFixed(2)})`);
       rmSync(file);
@@ -326,12 +325,15 @@ try {
   console.log(
     `Node ${process.versions.node}, ${versionOf('perf', '--version')}, ${versionOf('trace-cmd', '--version')}, ${versionOf('cc', '--version')}, ${versionOf('python3', '--version')}`,
   );
-  await perfData('perf.data');
-  await perfData('perf.data-z');
-  await traceDat();
-  await simpletrace();
+  if (events > 0) {
+    await onGenerated('perf.data', 'perf.data', perfData);
+    await onGenerated('perf.data, compressed (`-z`)', 'perf.data-z', perfData);
+    await onGenerated('trace.dat', 'trace.dat', traceDat);
+    await onGenerated('simpletrace', 'simpletrace', simpletrace);
+  }
+  for (const file of recordings) await onRecording(file);
   await memory();
-  if (missing.length > 0) console.log(`\nNot installed, so not compared: ${missing.join(', ')}.`);
+  if (missing.size > 0) console.log(`\nNot installed, so not compared: ${[...missing].join(', ')}.`);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
