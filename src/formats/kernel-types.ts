@@ -15,6 +15,7 @@ export class KernelEventTypes implements EventTypes {
   readonly #signatures: Signatures;
   readonly #wants: (type: EventType) => boolean;
   readonly #arena: Arena;
+  readonly #known = new Map<number, number | 'by event'>();
   /** Whether a type is wanted, by its id; undefined where nobody was asked yet. */
   readonly #wanted: boolean[] = [];
   /** What ftrace:print needs: where the text begins, QEMU's events among the texts, and the type of the other texts. */
@@ -38,6 +39,16 @@ export class KernelEventTypes implements EventTypes {
   }
 
   of(commonType: number): number | 'by event' {
+    // Every buffer asks for itself.
+    let type = this.#known.get(commonType);
+    if (type === undefined) {
+      type = this.#find(commonType);
+      this.#known.set(commonType, type);
+    }
+    return type;
+  }
+
+  #find(commonType: number): number | 'by event' {
     const known = this.#formats.get(commonType);
     if (known === undefined) return this.#ifWanted(this.#types.add(`unknown:${commonType}`, unknownLayout));
     const { system, format } = known;

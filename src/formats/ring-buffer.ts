@@ -239,13 +239,12 @@ export class RingBufferDecoder {
     sorter.count = n;
     cpu.last = last;
     this.#floor = floor;
-    if (problem !== undefined) {
-      return { at, problem, expected: `an event within the ${stop - at} bytes left of its page` };
-    }
     if (used > room) {
+      // Whatever was found wrong is the cut.
       return { at: page + 8 + commitSize + room, problem: 'the data end within a page', expected: `${pageSize} bytes` };
     }
-    return undefined;
+    if (problem === undefined) return undefined;
+    return { at, problem, expected: `an event within the ${stop - at} bytes left of its page` };
   }
 
   #see(commonType: number, at: number, size: number): number {

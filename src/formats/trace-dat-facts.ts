@@ -24,11 +24,19 @@ export function notesOf(header: TraceDatHeader): string[] {
     notes.push(`Recorded${on}${by}.`);
   }
   if (options.tsc !== undefined) notes.push('Its stamps are TSC ticks, converted to ns as the file says.');
+  const clock = clockOf(header, buffers[0]);
+  if (clock.unit === 'ticks') {
+    notes.push(
+      `Its stamps count ticks of ${clock.name}, whose rate the file does not say: record with -C mono for times.`,
+    );
+  }
   if (options.timeShift !== undefined)
     notes.push('It is of a guest: its times are converted to the clock of its host.');
   if (options.hasDate) notes.push('Its times are wall-clock time, within microseconds, by trace-cmd --date.');
   else if (options.offset !== 0n)
     notes.push(`Its times have an offset of ${options.offset} ns, by trace-cmd --ts-offset.`);
+  if (header.salvaged)
+    notes.push('The numbers of its CPUs are a guess: the table of them is missing with the end of the file.');
   const instances = buffers.filter((buffer) => buffer.name !== '').map((buffer) => `"${buffer.name}"`);
   if (instances.length > 0)
     notes.push(`It holds the events of ${buffers.length} buffers, the instances ${instances.join(', ')} among them.`);

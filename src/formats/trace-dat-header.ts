@@ -8,8 +8,10 @@ import {
   cpuCount,
   readOptions,
   sectionId,
+  sectionName,
   TraceDatOptions,
 } from './trace-dat-options.ts';
+import { salvageBuffer } from './trace-dat-salvage.ts';
 import {
   type EventFormats,
   type PageLayout,
@@ -44,6 +46,8 @@ export type TraceDatHeader = {
   options: TraceDatOptions;
   /** With the offsets of their CPUs' data, the top buffer first. */
   buffers: TraceDatBuffer[];
+  /** Whether the table of CPUs is lost, and the CPUs' numbers are a guess. */
+  salvaged: boolean;
   /** What of the header could not be read; the rest stands. */
   damage: TraceError | undefined;
 };
@@ -115,6 +119,7 @@ function readV6(cursor: ByteCursor): TraceDatHeader {
     comms: data.comms,
     options,
     buffers,
+    salvaged: false,
     damage,
   };
 }
@@ -180,19 +185,26 @@ function readV7(cursor: ByteCursor, pageSize: number): TraceDatHeader {
       damage ??= error;
     }
   }
+  let salvaged = false;
+  if (options.buffers.length === 0 && damage !== undefined) {
+    const found = salvageBuffer(cursor, sections, bufferPageSize(0, page, pageSize), page);
+    if (found === undefined || found.cpus.length === 0) throw damage;
+    buffers.push(found);
+    salvaged = true;
+  }
   buffers.sort((a, b) => Number(a.name !== '') - Number(b.name !== ''));
   if (buffers.length === 0 && damage === undefined) {
     if (options.buffers.length > 0) throw latency(file, options.buffers[0]?.offset as number);
     throw unfinished(file, first);
   }
-  return { version: 7, codec, little, page, formats, comms, options, buffers, damage };
+  return { version: 7, codec, little, page, formats, comms, options, buffers, salvaged, damage };
 }
 
 /** The data of a section, unpacked. */
 function openSection(cursor: ByteCursor, offset: number, expected: number, codec: Codec): ByteCursor {
   const { file, little } = cursor;
   if (offset >= cursor.end) {
-    throw new TraceError(file, 'the file ends', cursor.end, `section ${expected} at byte ${offset}`);
+    throw new TraceError(file, 'the file ends', cursor.end, `${sectionName(expected)} at byte ${offset}`);
   }
   cursor.offset = offset;
   const id = cursor.u16('a section');
@@ -213,7 +225,8 @@ export function unpack(codec: Codec, packed: Uint8Array, size: number, file: str
   let problem = `${size} bytes when unpacked`;
   if (size > 0 && size <= largestSection && codec !== 'none') {
     try {
-      const limits = { maxOutputLength: size, chunkSize: Math.min(Math.max(size, 64), 1 << 20) };
+      // A little more room than needed: zlib would begin another buffer to learn that there is no more.
+      const limits = { maxOutputLength: size, chunkSize: Math.min(size, 1 << 20) + 64 };
       const bytes = codec === 'zlib' ? inflateSync(packed, limits) : zstdDecompressSync(packed, limits);
       if (bytes.length === size) return bytes;
       problem = `unpacks to ${bytes.length} bytes instead of ${size}`;
@@ -240,7 +253,7 @@ function pageLayout(page: PageLayout | undefined, file: string): PageLayout {
 }
 
 function wrongSection(file: string, offset: number, id: number, expected: number): TraceError {
-  return new TraceError(file, `section ${id}`, offset, `section ${expected}`);
+  return new TraceError(file, `section ${id}`, offset, `${sectionName(expected)} (section ${expected})`);
 }
 
 function notFlyrecord(cursor: ByteCursor): TraceError {

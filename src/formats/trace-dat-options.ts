@@ -80,6 +80,19 @@ export const sectionId = {
   commandLines: 21,
 } as const;
 
+/** What a section of v7 holds, for messages. */
+export function sectionName(id: number): string {
+  const names: Record<number, string> = {
+    [sectionId.options]: 'options',
+    [sectionId.buffer]: "a buffer's data",
+    [sectionId.headerInfo]: 'the ring-buffer layout',
+    [sectionId.ftraceEvents]: 'the ftrace formats',
+    [sectionId.eventFormats]: 'the event formats',
+    [sectionId.commandLines]: 'the thread names',
+  };
+  return names[id] ?? 'another section';
+}
+
 const optionId = {
   done: 0,
   date: 1,

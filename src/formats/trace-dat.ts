@@ -112,7 +112,7 @@ class TraceDat implements Trace {
     const streams = this.#streams;
     await Promise.all(streams.map((stream) => stream.advance()));
     this.#setOrigin();
-    const hand = new HandOut(sorter, this.#droppedEvents());
+    const hand = new HandOut(sorter, [...this.#droppedEvents(), ...this.#missingCpus()]);
     for (const stream of streams) if (!stream.ready) this.#end(stream, hand);
     for (;;) {
       // What may be handed out is bounded by the CPU that is decoded least far.
@@ -203,6 +203,16 @@ class TraceDat implements Trace {
     return this.#header.options.cpuStats
       .filter((stat) => stat.dropped > 0)
       .map(({ cpu, dropped }) => ({ from: -Infinity, to: Infinity, cpu, count: dropped }));
+  }
+
+  /** CPUs whose data are missing with the end of the file. */
+  #missingCpus(): Loss[] {
+    const losses: Loss[] = [];
+    if (!this.#header.salvaged) return losses;
+    for (let cpu = this.#streams.length; cpu < (this.cpus ?? 0); cpu++) {
+      losses.push({ from: -Infinity, to: Infinity, cpu, count: undefined });
+    }
+    return losses;
   }
 
   /** Overwritten events that no page tells of, as old kernels' do not. */
