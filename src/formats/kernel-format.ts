@@ -36,9 +36,9 @@ export function parseKernelFormat(text: string): KernelFormat | undefined {
       string,
       string | undefined,
     ];
-    const split = /^(.*?)([A-Za-z_]\w*)((?:\[[^\]]*\])*)$/.exec(declaration.trim());
-    if (split === null) continue;
-    const [, type, fieldName, array] = split as unknown as [string, string, string, string];
+    const split = splitDeclaration(declaration.trim());
+    if (split === undefined) continue;
+    const [type, fieldName, array] = split;
     const declared = `${type.trim()}${array}`;
     const bytes = Number(size);
     let kind: KernelField['kind'] = 'bytes';
@@ -51,6 +51,20 @@ export function parseKernelFormat(text: string): KernelFormat | undefined {
   }
   const print = text.indexOf('print fmt: ');
   return { name, id: Number(id), fields, printFormat: print < 0 ? '' : text.slice(print + 11).trim() };
+}
+
+/** Splits `char comm[16]` into type, name and array. By hand: a regular expression would take quadratic time on a hostile one. */
+function splitDeclaration(declaration: string): [type: string, name: string, array: string] | undefined {
+  let arrayAt = declaration.length;
+  while (declaration[arrayAt - 1] === ']') {
+    const bracket = declaration.lastIndexOf('[', arrayAt - 1);
+    if (bracket < 0) return undefined;
+    arrayAt = bracket;
+  }
+  let nameAt = arrayAt;
+  while (nameAt > 0 && /\w/.test(declaration[nameAt - 1] as string)) nameAt--;
+  const name = declaration.slice(nameAt, arrayAt);
+  return /^[A-Za-z_]/.test(name) ? [declaration.slice(0, nameAt), name, declaration.slice(arrayAt)] : undefined;
 }
 
 /** The payload of a kernel event: the ring-buffer record from its common_type on, in the traced machine's byte order. */
