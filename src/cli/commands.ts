@@ -17,6 +17,16 @@ export const commands: readonly CommandEntry[] = [
     summary: 'what a trace holds, and which questions it can answer',
     load: () => import('./events.ts'),
   },
+  {
+    name: 'exits',
+    summary: 'how often and how long vCPUs were out of the guest, and why',
+    load: () => import('./exits.ts'),
+  },
+  {
+    name: 'leaks',
+    summary: 'virtqueue elements that QEMU took and never gave back',
+    load: () => import('./leaks.ts'),
+  },
   { name: 'dump', summary: 'the events as text, several files merged by time', load: () => import('./dump.ts') },
   { name: 'completion', summary: 'completion for bash, zsh or fish', load: () => import('./completion.ts') },
   { name: 'start', summary: 'the main job on the samples', hidden: true, load: () => import('./start.ts') },

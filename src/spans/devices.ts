@@ -112,6 +112,8 @@ export class Queue {
   readonly turns: (Spread | undefined)[] = [];
   /** From the device's completion (virtio_blk_rw_complete) to the fill. */
   returns: Spread | undefined;
+  /** The most fills that came in between. */
+  returnTurns = 0;
   /** How often elements of each direction were popped. */
   readonly directions: Record<Direction, number> = { in: 0, out: 0, both: 0 };
   /** Events without a device's address that came right after a pop of this queue, by kind of device. */
@@ -133,7 +135,7 @@ export class Machine {
   pid: number;
   readonly queues: Queue[] = [];
   readonly devices: Device[] = [];
-  readonly elements = new IdTable(1024);
+  readonly elements = new IdTable();
   /** The open request of each element id. */
   readonly open: (Request | undefined)[] = [];
   readonly #queueIds = new IdTable();

@@ -45,6 +45,8 @@ export class Request {
   tag = Number.NaN;
   /** When its device finished it (`virtio_blk_rw_complete`, `virtio_blk_req_complete`), NaN before. */
   done = Number.NaN;
+  /** Number of the queue's fills then. */
+  fillsAtDone = 0;
   /** What the device returned: negative for an error. */
   result = 0;
   /** The device gave the request its status: it is not one to be tried again. */
@@ -71,6 +73,8 @@ export class Request {
 
 /** Bounds on what is kept, against traces that never fill. */
 const maxElements = 2_000_000;
+const maxQueues = 20_000;
+const maxMachines = 5_000;
 const maxEnded = 100_000;
 const maxNearby = 2_000;
 const maxHoles = 10_000;
@@ -120,7 +124,7 @@ export class Requests implements Analysis {
   readonly holes: Loss[] = [];
   /** Whether virtio_set_status was seen, so that resets are known. */
   resetsSeen = false;
-  /** Elements that were not followed, because there were too many addresses. */
+  /** Events of queues and elements that were not followed, because there were too many addresses. */
   untracked = 0;
   /** Of each event, which carrier is believed: the first seen. One recording can hold an event twice. */
   readonly #carriers = new Map<string, string>();
@@ -253,13 +257,13 @@ export class Requests implements Analysis {
   readonly #pop = (b: EventBatch, i: number, h: Handler): void => {
     const machine = this.#machineOf(b, i, h.a, 'queue');
     const queue = this.#queueOf(machine, h.a.high(b, i), h.a.low(b, i));
+    if (queue === undefined) return;
     const high = h.b.high(b, i);
     const low = h.b.low(b, i);
     const time = b.time[i] as number;
     queue.popped++;
     const element = this.#elementOf(machine, high, low);
     if (element < 0) {
-      queue.forgotten++;
       this.untracked++;
       return;
     }
@@ -290,6 +294,7 @@ export class Requests implements Analysis {
   readonly #fill = (b: EventBatch, i: number, h: Handler): void => {
     const machine = this.#machineOf(b, i, h.a, 'queue');
     const queue = this.#queueOf(machine, h.a.high(b, i), h.a.low(b, i));
+    if (queue === undefined) return;
     const high = h.b.high(b, i);
     const low = h.b.low(b, i);
     const time = b.time[i] as number;
@@ -321,6 +326,8 @@ export class Requests implements Analysis {
       if (!Number.isNaN(request.done)) {
         queue.returns ??= new Spread();
         queue.returns.add(time - request.done);
+        const overtook = queue.fills - 1 - request.fillsAtDone;
+        if (overtook > queue.returnTurns) queue.returnTurns = overtook;
       }
     }
     machine.open[element] = undefined;
@@ -350,6 +357,7 @@ export class Requests implements Analysis {
   readonly #notify = (b: EventBatch, i: number, h: Handler): void => {
     const machine = this.#machineOf(b, i, h.b, 'queue');
     const queue = this.#queueOf(machine, h.b.high(b, i), h.b.low(b, i));
+    if (queue === undefined) return;
     const n = h.c.number(b, i);
     machine.attach(queue, h.a.high(b, i), h.a.low(b, i), n >= 0 && n < 65536 ? n : -1);
     this.#note(b.time[i] as number, h.nearby, queue, 0, 0, n, 0);
@@ -399,7 +407,10 @@ export class Requests implements Analysis {
     const code = h.c.number(b, i) | 0;
     if (h.nearby === answerKind) request.answered = true;
     else request.result = code;
-    if (Number.isNaN(request.done) || h.nearby !== answerKind) request.done = time;
+    if (Number.isNaN(request.done) || h.nearby !== answerKind) {
+      request.done = time;
+      request.fillsAtDone = request.queue.fills;
+    }
     this.#note(time, h.nearby, request.queue, request.high, request.low, code, 0);
   };
 
@@ -446,6 +457,7 @@ export class Requests implements Analysis {
     if (request === undefined || request.tag !== tag) return;
     this.#tags.delete(tag);
     request.done = b.time[i] as number;
+    request.fillsAtDone = request.queue.fills;
     request.answered = true;
   };
 
@@ -474,6 +486,7 @@ export class Requests implements Analysis {
       }
     }
     if (machine === undefined) {
+      if (this.machines.length >= maxMachines) return this.machines[0] as Machine;
       machine = new Machine(pid);
       this.machines.push(machine);
       this.#byPid.set(pid, machine);
@@ -483,7 +496,12 @@ export class Requests implements Analysis {
     return machine;
   }
 
-  #queueOf(machine: Machine, high: number, low: number): Queue {
+  /** The queue at an address; undefined where there are too many to follow. */
+  #queueOf(machine: Machine, high: number, low: number): Queue | undefined {
+    if (this.queues.length >= maxQueues && !machine.knowsQueue(high, low)) {
+      this.untracked++;
+      return undefined;
+    }
     const queue = machine.queue(high, low);
     if (queue.index < 0) {
       queue.index = this.queues.length;

@@ -1,4 +1,4 @@
-import { type Device, type DeviceKind, type Direction, directionOf, type Queue, roleOf } from '../spans/devices.ts';
+import { type Device, type DeviceKind, type Direction, type Queue, roleOf } from '../spans/devices.ts';
 import { type Moment, type Request, type Requests, shapeOf } from '../spans/requests.ts';
 import { Spread } from '../spans/spread.ts';
 import type { Clock } from '../trace/clock.ts';
@@ -25,11 +25,15 @@ export const bad: ReadonlySet<Verdict> = new Set(['leaked', 'lost', 'stuck']);
 export type Unfinished = {
   verdict: Verdict;
   request: Request;
+  /** Its queue. */
+  report: QueueReport;
   /** The moment that the verdict is about: the end of the trace, a reset, a hole, or the address's next use. */
   moment: Moment;
   because: 'end' | 'reset' | 'reused' | 'hole';
   /** From its pop to that moment, in the clock's unit. */
   age: number;
+  /** Whether one that was popped later was filled before that moment, where that says that this one should have been. */
+  overtaken: boolean;
   /** What its queue needed for such requests, and how old one must be to be out of the question. */
   usual: Usual;
 };
@@ -78,13 +82,14 @@ const borrowedFloor = 200e6;
 /** Without anything later having finished, only a much higher age says that something hangs. */
 const stuckFactor = 5;
 const stuckFloor = 1e9;
-/** A request that its device finished is filled at once. */
+/** A request that its device finished is filled at once, by the same thread, which is the only one to fill its queue. */
 const returnFactor = 10;
 const returnFloor = 5e6;
+const returnTurnFloor = 4;
 const finishedFloor = 100e6;
 /** Fills of the queue since the pop, beyond what any request waited for. */
 const turnFactor = 2;
-const turnFloor = 64;
+const turnFloor = 32;
 const enoughTurns = 100;
 /** With so many fills, a queue is known to keep nothing, whatever its device is. */
 const certain = 1000;
@@ -125,7 +130,12 @@ export function judgeLeaks(requests: Requests, clock: Clock): LeakReport {
       a.queue.number - b.queue.number ||
       a.queue.index - b.queue.index,
   );
-  return { queues, elements, totals, forgotten: queues.reduce((sum, { queue }) => sum + queue.forgotten, 0) };
+  return {
+    queues,
+    elements,
+    totals,
+    forgotten: queues.reduce((sum, { queue }) => sum + queue.forgotten, requests.untracked),
+  };
 }
 
 function zero(): Record<Verdict, number> {
@@ -142,11 +152,13 @@ function merged(spreads: Iterable<Spread | undefined>): Spread {
 type Habit = {
   /** It may keep elements for as long as it likes. */
   keeps: boolean;
+  /** It takes one element at a time: nothing that is popped later is filled before. */
+  inTurn: boolean;
   /** It may give elements back without a fill (unpop, detach), which is not traced. */
   unpops: boolean;
   /** What is finished on the device's other queues says that this one should be, too. */
   peersCount: boolean;
-  /** Nothing tells whether elements may be kept here. */
+  /** Nothing tells whether elements may be kept, or given back unseen, here. */
   unknown: boolean;
 };
 
@@ -169,13 +181,15 @@ class Judge {
     const usual = this.#usualFor(request);
     const final = reset ?? reused ?? this.#requests.at(this.#requests.end, request);
     const because = reset !== undefined ? 'reset' : reused !== undefined ? 'reused' : 'end';
+    const report = this.#reports.get(queue) as QueueReport;
+    const habit = habitOf(report, directionOfRequest(request));
     const say = (verdict: Verdict, moment = final, why: Unfinished['because'] = because): Unfinished => {
-      return { verdict, request, moment, because: why, age: moment.time - request.pop, usual };
+      const overtaken = this.#overtaken(moment, habit);
+      return { verdict, request, report, moment, because: why, age: moment.time - request.pop, overtaken, usual };
     };
-    const habit = this.#habitOf(queue, directionOfRequest(request));
     if (request.result < 0 && !request.answered && because !== 'reused') return say('held on error');
     if (because === 'reused' && habit.unpops) return say('returned unseen');
-    if (habit.keeps) return say(because === 'reused' ? 'returned unseen' : 'parked');
+    if (habit.keeps && !(habit.inTurn && final.overtaken)) return say('parked');
     const hole = this.#holeIn(request, final);
     if (hole !== undefined) {
       const age = hole.time - request.pop;
@@ -216,15 +230,20 @@ class Judge {
   }
 
   #old(request: Request, moment: Moment, usual: Usual): boolean {
-    if (moment.fills > usual.turns) return true;
-    if (this.#clock.unit === 'none') return false;
-    return moment.time - request.pop > usual.bound || this.#finished(request, moment, returnFloor);
+    const many = moment.fills > usual.turns;
+    if (this.#clock.unit === 'none') return many || this.#finished(request, moment, returnFloor);
+    const age = moment.time - request.pop;
+    return age > usual.bound || (many && age > usual.longest / 2) || this.#finished(request, moment, returnFloor);
   }
 
-  /** Whether its device finished it so long before that the fill should have come. `floor` is the least that counts (ns). */
-  #finished({ done, result, queue }: Request, moment: Moment, floor: number): boolean {
-    if (!(done < moment.time) || result < 0 || this.#clock.unit !== 'ns') return false;
-    return moment.time - done > Math.max(floor, (queue.returns?.usualMax() ?? 0) * returnFactor);
+  /** Whether its device finished it so long before that the fill should have come. `least` is the shortest that counts (ns). */
+  #finished(request: Request, moment: Moment, least: number): boolean {
+    const { done, result, queue, fillsAtPop, fillsAtDone } = request;
+    if (!(done < moment.time) || result < 0) return false;
+    const fills = fillsAtPop + moment.fills - fillsAtDone;
+    if (fills > queue.returnTurns * returnFactor + returnTurnFloor) return true;
+    if (this.#clock.unit !== 'ns') return false;
+    return moment.time - done > Math.max(least, (queue.returns?.usualMax() ?? 0) * returnFactor);
   }
 
   #stuck(age: number, usual: Usual): boolean {
@@ -286,24 +305,24 @@ class Judge {
     this.#all ??= merged([...this.#reports.values()].map((report) => report.latency));
     return this.#all;
   }
+}
 
-  #habitOf(queue: Queue, direction: Direction): Habit {
-    const { kind, role } = this.#reports.get(queue) as QueueReport;
-    const habit: Habit = {
-      keeps: false,
-      unpops: false,
-      peersCount: direction === 'both' && kind !== 'gpu',
-      unknown: false,
-    };
-    if (kind === 'balloon' && role === 'statistics') return { ...habit, keeps: true, unpops: true };
-    if (direction === 'in' && kind !== 'rng' && kind !== 'balloon') return { ...habit, keeps: true, unpops: true };
-    if (direction === 'out') {
-      // A console keeps what it cannot write until the host reads on, and drops it when the port is closed.
-      if (kind === 'serial') return { ...habit, keeps: true, unpops: true };
-      if (kind === undefined) return { ...habit, unpops: true, unknown: true };
-    }
-    return habit;
+function habitOf({ kind, role }: QueueReport, direction: Direction): Habit {
+  const habit: Habit = {
+    keeps: false,
+    inTurn: false,
+    unpops: false,
+    peersCount: direction === 'both' && kind !== 'gpu',
+    unknown: false,
+  };
+  if (kind === 'balloon' && role === 'statistics') return { ...habit, keeps: true, unpops: true };
+  if (direction === 'in' && kind !== 'rng' && kind !== 'balloon') return { ...habit, keeps: true, unpops: true };
+  if (direction === 'out') {
+    // A console keeps what it cannot write until the host reads on, and drops it when the port is closed.
+    if (kind === 'serial') return { ...habit, keeps: true, inTurn: true, unpops: true, unknown: true };
+    if (kind === undefined) return { ...habit, unpops: true, unknown: true };
   }
+  return habit;
 }
 
 /** How many times as long as the longest is far outside: the more there were, the better the longest is known. */
@@ -314,5 +333,3 @@ function factor(count: number): number {
 function directionOfRequest(request: Request): Direction {
   return request.out === 0 ? 'in' : request.in === 0 ? 'out' : 'both';
 }
-
-export { directionOf };

@@ -20,7 +20,7 @@ const recordKernel = [
 ];
 
 /** `-trace file=` is where the log backend writes too, and then the time stamps must be asked for. */
-const recordQemu = [
+export const recordQemu = [
   "qemu-system-x86_64 … -trace 'virtqueue_*' -trace 'virtio_*' -trace file=qemu.trace -msg timestamp=on",
   'or, in the monitor of a running QEMU: trace-event virtqueue_* on, and trace-event virtio_* on',
 ];

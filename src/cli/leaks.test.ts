@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+const data = join(import.meta.dirname, '../../test/data');
+const leaky = join(data, 'leaks/e-leak.bin.zst');
+const clean = join(data, 'leaks/d3-ioerr.bin.zst');
+
+function virtap(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [join(import.meta.dirname, 'main.ts'), 'leaks', ...args],
+    {
+      encoding: 'utf8',
+      env: { ...process.env, NO_COLOR: '1', COLUMNS: '' },
+      maxBuffer: 32 << 20,
+    },
+  );
+  return { status, stdout, stderr };
+}
+
+test('--plain prints process and element of what leaked; the status is 3', () => {
+  const { status, stdout, stderr } = virtap('--plain', leaky);
+  const truth = readFileSync(join(data, 'leaks/e-leak.truth.txt'), 'utf8')
+    .split('\n')
+    .flatMap((line) => /elem=(\S+)/.exec(line)?.[1] ?? [])
+    .map((elem) => `29281 ${elem}`);
+  assert.deepEqual(stdout.trimEnd().split('\n').sort(), truth.sort());
+  assert.deepEqual([status, stderr], [3, '']);
+});
+
+test('without a leak the status is 0, and a sentence says so', () => {
+  const { status, stdout } = virtap(clean);
+  assert.equal(status, 0);
+  assert.match(
+    stdout,
+    /^No element was leaked, lost or stuck, of 6,120 that were popped\. .*1 held on error, 2 parked\.$/m,
+  );
+});
+
+test('JSON holds queues, and elements with their verdicts', () => {
+  const { stdout } = virtap('--json', leaky);
+  const answer = JSON.parse(stdout);
+  assert.equal(answer.elements.length, 42);
+  const [first] = answer.elements;
+  assert.deepEqual(
+    [
+      first.verdict,
+      first.pid,
+      first.device,
+      first.vdev,
+      first.queue,
+      first.vq,
+      first.elem,
+      first.operation,
+      first.sector,
+    ],
+    ['leaked', 29281, 'virtio-blk', '0x56112e1233c0', 1, '0x7fd760c2c0a8', '0x56112d2bc400', 'read', 70400],
+  );
+  assert.equal(first.popped_at, '3556456176229');
+  assert.ok(Number.isInteger(first.age_ns) && first.age_ns > 11e9);
+  assert.match(first.why, /^Open for 11\.32 s when its device was reset; .*\.$/);
+  assert.ok(first.events.some((event: { own: boolean }) => event.own));
+  const queue = answer.queues.find((one: { vq: string }) => one.vq === '0x7fd760c2c0a8');
+  assert.deepEqual([queue.popped, queue.filled, queue.leaked], [329, 312, 17]);
+  assert.deepEqual([answer.partial, answer.lost, answer.losses], [false, 0, []]);
+  assert.equal(JSON.parse(virtap('--json', '--all', leaky).stdout).elements.length, 43);
+});
+
+test('CSV has one row an element', () => {
+  const rows = virtap('--csv', leaky).stdout.trimEnd().split('\n');
+  assert.equal(rows.length, 43);
+  assert.match(rows[1] as string, /^leaked,29281,virtio-blk,0x56112e1233c0,1,request,0x7fd760c2c0a8,0x56112d2bc400,/);
+});
+
+test('--all lists the others', () => {
+  assert.match(
+    virtap('--all', clean).stdout,
+    /held on error: 1 element\n.*\n +Its device failed it with error -5 \(EIO\) 2\.81 ms after/,
+  );
+});
+
+test('what cannot answer says what it holds and what to record; the status is 2', () => {
+  const { status, stdout, stderr } = virtap('--event-less', leaky);
+  assert.deepEqual([status, stdout], [2, '']);
+  assert.match(stderr, /unknown option/);
+  const cut = virtap('--to', '1ms', leaky);
+  assert.equal(cut.status, 2);
+  assert.match(cut.stderr, /^virtap: .*has no virtqueue_pop and no virtqueue_fill event.*-trace 'virtqueue_\*'.*\n$/);
+});

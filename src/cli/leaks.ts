@@ -1,0 +1,55 @@
+import { type Command, Option } from 'commander';
+import { json } from '../report/json.ts';
+import { leaksCsv, leaksJson, leaksPlain, leaksText } from '../report/leaks-text.ts';
+import { Requests } from '../spans/requests.ts';
+import { TraceError } from '../trace/error.ts';
+import { bad, judgeLeaks } from '../views/leaks.ts';
+import { recordQemu } from '../views/questions.ts';
+import { openTraces } from './open.ts';
+import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
+import { Output } from './output.ts';
+import { runAnalyses } from './run.ts';
+
+type LeaksOptions = TraceOptions & { all?: true; plain?: true };
+
+/** The exit status where something is leaked, lost or stuck. */
+const found = 3;
+
+export default function define(command: Command): void {
+  traceCommand(command, [
+    ['virtap leaks trace.bin', 'which elements QEMU took and never gave back, and why virtap says so'],
+    ['virtap leaks --all trace.bin', 'also those that are in flight, parked, taken back, …'],
+    ['virtap leaks --plain trace.bin', 'a line `pid elem` for each that leaked or was lost'],
+    ['virtap leaks trace.bin || echo leaks', 'in a script: the exit status is 3 where something leaked'],
+  ])
+    .option('--all', 'also list the elements without a fill that nothing is wrong with')
+    .addOption(
+      new Option('--plain', 'print only `pid elem` lines of what leaked or was lost').conflicts(['json', 'csv']),
+    )
+    .action(run);
+}
+
+async function run(files: string[], options: LeaksOptions): Promise<void> {
+  const out = new Output(options);
+  const trace = await openTraces(files, openOptions(options));
+  const requests = new Requests();
+  const reading = await runAnalyses(trace, [requests], runOptions(options));
+  if (reading.partial.length === 0) await trace.close();
+  const report = judgeLeaks(requests, trace.clock);
+  const lacking = ['virtqueue_pop', 'virtqueue_fill'].filter((name) => (requests.seen.get(name) ?? 0) === 0);
+  if (lacking.length > 0) {
+    const held = [...new Set(trace.types.map((type) => type.name.split(':', 1)[0]))].slice(0, 8).join(', ');
+    throw new TraceError(
+      trace.file,
+      `has no ${lacking.join(' and no ')} event, so it cannot tell what leaked (it holds ${held === '' ? 'no events' : `events of ${held}`}${trace.damage === undefined ? '' : ', and is damaged'})`,
+      undefined,
+      `a recording of both, such as ${recordQemu[0]}`,
+    );
+  }
+  const all = options.all === true;
+  if (options.plain === true) await out.write(leaksPlain(report));
+  else if (out.form === 'json') await out.write(json(leaksJson(report, reading, trace, all)));
+  else if (out.form === 'csv') await out.write(leaksCsv(report, trace, all));
+  else await out.write(leaksText(report, reading, trace, all, out.terminal));
+  if (report.elements.some(({ verdict }) => bad.has(verdict))) process.exitCode = found;
+}
