@@ -38,7 +38,7 @@ export const traceDat: Format = {
 };
 
 /** Memory for pages at hand, over all CPUs, and one CPU's largest share of it. Twice that is used, as pages are read ahead. */
-const pageMemory = 16 << 20;
+const pageMemory = 8 << 20;
 const largestShare = 256 << 10;
 const arenaLimit = 128 << 20;
 

@@ -114,7 +114,7 @@ export function readHeaderInfo(cursor: ByteCursor): PageLayout | undefined {
   expect(cursor, 'header_event\0');
   cursor.skip(cursor.u64('the size of header_event'), 'header_event');
   const number = (field: string, property: string): number =>
-    Number(new RegExp(`^\\s*field: ?[^;\\n]*\\b${field};[^\\n]*\\b${property}:(\\d{1,9});`, 'm').exec(text)?.[1]);
+    Number(new RegExp(`^[ \\t]*field: ?[^;\\n]*\\b${field};[^\\n]*\\b${property}:(\\d{1,9});`, 'm').exec(text)?.[1]);
   const commitSize = number('commit', 'size');
   const dataOffset = number('data', 'offset');
   const dataSize = number('data', 'size');
