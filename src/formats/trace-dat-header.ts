@@ -89,7 +89,7 @@ function readV6(cursor: ByteCursor): TraceDatHeader {
     ...options.buffers.filter((buffer) => buffer.name !== ''),
   ];
   const buffers: TraceDatBuffer[] = [];
-  let damage: TraceError | undefined;
+  let damage = options.damage;
   for (const table of tables) {
     try {
       cursor.offset = Math.min(table.offset, cursor.end);
@@ -137,20 +137,7 @@ function readV7(cursor: ByteCursor, pageSize: number): TraceDatHeader {
   if (first === 0) throw unfinished(file, sections - 8);
 
   const options = new TraceDatOptions();
-  let damage: TraceError | undefined;
-  const seen = new Set<number>();
-  let next = first;
-  try {
-    while (next !== 0) {
-      if (seen.has(next)) throw new TraceError(file, 'options that lead back to themselves', next, 'other options');
-      seen.add(next);
-      const section = openSection(cursor, next, sectionId.options, codec);
-      next = readOptions(section, options, true);
-    }
-  } catch (error) {
-    if (!(error instanceof TraceError) || seen.size < 2) throw error;
-    damage = error;
-  }
+  let damage = readOptionSections(cursor, first, codec, options);
 
   const formats: EventFormats = new Map();
   const part = (id: number, what: string): ByteCursor => {
@@ -159,31 +146,34 @@ function readV7(cursor: ByteCursor, pageSize: number): TraceDatHeader {
     return openSection(cursor, offset, id, codec);
   };
   const page = pageLayout(readHeaderInfo(part(sectionId.headerInfo, 'ring-buffer layout')), file);
-  readFtraceFormats(part(sectionId.ftraceEvents, 'ftrace formats'), formats);
   readEventFormats(part(sectionId.eventFormats, 'event formats'), formats);
   let comms = new Map<number, string>();
-  try {
+  // Events can be read without these.
+  const optional = (read: () => void) => {
+    try {
+      read();
+    } catch (error) {
+      if (!(error instanceof TraceError)) throw error;
+      damage ??= error;
+    }
+  };
+  optional(() => readFtraceFormats(part(sectionId.ftraceEvents, 'ftrace formats'), formats));
+  optional(() => {
     if (options.sections.has(sectionId.commandLines)) {
       comms = readCommandLines(part(sectionId.commandLines, 'thread names'));
     }
-  } catch (error) {
-    if (!(error instanceof TraceError)) throw error;
-    damage ??= error;
-  }
+  });
 
   const buffers: TraceDatBuffer[] = [];
   for (const buffer of options.buffers) {
     if (buffer.latency) continue;
-    try {
+    optional(() => {
       cursor.offset = Math.min(buffer.offset, cursor.end);
       const id = cursor.u16("a buffer's section");
       if (id !== sectionId.buffer) throw wrongSection(file, buffer.offset, id, sectionId.buffer);
       const compressed = (cursor.u16('the flags of a section') & compressedFlag) !== 0 && codec !== 'none';
       buffers.push({ ...buffer, pageSize: bufferPageSize(buffer.pageSize, page, pageSize), compressed });
-    } catch (error) {
-      if (!(error instanceof TraceError)) throw error;
-      damage ??= error;
-    }
+    });
   }
   let salvaged = false;
   if (options.buffers.length === 0 && damage !== undefined) {
@@ -198,6 +188,27 @@ function readV7(cursor: ByteCursor, pageSize: number): TraceDatHeader {
     throw unfinished(file, first);
   }
   return { version: 7, codec, little, page, formats, comms, options, buffers, salvaged, damage };
+}
+
+/** Reads every section of options. What stops it is thrown where nothing could be read without them, given otherwise. */
+function readOptionSections(
+  cursor: ByteCursor,
+  first: number,
+  codec: Codec,
+  options: TraceDatOptions,
+): TraceError | undefined {
+  const seen = new Set<number>();
+  try {
+    for (let next = first; next !== 0; ) {
+      if (seen.has(next)) throw new TraceError(cursor.file, 'options that lead back to themselves', next, 'others');
+      seen.add(next);
+      next = readOptions(openSection(cursor, next, sectionId.options, codec), options, true);
+    }
+  } catch (error) {
+    if (!(error instanceof TraceError) || !options.sections.has(sectionId.eventFormats)) throw error;
+    return error;
+  }
+  return options.damage;
 }
 
 /** The data of a section, unpacked. */

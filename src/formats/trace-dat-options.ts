@@ -69,6 +69,8 @@ export class TraceDatOptions {
   timeShift: TimeShift | undefined;
   traceId: bigint | undefined;
   guests: Guest[] = [];
+  /** An option that makes no sense; the others stand. */
+  damage: TraceError | undefined;
 }
 
 export const sectionId = {
@@ -127,7 +129,12 @@ export function readOptions(cursor: ByteCursor, options: TraceDatOptions, sectio
     const at = cursor.offset;
     const data = ByteCursor.overBytes(cursor.bytes(size, `option ${id}`), cursor.file, at, cursor.little);
     if (id === optionId.done) return data.u64('the offset of the next options');
-    readOption(id, data, options, sections);
+    try {
+      readOption(id, data, options, sections);
+    } catch (error) {
+      if (!(error instanceof TraceError)) throw error;
+      options.damage ??= error;
+    }
   }
 }
 
