@@ -34,7 +34,7 @@ export type TimeShift = {
   samples: ClockSample[][];
 };
 
-export type Guest = { name: string; id: bigint; vcpus: { vcpu: number; tid: number }[] };
+export type Guest = { name: string; vcpus: { vcpu: number; tid: number }[] };
 
 /** What the kernel counted for one CPU of a buffer: per_cpu/cpuN/stats. */
 export type CpuStat = {
@@ -67,7 +67,6 @@ export class TraceDatOptions {
   statBuffer = '';
   tsc: { mult: number; shift: number } | undefined;
   timeShift: TimeShift | undefined;
-  traceId: bigint | undefined;
   guests: Guest[] = [];
   /** An option that makes no sense; the others stand. */
   damage: TraceError | undefined;
@@ -105,7 +104,6 @@ const optionId = {
   offset: 7,
   cpuCount: 8,
   version: 9,
-  traceId: 11,
   timeShift: 12,
   guest: 13,
   tsc2nsec: 14,
@@ -167,9 +165,6 @@ function readOption(id: number, data: ByteCursor, options: TraceDatOptions, sect
       break;
     case optionId.cpuCount:
       options.cpus = cpuCount(data);
-      break;
-    case optionId.traceId:
-      options.traceId = data.bigint('the trace id');
       break;
     case optionId.timeShift:
       options.timeShift = readTimeShift(data);
@@ -283,9 +278,9 @@ function readTimeShift(data: ByteCursor): TimeShift {
 
 function readGuest(data: ByteCursor): Guest {
   const name = data.string('the name of a guest');
-  const id = data.bigint('the trace id of a guest');
+  data.skip(8, 'the trace id of a guest');
   const count = cpuCount(data);
   const vcpus: Guest['vcpus'] = [];
   for (let i = 0; i < count; i++) vcpus.push({ vcpu: data.u32('a vCPU'), tid: data.u32("a vCPU's thread") });
-  return { name, id, vcpus };
+  return { name, vcpus };
 }

@@ -41,7 +41,7 @@ export type TracingData = {
 };
 
 /** Bytes that all of these begin with. */
-export const tracingMagic: Uint8Array = new Uint8Array([0x17, 0x08, 0x44, ...Buffer.from('tracing')]);
+const tracingMagic: Uint8Array = new Uint8Array([0x17, 0x08, 0x44, ...Buffer.from('tracing')]);
 
 /** Whether bytes begin with the magic. */
 export function hasTracingMagic(bytes: Uint8Array): boolean {
