@@ -105,10 +105,8 @@ class SimpleTrace implements Trace {
   #late = 0;
   #lossesInRow = 0;
   #loss: Loss | undefined;
-  /** Holes that may reach into records yet to be read, the offset at which they end at the latest, and when they begin. */
-  readonly #pending: Loss[] = [];
-  #pendingUntil = 0;
-  #pendingFrom = Number.POSITIVE_INFINITY;
+  /** Holes that may reach into records yet to be read, in order, and the offset at which each ends at the latest. */
+  readonly #pending: { loss: Loss; until: number }[] = [];
 
   constructor(input: Input, signatures: Signatures) {
     const head = input.head;
@@ -170,7 +168,9 @@ class SimpleTrace implements Trace {
         }
         this.#parse();
         while (this.#settle()) this.#parse();
-        yield* this.#take(Math.min(this.#maxTime - holdBack, this.#pendingFrom - 1));
+        yield* this.#take(
+          Math.min(this.#maxTime - holdBack, (this.#pending[0]?.loss.from ?? Number.POSITIVE_INFINITY) - 1),
+        );
         if (this.damage !== undefined) break;
       }
       if (reader.pos < reader.end) {
@@ -476,36 +476,38 @@ class SimpleTrace implements Trace {
 
   #dropped(position: number, at: number, count: number): void {
     const loss = this.#loss;
+    const from = this.#lastTime;
+    this.#lossesInRow = loss?.from === from ? this.#lossesInRow + 1 : 0;
     if (this.#lossesInRow >= maxLossesInRow && loss !== undefined) {
       loss.to = Math.max(loss.to, at);
       loss.count = (loss.count ?? 0) + count;
       return;
     }
-    const from = this.#lastTime;
     this.#loss = { from, to: Math.max(from, at), cpu: -1, count };
-    this.#lossesInRow++;
     this.#sorter.begin(this.#reader.slot, this.#loss);
-    this.#pending.push(this.#loss);
-    this.#pendingFrom = Math.min(this.#pendingFrom, from);
     // The numbers in front of a version 4 file's records are not in the ring.
     const share = (this.#prefix + recordSize) / recordSize;
-    this.#pendingUntil = this.#reader.offsetOf(position) + Math.ceil(ringSize * share);
+    const next = this.#reader.offsetOf(position) + recordSize + 8;
+    this.#pending.push({ loss: this.#loss, until: next + Math.ceil(ringSize * share) });
   }
 
-  /** Where in the arena the pending holes end at the latest; Infinity where none is pending. */
+  /** Where in the arena the next pending hole ends at the latest; Infinity where none is pending. */
   #pendingEnd(pos: number): number {
-    if (this.#pending.length === 0) return Number.POSITIVE_INFINITY;
-    return pos + Math.max(0, this.#pendingUntil - this.#reader.offsetOf(pos));
+    const [first] = this.#pending;
+    return first === undefined ? Number.POSITIVE_INFINITY : pos + Math.max(1, first.until - this.#reader.offsetOf(pos));
   }
 
-  /** Ends the pending holes with the record read last, where that is far enough (or the input ends). True where it did. */
+  /** Ends the pending holes that reach no further than the record read last (all, where the input ends). True where there were some. */
   #settle(atEnd = false): boolean {
-    const { pos } = this.#reader;
-    if (this.#pending.length === 0 || (!atEnd && this.#reader.offsetOf(pos) < this.#pendingUntil)) return false;
-    for (const loss of this.#pending) loss.to = Math.max(loss.to, this.#lastTime);
-    this.#pending.length = 0;
-    this.#pendingFrom = Number.POSITIVE_INFINITY;
-    return true;
+    const offset = atEnd ? Number.POSITIVE_INFINITY : this.#reader.offsetOf(this.#reader.pos);
+    let n = 0;
+    for (const { loss, until } of this.#pending) {
+      if (until > offset) break;
+      loss.to = Math.max(loss.to, this.#lastTime);
+      n++;
+    }
+    this.#pending.splice(0, n);
+    return n > 0;
   }
 
   /** Time counts from the earliest stamp among the first records, so that it is not negative where the first two are out of order. */
