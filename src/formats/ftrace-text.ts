@@ -2,7 +2,17 @@ import type { Clock } from '../trace/clock.ts';
 import type { Format, OpenOptions } from './detect.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
-import { countLines, type LineKind, LineParts, LineTrace, line, mostCpus, parseNumber, parseTime } from './lines.ts';
+import {
+  countLines,
+  isName,
+  type LineKind,
+  LineParts,
+  LineTrace,
+  line,
+  mostCpus,
+  parseNumber,
+  parseTime,
+} from './lines.ts';
 import { decodeText, digitValue, startsWith } from './text-field.ts';
 
 /*
@@ -33,7 +43,6 @@ export const ftraceText: Format = {
 
 class FtraceText extends LineTrace {
   readonly format = 'ftrace text';
-  #trimmed = false;
 
   constructor(input: Input, options: OpenOptions) {
     super(input, options);
@@ -97,12 +106,13 @@ class FtraceText extends LineTrace {
     }
     match = /^(?:CPU:(\d+) )?\[(?:LOST )?(?:(\d+) )?EVENTS(?: DROPPED)?\]$/.exec(text);
     if (match !== null && /LOST|DROPPED/.test(text)) {
-      this.lost(cpuOf(match[1]), match[2] === undefined ? undefined : Number(match[2]));
+      const count = Number(match[2]);
+      this.lost(cpuOf(match[1]), Number.isSafeInteger(count) ? count : undefined);
       return line.known;
     }
     match = /^cpus=(\d+)$/.exec(text);
     if (match !== null) {
-      this.cpus = Number(match[1]);
+      this.#cpus(match[1] as string);
       this.version = 'trace-cmd report';
       return line.known;
     }
@@ -112,29 +122,30 @@ class FtraceText extends LineTrace {
   }
 
   #comment(text: string): void {
-    const entries = /^# entries-in-buffer\/entries-written: (\d+)\/(\d+) +#P:(\d+)/.exec(text);
+    // The kernel's own count, in the usual header and in that of the latency format.
+    const entries = /^# (?:entries-in-buffer\/entries-written: |latency: .*?, #)(\d+)\/(\d+)\b/.exec(text);
     if (entries !== null) {
-      const [, inBuffer, written, cpus] = entries as unknown as [string, string, string, string];
-      this.cpus = Number(cpus);
+      const [, inBuffer, written] = entries as unknown as [string, string, string];
       const gone = Number(written) - Number(inBuffer);
-      if (gone > 0) {
+      if (gone > 0 && Number.isSafeInteger(gone)) {
         this.lost(-1, gone, true);
         this.note(
           `The ring buffer was too small: of ${written} events it kept the last ${inBuffer}. Record with a larger one (buffer_size_kb, or trace-cmd record -b), or read trace_pipe meanwhile.`,
         );
       }
-      return;
     }
+    const cpus = /#P:(\d+)\)?$/.exec(text);
+    if (cpus !== null) this.#cpus(cpus[1] as string);
     const tracer = /^# tracer: (\S+)/.exec(text);
     if (tracer !== null) this.version = 'trace';
-    const latency = /#P:(\d+)\)?$/.exec(text);
-    if (latency !== null) this.cpus = Number(latency[1]);
-    if (/^#\s+cmd\s+pid\s/.test(text) && !this.#trimmed) {
-      this.#trimmed = true;
+    if (/^#\s+cmd\s+pid\s/.test(text))
       this.note(
         'This is the latency format: it cuts the names of threads to 8 characters, and times are whole microseconds.',
       );
-    }
+  }
+
+  #cpus(digits: string): void {
+    if (Number(digits) <= mostCpus) this.cpus = Number(digits);
   }
 }
 
@@ -315,14 +326,15 @@ function parseFields(bytes: Uint8Array, time: number, end: number, parts: LinePa
   if (p === name) return false;
   let payload = p + 1;
   if (p < end && bytes[p] === 0x3a && (payload === end || bytes[payload] === 0x20)) {
+    if (!isName(bytes, name, p)) return false;
     parts.nameStart = name;
     parts.nameEnd = p;
-  } else if (startsWith(bytes, name, end, system) && bytes[p] === 0x28) {
+  } else if (startsWith(bytes, name, end, system) && bytes[p] === 0x28 && isName(bytes, name, p)) {
     // The fields end with the parenthesis of the call.
     parts.nameStart = name;
     parts.nameEnd = p + 1;
     if (bytes[end - 1] === 0x29) end--;
-  } else if (startsWith(bytes, name, end, system) && startsWith(bytes, p, end, returns)) {
+  } else if (startsWith(bytes, name, end, system) && startsWith(bytes, p, end, returns) && isName(bytes, name, p)) {
     parts.nameStart = name;
     parts.nameEnd = p + 3;
     payload = p + 3;

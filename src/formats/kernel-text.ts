@@ -141,7 +141,7 @@ export function kernelTextLayout(name: string, sample: Uint8Array): Layout {
   return new NamedValues(sample, name);
 }
 
-const mostFields = 100;
+const mostFields = 64;
 
 /** Fields after their names: `name=value`, `name: value`, `name value`. The first sample says which fields there are. */
 class NamedValues implements Layout {

@@ -21,7 +21,8 @@ const longestLine = 64 << 10;
 /** How far lines may be out of order: by so much time (10 ms), and by so many slots of text. */
 const holdBack = 10_000_000;
 const heldSlots = 3;
-const mostNames = 1 << 16;
+/** Different event names that are told apart: the kernel has some 2,500. */
+const mostNames = 8192;
 /** Thread ids end here (Linux: PID_MAX_LIMIT). */
 const mostTids = 1 << 22;
 /** CPU numbers end here (Linux: the largest NR_CPUS). */
@@ -241,7 +242,7 @@ export abstract class LineTrace implements Trace {
       if (kind === line.unknown || (kind === line.event && !this.#event())) {
         if (this.#unread++ === 0) {
           this.#firstUnread = reader.offsetOf(start);
-          this.#firstUnreadLine = decodeText(bytes, start, Math.min(to, start + 60));
+          this.#firstUnreadLine = decodeText(bytes, start, Math.min(to, start + 60)).replace(/[^\x20-\x7e]/g, '?');
         }
       }
       start = to + 1;
@@ -319,12 +320,13 @@ export abstract class LineTrace implements Trace {
       if (this.#printType < 0) this.#printType = this.#types.add(full, kernelTextLayout('print', sample)).id;
       type = marker;
     } else {
-      const [system, event] = full.split(':') as [string, string | undefined];
+      // perf may add modifiers to a name: kvm:kvm_exit:G.
+      const [system, event, modifiers] = full.split(':') as [string, string | undefined, string | undefined];
       const layout = kernelTextLayout(event ?? system, sample);
       const probe = qemuProbe(system, event ?? '', sample[0] === 0x28, this.#signatures);
       type =
         probe === undefined
-          ? this.#types.add(full, layout).id
+          ? this.#types.add(modifiers === undefined ? full : `${system}:${event}`, layout, full).id
           : this.#types.add(probe, new QemuProbeLayout(layout, probe, this.#signatures), full).id;
       this.#ask(type);
     }
@@ -475,7 +477,7 @@ export function parseTime(bytes: Uint8Array, start: number, end: number, parts: 
   return p;
 }
 
-/** A decimal number of up to ten digits at `start`; gives where it ends, with its value in `number.value`. */
+/** A decimal number below 2^31 at `start`; gives where it ends, with its value in `number.value`. */
 export function parseNumber(bytes: Uint8Array, start: number, end: number, number: { value: number }): number {
   let p = start;
   let value = 0;
@@ -485,5 +487,11 @@ export function parseNumber(bytes: Uint8Array, start: number, end: number, numbe
     value = value * 10 + digit;
   }
   number.value = value;
-  return p;
+  return value < 0x80000000 ? p : start;
+}
+
+/** Whether all bytes are printable ASCII other than spaces, as in the names of events. */
+export function isName(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let p = start; p < end; p++) if (((bytes[p] as number) - 0x21) >>> 0 > 0x5d) return false;
+  return end > start;
 }

@@ -2,7 +2,17 @@ import type { Clock } from '../trace/clock.ts';
 import type { Format, OpenOptions } from './detect.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
-import { countLines, type LineKind, LineParts, LineTrace, line, mostCpus, parseNumber, parseTime } from './lines.ts';
+import {
+  countLines,
+  isName,
+  type LineKind,
+  LineParts,
+  LineTrace,
+  line,
+  mostCpus,
+  parseNumber,
+  parseTime,
+} from './lines.ts';
 import { decodeText, digitValue, startsWith } from './text-field.ts';
 
 /*
@@ -50,7 +60,7 @@ class PerfScript extends LineTrace {
       // perf script --show-lost-events, --show-task-events and others.
       const text = decodeText(bytes, parts.nameStart, Math.min(end, parts.nameStart + 200));
       const lost = /^PERF_RECORD_LOST(?:_SAMPLES)? lost (\d+)/.exec(text);
-      if (lost !== null) this.lost(parts.cpu, Number(lost[1]));
+      if (lost !== null) this.lost(parts.cpu, Number.isSafeInteger(Number(lost[1])) ? Number(lost[1]) : undefined);
       return line.known;
     }
     return isChain(bytes, start, end) ? line.known : line.unknown;
@@ -70,7 +80,7 @@ class PerfScript extends LineTrace {
   #header(text: string): void {
     if (text.startsWith('# captured on')) this.#clock ??= 'perf';
     const cpus = /^# nrcpus online : (\d+)/.exec(text);
-    if (cpus !== null) this.cpus = Number(cpus[1]);
+    if (cpus !== null && Number(cpus[1]) <= mostCpus) this.cpus = Number(cpus[1]);
     const clock = /^# clockid: (\w+)/.exec(text)?.[1];
     if (clock !== undefined) this.#clock = clocks[clock] ?? clock;
   }
@@ -157,7 +167,7 @@ function parseFields(bytes: Uint8Array, from: number, end: number, parts: LinePa
   if (bytes[p - 1] === 0x3a) parts.nameEnd = p - 1;
   else if (startsWith(bytes, name, p, perfRecord)) parts.nameEnd = p;
   else return false;
-  if (parts.nameEnd === name) return false;
+  if (!isName(bytes, name, parts.nameEnd)) return false;
   while (p < end && bytes[p] === 0x20) p++;
   parts.payloadStart = p;
   parts.payloadEnd = end;

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { counts, countsFile, readText, unpackedText } from '../../test/read-text.ts';
+
+const data = join(import.meta.dirname, '../../test/data/perf-script');
+const file = (name: string) => ({ file: join(data, `${name}.txt.gz`) });
+
+test('every choice of columns gives the same events', async () => {
+  const expected = [...countsFile(join(data, 'counts.txt'))].sort();
+  const exact = await readText(file('nanoseconds'));
+  assert.deepEqual(exact.trace.clock, { name: 'unknown', unit: 'ns', resolution: 1 });
+  for (const form of ['default', 'nanoseconds', 'process-and-thread', 'no-cpu', 'no-comm', 'period', 'header']) {
+    const { trace, events } = await readText(file(form));
+    assert.equal(trace.format, 'perf script');
+    assert.deepEqual([...counts(events)].sort(), expected, form);
+    assert.deepEqual(trace.notes, [], form);
+    const process = form === 'process-and-thread' || form === 'period';
+    assert.deepEqual(
+      events.map(({ name, cpu, tid, pid, fields }) => [name, cpu, tid, pid < 0, fields]),
+      exact.events.map(({ name, cpu, tid, fields }) => [name, form === 'no-cpu' ? -1 : cpu, tid, !process, fields]),
+      form,
+    );
+    if (process) assert.equal(events.find((event) => event.tid === 1254)?.pid, 1250);
+    assert.equal(trace.threads.get(1254)?.comm, form === 'no-comm' ? '' : 'CPU 0/KVM', form);
+  }
+});
+
+test('the header names the clock and the CPUs', async () => {
+  const { trace } = await readText(file('header'));
+  assert.deepEqual(trace.clock, { name: 'mono', unit: 'ns', resolution: 1000 });
+  assert.equal(trace.cpus, 2);
+  const text = unpackedText(join(data, 'header.txt.gz')).replace(/^# clockid.*\n/gm, '');
+  assert.equal((await readText(text)).trace.clock.name, 'perf');
+});
+
+test('lost events that perf prints are losses', async () => {
+  const { trace, events, losses } = await readText(file('lost'));
+  assert.deepEqual(
+    losses.map(({ from, to, cpu, count }) => [from, to, cpu, count]),
+    // From 878.297766 to 878.311502 and from 878.315813 to 878.320309; the excerpt begins at 878.294257.
+    [
+      [3509000, 17245000, 1, 2],
+      [21556000, 26052000, 1, 226],
+    ],
+  );
+  assert.equal(trace.origin, 878294257000n);
+  assert.ok(events.every((event) => /^kvm:/.test(event.name)));
+});
+
+test('lines of every kind', async () => {
+  const lines: [text: string, name: string, cpu: number, tid: number, pid: number, print: string][] = [
+    ['       CPU 0/KVM  1254 [001]  1295.189175: kvm:kvm_fpu: load', 'kvm:kvm_fpu', 1, 1254, -1, 'load'],
+    ['     my 1 app-2  1254 [127]  1295.189175: kvm:kvm_fpu: load', 'kvm:kvm_fpu', 127, 1254, -1, 'load'],
+    ['             :-1  1250/-1    [000]  1304.580825:     kvm:kvm_fpu: load', 'kvm:kvm_fpu', 0, -1, 1250, 'load'],
+    [
+      '     qemu:ubuntu  9043 532063.849365:       4771 cache-references:  ffffffff8117d22b [unknown]',
+      'cache-references',
+      -1,
+      9043,
+      -1,
+      'ffffffff8117d22b [unknown]',
+    ],
+    [
+      ' qemu-system-x86 27158 [001]  5324.201810:   qemu_uprobes:virtio_set_status: (56205a06ca41) arg1=0x562063cccd30 arg2=0',
+      'qemu:virtio_set_status',
+      1,
+      27158,
+      -1,
+      'vdev=0x562063cccd30 val=0',
+    ],
+    [
+      ' qemu-system-x86 27158 [001]  5324.201810:   sdt_qemu:virtqueue_pop_3: (56205a06ca41) arg1=140 arg2=93 arg3=1 arg4=2',
+      'qemu:virtqueue_pop',
+      1,
+      27158,
+      -1,
+      'vq=0x8c elem=0x5d in_num=1 out_num=2',
+    ],
+    ['       CPU 0/KVM  1254 [001]  1295.189175: kvm:kvm_fpu:G: load', 'kvm:kvm_fpu', 1, 1254, -1, 'load'],
+    [
+      '       CPU 0/KVM  1254 [001]  1295.189175: syscalls:sys_enter_ioctl: fd: 0x0000000d, cmd: 0x0000ae80, arg: 0x00000000',
+      'syscalls:sys_enter_ioctl',
+      1,
+      1254,
+      -1,
+      'fd: 0x0000000d, cmd: 0x0000ae80, arg: 0x00000000',
+    ],
+  ];
+  for (const [text, ...expected] of lines) {
+    const [event] = (await readText(`${text}\n`)).events;
+    assert.deepEqual([event?.name, event?.cpu, event?.tid, event?.pid, event?.print], expected, text);
+  }
+});
+
+test('call chains belong to their event', async () => {
+  const { trace, events } = await readText(
+    [
+      'CPU 0/KVM  1254 [001]  1295.189175: kvm:kvm_exit: vcpu 0 reason npf rip 0xfff0 info1 0x1 info2 0x2 intr_info 0x00000000 error_code 0x00000000',
+      '\tffffffffc0a4 svm_vcpu_run+0x1a4 ([kvm_amd])',
+      '            7f8187e0000 __ioctl+0x7 (/usr/lib/libc.so.6)',
+      '\t[unknown] ([unknown])',
+      '',
+      'CPU 0/KVM  1254 [001]  1295.189178: kvm:kvm_entry: vcpu 0, rip 0xfff0',
+      '',
+    ].join('\n'),
+  );
+  assert.deepEqual(
+    events.map(({ name, time }) => [name, time]),
+    [
+      ['kvm:kvm_exit', 0],
+      ['kvm:kvm_entry', 3000],
+    ],
+  );
+  assert.deepEqual(trace.notes, []);
+});
+
+test('times from the first event on are relative', async () => {
+  const { trace } = await readText('CPU 0/KVM  1254 [001]     0.000000: kvm:kvm_fpu: load\n');
+  assert.equal(trace.clock.name, 'relative');
+});
+
+test('a damaged text is read as far as it is one, and nothing breaks', async () => {
+  const source = Buffer.from(unpackedText(join(data, 'header.txt.gz')).slice(-8000), 'latin1');
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 20 }),
+      fc.nat(),
+      async (changes, cut) => {
+        const bytes = Buffer.from(source.subarray(0, (cut % source.length) + 1));
+        for (const [at, value] of changes) bytes[at % bytes.length] = value;
+        await readText(bytes).catch((error) => assert.match(String(error), /^TraceError: .*: byte 0: is /));
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
