@@ -1,6 +1,6 @@
 /**
  * Signatures of the QEMU events that virtap itself uses, and of those that people record with them, in the syntax of
- * trace-events files: facts taken from QEMU 7.2's trace-events-all, and checked against it by a test.
+ * trace-events files: facts taken from QEMU 7.2's trace-events-all.
  * A trace-events-all that belongs to the trace is better, because signatures change: these serve where there is none.
  * Since 10.0 kvm_*ioctl take `unsigned long type`, which reads the same.
  */
