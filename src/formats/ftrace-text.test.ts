@@ -411,6 +411,13 @@ test('lines a little out of order are put right', async () => {
   assert.deepEqual(trace.notes, []);
 });
 
+test('where the time goes far back, another recording begins: it is not mixed with the first', async () => {
+  const line = (seconds: number) => `   bash-8     [001] .....  ${seconds}.000000: kvm_fpu: load\n`;
+  const { trace, events } = await readText([5, 6, 7, 6, 5, 9].map(line).join(''));
+  assert.equal(events.length, 4);
+  assert.match(String(trace.damage?.message), /byte 204: the time goes back by 2 s; expected one recording/);
+});
+
 test('what is no event is left out and counted', async () => {
   const event = '       CPU 0/KVM-966     [001] d..1.  1144.323531: kvm_entry: vcpu 0, rip 0xfff0\n';
   const { trace, events } = await readText(

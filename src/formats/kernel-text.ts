@@ -142,46 +142,65 @@ export function kernelTextLayout(name: string, sample: Uint8Array): Layout {
 }
 
 const mostFields = 64;
+const longestSample = 2048;
+
+/** How a field is printed: the bytes before its value, and what the value is. */
+type NamedForm = { key: Uint8Array; form: 'integer' | 'hex' | 'text' };
 
 /** Fields after their names: `name=value`, `name: value`, `name value`. The first sample says which fields there are. */
 class NamedValues implements Layout {
-  readonly fields: readonly Field[];
-  readonly #found = new Map<string, { key: Uint8Array; form: 'integer' | 'hex' | 'text' }>();
+  /** Until somebody asks for fields only the sample is kept: a hostile file can have thousands of types. */
+  readonly #sample: Uint8Array;
+  readonly #event: string;
+  #found: Map<string, NamedForm> | undefined;
 
   constructor(sample: Uint8Array, event: string) {
-    const text = decodeText(sample, 0, Math.min(sample.length, 4096));
-    // A probe's fields follow the address that it stands at.
-    if (text.startsWith('(')) this.#found.set('__probe_ip', { key: Buffer.from('('), form: 'hex' });
-    const names = /(?<![\w.%/-])([A-Za-z_]\w*)(=|: | (?=-?(?:0x[0-9a-f]+|\d+)(?![\w.])))("?[^\s,;:)}\]]*)/gi;
-    for (const match of text.matchAll(names)) {
-      if (this.#found.size === mostFields) break;
-      const [, printed, separator, value] = match as unknown as [string, string, string, string];
-      const name = printed === 'vcpu' ? 'vcpu_id' : printed;
-      if (this.#found.has(name) || (separator !== '=' && value === '')) continue;
-      // Bare digits are hexadecimal in tracefs' `sys_ioctl(fd: d, …)`.
-      const hex = event.startsWith('sys_enter_')
-        ? separator === ': '
-        : event.startsWith('kvm') && hexadecimal.has(name);
-      let form: 'integer' | 'hex' | 'text' = 'text';
-      if (/^-?0x[0-9a-f]+$/i.test(value) || (/^[0-9a-f]+$/i.test(value) && (hex || value.length >= 8))) form = 'hex';
-      if (!hex && /^-?\d+$/.test(value)) form = 'integer';
-      this.#found.set(name, { key: Buffer.from(printed + separator, 'latin1'), form });
-    }
-    this.fields = [...this.#found.keys()].map((name) => ({ name, declared: '' }));
+    this.#sample = sample.slice(0, longestSample);
+    this.#event = event;
+  }
+
+  get fields(): readonly Field[] {
+    return [...this.#named().keys()].map((name) => ({ name, declared: '' }));
   }
 
   reader(name: string): FieldReader | undefined {
-    const found = this.#found.get(name);
+    const found = this.#named().get(name);
     if (found === undefined) return undefined;
     const locator = new NamedValue(found.key);
     if (found.form === 'text') return new PrintedText(locator);
     return new PrintedInteger(locator, found.form === 'hex' ? 'hex' : 'decimal');
   }
 
+  #named(): Map<string, NamedForm> {
+    this.#found ??= namedFields(decodeText(this.#sample, 0, this.#sample.length), this.#event);
+    return this.#found;
+  }
+
   print(b: EventBatch, i: number): string {
     const at = b.at[i] as number;
     return decodeText(b.bytes, at, at + (b.size[i] as number));
   }
+}
+
+/** The fields of an event of which `text` is a sample. */
+function namedFields(text: string, event: string): Map<string, NamedForm> {
+  const found = new Map<string, NamedForm>();
+  // A probe's fields follow the address that it stands at.
+  if (text.startsWith('(')) found.set('__probe_ip', { key: Buffer.from('('), form: 'hex' });
+  const names = /(?<![\w.%/-])([A-Za-z_]\w*)(=|: | (?=-?(?:0x[0-9a-f]+|\d+)(?![\w.])))("?[^\s,;:)}\]]*)/gi;
+  for (const match of text.matchAll(names)) {
+    if (found.size === mostFields) break;
+    const [, printed, separator, value] = match as unknown as [string, string, string, string];
+    const name = printed === 'vcpu' ? 'vcpu_id' : printed;
+    if (found.has(name) || (separator !== '=' && value === '')) continue;
+    // Bare digits are hexadecimal in tracefs' `sys_ioctl(fd: d, …)`.
+    const hex = event.startsWith('sys_enter_') ? separator === ': ' : event.startsWith('kvm') && hexadecimal.has(name);
+    let form: NamedForm['form'] = 'text';
+    if (/^-?0x[0-9a-f]+$/i.test(value) || (/^[0-9a-f]+$/i.test(value) && (hex || value.length >= 8))) form = 'hex';
+    if (!hex && /^-?\d+$/.test(value)) form = 'integer';
+    found.set(name, { key: Buffer.from(printed + separator, 'latin1'), form });
+  }
+  return found;
 }
 
 class NamedValue implements Locator {

@@ -1,7 +1,7 @@
 import { Arena } from '../trace/arena.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
-import type { TraceError } from '../trace/error.ts';
+import { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import { EventSorter } from '../trace/sorter.ts';
@@ -18,9 +18,11 @@ import { Signatures } from './trace-events.ts';
 const slotSize = 1 << 20;
 /** The longest line that is read. The kernel's own limit for one is 8 KiB. */
 const longestLine = 64 << 10;
-/** How far lines may be out of order: by so much time (10 ms), and by so many slots of text. */
-const holdBack = 10_000_000;
-const heldSlots = 3;
+/** How far lines may be out of order: by so much time (100 ms), and by so many slots of text. */
+const holdBack = 100_000_000;
+const heldSlots = 8;
+/** Where the time goes back by more than this (1 s), something else begins. */
+const farBack = 1_000_000_000;
 /** Different event names that are told apart: the kernel has some 2,500. */
 const mostNames = 8192;
 /** Thread ids end here (Linux: PID_MAX_LIMIT). */
@@ -32,9 +34,8 @@ export const mostCpus = 8192;
 export const line = { event: 0, known: 1, unknown: 2 } as const;
 export type LineKind = (typeof line)[keyof typeof line];
 
-/** What an event's name stands for, in place of a type. */
+/** What an event's name stands for, in place of a type: text that a program wrote to trace_marker. */
 const marker = -1;
-const untyped = -2;
 
 /** Where the parts of an event's line lie, as the parser of a format finds them. Times are `seconds` and billionths. */
 export class LineParts {
@@ -78,7 +79,7 @@ export abstract class LineTrace implements Trace {
   readonly #signatures: Signatures;
   readonly #markers: QemuMarkers;
 
-  /** By id of an event's name: its type, or `marker` or `untyped`. */
+  /** By id of an event's name: its type, or `marker`. */
   readonly #names = new NameTable(mostNames);
   readonly #typeOf: number[] = [];
   #printType = -1;
@@ -97,7 +98,13 @@ export abstract class LineTrace implements Trace {
   #last = 0;
   #newest = -Infinity;
   #handedOut = -Infinity;
+  /** Events too late to be put in order, and by how much the time went back where that ended the reading. */
   #late = 0;
+  #wentBack = 0;
+  /** Events, and those of them that stand behind a later one. */
+  #events = 0;
+  #steppedBack = 0;
+  #previous = -Infinity;
 
   #started = false;
   #originSeconds = 0;
@@ -205,16 +212,19 @@ export abstract class LineTrace implements Trace {
           skipping = false;
         }
         reader.pos = this.#lines(reader);
+        if (this.damage !== undefined) break;
         newestOf.push(this.#newest);
         const held = newestOf.length > heldSlots ? (newestOf.shift() as number) : -Infinity;
         yield* this.#take(Math.max(this.#newest - holdBack, held));
       }
       const tail = trimEnd(this.bytes, reader.pos, reader.end);
-      if (tail > reader.pos && !skipping)
+      if (tail > reader.pos && !skipping && this.damage === undefined)
         this.notes.push(
           `The last line, at byte ${reader.offsetOf(reader.pos)}, has no end: it was left out, as it may have been cut.`,
         );
     } catch (error) {
+      // Only what comes from the input is its damage.
+      if (!(error instanceof TraceError) && (error as NodeJS.ErrnoException).errno === undefined) throw error;
       this.damage = asTraceError(this.file, error);
     } finally {
       await reader.close();
@@ -240,6 +250,15 @@ export abstract class LineTrace implements Trace {
       if (to === end) return start;
       const kind = this.parse(start, trimEnd(bytes, start, to));
       if (kind === line.unknown || (kind === line.event && !this.#event())) {
+        if (this.#wentBack > 0) {
+          this.damage = new TraceError(
+            this.file,
+            `the time goes back by ${this.clock.unit === 'ns' ? `${this.#wentBack / 1e9} s` : `${this.#wentBack} ticks`}`,
+            reader.offsetOf(start),
+            'one recording in order of time; texts of several, or of several CPUs one after the other, have to be given as files of their own',
+          );
+          return start;
+        }
         if (this.#unread++ === 0) {
           this.#firstUnread = reader.offsetOf(start);
           this.#firstUnreadLine = decodeText(bytes, start, Math.min(to, start + 60)).replace(/[^\x20-\x7e]/g, '?');
@@ -264,12 +283,15 @@ export abstract class LineTrace implements Trace {
     if ((parts.decimals === 0) !== this.#bare) return false;
     const time = (parts.seconds - this.#originSeconds) * 1e9 + (parts.rest - this.#originRest);
     if (!Number.isSafeInteger(time)) return false;
+    if (time < this.#newest - farBack) {
+      this.#wentBack = this.#newest - time;
+      return false;
+    }
     const id = this.#names.id(bytes, parts.nameStart, parts.nameEnd);
     if (id < 0) return false;
     let type = id === this.#typeOf.length ? this.#define() : (this.#typeOf[id] as number);
     let at = parts.payloadStart;
     if (type < 0) {
-      if (type === untyped) return true;
       at = this.#markerText(at, parts.payloadEnd);
       type = this.#markers.typeOf(bytes, at, parts.payloadEnd);
       if (type < 0) {
@@ -286,6 +308,9 @@ export abstract class LineTrace implements Trace {
       this.#open = [];
     }
     if (cpu >= 0) this.#lastOnCpu[cpu] = time;
+    this.#events++;
+    if (time < this.#previous) this.#steppedBack++;
+    this.#previous = time;
     if (time < this.#handedOut) this.#late++;
     if (time > this.#newest) this.#newest = time;
     if (this.#wanted[type] === 0) return true;
@@ -315,8 +340,7 @@ export abstract class LineTrace implements Trace {
     const sample = this.bytes.slice(parts.payloadStart, parts.payloadEnd);
     const full = this.nameOf(name, sample);
     let type: number;
-    if (full === '') type = untyped;
-    else if (full === 'ftrace:print') {
+    if (full === 'ftrace:print') {
       if (this.#printType < 0) this.#printType = this.#types.add(full, kernelTextLayout('print', sample)).id;
       type = marker;
     } else {
@@ -393,9 +417,13 @@ export abstract class LineTrace implements Trace {
       );
     }
     if (this.#long > 0) this.notes.push(`${this.#long} lines of more than ${longestLine} bytes were left out.`);
+    if (this.clock.name === 'relative' && this.#steppedBack > this.#events / 4)
+      this.notes.push(
+        'Times go back again and again: they look like the times between events (perf script --deltatime), from which no duration can be had.',
+      );
     if (this.#late > 0)
       this.notes.push(
-        `${this.#late} events stand more than ${holdBack / 1e6} ms behind later ones in the file: their times go back. Texts of several recordings, or of several CPUs one after the other, have to be given as files of their own.`,
+        `${this.#late} events stand too far behind later ones in the file to be put in order: their times go back.`,
       );
     this.notes.push(...this.#signatures.notes);
   }

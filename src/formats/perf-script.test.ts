@@ -121,6 +121,14 @@ test('times from the first event on are relative', async () => {
   assert.equal(trace.clock.name, 'relative');
 });
 
+test('times between events are no times', async () => {
+  const times = ['0.000000', '0.000494', '0.000061', '0.000125', '0.000374', '0.000026', '0.000027', '0.000010'];
+  const { trace } = await readText(
+    times.map((time) => `CPU 0/KVM  1254 [001]     ${time}: kvm:kvm_fpu: load\n`).join(''),
+  );
+  assert.match(trace.notes.join(), /--deltatime/);
+});
+
 test('a damaged text is read as far as it is one, and nothing breaks', async () => {
   const source = Buffer.from(unpackedText(join(data, 'header.txt.gz')).slice(-8000), 'latin1');
   await fc.assert(
