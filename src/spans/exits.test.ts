@@ -45,12 +45,14 @@ const entry = (time: number, tid: number, cpu: number, vcpu = tid): SyntheticEve
 
 /** The same from all events at once: each thread's events in a list of their own. */
 function naive(events: SyntheticEvent[]): { pairs: Pair[]; counts: PairingCounts } {
-  const losses = events.flatMap((event) => (event.loss === undefined ? [] : [event.loss]));
-  const lostBetween = (from: SyntheticEvent, to: SyntheticEvent) =>
+  const losses = events.flatMap((event, at) => (event.loss === undefined ? [] : [{ ...event.loss, at }]));
+  // What a CPU lost is known with its next event: after the thread left it, that can be too late.
+  const lostBetween = (from: SyntheticEvent, to: SyntheticEvent, known: boolean) =>
     losses.some(
       (loss) =>
         loss.to > from.time &&
         loss.from < to.time &&
+        loss.at <= events.indexOf(to) === known &&
         (loss.cpu === -1 || from.cpu === -1 || to.cpu === -1 || loss.cpu === from.cpu || loss.cpu === to.cpu),
     );
   const counts = {
@@ -62,6 +64,7 @@ function naive(events: SyntheticEvent[]): { pairs: Pair[]; counts: PairingCounts
     entryWithoutExit: 0,
     exitThenExit: 0,
     straddlingLoss: 0,
+    migratedAcrossLoss: 0,
     openAtEnd: 0,
   };
   const pairs: Pair[] = [];
@@ -77,10 +80,11 @@ function naive(events: SyntheticEvent[]): { pairs: Pair[]; counts: PairingCounts
       }
       counts.exits++;
       if (next === undefined) counts.openAtEnd++;
-      else if (lostBetween(event, next)) counts.straddlingLoss++;
+      else if (lostBetween(event, next, true)) counts.straddlingLoss++;
       else if (next.name === 'kvm:kvm_exit') counts.exitThenExit++;
       else {
         counts.pairs++;
+        if (event.cpu !== next.cpu && lostBetween(event, next, false)) counts.migratedAcrossLoss++;
         if (!own.slice(0, i).some((e) => e.name === 'kvm:kvm_entry')) counts.beforeFirstEntry++;
         pairs.push({
           tid: thread as number,

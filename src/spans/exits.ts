@@ -31,8 +31,9 @@ export type VcpuThread = {
 /** Exits that ended within a batch, as columns, in the order of their kvm_entry. Valid until the next batch. */
 export class ExitSpans {
   count = 0;
-  /** Time of the kvm_exit and length of the exit, from the trace's origin, in the clock's unit (or in ns, see `ExitPairing`). */
+  /** Time of the kvm_exit, from the trace's origin, in the clock's unit. */
   begin: Float64Array = new Float64Array(1024);
+  /** How long the vCPU was out, in the clock's unit, or in ns where `ExitPairing` was told how to convert. */
   duration: Float64Array = new Float64Array(1024);
   /** Index into `ExitPairing.threads`. */
   thread: Int32Array = new Int32Array(1024);
@@ -95,6 +96,11 @@ export type PairingCounts = {
   exitThenExit: number;
   /** A kvm_exit that may belong to another kvm_entry than the next one seen: events were lost in between on its CPU. */
   straddlingLoss: number;
+  /**
+   * Pairs (counted as such) whose thread changed its CPU, and whose first CPU turned out later to have lost events
+   * before the kvm_entry: what was lost there comes to light only with the next event of that CPU.
+   */
+  migratedAcrossLoss: number;
   /** A kvm_exit that nothing follows. */
   openAtEnd: number;
 };
@@ -123,7 +129,12 @@ export class ExitPairing {
     entryWithoutExit: 0,
     exitThenExit: 0,
     straddlingLoss: 0,
+    migratedAcrossLoss: 0,
   };
+
+  /** Time of the first and last kvm_exit or kvm_entry; NaN where there was none. */
+  first = Number.NaN;
+  last = Number.NaN;
 
   readonly #scale: number;
   readonly #rips: boolean;
@@ -140,8 +151,8 @@ export class ExitPairing {
   /** Exits by reason of threads that never entered: of a trace without kvm_entry, they are all that can be told. */
   readonly #unentered: Map<number, number>[] = [];
 
-  /** `scale` is what times are multiplied by (and durations rounded): ns per cycle of an x86-tsc clock. `rips` fills the rip columns. */
-  constructor(options: { scale?: number | undefined; rips?: boolean } = {}) {
+  /** `scale` is what durations are multiplied by (and rounded): ns per cycle of an x86-tsc clock. `rips` fills the rip columns. */
+  constructor(options: { scale?: number; rips?: boolean } = {}) {
     this.#scale = options.scale ?? 1;
     this.#rips = options.rips === true;
   }
@@ -153,14 +164,14 @@ export class ExitPairing {
   /** Takes the next events of a trace and gives the exits that ended with them. */
   batch(trace: Trace, b: EventBatch): ExitSpans {
     const state = this.#trace;
+    const { counts } = this;
     state.learnTypes(trace, this.reasons);
-    for (const loss of b.losses) state.lose(loss);
+    for (const loss of b.losses) counts.migratedAcrossLoss += state.lose(loss);
 
     const spans = this.#spans;
     spans.reserve(b.count);
     spans.count = 0;
     const roles = state.roles;
-    const { counts } = this;
     const { type: types, time: times, tid: tids, cpu: cpus } = b;
     const begin = spans.begin;
     const duration = spans.duration;
@@ -171,6 +182,7 @@ export class ExitPairing {
     let n = 0;
     let exits = 0;
     let entries = 0;
+    let last = this.last;
     const { cachedTid, cachedThread } = state;
     const count = b.count;
     for (let i = 0; i < count; i++) {
@@ -181,11 +193,13 @@ export class ExitPairing {
       const cached = tid & (tidCache - 1);
       let t = cachedThread[cached] as number;
       if (t < 0 || cachedTid[cached] !== tid) {
+        if (Number.isNaN(this.first)) this.first = times[i] as number;
         t = this.#thread(state, tid, b.pid[i] as number);
         cachedTid[cached] = tid;
         cachedThread[cached] = t;
       }
       const time = times[i] as number;
+      last = time;
       if (role === exit) {
         exits++;
         if ((this.#openReason[t] as number) >= 0) this.#dropOpen(state, t, time, cpus[i] as number);
@@ -218,6 +232,7 @@ export class ExitPairing {
         continue;
       }
       if (first) counts.beforeFirstEntry++;
+      if (cpu !== cpus[i] && cpu >= 0) state.migrated(cpu, from, time);
       begin[n] = from;
       duration[n] = time - from;
       threadOf[n] = t;
@@ -231,12 +246,12 @@ export class ExitPairing {
       n++;
     }
     spans.count = n;
+    this.last = last;
     counts.exits += exits;
     counts.entries += entries;
     counts.pairs += n;
     if (this.#scale !== 1) {
       for (let k = 0; k < n; k++) {
-        begin[k] = Math.round((begin[k] as number) * this.#scale);
         duration[k] = Math.round((duration[k] as number) * this.#scale);
       }
     }
@@ -337,6 +352,8 @@ class TraceState {
   lossy = false;
   /** Losses by CPU (-1: any CPU), in order of their ends. */
   readonly #losses = new Map<number, Loss[]>();
+  /** The latest pairs by the CPU of their exit, where the entry was on another. */
+  readonly #migrated = new Map<number, { begin: number; end: number }[]>();
   #types = 0;
 
   learnTypes(trace: Trace, reasons: Reasons): void {
@@ -359,7 +376,20 @@ class TraceState {
     }
   }
 
-  lose(loss: Loss): void {
+  /** Remembers a pair whose thread left a CPU between exit and entry. */
+  migrated(cpu: number, begin: number, end: number): void {
+    let pairs = this.#migrated.get(cpu);
+    if (pairs === undefined) {
+      pairs = [];
+      this.#migrated.set(cpu, pairs);
+    }
+    pairs.push({ begin, end });
+    // Only the latest can still turn out to straddle a loss.
+    if (pairs.length > 2 * maxMigrated) pairs.splice(0, maxMigrated);
+  }
+
+  /** Takes note of a loss; gives how many migrated pairs it makes doubtful. */
+  lose(loss: Loss): number {
     this.lossy = true;
     const cpu = Math.max(loss.cpu, -1);
     let losses = this.#losses.get(cpu);
@@ -370,11 +400,17 @@ class TraceState {
     let at = losses.length;
     while (at > 0 && (losses[at - 1] as Loss).to > loss.to) at--;
     losses.splice(at, 0, loss);
-    if (losses.length <= maxLosses) return;
+    const migrated = (loss.cpu < 0 ? [...this.#migrated.values()].flat() : (this.#migrated.get(cpu) ?? [])).filter(
+      ({ begin, end }) => loss.to > begin && loss.from < end,
+    );
+    if (loss.cpu < 0) this.#migrated.clear();
+    else this.#migrated.delete(cpu);
+    if (losses.length <= maxLosses) return migrated.length;
     // The older half becomes one wide loss: it can set aside an exit too many, but memory stays flat.
     const old = losses.splice(0, maxLosses / 2);
     const from = old.reduce((least, l) => Math.min(least, l.from), Infinity);
     losses.unshift({ from, to: (old.at(-1) as Loss).to, cpu, count: undefined });
+    return migrated.length;
   }
 
   /** Whether events may have been lost between `from` and `to` on one of these CPUs (-1: it may be any). */
@@ -390,6 +426,7 @@ class TraceState {
 
 /** Losses remembered one by one per CPU. */
 const maxLosses = 4096;
+const maxMigrated = 64;
 
 function within(losses: readonly Loss[] | undefined, from: number, to: number): boolean {
   if (losses === undefined) return false;

@@ -1,0 +1,116 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { exitsCsv, exitsJson, exitsText, noExits, type SortKey, sortKeys } from '../report/exits-text.ts';
+import { json } from '../report/json.ts';
+import { type Dimension, dimensions, Exits } from '../views/exits.ts';
+import { openTraces } from './open.ts';
+import {
+  openOptions,
+  parseCount,
+  parseDuration,
+  parseNumbers,
+  parseWords,
+  runOptions,
+  type TraceOptions,
+  traceCommand,
+} from './options.ts';
+import { Output } from './output.ts';
+import { runAnalyses } from './run.ts';
+import { didYouMean } from './suggest.ts';
+import { UsageError } from './usage-error.ts';
+
+type ExitCommandOptions = TraceOptions & {
+  by: Dimension[];
+  sort: SortKey;
+  exclude?: string[];
+  vcpu?: number[];
+  pid?: number[];
+  heatmap?: true;
+  slow?: number;
+  than?: number;
+  halts?: true;
+  tscMhz?: number;
+};
+
+export default function define(command: Command): void {
+  traceCommand(command, [
+    ['virtap exits perf.data', 'how often and how long vCPUs were out of the guest, by reason'],
+    ['virtap exits --by vcpu,reason trace.dat', 'the same for each vCPU'],
+    ['virtap exits --by port trace.dat', 'which I/O ports cost the time'],
+    ['virtap exits --heatmap --exclude cpuid trace.dat', 'how durations change over time'],
+    ['virtap exits --slow 5 trace.dat', 'the five slowest exits, and what happened in each'],
+    ['virtap exits --than 1ms trace.dat', 'all that took longer than a millisecond, in order of time'],
+    ['perf record -a -e kvm:* -o - sleep 10 | virtap exits -', 'from a pipe'],
+  ])
+    .option('-b, --by <what>', `group by ${dimensions.join(', ')}; two as in vcpu,reason`, parseBy, ['reason'])
+    .addOption(
+      new Option('-s, --sort <column>', 'sort the table by this column')
+        .choices([...sortKeys])
+        .default('total' as SortKey),
+    )
+    .option('-x, --exclude <reasons>', 'leave out these reasons: hlt,npf; may be repeated', parseWords)
+    .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
+    .option('--pid <numbers>', 'only the VMs of these processes, or the vCPU threads with these ids', parseNumbers)
+    .option('--heatmap', 'draw a heat map: time across, duration up, count as colour')
+    .option('--slow <number>', 'show the slowest exits, with what happened in them', parseCount)
+    .option('--than <time>', 'show the exits longer than this: 1ms, 250us', parseDuration)
+    .option('--halts', 'take halts into the heat map and the slow exits')
+    .option('--tsc-mhz <MHz>', 'length of a cycle, for traces with the x86-tsc clock', parseMhz)
+    .action(run);
+}
+
+async function run(files: string[], options: ExitCommandOptions): Promise<void> {
+  const out = new Output(options);
+  const trace = await openTraces(files, openOptions(options));
+  if (trace.clock.unit === 'none') {
+    throw new UsageError(`${trace.file}: its events have no time stamps, so nothing in it can be timed`);
+  }
+  const ticks = trace.clock.unit === 'ticks';
+  if (options.tscMhz !== undefined && !ticks) {
+    throw new UsageError(`--tsc-mhz is for traces with the clock x86-tsc; the clock of ${trace.file} counts ns`);
+  }
+  if (options.than !== undefined && ticks && options.tscMhz === undefined) {
+    throw new UsageError(`${trace.file}: its clock counts cycles; say how long one is with --tsc-mhz to use --than`);
+  }
+  const { by, exclude, vcpu, pid, heatmap, slow, than, halts, sort } = options;
+  const exits = new Exits({
+    by,
+    exclude: exclude ?? [],
+    vcpus: vcpu,
+    pids: pid,
+    heatmap: heatmap === true,
+    slow,
+    than,
+    halts: halts === true,
+    scale: options.tscMhz === undefined ? undefined : 1000 / options.tscMhz,
+  });
+  const reading = await runAnalyses(trace, [exits], runOptions(options));
+  const result = exits.result();
+  if (result.counts.exits === 0) throw new UsageError(noExits(trace));
+  // A threshold asks for a log, a number for a ranking.
+  if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
+  const answer = { trace, result, reading, sort, halts: halts === true };
+  if (out.form === 'json') await out.write(json(exitsJson(answer)));
+  else if (out.form === 'csv') await out.write(exitsCsv(answer));
+  else await out.write(exitsText(answer, out.terminal));
+}
+
+function parseBy(text: string): Dimension[] {
+  const words = parseWords(text);
+  for (const word of words) {
+    if (!(dimensions as readonly string[]).includes(word)) {
+      throw new InvalidArgumentError(
+        `There is no ${word}${didYouMean(word, dimensions)}. It is one of ${dimensions.join(', ')}.`,
+      );
+    }
+  }
+  if (words.length < 1 || words.length > 2 || new Set(words).size !== words.length) {
+    throw new InvalidArgumentError('Expected one thing to group by, or two: vcpu,reason.');
+  }
+  return words as Dimension[];
+}
+
+function parseMhz(text: string): number {
+  const mhz = Number(text);
+  if (!(mhz >= 1 && mhz < 1e6)) throw new InvalidArgumentError('Expected the frequency in MHz: 2400, 2893.202.');
+  return mhz;
+}

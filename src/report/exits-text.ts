@@ -1,0 +1,587 @@
+import type { DetailLabel } from '../spans/exit-detail.ts';
+import type { Trace } from '../trace/trace.ts';
+import type { Dimension, ExitResult, ExitRow, Group, Vcpu } from '../views/exits.ts';
+import type { Reading } from '../views/reading.ts';
+import type { Stats } from '../views/stats.ts';
+import { csv } from './csv.ts';
+import { escapeText } from './escape.ts';
+import { heatmapText } from './heatmap-text.ts';
+import type { Json } from './json.ts';
+import { remarks, remarksJson } from './remarks.ts';
+import { type Cell, type Column, table } from './table.ts';
+import type { Terminal } from './terminal.ts';
+import { count, duration, percent, plural, rate, shortDuration, timestamps } from './units.ts';
+
+/** What the table can be sorted by: a figure, largest first, or `name`. */
+export const sortKeys = [
+  'total',
+  'count',
+  'rate',
+  'share',
+  'min',
+  'avg',
+  'max',
+  'stddev',
+  'p50',
+  'p90',
+  'p99',
+  'p99.9',
+  'name',
+] as const;
+export type SortKey = (typeof sortKeys)[number];
+
+/** Command lines that record what exits are measured by. */
+const record = [
+  'trace-cmd record -e kvm:kvm_entry -e kvm:kvm_exit sleep 10',
+  'perf record -a -e kvm:kvm_entry -e kvm:kvm_exit -- sleep 10',
+];
+const recordInner = "add -e 'kvm:*' -e sched:sched_switch -e sched:sched_waking to see what happened within them";
+
+/** What a command needs to say of one trace. */
+export type ExitAnswer = { trace: Trace; result: ExitResult; reading: Reading; sort: SortKey; halts: boolean };
+
+/** Why nothing can be said of exits in this trace, and what to record; one line each. */
+export function noExits(trace: Trace): string {
+  const names = trace.types.slice(0, 6).map((type) => escapeText(type.name));
+  if (trace.types.length > names.length) names.push('…');
+  const holds = names.length === 0 ? '' : ` It holds ${names.join(', ')}.`;
+  return `${trace.file}: there is no kvm_exit in it.${holds} To record exits:\n${record.map((line) => `  ${line}\n`).join('')}  (${recordInner})`;
+}
+
+/** The whole answer as text. */
+export function exitsText(answer: ExitAnswer, terminal: Terminal): string {
+  const { result, reading } = answer;
+  const parts = [heading(answer, terminal)];
+  if (result.unentered.length > 0) parts.push(unenteredTable(result, terminal));
+  else {
+    parts.push(statsTable(answer, terminal));
+    if (result.heat !== undefined) parts.push(heatmapPart(answer, terminal));
+    if (result.slow !== undefined) parts.push(slowPart(answer, terminal));
+  }
+  const closing = [
+    ...unpairedLines(result).map((line) => `${line}\n`),
+    remarks(reading, terminal, unsure(result)),
+  ].join('');
+  if (closing !== '') parts.push(closing);
+  return parts.join('\n');
+}
+
+function heading({ trace, result }: ExitAnswer, terminal: Terminal): string {
+  const { counts, vcpus, duration: length } = result;
+  const format = lengths(result);
+  const title = terminal.style('heading', escapeText(trace.file));
+  const what = `${plural(counts.exits, 'exit')} in ${format.long(length)}, ${vcpuSummary(vcpus)}`;
+  return `${title}\n  ${what}\n`;
+}
+
+function vcpuSummary(vcpus: readonly Vcpu[]): string {
+  const vms = new Map<number | undefined, Vcpu[]>();
+  for (const vcpu of vcpus) vms.set(vcpu.vm, [...(vms.get(vcpu.vm) ?? []), vcpu]);
+  const parts = [...vms].slice(0, 4).map(([vm, all]) => {
+    const numbers = all.slice(0, 8).map(({ number, tid }) => (number === undefined ? `thread ${tid}` : String(number)));
+    if (all.length > numbers.length) numbers.push('…');
+    const word = all.every(({ number }) => number !== undefined) ? 'vCPU ' : '';
+    return `${vm === undefined ? '' : `process ${vm}: `}${word}${numbers.join(', ')}`;
+  });
+  if (vms.size > parts.length) parts.push(`… ${vms.size} processes in all`);
+  return parts.join('; ');
+}
+
+// ---------------------------------------------------------------- statistics
+
+type Line = { names: string[]; stats: Stats; share: number; kind: 'row' | 'sum' | 'halt' };
+
+const titles: Record<Dimension, string> = {
+  reason: 'reason',
+  vcpu: 'vCPU',
+  vm: 'VM',
+  port: 'port',
+  gpa: 'MMIO address',
+  msr: 'MSR',
+  rip: 'guest rip',
+  userspace: 'userspace exit',
+};
+
+function statsTable(answer: ExitAnswer, terminal: Terminal): string {
+  const { result, sort } = answer;
+  const format = lengths(result);
+  const several = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
+  const names = (group: Group) => result.by.map((dimension) => nameOf(group, dimension, several));
+  const busy = result.rows.flatMap((row) =>
+    row.busy === undefined ? [] : [{ names: names(row.group), stats: row.busy }],
+  );
+  const halts = result.rows.flatMap((row) =>
+    row.halts === undefined ? [] : [{ names: names(row.group), stats: row.halts }],
+  );
+  const blank = result.by.slice(1).map(() => '');
+  const lines: Line[] = [
+    ...sorted(busy, sort).map((row): Line => ({ ...row, share: row.stats.total / result.busy.total, kind: 'row' })),
+  ];
+  if (halts.length > 0) {
+    if (busy.length > 0) lines.push({ names: ['without halts', ...blank], stats: result.busy, share: 1, kind: 'sum' });
+    for (const row of sorted(halts, sort)) {
+      const last = result.by.includes('reason') ? '' : ' halted';
+      lines.push({ ...row, names: row.names.map((n, i) => (i === 0 ? n + last : n)), share: Number.NaN, kind: 'halt' });
+    }
+    if (halts.length > 1)
+      lines.push({ names: ['halts', ...blank], stats: result.halts, share: Number.NaN, kind: 'sum' });
+  }
+  if (lines.length !== 1) lines.push({ names: ['all', ...blank], stats: result.all, share: Number.NaN, kind: 'sum' });
+
+  const columns: Column[] = [
+    ...result.by.map((dimension): Column => ({ title: titles[dimension], shrink: 12 })),
+    { title: 'count', align: 'right' },
+    { title: 'rate', align: 'right', priority: 8 },
+    { title: 'total', align: 'unit' },
+    { title: 'share', align: 'unit', priority: 2 },
+    { title: 'min', align: 'unit', priority: 7 },
+    { title: 'avg', align: 'unit' },
+    { title: 'max', align: 'unit', priority: 1 },
+    { title: 'stddev', align: 'unit', priority: 3 },
+    { title: 'p50', align: 'unit', priority: 5 },
+    { title: 'p90', align: 'unit', priority: 9 },
+    { title: 'p99', align: 'unit', priority: 4 },
+    { title: 'p99.9', align: 'unit', priority: 6 },
+  ];
+  const seconds = result.unit === 'ns' ? result.duration / 1e9 : Number.NaN;
+  const cells = lines.map(({ names, stats, share, kind }): Cell[] => {
+    const texts = [
+      ...names.map(escapeText),
+      count(stats.count),
+      rate(stats.count / seconds),
+      format.long(stats.total),
+      Number.isNaN(share) ? '' : percent(share),
+      ...[stats.min, stats.mean, stats.max, stats.stddev, stats.p50, stats.p90, stats.p99, stats.p999].map(format.long),
+    ];
+    if (kind === 'row') return texts;
+    return texts.map((text) => ({ text, style: kind === 'sum' ? 'strong' : 'dim' }));
+  });
+  const notes: string[] = [];
+  if (halts.length > 0) notes.push('share is of the time without halts: in a halt the guest sleeps of its own will.');
+  if (result.unit === 'cycles')
+    notes.push('Durations are in cycles (cyc) of the clock x86-tsc; --tsc-mhz converts them.');
+  return `${table(columns, cells, terminal)}${notes.map((note) => `${terminal.style('dim', note)}\n`).join('')}`;
+}
+
+function sorted<T extends { names: string[]; stats: Stats }>(rows: readonly T[], sort: SortKey): T[] {
+  const value = ({ stats }: T) => {
+    switch (sort) {
+      case 'rate':
+        return stats.count;
+      case 'share':
+        return stats.total;
+      case 'avg':
+        return stats.mean;
+      case 'p99.9':
+        return stats.p999;
+      case 'name':
+        return 0;
+      default:
+        return stats[sort];
+    }
+  };
+  const byName = (a: T, b: T) => {
+    const i = a.names.findIndex((name, n) => name !== b.names[n]);
+    return i < 0 ? 0 : (a.names[i] as string).localeCompare(b.names[i] as string, 'en', { numeric: true });
+  };
+  // A deviation of one sample is no number: such rows come last.
+  const number = (row: T) => (Number.isNaN(value(row)) ? -1 : value(row));
+  return [...rows].sort((a, b) => number(b) - number(a) || byName(a, b));
+}
+
+function nameOf(group: Group, dimension: Dimension, severalVms: boolean): string {
+  switch (dimension) {
+    case 'reason':
+    case 'rip':
+      return group[dimension] ?? 'others';
+    case 'vcpu': {
+      const { vcpu } = group;
+      if (vcpu === undefined) return 'others';
+      if (vcpu.number === undefined) return `thread ${vcpu.tid}`;
+      return severalVms ? `${vcpu.vm ?? `thread ${vcpu.tid}`}/${vcpu.number}` : String(vcpu.number);
+    }
+    case 'vm':
+      return group.vm === undefined ? 'unknown' : String(group.vm);
+    default: {
+      const label = group[dimension] as DetailLabel | undefined;
+      if (label === undefined) return 'others';
+      const name = dimension === 'msr' ? msrName(label.value) : '';
+      return label.value === undefined ? '-' : [label.value, label.direction, name].filter((part) => part).join(' ');
+    }
+  }
+}
+
+/** MSRs that guests make exits with most (arch/x86/include/asm/msr-index.h, uapi/asm/kvm_para.h, asm/hyperv-tlfs.h). */
+const msrs: Record<string, string> = {
+  '0x10': 'TSC',
+  '0x1b': 'APIC_BASE',
+  '0x3b': 'TSC_ADJUST',
+  '0x48': 'SPEC_CTRL',
+  '0x49': 'PRED_CMD',
+  '0x1a0': 'MISC_ENABLE',
+  '0x277': 'PAT',
+  '0x6e0': 'TSC_DEADLINE',
+  '0x808': 'x2APIC TPR',
+  '0x80b': 'x2APIC EOI',
+  '0x830': 'x2APIC ICR',
+  '0x832': 'x2APIC LVTT',
+  '0x838': 'x2APIC TMICT',
+  '0x83f': 'x2APIC SELF_IPI',
+  '0xc0000080': 'EFER',
+  '0x40000020': 'HV TIME_REF_COUNT',
+  '0x40000070': 'HV EOI',
+  '0x40000071': 'HV ICR',
+  '0x400000b1': 'HV STIMER0_COUNT',
+  '0x4b564d00': 'KVM_WALL_CLOCK_NEW',
+  '0x4b564d01': 'KVM_SYSTEM_TIME_NEW',
+  '0x4b564d02': 'KVM_ASYNC_PF_EN',
+  '0x4b564d04': 'KVM_PV_EOI_EN',
+};
+
+function msrName(value: string | undefined): string {
+  const name = msrs[value ?? ''];
+  return name === undefined ? '' : `(${name})`;
+}
+
+/** A trace with exits but no entries: how often, but not how long. */
+function unenteredTable(result: ExitResult, terminal: Terminal): string {
+  const all = result.unentered.reduce((sum, row) => sum + row.count, 0);
+  const seconds = result.unit === 'ns' ? result.duration / 1e9 : Number.NaN;
+  const rows = result.unentered.map(({ reason, count: n }) => [
+    escapeText(reason),
+    count(n),
+    rate(n / seconds),
+    percent(n / all),
+  ]);
+  const text = table(
+    [
+      { title: 'reason', shrink: 12 },
+      { title: 'count', align: 'right' },
+      { title: 'rate', align: 'right' },
+      { title: 'share of exits', align: 'unit' },
+    ],
+    rows,
+    terminal,
+  );
+  const remedy = 'There is no kvm_entry in it, so the exits can be counted, but not timed. To record both:';
+  return `${text}\n${terminal.style('warn', remedy)}\n${record.map((line) => `  ${line}\n`).join('')}`;
+}
+
+// ---------------------------------------------------------------- heat map and slow exits
+
+function heatmapPart(answer: ExitAnswer, terminal: Terminal): string {
+  const { result, halts } = answer;
+  const left =
+    halts || result.halts.count === 0 ? '' : `, ${plural(result.halts.count, 'halt')} left out (--halts draws them)`;
+  const title = terminal.style('strong', 'Exits over time, by how long they took');
+  return `${title}${left}\n${heatmapText(result.heat as NonNullable<typeof result.heat>, terminal, lengths(result).short)}`;
+}
+
+function slowPart(answer: ExitAnswer, terminal: Terminal): string {
+  const { result, trace, halts } = answer;
+  const slow = result.slow as NonNullable<typeof result.slow>;
+  const format = lengths(result);
+  const left = halts || result.halts.count === 0 ? '' : '; halts left out (--halts takes them in)';
+  const cut = result.over > slow.length ? ` of ${count(result.over)}` : '';
+  const title = `${terminal.style('strong', 'Slow exits')}: ${slow.length === 0 ? 'none' : `the ${count(slow.length)} slowest${cut}`}${left}\n`;
+  const stamp = timestamps(trace.origin, trace.clock.unit);
+  const severalVms = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
+  const exits = slow.map((exit) => {
+    const { vcpu } = exit;
+    const who = vcpu.number === undefined ? `thread ${vcpu.tid}` : `vCPU ${vcpu.number} (thread ${vcpu.tid})`;
+    const vm = severalVms && vcpu.vm !== undefined ? `VM ${vcpu.vm} ` : '';
+    const head = [
+      stamp(exit.begin),
+      `${vm}${who}`,
+      exit.cpu < 0 ? '' : `CPU ${exit.cpu}`,
+      terminal.style('strong', escapeText(exit.reason)),
+      terminal.style('bad', format.long(exit.duration)),
+      exit.rip === '0x0' ? '' : `rip ${exit.rip}`,
+    ];
+    const rows = exit.events.map(({ offset, cpu, name, text, effect }) => [
+      `+${format.long(offset)}`,
+      cpu === exit.cpu || cpu < 0 ? '' : `CPU ${cpu}`,
+      escapeText(name),
+      escapeText(`${effect === undefined ? '' : `${effect}: `}${text.trimEnd()}`),
+    ]);
+    const columns: Column[] = [
+      { title: '', align: 'unit' },
+      { title: '' },
+      { title: '', shrink: 16 },
+      { title: '', shrink: 20 },
+    ];
+    // Its first line is that of the titles, which are empty.
+    const inner = rows.length === 0 ? '' : table(columns, rows, terminal).split('\n').slice(1).join('\n');
+    const more = exit.omitted === 0 ? '' : `  … and ${plural(exit.omitted, 'event')} more\n`;
+    return `${head.filter((part) => part !== '').join('  ')}\n${inner.replace(/^(?=.)/gm, '  ')}${more}`;
+  });
+  return [title, ...exits].join('\n');
+}
+
+// ---------------------------------------------------------------- what the answer does not cover
+
+function unpairedLines(result: ExitResult): string[] {
+  const { counts, unknownReasons, vms } = result;
+  const lines: string[] = [];
+  if (counts.exitThenExit > 0) {
+    lines.push(`${plural(counts.exitThenExit, 'exit')} left out: the thread's next event is an exit again.`);
+  }
+  if (counts.entries > 0 && counts.openAtEnd > 0) {
+    lines.push(`${plural(counts.openAtEnd, 'exit')} left out: not over when the trace ends.`);
+  }
+  if (counts.entryWithoutExit > 0) {
+    lines.push(`${plural(counts.entryWithoutExit, 'kvm_entry', 'times kvm_entry')} without a kvm_exit before it.`);
+  }
+  if (counts.beforeFirstEntry > 0) {
+    lines.push(
+      `${plural(counts.beforeFirstEntry, 'exit')} before the first kvm_entry of the thread; perf kvm stat does not count such.`,
+    );
+  }
+  if (result.by.includes('vm') && !vms.known) {
+    lines.push(
+      vms.assumedOne
+        ? 'The trace does not say which process a thread belongs to. No vCPU number occurs twice, so it is taken for one VM.'
+        : 'The trace does not say which process a thread belongs to, and vCPU numbers occur more than once: there are several VMs, which cannot be told apart (perf record, or trace-cmd record with -c and --proc-map, say it).',
+    );
+  }
+  for (const name of unknownReasons) lines.push(`Nothing to exclude: no exit had the reason ${escapeText(name)}.`);
+  return lines;
+}
+
+function unsure({ counts }: ExitResult): string {
+  const lines: string[] = [];
+  if (counts.straddlingLoss > 0) {
+    lines.push(`${plural(counts.straddlingLoss, 'exit')} left out that events may be missing from.`);
+  }
+  if (counts.migratedAcrossLoss > 0) {
+    lines.push(
+      `${plural(counts.migratedAcrossLoss, 'exit')} counted that began on a CPU which lost events before the exit was over on another.`,
+    );
+  }
+  return lines.join(' ');
+}
+
+/** How durations are written: in ns, or in cycles where nobody knows how long those are. */
+function lengths({ unit }: Pick<ExitResult, 'unit'>): { long: (n: number) => string; short: (n: number) => string } {
+  if (unit === 'ns') return { long: duration, short: shortDuration };
+  return { long: cycles, short: (n) => cycles(n).replace(/\.0+ /, ' ') };
+}
+
+function cycles(n: number): string {
+  if (Number.isNaN(n)) return '-';
+  const steps: [unit: string, size: number][] = [
+    ['Gcyc', 1e9],
+    ['Mcyc', 1e6],
+    ['kcyc', 1e3],
+  ];
+  for (const [unit, size] of steps) if (Math.abs(n) >= size * 0.99995) return `${(n / size).toPrecision(4)} ${unit}`;
+  return `${Math.round(n)} cyc`;
+}
+
+// ---------------------------------------------------------------- JSON and CSV
+
+/** The whole answer for programs: docs/json.md. Times in `…_ns`, or `…_cycles` where the clock counts cycles. */
+export function exitsJson(answer: ExitAnswer): Json {
+  const { trace, result, reading, halts } = answer;
+  const { unit, counts } = result;
+  const stamp = timestamps(trace.origin, trace.clock.unit);
+  const time = (name: string, value: number) => [`${name}_${unit}`, integer(value)] as const;
+  const seconds = unit === 'ns' ? result.duration / 1e9 : Number.NaN;
+  const stats = (s: Stats) => ({
+    count: s.count,
+    rate_per_s: number(s.count / seconds),
+    share: number(s.total / result.all.total),
+    ...Object.fromEntries([
+      time('total', s.total),
+      time('min', s.min),
+      time('avg', s.mean),
+      time('max', s.max),
+      time('stddev', s.stddev),
+      time('p50', s.p50),
+      time('p90', s.p90),
+      time('p99', s.p99),
+      time('p999', s.p999),
+    ]),
+  });
+  const none = {
+    count: 0,
+    total: 0,
+    min: NaN,
+    max: NaN,
+    mean: NaN,
+    stddev: NaN,
+    p50: NaN,
+    p90: NaN,
+    p99: NaN,
+    p999: NaN,
+  };
+  const byReason = result.by.includes('reason');
+  const rows: Json[] =
+    result.unentered.length > 0
+      ? result.unentered.map(({ reason, halt, count: n }) => ({
+          reason,
+          halt,
+          ...stats({ ...none, count: n, total: NaN }),
+        }))
+      : sortRows(answer).map(({ group, all, busy, halts: halted }) => ({
+          ...groupJson(group, result.by),
+          ...(byReason ? { halt: halted !== undefined } : {}),
+          ...stats(all),
+          share_without_halts: busy === undefined ? null : number(busy.total / result.busy.total),
+          ...(byReason ? {} : { without_halts: stats(busy ?? none), halts: stats(halted ?? none) }),
+        }));
+  const { heat } = result;
+  return {
+    file: trace.file,
+    format: trace.format,
+    clock: trace.clock.name,
+    unit,
+    origin: trace.origin.toString(),
+    ...Object.fromEntries([time('duration', result.duration)]),
+    vcpus: result.vcpus.map(vcpuJson),
+    by: [...result.by],
+    totals: { all: stats(result.all), without_halts: stats(result.busy), halts: stats(result.halts) },
+    rows,
+    unpaired: {
+      exits: counts.exits,
+      entries: counts.entries,
+      pairs: counts.pairs,
+      exit_then_exit: counts.exitThenExit,
+      open_at_end: counts.openAtEnd,
+      straddling_loss: counts.straddlingLoss,
+      migrated_across_loss: counts.migratedAcrossLoss,
+      entry_first: counts.entryFirst,
+      entry_without_exit: counts.entryWithoutExit,
+      before_first_entry: counts.beforeFirstEntry,
+    },
+    ...(result.slow === undefined
+      ? {}
+      : {
+          over_threshold: result.over,
+          slow: result.slow.map((exit) => ({
+            time: stamp(exit.begin),
+            ...Object.fromEntries([time('begin', exit.begin), time('duration', exit.duration)]),
+            ...vcpuJson(exit.vcpu),
+            cpu: exit.cpu < 0 ? null : exit.cpu,
+            reason: exit.reason,
+            rip: exit.rip,
+            events: exit.events.map((event) => ({
+              ...Object.fromEntries([time('offset', event.offset)]),
+              event: event.name,
+              cpu: event.cpu < 0 ? null : event.cpu,
+              ...(event.effect === undefined ? {} : { effect: event.effect }),
+              text: event.text.trimEnd(),
+            })),
+            omitted: exit.omitted,
+          })),
+        }),
+    ...(heat === undefined
+      ? {}
+      : {
+          heatmap: {
+            halts,
+            ...Object.fromEntries([
+              time('from', heat.from),
+              time('to', heat.from + heat.step * heat.counts.length),
+              time('time_step', heat.step),
+              [`latency_edges_${unit}`, heat.edges.map(integer)],
+            ]),
+            counts: heat.counts,
+          },
+        }),
+    ...remarksJson(reading),
+  };
+}
+
+/** The table for spreadsheets: a line for each group, and another for its halts. */
+export function exitsCsv(answer: ExitAnswer): string {
+  const { result } = answer;
+  const { unit } = result;
+  const figures = ['total', 'min', 'avg', 'max', 'stddev', 'p50', 'p90', 'p99', 'p999'].map(
+    (name) => `${name}_${unit}`,
+  );
+  const header = [...result.by.flatMap(csvColumns), 'halt', 'count', 'rate_per_s', ...figures];
+  const seconds = unit === 'ns' ? result.duration / 1e9 : Number.NaN;
+  if (result.unentered.length > 0) {
+    return csv(
+      ['reason', 'halt', 'count', 'rate_per_s'],
+      result.unentered.map(({ reason, halt, count: n }) => [reason, String(halt), n, n / seconds]),
+    );
+  }
+  const line = (row: ExitRow, halt: boolean) => {
+    const s = halt ? row.halts : row.busy;
+    if (s === undefined) return [];
+    const lengths = [s.total, s.min, s.mean, s.max, s.stddev, s.p50, s.p90, s.p99, s.p999].map(
+      (n) => integer(n) ?? undefined,
+    );
+    const names = result.by.flatMap((dimension) => csvNames(row.group, dimension));
+    return [[...names, String(halt), s.count, s.count / seconds, ...lengths]];
+  };
+  const rows = sortRows(answer);
+  return csv(header, [...rows.flatMap((row) => line(row, false)), ...rows.flatMap((row) => line(row, true))]);
+}
+
+function sortRows({ result, sort }: ExitAnswer): ExitRow[] {
+  const several = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
+  const rows = result.rows.map((row) => ({
+    row,
+    names: result.by.map((dimension) => nameOf(row.group, dimension, several)),
+    stats: row.all,
+  }));
+  return sorted(rows, sort).map(({ row }) => row);
+}
+
+function groupJson(group: Group, by: readonly Dimension[]): { [key: string]: Json } {
+  const out: { [key: string]: Json } = {};
+  for (const dimension of by) {
+    const names = csvColumns(dimension);
+    csvNames(group, dimension).forEach((value, i) => {
+      out[names[i] as string] = value ?? null;
+    });
+  }
+  return out;
+}
+
+/** The columns that a dimension takes. */
+function csvColumns(dimension: Dimension): string[] {
+  switch (dimension) {
+    case 'vcpu':
+      return ['vm', 'vcpu', 'tid'];
+    case 'port':
+    case 'gpa':
+    case 'msr':
+      return [dimension, 'direction'];
+    default:
+      return [dimension];
+  }
+}
+
+function csvNames(group: Group, dimension: Dimension): (string | number | undefined)[] {
+  switch (dimension) {
+    case 'vcpu':
+      return [group.vcpu?.vm, group.vcpu?.number, group.vcpu?.tid];
+    case 'vm':
+      return [group.vm];
+    case 'reason':
+    case 'rip':
+      return [group[dimension] ?? 'others'];
+    case 'userspace':
+      return [group.userspace === undefined ? 'others' : group.userspace.value];
+    default: {
+      const label = group[dimension];
+      return label === undefined ? ['others', undefined] : [label.value, label.direction];
+    }
+  }
+}
+
+function vcpuJson({ vm, number, tid }: Vcpu): { vm: number | null; vcpu: number | null; tid: number } {
+  return { vm: vm ?? null, vcpu: number ?? null, tid };
+}
+
+function integer(value: number): number | null {
+  return Number.isFinite(value) ? Math.round(value) : null;
+}
+
+function number(value: number): number | null {
+  return Number.isFinite(value) ? Number(value.toPrecision(6)) : null;
+}

@@ -1,0 +1,193 @@
+import type { Heat } from '../views/heatmap.ts';
+import type { Rgb, Terminal } from './terminal.ts';
+import { count } from './units.ts';
+
+/** Glyphs from few to many, where there are no colours. */
+const glyphs = '.:-=+*#%@';
+
+/** Matplotlib's viridis at even steps: equally large steps look equally large, also without colour vision. */
+const palette: readonly Rgb[] = [
+  [68, 1, 84],
+  [72, 36, 117],
+  [65, 68, 135],
+  [53, 95, 141],
+  [42, 120, 142],
+  [33, 145, 140],
+  [34, 168, 132],
+  [68, 191, 112],
+  [122, 209, 81],
+  [189, 223, 38],
+  [253, 231, 37],
+];
+
+/** Most lines of the picture itself. */
+const maxLines = 20;
+/** Columns left of the picture: a label, a blank, the axis. */
+const margin = 9;
+
+/** What a length of time is called, on an axis: `10 µs`. */
+export type Label = (length: number) => string;
+
+/**
+ * A heat map as text: time across, latency up (each line the same factor), count as colour or glyph on a logarithmic
+ * scale, with axes and a legend. Where there are colours and half blocks, a line of text is two of the picture.
+ */
+export function heatmapText(heat: Heat, terminal: Terminal, label: Label): string {
+  if (heat.total === 0) return 'Nothing to draw.\n';
+  const halves = terminal.colors >= 8 && terminal.unicode;
+  const painted = terminal.colors >= 8;
+  const grid = resample(heat, terminal.width - margin - 1, halves ? 2 * maxLines : maxLines);
+  const { cells, columns, rows, stretch } = grid;
+  const most = cells.reduce((max, n) => Math.max(max, n), 0);
+  const at = (column: number, row: number) => (row < rows ? (cells[row * columns + column] as number) : 0);
+
+  const draw = (lower: number, upper: number): Cell => {
+    if (halves) return halfBlocks(upper, lower, most);
+    if (painted) return { glyph: ' ', foreground: undefined, background: colorOf(lower, most) };
+    return { glyph: glyphOf(lower, most), foreground: undefined, background: undefined };
+  };
+
+  const lines: string[] = [];
+  const perLine = halves ? 2 : 1;
+  const labels = latencyLabels(grid, label, perLine);
+  for (let line = Math.ceil(rows / perLine) - 1; line >= 0; line--) {
+    const name = labels.get(line);
+    let text = `${(name ?? '').padStart(margin - 2)} ${name === undefined ? '│' : '┤'}`;
+    // Equal neighbours are painted together: every change of colour is an escape sequence.
+    let run: Cell | undefined;
+    let length = 0;
+    for (let column = 0; column <= columns; column++) {
+      const cell = column < columns ? draw(at(column, line * perLine), at(column, line * perLine + 1)) : undefined;
+      if (run !== undefined && (cell === undefined || !same(cell, run))) {
+        text += terminal.paint(run.glyph.repeat(length * stretch), run.foreground, run.background);
+        length = 0;
+      }
+      run = cell;
+      length++;
+    }
+    lines.push(text);
+  }
+  lines.push(...timeAxis(grid, label));
+  lines.push(legend(most, terminal, painted));
+  return `${lines.join('\n')}\n`;
+}
+
+type Cell = { glyph: string; foreground: Rgb | undefined; background: Rgb | undefined };
+
+function same(a: Cell, b: Cell): boolean {
+  return (
+    a.glyph === b.glyph &&
+    String(a.foreground) === String(b.foreground) &&
+    String(a.background) === String(b.background)
+  );
+}
+
+type Grid = {
+  /** Counts, row by row from the shortest latency up. */
+  cells: number[];
+  columns: number;
+  rows: number;
+  /** Characters per column. */
+  stretch: number;
+  /** Time of a column, and the least latency of each row and, last, the greatest. */
+  columnTime: number;
+  edges: number[];
+};
+
+/** Merges equally many bins into each column, and buckets into each row, so that no stripes appear that are not there. */
+function resample(heat: Heat, maxColumns: number, maxRows: number): Grid {
+  const bins = heat.counts.length;
+  const buckets = heat.edges.length - 1;
+  const perColumn = Math.ceil(bins / maxColumns);
+  const perRow = Math.ceil(buckets / maxRows);
+  const columns = Math.ceil(bins / perColumn);
+  const rows = Math.ceil(buckets / perRow);
+  const cells = new Array<number>(columns * rows).fill(0);
+  heat.counts.forEach((latencies, bin) => {
+    latencies.forEach((n, bucket) => {
+      const at = Math.floor(bucket / perRow) * columns + Math.floor(bin / perColumn);
+      cells[at] = (cells[at] as number) + n;
+    });
+  });
+  const edges = Array.from({ length: rows }, (_, row) => heat.edges[row * perRow] as number);
+  edges.push(heat.edges[buckets] as number);
+  const stretch = Math.max(1, Math.floor(maxColumns / columns));
+  return { cells, columns, rows, stretch, columnTime: perColumn * heat.step, edges };
+}
+
+/** Names for the lines in which a power of ten lies, or else for the lowest. */
+function latencyLabels(grid: Grid, label: Label, rowsPerLine: number): Map<number, string> {
+  const labels = new Map<number, string>();
+  const { edges, rows } = grid;
+  for (let power = 1; power < 1e15; power *= 10) {
+    const row = edges.findIndex((edge, r) => r < rows && edge <= power && power < (edges[r + 1] as number));
+    const line = Math.floor(row / rowsPerLine);
+    // On a coarse scale two powers can fall on one line: the lower stays.
+    if (row >= 0 && !labels.has(line)) labels.set(line, label(power));
+  }
+  if (labels.size === 0) labels.set(0, label(edges[0] as number));
+  return labels;
+}
+
+function timeAxis(grid: Grid, label: Label): string[] {
+  const { columns, stretch, columnTime } = grid;
+  const width = columns * stretch;
+  // The least round step whose labels keep a distance.
+  const least = (columnTime / stretch) * 12;
+  let step = 10 ** Math.ceil(Math.log10(least));
+  for (const part of [5, 2]) if (step / part >= least) step /= part;
+  const axis = new Array<string>(width).fill('─');
+  let names = ' '.repeat(margin);
+  for (let time = 0; time < columns * columnTime; time += step) {
+    const at = Math.floor((time / columnTime) * stretch);
+    if (at >= width) break;
+    axis[at] = '┬';
+    const name = time === 0 ? '0 s' : label(time);
+    if (margin + at + name.length > margin + width + 1) continue;
+    names = `${names.padEnd(margin + at)}${name}`;
+  }
+  return [`${' '.repeat(margin - 1)}└${axis.join('')}`, names];
+}
+
+/** What the colours or glyphs stand for. */
+function legend(most: number, terminal: Terminal, painted: boolean): string {
+  const samples: [text: string, atLeast: number][] = [];
+  if (painted) {
+    for (let n = 1; n < most; n *= 10) samples.push([terminal.paint('  ', undefined, colorOf(n, most)), n]);
+    samples.push([terminal.paint('  ', undefined, colorOf(most, most)), most]);
+  } else {
+    for (let i = 0; i < glyphs.length; i++) {
+      // The least count that is drawn with this glyph, if any is.
+      const n = Math.ceil(most ** (i / glyphs.length) - 1e-9);
+      if (glyphOf(n, most) === glyphs[i]) samples.push([glyphs[i] as string, n]);
+    }
+  }
+  return `${' '.repeat(margin)}per cell: ${samples.map(([text, n]) => `${text} ${count(n)}`).join('  ')}`;
+}
+
+/** From 0 (one) to 1 (the most). */
+function level(n: number, most: number): number {
+  return most <= 1 ? 1 : Math.log(n) / Math.log(most);
+}
+
+function glyphOf(n: number, most: number): string {
+  if (n === 0) return ' ';
+  return glyphs[Math.min(glyphs.length - 1, Math.floor(level(n, most) * glyphs.length))] as string;
+}
+
+function colorOf(n: number, most: number): Rgb | undefined {
+  if (n === 0) return undefined;
+  const at = level(n, most) * (palette.length - 1);
+  const low = palette[Math.floor(at)] as Rgb;
+  const high = palette[Math.ceil(at)] as Rgb;
+  const part = at - Math.floor(at);
+  return low.map((c, i) => Math.round(c + ((high[i] as number) - c) * part)) as unknown as Rgb;
+}
+
+function halfBlocks(upper: number, lower: number, most: number): Cell {
+  const above = colorOf(upper, most);
+  const below = colorOf(lower, most);
+  if (above === undefined && below === undefined) return { glyph: ' ', foreground: undefined, background: undefined };
+  if (above === undefined) return { glyph: '▄', foreground: below, background: undefined };
+  return { glyph: '▀', foreground: above, background: below };
+}

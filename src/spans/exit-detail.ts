@@ -1,0 +1,364 @@
+import { EventBatch } from '../trace/batch.ts';
+import { absent, type EventType, type FieldReader, hex64 } from '../trace/event-type.ts';
+import { IdTable } from '../trace/id-table.ts';
+import type { Trace } from '../trace/trace.ts';
+import { type ExitPairing, type ExitSpans, isEntry, isExit } from './exits.ts';
+
+/** What an exit can be grouped by besides its reason and vCPU: something that was seen within it. */
+export type DetailName = 'port' | 'gpa' | 'msr' | 'userspace';
+
+/** A group of exits, as people and programs read it. */
+export type DetailLabel = {
+  /** `0x3f8`, `KVM_EXIT_IO`, `others`, or undefined where the exits had nothing of the kind. */
+  value: string | undefined;
+  direction: 'read' | 'write' | undefined;
+};
+
+/** Distinct values told apart; further ones share the group `others`. */
+const maxValues = 4096;
+
+const nothing = 0;
+const others = 1;
+const firstValue = 2;
+
+/** Events that tell a detail, the field that holds the value, and which value of another field means that it was written to. */
+const sources: Record<DetailName, { event: string; value: string; direction?: [field: string, write: number] }[]> = {
+  port: [{ event: 'kvm:kvm_pio', value: 'port', direction: ['rw', 1] }],
+  gpa: [
+    // 0 is a read that userspace must answer, 1 a read, 2 a write.
+    { event: 'kvm:kvm_mmio', value: 'gpa', direction: ['type', 2] },
+    // A doorbell (ioeventfd): written to.
+    { event: 'kvm:kvm_fast_mmio', value: 'gpa' },
+  ],
+  msr: [{ event: 'kvm:kvm_msr', value: 'ecx', direction: ['write', 1] }],
+  userspace: [{ event: 'kvm:kvm_userspace_exit', value: 'reason' }],
+};
+
+/**
+ * Finds, for each exit, the first event within it that tells the detail: the I/O port, the MMIO address, the MSR, or
+ * why it went to userspace. Within means between kvm_exit and kvm_entry, in whichever order things really
+ * happened: kvm_pio for an IN, for example, is traced after the read (arch/x86/kvm/x86.c).
+ */
+export class ExitDetail {
+  /** Group of each exit that ended in the last batch, by its position among the spans. */
+  group: Int32Array = new Int32Array(1024);
+
+  readonly #name: DetailName;
+  readonly #pairing: ExitPairing;
+  readonly #readers: (DetailReader | undefined)[] = [];
+  readonly #ids = new IdTable();
+  readonly #texts = new Map<string, number>();
+  readonly #labels: DetailLabel[] = [
+    { value: undefined, direction: undefined },
+    { value: 'others', direction: undefined },
+  ];
+  /** By thread: whether it is out of the guest, and what was seen since. */
+  #outside = new Uint8Array(64);
+  #seen = new Int32Array(64);
+
+  constructor(name: DetailName, pairing: ExitPairing) {
+    this.#name = name;
+    this.#pairing = pairing;
+  }
+
+  wants(type: EventType): boolean {
+    return sources[this.#name].some((source) => source.event === type.name);
+  }
+
+  /** Takes the batch that pairing took just now. */
+  batch(trace: Trace, b: EventBatch, spans: ExitSpans): void {
+    this.#learnTypes(trace);
+    if (this.group.length < spans.count) this.group = new Int32Array(Math.max(b.capacity, spans.count));
+    let span = 0;
+    for (let i = 0; i < b.count; i++) {
+      const reader = this.#readers[b.type[i] as number];
+      if (reader === undefined) continue;
+      const thread = this.#pairing.find(b.tid[i] as number);
+      if (thread < 0) continue;
+      if (thread >= this.#seen.length) this.#grow(thread);
+      if (reader === 'exit') {
+        this.#outside[thread] = 1;
+        this.#seen[thread] = nothing;
+      } else if (reader === 'entry') {
+        this.#outside[thread] = 0;
+        if (spans.endsAt[span] === i && span < spans.count) this.group[span++] = this.#seen[thread] as number;
+      } else if (this.#outside[thread] === 1 && this.#seen[thread] === nothing) {
+        this.#seen[thread] = this.#group(reader, b, i);
+      }
+    }
+  }
+
+  label(group: number): DetailLabel {
+    return this.#labels[group] as DetailLabel;
+  }
+
+  #group(reader: Exclude<DetailReader, string>, b: EventBatch, i: number): number {
+    if (this.#name === 'userspace') return this.#named(userspaceReason(reader.value, reader.errno, b, i));
+    const write = reader.direction === undefined || reader.direction.number(b, i) === reader.write;
+    const high = reader.value.high(b, i);
+    const low = reader.value.low(b, i);
+    // Two ids for each address: read, and written to.
+    let id = this.#ids.find(high, low);
+    if (id < 0) {
+      if (this.#ids.size >= maxValues) return others;
+      id = this.#ids.id(high, low);
+    }
+    const group = firstValue + id * 2 + (write ? 1 : 0);
+    this.#labels[group] ??= { value: hex64(high, low), direction: write ? 'write' : 'read' };
+    return group;
+  }
+
+  #named(text: string): number {
+    const known = this.#texts.get(text);
+    if (known !== undefined) return known;
+    if (this.#texts.size >= maxValues) return others;
+    const group = this.#labels.push({ value: text, direction: undefined }) - 1;
+    this.#texts.set(text, group);
+    return group;
+  }
+
+  #learnTypes(trace: Trace): void {
+    for (let id = this.#readers.length; id < trace.types.length; id++) {
+      const type = trace.types[id] as EventType;
+      const source = sources[this.#name].find((s) => s.event === type.name);
+      if (isExit(type)) this.#readers.push('exit');
+      else if (isEntry(type)) this.#readers.push('entry');
+      else if (source === undefined) this.#readers.push(undefined);
+      else {
+        this.#readers.push({
+          value: type.reader(source.value) ?? absent,
+          direction: source.direction && (type.reader(source.direction[0]) ?? absent),
+          write: source.direction?.[1],
+          errno: type.reader('errno') ?? absent,
+        });
+      }
+    }
+  }
+
+  #grow(thread: number): void {
+    const length = 2 ** Math.ceil(Math.log2(thread + 1) + 1);
+    const outside = new Uint8Array(length);
+    outside.set(this.#outside);
+    this.#outside = outside;
+    const seen = new Int32Array(length);
+    seen.set(this.#seen);
+    this.#seen = seen;
+  }
+}
+
+type DetailReader =
+  | 'exit'
+  | 'entry'
+  | { value: FieldReader; direction: FieldReader | undefined; write: number | undefined; errno: FieldReader };
+
+/** include/uapi/linux/kvm.h, KVM_EXIT_* from 0 on. */
+const userspaceExits = (
+  'UNKNOWN EXCEPTION IO HYPERCALL DEBUG HLT MMIO IRQ_WINDOW_OPEN SHUTDOWN FAIL_ENTRY INTR SET_TPR TPR_ACCESS ' +
+  'S390_SIEIC S390_RESET DCR NMI INTERNAL_ERROR OSI PAPR_HCALL S390_UCONTROL WATCHDOG S390_TSCH EPR SYSTEM_EVENT ' +
+  'S390_STSI IOAPIC_EOI HYPERV ARM_NISV X86_RDMSR X86_WRMSR DIRTY_RING_FULL AP_RESET_HOLD X86_BUS_LOCK XEN ' +
+  'RISCV_SBI RISCV_CSR NOTIFY LOONGARCH_IOCSR MEMORY_FAULT TDX'
+).split(' ');
+const interrupted = -4;
+
+/** As the kernel prints it: KVM_RUN returned an error, EINTR being `restart`, or its reason. */
+function userspaceReason(reason: FieldReader, errno: FieldReader, b: EventBatch, i: number): string {
+  const error = errno.number(b, i);
+  if (error === interrupted) return 'restart';
+  if (error < 0) return `error ${-error}`;
+  const code = reason.number(b, i);
+  const name = userspaceExits[code];
+  return name === undefined ? (Number.isNaN(code) ? 'unknown' : String(code)) : `KVM_EXIT_${name}`;
+}
+
+/** Events kept of one exit; it may have had more. */
+const maxEvents = 100;
+/** Bytes of payload kept of one exit that lasts beyond a batch. */
+const maxPayload = 1 << 16;
+
+/** One event within an exit, as text. */
+export type InnerEvent = {
+  /** Since the kvm_exit, in the clock's unit. */
+  offset: number;
+  cpu: number;
+  /** `kvm:kvm_pio`, `sched:sched_switch`, `qemu:memory_region_ops_read`. */
+  name: string;
+  /** As the usual tool for the trace's format prints it. From the trace: untrusted. */
+  text: string;
+  /** For the scheduler's events: what this one did to the vCPU's thread. */
+  effect: 'switched out' | 'switched in' | 'woken' | 'being woken' | undefined;
+};
+
+/** What a thread went through since its kvm_exit. */
+class OpenExit {
+  /** Events of the current batch, by index, and of earlier ones, copied. */
+  readonly at = new Int32Array(maxEvents);
+  count = 0;
+  kept: EventBatch | undefined;
+  keptBytes = 0;
+  omitted = 0;
+
+  reset(): void {
+    this.count = 0;
+    this.omitted = 0;
+    this.keptBytes = 0;
+    if (this.kept !== undefined) this.kept.count = 0;
+  }
+
+  add(i: number): void {
+    if ((this.kept?.count ?? 0) + this.count < maxEvents) this.at[this.count++] = i;
+    else this.omitted++;
+  }
+
+  /** Copies what it has of a batch that is about to go. */
+  keep(b: EventBatch): void {
+    if (this.count === 0) return;
+    this.kept ??= new EventBatch(maxEvents);
+    const { kept } = this;
+    for (let n = 0; n < this.count; n++) {
+      const i = this.at[n] as number;
+      const size = b.size[i] as number;
+      if (this.keptBytes + size > maxPayload) {
+        this.omitted++;
+        continue;
+      }
+      if (kept.bytes.length < this.keptBytes + size) {
+        const bytes = new Uint8Array(Math.max(2048, 2 * (this.keptBytes + size)));
+        bytes.set(kept.bytes.subarray(0, this.keptBytes));
+        kept.bytes = bytes;
+        kept.view = new DataView(bytes.buffer);
+      }
+      const at = b.at[i] as number;
+      kept.bytes.set(b.bytes.subarray(at, at + size), this.keptBytes);
+      const k = kept.count++;
+      kept.time[k] = b.time[i] as number;
+      kept.type[k] = b.type[i] as number;
+      kept.cpu[k] = b.cpu[i] as number;
+      kept.tid[k] = b.tid[i] as number;
+      kept.pid[k] = b.pid[i] as number;
+      kept.at[k] = this.keptBytes;
+      kept.size[k] = size;
+      this.keptBytes += size;
+    }
+    this.count = 0;
+  }
+}
+
+/**
+ * Remembers what happened within the exits that are open, so that a slow one can be told in full when it ends: the
+ * thread's own events, and the scheduler's events about it on any CPU. Nothing is copied unless an exit outlasts its batch.
+ */
+export class ExitEvents {
+  readonly #pairing: ExitPairing;
+  readonly #kinds: InnerKind[] = [];
+  /** By thread; undefined while it is in the guest. */
+  readonly #open: (OpenExit | undefined)[] = [];
+  readonly #free: OpenExit[] = [];
+  /** Which way QEMU's events came, by name. */
+  readonly #carriers = new Map<string, string>();
+  #trace: Trace | undefined;
+
+  constructor(pairing: ExitPairing) {
+    this.#pairing = pairing;
+  }
+
+  /**
+   * Takes the batch that pairing took just now. `ended` is called for each exit that ended, in order, and may ask for its
+   * events with `events`.
+   */
+  batch(trace: Trace, b: EventBatch, spans: ExitSpans, ended: (span: number) => void): void {
+    this.#trace = trace;
+    this.#learnTypes(trace);
+    let span = 0;
+    for (let i = 0; i < b.count; i++) {
+      const kind = this.#kinds[b.type[i] as number] as InnerKind;
+      const thread = this.#pairing.find(b.tid[i] as number);
+      if (kind.what === 'exit') {
+        this.#begin(thread);
+      } else if (kind.what === 'entry') {
+        if (spans.endsAt[span] === i && span < spans.count) ended(span++);
+        this.#end(thread);
+      } else if (kind.what !== 'qemu' || this.#firstCarrier(b.type[i] as number)) {
+        if (thread >= 0) this.#open[thread]?.add(i);
+        if (kind.subject !== undefined) {
+          const subject = this.#pairing.find(kind.subject.number(b, i));
+          if (subject >= 0 && subject !== thread) this.#open[subject]?.add(i);
+        }
+      }
+    }
+    for (const open of this.#open) open?.keep(b);
+  }
+
+  /** The events of an exit that is ending, oldest first, and how many more there were. For use in `ended`. */
+  events(thread: number, b: EventBatch, begin: number): { events: InnerEvent[]; omitted: number } {
+    const open = this.#open[thread];
+    if (open === undefined) return { events: [], omitted: 0 };
+    const { kept } = open;
+    const events: InnerEvent[] = [];
+    for (let k = 0; kept !== undefined && k < kept.count; k++) events.push(this.#describe(thread, kept, k, begin));
+    for (let n = 0; n < open.count; n++) events.push(this.#describe(thread, b, open.at[n] as number, begin));
+    return { events, omitted: open.omitted };
+  }
+
+  #describe(thread: number, b: EventBatch, i: number, begin: number): InnerEvent {
+    const id = b.type[i] as number;
+    const type = this.#trace?.types[id] as EventType;
+    const tid = this.#pairing.threads[thread]?.tid;
+    const { what, subject } = this.#kinds[id] as InnerKind;
+    const concerned = subject?.number(b, i) === tid;
+    let effect: InnerEvent['effect'];
+    if (what === 'switch') effect = concerned ? 'switched in' : 'switched out';
+    else if (concerned) effect = what === 'waking' ? 'being woken' : 'woken';
+    return {
+      offset: (b.time[i] as number) - begin,
+      cpu: b.cpu[i] as number,
+      name: type.name,
+      text: type.layout.print(b, i),
+      effect,
+    };
+  }
+
+  /** A recording can hold QEMU's events twice, as uprobes and as trace_marker text: the way that was seen first is taken. */
+  #firstCarrier(id: number): boolean {
+    const type = this.#trace?.types[id] as EventType;
+    const carrier = type.recordedAs.split(':', 1)[0] as string;
+    const first = this.#carriers.get(type.name);
+    if (first === undefined) this.#carriers.set(type.name, carrier);
+    return first === undefined || first === carrier;
+  }
+
+  #begin(thread: number): void {
+    let open = this.#open[thread];
+    if (open === undefined) {
+      open = this.#free.pop() ?? new OpenExit();
+      while (this.#open.length <= thread) this.#open.push(undefined);
+      this.#open[thread] = open;
+    }
+    open.reset();
+  }
+
+  #end(thread: number): void {
+    const open = this.#open[thread];
+    if (open === undefined) return;
+    this.#free.push(open);
+    this.#open[thread] = undefined;
+  }
+
+  #learnTypes(trace: Trace): void {
+    for (let id = this.#kinds.length; id < trace.types.length; id++) {
+      const type = trace.types[id] as EventType;
+      if (isExit(type)) this.#kinds.push({ what: 'exit', subject: undefined });
+      else if (isEntry(type)) this.#kinds.push({ what: 'entry', subject: undefined });
+      else if (type.name === 'sched:sched_switch') {
+        this.#kinds.push({ what: 'switch', subject: type.reader('next_pid') });
+      } else if (/^sched:sched_(waking|wakeup|wakeup_new)$/.test(type.name)) {
+        this.#kinds.push({ what: type.name.endsWith('waking') ? 'waking' : 'wakeup', subject: type.reader('pid') });
+      } else this.#kinds.push({ what: type.name.startsWith('qemu:') ? 'qemu' : 'event', subject: undefined });
+    }
+  }
+}
+
+/** What an event is to an exit; `subject` reads the tid of another thread that it concerns. */
+type InnerKind = {
+  what: 'exit' | 'entry' | 'switch' | 'waking' | 'wakeup' | 'qemu' | 'event';
+  subject: FieldReader | undefined;
+};

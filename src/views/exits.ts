@@ -1,0 +1,369 @@
+import { type DetailLabel, type DetailName, ExitDetail } from '../spans/exit-detail.ts';
+import { reasonFromText } from '../spans/exit-reasons.ts';
+import { ExitPairing, type ExitSpans, type PairingCounts, type VcpuThread } from '../spans/exits.ts';
+import type { Analysis } from '../trace/analysis.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import { type EventType, hex64 } from '../trace/event-type.ts';
+import { IdTable } from '../trace/id-table.ts';
+import type { Trace } from '../trace/trace.ts';
+import { type Heat, HeatMap } from './heatmap.ts';
+import { type SlowExit, Slowest } from './slowest.ts';
+import { type Stats, Summary } from './stats.ts';
+
+/** What exits can be grouped by. */
+export const dimensions = ['reason', 'vcpu', 'vm', 'port', 'gpa', 'msr', 'rip', 'userspace'] as const;
+export type Dimension = (typeof dimensions)[number];
+
+export type ExitOptions = {
+  /** One dimension, or two. */
+  by: readonly Dimension[];
+  /** Reasons to leave out, in any spelling. */
+  exclude?: readonly string[];
+  /** Only vCPUs with these numbers. */
+  vcpus?: readonly number[] | undefined;
+  /** Only VMs of these processes, or threads of these ids. */
+  pids?: readonly number[] | undefined;
+  heatmap?: boolean;
+  /** How many slow exits to show, and from which duration on. */
+  slow?: number | undefined;
+  than?: number | undefined;
+  /** Whether the heat map and the slow exits take in halts. */
+  halts?: boolean;
+  /** ns per unit of the clock, where that counts cycles and the user knows their length. */
+  scale?: number | undefined;
+};
+
+/** A thread that ran a vCPU, as far as the trace tells. */
+export type Vcpu = {
+  tid: number;
+  /** Process id of the VM, undefined where the trace does not say. */
+  vm: number | undefined;
+  /** Number in the VM, undefined where the trace does not say. */
+  number: number | undefined;
+};
+
+/** What a group of exits has in common: one value for each dimension asked for. */
+export type Group = {
+  reason?: string;
+  vcpu?: Vcpu;
+  vm?: number | undefined;
+  port?: DetailLabel;
+  gpa?: DetailLabel;
+  msr?: DetailLabel;
+  rip?: string;
+  userspace?: DetailLabel;
+};
+
+/** A group's exits: all, those that are no halts, and the halts; the latter two undefined where there are none. */
+export type ExitRow = { group: Group; all: Stats; busy: Stats | undefined; halts: Stats | undefined };
+
+export type ExitResult = {
+  /** What durations are in. */
+  unit: 'ns' | 'cycles';
+  by: readonly Dimension[];
+  rows: ExitRow[];
+  all: Stats;
+  busy: Stats;
+  halts: Stats;
+  /** Exits by reason where the trace has not one kvm_entry, so that nothing has a duration. */
+  unentered: { reason: string; halt: boolean; count: number }[];
+  /** From the first kvm_exit or kvm_entry to the last, in the clock's unit (or ns); NaN where there is none. */
+  duration: number;
+  counts: PairingCounts;
+  vcpus: Vcpu[];
+  /** How the VMs are told apart. */
+  vms: { known: true; count: number } | { known: false; assumedOne: boolean };
+  heat: Heat | undefined;
+  slow: (Omit<SlowExit, 'thread'> & { vcpu: Vcpu })[] | undefined;
+  /** How many exits were over the threshold; more than `slow` has where that was cut. */
+  over: number;
+  /** What was to be left out and was not there. */
+  unknownReasons: string[];
+};
+
+/** Rips told apart; further ones are grouped as `others`. */
+const maxRips = 4096;
+/** Rows of two dimensions; further ones are grouped in the last. */
+const maxRows = 20_000;
+/** Slow exits shown where only a threshold was given. */
+export const defaultSlow = 1000;
+
+/** Everything that `virtap exits` answers, in one pass. */
+export class Exits implements Analysis {
+  readonly pairing: ExitPairing;
+  readonly #options: ExitOptions;
+  readonly #details: { [name in DetailName]?: ExitDetail } = {};
+  readonly #slowest: Slowest | undefined;
+  readonly #heat: HeatMap | undefined;
+  readonly #exclude: ReadonlySet<string>;
+  /** Summaries by row. For one dimension rows are found by `key * 2 + halt`, for two by both in `#pairs`. */
+  readonly #summaries: (Summary | undefined)[] = [];
+  readonly #pairs = new IdTable();
+  readonly #rips = new IdTable();
+  #ripIds = new Int32Array(0);
+  /** By reason id: whether it is left out; and by thread: 1 taken, 2 left out, 0 not decided. */
+  readonly #leftOut: boolean[] = [];
+  readonly #threadChoice: number[] = [];
+  #trace: Trace | undefined;
+
+  constructor(options: ExitOptions) {
+    this.#options = options;
+    const { by, slow, than, halts } = options;
+    const wantsSlow = slow !== undefined || than !== undefined;
+    this.pairing = new ExitPairing({ scale: options.scale ?? 1, rips: wantsSlow || by.includes('rip') });
+    for (const dimension of by) {
+      if (isDetail(dimension)) this.#details[dimension] = new ExitDetail(dimension, this.pairing);
+    }
+    if (wantsSlow) {
+      this.#slowest = new Slowest(this.pairing, {
+        limit: slow ?? defaultSlow,
+        than: than ?? -1,
+        halts: halts === true,
+      });
+    }
+    if (options.heatmap === true) this.#heat = new HeatMap();
+    this.#exclude = new Set((options.exclude ?? []).map(foldReason));
+  }
+
+  wants(type: EventType): boolean {
+    if (this.pairing.wants(type) || this.#slowest !== undefined) return true;
+    return Object.values(this.#details).some((detail) => detail.wants(type));
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    const spans = this.pairing.batch(trace, b);
+    this.#filter(spans);
+    for (const detail of Object.values(this.#details)) detail.batch(trace, b, spans);
+    this.#slowest?.batch(trace, b, spans);
+    this.#summarise(spans);
+    this.#draw(spans);
+  }
+
+  result(): ExitResult {
+    const rows = this.#rows();
+    const busy = new Summary();
+    const halts = new Summary();
+    const all = new Summary();
+    for (const row of rows) {
+      busy.merge(row.busy);
+      halts.merge(row.halts);
+      all.merge(row.busy);
+      all.merge(row.halts);
+    }
+    const { pairing } = this;
+    const vcpus = pairing.threads.map((thread) => this.#vcpu(thread));
+    const pids = new Set(vcpus.map((vcpu) => vcpu.vm));
+    const names = new Set(pairing.reasons.names.map(foldReason));
+    const counts = pairing.result();
+    return {
+      unit: this.#trace?.clock.unit === 'ticks' && this.#options.scale === undefined ? 'cycles' : 'ns',
+      by: this.#options.by,
+      rows: rows.map(({ group, busy, halts }) => {
+        const both = new Summary();
+        both.merge(busy);
+        both.merge(halts);
+        return {
+          group,
+          all: both.result(),
+          busy: busy.count > 0 ? busy.result() : undefined,
+          halts: halts.count > 0 ? halts.result() : undefined,
+        };
+      }),
+      all: all.result(),
+      busy: busy.result(),
+      halts: halts.result(),
+      unentered: counts.entries > 0 ? [] : this.#unentered(),
+      duration: (pairing.last - pairing.first) * (this.#options.scale ?? 1),
+      counts,
+      vcpus,
+      vms: pids.has(undefined)
+        ? { known: false, assumedOne: distinct(vcpus.map((vcpu) => vcpu.number)) }
+        : { known: true, count: pids.size },
+      heat: this.#heat?.result(),
+      slow: this.#slowest?.result().map(({ thread, ...exit }) => ({ ...exit, vcpu: vcpus[thread] as Vcpu })),
+      over: this.#slowest?.over ?? 0,
+      unknownReasons: (this.#options.exclude ?? []).filter((name) => !names.has(foldReason(name))),
+    };
+  }
+
+  #filter(spans: ExitSpans): void {
+    const { vcpus, pids } = this.#options;
+    if (vcpus === undefined && pids === undefined && this.#exclude.size === 0) return;
+    const { names } = this.pairing.reasons;
+    for (let id = this.#leftOut.length; id < names.length; id++) {
+      this.#leftOut.push(this.#exclude.has(foldReason(names[id] as string)));
+    }
+    spans.filter((k) => {
+      if (this.#leftOut[spans.reason[k] as number] === true) return false;
+      const thread = spans.thread[k] as number;
+      let choice = this.#threadChoice[thread] ?? 0;
+      if (choice === 0) {
+        const { tid, vm, number } = this.#vcpu(this.pairing.threads[thread] as VcpuThread);
+        const taken =
+          (vcpus === undefined || (number !== undefined && vcpus.includes(number))) &&
+          (pids === undefined || pids.includes(tid) || (vm !== undefined && pids.includes(vm)));
+        choice = taken ? 1 : 2;
+        while (this.#threadChoice.length <= thread) this.#threadChoice.push(0);
+        this.#threadChoice[thread] = choice;
+      }
+      return choice === 1;
+    });
+  }
+
+  #summarise(spans: ExitSpans): void {
+    const summaries = this.#summaries;
+    const { duration, reason } = spans;
+    const { halt } = this.pairing.reasons;
+    const { by } = this.#options;
+    const first = this.#keys(by[0] as Dimension, spans);
+    if (by.length === 1) {
+      for (let k = 0; k < spans.count; k++) {
+        const row = (first[k] as number) * 2 + (halt[reason[k] as number] === true ? 1 : 0);
+        const summary = summaries[row] ?? this.#newSummary(row);
+        summary.add(duration[k] as number);
+      }
+      return;
+    }
+    const second = this.#keys(by[1] as Dimension, spans);
+    for (let k = 0; k < spans.count; k++) {
+      const high = (first[k] as number) * 2 + (halt[reason[k] as number] === true ? 1 : 0);
+      const low = second[k] as number;
+      let row = this.#pairs.find(high, low);
+      if (row < 0) row = Math.min(this.#pairs.size < maxRows ? this.#pairs.id(high, low) : maxRows, maxRows);
+      const summary = summaries[row] ?? this.#newSummary(row);
+      summary.add(duration[k] as number);
+    }
+  }
+
+  #newSummary(row: number): Summary {
+    while (this.#summaries.length <= row) this.#summaries.push(undefined);
+    const summary = new Summary();
+    this.#summaries[row] = summary;
+    return summary;
+  }
+
+  /** What each exit is grouped by, as small numbers. VMs and vCPUs go by thread until the end: a pid can come late. */
+  #keys(dimension: Dimension, spans: ExitSpans): Int32Array {
+    switch (dimension) {
+      case 'reason':
+        return spans.reason;
+      case 'vcpu':
+      case 'vm':
+        return spans.thread;
+      case 'rip': {
+        if (this.#ripIds.length < spans.count) this.#ripIds = new Int32Array(spans.begin.length);
+        for (let k = 0; k < spans.count; k++) {
+          const high = spans.ripHigh[k] as number;
+          const low = spans.ripLow[k] as number;
+          const known = this.#rips.find(high, low);
+          this.#ripIds[k] = known >= 0 ? known : this.#rips.size < maxRips ? this.#rips.id(high, low) : maxRips;
+        }
+        return this.#ripIds;
+      }
+      default:
+        return (this.#details[dimension] as ExitDetail).group;
+    }
+  }
+
+  #draw(spans: ExitSpans): void {
+    const heat = this.#heat;
+    if (heat === undefined || Number.isNaN(this.pairing.first)) return;
+    const scale = this.#options.scale ?? 1;
+    heat.start(this.pairing.first * scale);
+    const { halt } = this.pairing.reasons;
+    const halts = this.#options.halts === true;
+    for (let k = 0; k < spans.count; k++) {
+      if (!halts && halt[spans.reason[k] as number] === true) continue;
+      heat.add((spans.begin[k] as number) * scale, spans.duration[k] as number);
+    }
+  }
+
+  /** The groups with their exits, those that are the same to a reader merged. */
+  #rows(): { group: Group; busy: Summary; halts: Summary }[] {
+    const { by } = this.#options;
+    const vcpus = this.#oneEach();
+    const rows = new Map<string, { group: Group; busy: Summary; halts: Summary }>();
+    this.#summaries.forEach((summary, row) => {
+      if (summary === undefined) return;
+      const key = by.length === 1 ? row : row === maxRows ? -1 : this.#pairs.high(row);
+      const group: Group = {};
+      if (key >= 0) this.#setGroup(group, by[0] as Dimension, Math.floor(key / 2), vcpus);
+      if (key >= 0 && by.length === 2) this.#setGroup(group, by[1] as Dimension, this.#pairs.low(row), vcpus);
+      const name = JSON.stringify(Object.values(group).map((value) => value ?? null));
+      let merged = rows.get(name);
+      if (merged === undefined) {
+        merged = { group, busy: new Summary(), halts: new Summary() };
+        rows.set(name, merged);
+      }
+      // What found no row any more may hold halts: it counts as none.
+      (key >= 0 && key % 2 === 1 ? merged.halts : merged.busy).merge(summary);
+    });
+    return [...rows.values()];
+  }
+
+  #setGroup(group: Group, dimension: Dimension, key: number, vcpus: readonly Vcpu[]): void {
+    switch (dimension) {
+      case 'reason':
+        group.reason = this.pairing.reasons.names[key] as string;
+        break;
+      case 'vcpu':
+        group.vcpu = vcpus[key] as Vcpu;
+        break;
+      case 'vm':
+        group.vm = (vcpus[key] as Vcpu).vm;
+        break;
+      case 'rip':
+        group.rip = key === maxRips ? 'others' : hex64(this.#rips.high(key), this.#rips.low(key));
+        break;
+      default:
+        group[dimension] = (this.#details[dimension] as ExitDetail).label(key);
+    }
+  }
+
+  /** The vCPU of each thread. One that ran on several threads one after the other is one vCPU, where the trace tells. */
+  #oneEach(): Vcpu[] {
+    const first = new Map<string, Vcpu>();
+    return this.pairing.threads.map((thread) => {
+      const vcpu = this.#vcpu(thread);
+      if (vcpu.vm === undefined || vcpu.number === undefined) return vcpu;
+      const name = `${vcpu.vm}/${vcpu.number}`;
+      const known = first.get(name);
+      if (known !== undefined) return known;
+      first.set(name, vcpu);
+      return vcpu;
+    });
+  }
+
+  #vcpu(thread: VcpuThread): Vcpu {
+    const known = this.#trace?.threads.get(thread.tid);
+    const vm = thread.pid >= 0 ? thread.pid : (known?.pid ?? -1);
+    // QEMU names its threads where it was started with `-name …,debug-threads=on`; libvirt does.
+    const named = /^CPU (\d+)\/KVM$/.exec(known?.comm ?? '')?.[1];
+    const number = thread.vcpu >= 0 ? thread.vcpu : named === undefined ? undefined : Number(named);
+    return { tid: thread.tid, vm: vm >= 0 ? vm : undefined, number };
+  }
+
+  #unentered(): ExitResult['unentered'] {
+    const { reasons } = this.pairing;
+    const counts = new Map<number, number>();
+    for (const [, reason, n] of this.pairing.unentered()) counts.set(reason, (counts.get(reason) ?? 0) + n);
+    return [...counts]
+      .map(([id, count]) => ({ reason: reasons.names[id] as string, halt: reasons.halt[id] as boolean, count }))
+      .filter(({ reason }) => !this.#exclude.has(foldReason(reason)))
+      .sort((a, b) => b.count - a.count);
+  }
+}
+
+function isDetail(dimension: Dimension): dimension is DetailName {
+  return dimension === 'port' || dimension === 'gpa' || dimension === 'msr' || dimension === 'userspace';
+}
+
+/** `EXIT_NPF`, `NPF` and `npf` are the same to who types them. */
+function foldReason(name: string): string {
+  return reasonFromText(name).toLowerCase();
+}
+
+function distinct(numbers: (number | undefined)[]): boolean {
+  return !numbers.includes(undefined) && new Set(numbers).size === numbers.length;
+}
