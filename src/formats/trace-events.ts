@@ -161,7 +161,7 @@ export function parseTraceEvents(bytes: Uint8Array, file: string): Signature[] {
   const bad = (at: number, found: string): TraceError =>
     new TraceError(
       file,
-      `${JSON.stringify(found.slice(0, 60))} is no trace event`,
+      `${/[\x00-\x08]/.test(found) ? 'binary data' : JSON.stringify(found.slice(0, 60))} is no trace event`,
       at,
       'a line of QEMU\'s trace-events-all, such as virtqueue_flush(void *vq, unsigned int count) "vq %p count %u"',
     );
