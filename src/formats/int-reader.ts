@@ -7,6 +7,7 @@ export type Base = 'decimal' | 'hex';
 /** Reads an integer of 1, 2, 4 or 8 bytes at a fixed offset in the payload. */
 export class IntReader implements FieldReader {
   readonly kind = 'int';
+  readonly place: NonNullable<FieldReader['place']>;
   readonly #offset: number;
   readonly #size: number;
   readonly #signed: boolean;
@@ -15,6 +16,7 @@ export class IntReader implements FieldReader {
 
   /** `offset` counts from the start of the payload; an event too short for the field lacks it. */
   constructor(offset: number, size: 1 | 2 | 4 | 8, signed: boolean, little: boolean, base: Base = 'decimal') {
+    this.place = { offset, size, little };
     this.#offset = offset;
     this.#size = size;
     this.#signed = signed;

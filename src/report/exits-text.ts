@@ -298,11 +298,11 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
       terminal.style('bad', format.long(exit.duration)),
       exit.rip === '0x0' ? '' : `rip ${exit.rip}`,
     ];
-    const rows = exit.events.map(({ offset, cpu, name, text, effect }) => [
+    const rows = exit.events.map(({ offset, cpu, name, text, brief }) => [
       `+${format.long(offset)}`,
       cpu === exit.cpu || cpu < 0 ? '' : `CPU ${cpu}`,
       escapeText(name),
-      escapeText(`${effect === undefined ? '' : `${effect}: `}${text.trimEnd()}`),
+      escapeText(brief ?? text.trimEnd()),
     ]);
     const columns: Column[] = [
       { title: '', align: 'unit' },
@@ -311,7 +311,10 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
       { title: '', shrink: 20 },
     ];
     // Its first line is that of the titles, which are empty.
-    const inner = rows.length === 0 ? '' : table(columns, rows, terminal).split('\n').slice(1).join('\n');
+    const inner =
+      rows.length === 0
+        ? 'nothing recorded within it\n'
+        : table(columns, rows, terminal).split('\n').slice(1).join('\n');
     const more = exit.omitted === 0 ? '' : `  … and ${plural(exit.omitted, 'event')} more\n`;
     return `${head.filter((part) => part !== '').join('  ')}\n${inner.replace(/^(?=.)/gm, '  ')}${more}`;
   });

@@ -184,8 +184,9 @@ export type InnerEvent = {
   name: string;
   /** As the usual tool for the trace's format prints it. From the trace: untrusted. */
   text: string;
-  /** For the scheduler's events: what this one did to the vCPU's thread. */
+  /** For the scheduler's events: what this one did to the vCPU's thread, and the same with the other thread, for people. */
   effect: 'switched out' | 'switched in' | 'woken' | 'being woken' | undefined;
+  brief: string | undefined;
 };
 
 /** What a thread went through since its kvm_exit. */
@@ -305,15 +306,31 @@ export class ExitEvents {
     const tid = this.#pairing.threads[thread]?.tid;
     const { what, subject } = this.#kinds[id] as InnerKind;
     const concerned = subject?.number(b, i) === tid;
+    const text = type.layout.print(b, i);
+    const comm = (name: string) => type.reader(name)?.text(b, i) ?? '';
+    const pid = (name: string) => type.reader(name)?.number(b, i) ?? '?';
     let effect: InnerEvent['effect'];
-    if (what === 'switch') effect = concerned ? 'switched in' : 'switched out';
-    else if (concerned) effect = what === 'waking' ? 'being woken' : 'woken';
+    let brief: string | undefined;
+    if (what === 'switch') {
+      effect = concerned ? 'switched in' : 'switched out';
+      // The letters of the state depend on the kernel's version: they are as printed, `prev_state=R+` or `[120] R+ ==>`.
+      const state = /prev_state=(\S+)|\] (\S+) ==>/.exec(text);
+      brief = concerned
+        ? `in, after ${comm('prev_comm')} (${pid('prev_pid')})`
+        : `out (${state?.[1] ?? state?.[2] ?? 'state unknown'}), next is ${comm('next_comm')} (${pid('next_pid')})`;
+    } else if (concerned) {
+      effect = what === 'waking' ? 'being woken' : 'woken';
+      const waker = b.tid[i] as number;
+      const name = this.#trace?.threads.get(waker)?.comm ?? '';
+      brief = `${effect} by ${waker === 0 ? 'an idle CPU' : `${name} (${waker})`}`;
+    }
     return {
       offset: (b.time[i] as number) - begin,
       cpu: b.cpu[i] as number,
       name: type.name,
-      text: type.layout.print(b, i),
+      text,
       effect,
+      brief,
     };
   }
 

@@ -202,7 +202,21 @@ const maxReasons = 1024;
 /** Gives the id of the reason of an event of one type. */
 export interface ReasonDecoder {
   id(b: EventBatch, i: number): number;
+  /** How to find it without a call, where the payload allows that. */
+  readonly table?: ReasonTable | undefined;
 }
+
+/** Reasons by code, for payloads with 32-bit codes at fixed places. What is not in the table, `id` knows, and puts into it. */
+export type ReasonTable = {
+  /** Where the code stands, where the ISA, and how long the payload has to be for both. */
+  readonly codeAt: number;
+  readonly isaAt: number;
+  readonly end: number;
+  readonly little: boolean;
+  /** id + 1 by code below `directCodes`, 0 where not known yet; for this ISA. */
+  readonly ids: Uint16Array;
+  isa: number;
+};
 
 /** The decoder for a type of exit event: by its `isa` on x86, else by the fields that only one architecture has. */
 export function reasonDecoder(type: EventType, reasons: Reasons): ReasonDecoder {
@@ -240,45 +254,48 @@ export function reasonDecoder(type: EventType, reasons: Reasons): ReasonDecoder 
 }
 
 /** Codes below this are looked up in an array. */
-const directCodes = 2048;
+export const directCodes = 2048;
 
 /** A reason from an integer field, which a second one (`isa`) gives meaning to. */
 class CodeReason implements ReasonDecoder {
+  readonly table: ReasonTable | undefined;
   readonly #code: FieldReader;
   readonly #isa: FieldReader;
   readonly #reasons: Reasons;
   readonly #name: (code: number, isa: number) => string;
-  readonly #hasIsa: boolean;
-  /** id + 1 by code for the ISA seen last; a trace has one. */
-  readonly #direct = new Uint16Array(directCodes);
-  #directIsa = Number.NaN;
 
   constructor(code: FieldReader, isa: FieldReader, reasons: Reasons, name: (code: number, isa: number) => string) {
     this.#code = code;
     this.#isa = isa;
-    this.#hasIsa = isa !== absent;
     this.#reasons = reasons;
     this.#name = name;
+    const places = [code.place, isa.place];
+    if (!places.every((place) => place?.size === 4)) return;
+    const [codeAt, isaAt] = places.map((place) => place?.offset as number) as [number, number];
+    const ids = new Uint16Array(directCodes);
+    // A trace is of one ISA: the table is for the one seen last.
+    this.table = {
+      codeAt,
+      isaAt,
+      end: Math.max(codeAt, isaAt) + 4,
+      little: code.place?.little === true,
+      ids,
+      isa: -1,
+    };
   }
 
   id(b: EventBatch, i: number): number {
     const code = this.#code.low(b, i);
-    const isa = this.#hasIsa ? this.#isa.number(b, i) : 0;
-    if (code < directCodes && isa === this.#directIsa) {
-      const known = this.#direct[code] as number;
-      if (known > 0) return known - 1;
+    const isa = this.#isa.number(b, i);
+    const id = this.#reasons.id(this.#name(code, isa));
+    const { table } = this;
+    if (table !== undefined && code < directCodes) {
+      if (isa !== table.isa) {
+        table.ids.fill(0);
+        table.isa = isa;
+      }
+      table.ids[code] = id + 1;
     }
-    return this.#learn(code, isa);
-  }
-
-  #learn(code: number, isa: number): number {
-    const id = this.#reasons.id(this.#name(code, this.#hasIsa ? isa : Number.NaN));
-    if (code >= directCodes) return id;
-    if (isa !== this.#directIsa) {
-      this.#direct.fill(0);
-      this.#directIsa = isa;
-    }
-    this.#direct[code] = id + 1;
     return id;
   }
 }

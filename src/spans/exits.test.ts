@@ -9,7 +9,7 @@ import { ExitPairing, type PairingCounts } from './exits.ts';
 type Pair = { tid: number; begin: number; end: number; reason: string; cpu: number };
 
 async function pair(trace: Trace): Promise<{ pairs: Pair[]; counts: PairingCounts; pairing: ExitPairing }> {
-  const pairing = new ExitPairing();
+  const pairing = new ExitPairing({ inner: true });
   const pairs: Pair[] = [];
   for await (const b of trace.batches()) {
     const spans = pairing.batch(trace, b);

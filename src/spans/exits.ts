@@ -2,7 +2,7 @@ import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type ReasonDecoder, Reasons, reasonDecoder } from './exit-reasons.ts';
+import { directCodes, type ReasonDecoder, Reasons, type ReasonTable, reasonDecoder } from './exit-reasons.ts';
 
 /** Events with which a vCPU thread leaves the guest, per architecture: x86, arm64, riscv; s390; ppc; LTTng's name; LoongArch. */
 const exitEvents =
@@ -39,9 +39,10 @@ export class ExitSpans {
   thread: Int32Array = new Int32Array(1024);
   /** Id in `ExitPairing.reasons`. */
   reason: Int32Array = new Int32Array(1024);
+  // The following are filled only where `ExitPairing` was asked for them.
   /** CPU of the kvm_exit, -1 where unknown. */
   cpu: Int32Array = new Int32Array(1024);
-  /** Where the guest was when it left, in halves; 0 unless rips were asked for. */
+  /** Where the guest was when it left, in halves. */
   ripLow: Uint32Array = new Uint32Array(1024);
   ripHigh: Uint32Array = new Uint32Array(1024);
   /** Index in the batch of the kvm_entry. */
@@ -110,8 +111,17 @@ const exit = 2;
 const entry = 3;
 const none = -1;
 
-/** Entries of the table that finds the thread of a tid in most cases: a power of two. */
-const tidCache = 1024;
+/** Instead of the reason of an open exit: the thread is in the guest; nothing was seen of it so far. */
+const inGuest = -1;
+const unseen = -2;
+/** Added to the reason of an exit of a thread that was not seen to enter before. */
+const notEntered = 1 << 20;
+
+/** Linux gives out tids below 2^22 (PID_MAX_LIMIT). */
+const tidBits = 22;
+
+/** Events handled in one go. */
+const slice = 1024;
 
 /**
  * Pairs each kvm_exit with the kvm_entry that follows it on the same thread. Threads, not CPUs: vCPU threads migrate.
@@ -137,24 +147,23 @@ export class ExitPairing {
   last = Number.NaN;
 
   readonly #scale: number;
-  readonly #rips: boolean;
+  readonly #inner: boolean;
   readonly #spans = new ExitSpans();
   readonly #trace = new TraceState();
 
-  // By thread.
-  #openReason = new Int32Array(64).fill(none);
+  /** By thread, two numbers: the reason of its open exit (or `inGuest`, `unseen`; more by `notEntered` before its first entry), and that exit's CPU. */
+  #open = new Int32Array(2 * 64).fill(unseen);
+  /** By thread. */
   #openTime = new Float64Array(64);
-  #openCpu = new Int32Array(64);
   #openRipLow = new Uint32Array(64);
   #openRipHigh = new Uint32Array(64);
-  #entered = new Uint8Array(64);
   /** Exits by reason of threads that never entered: of a trace without kvm_entry, they are all that can be told. */
-  readonly #unentered: Map<number, number>[] = [];
+  readonly #unentered: (Map<number, number> | undefined)[] = [];
 
-  /** `scale` is what durations are multiplied by (and rounded): ns per cycle of an x86-tsc clock. `rips` fills the rip columns. */
-  constructor(options: { scale?: number; rips?: boolean } = {}) {
+  /** `scale` is what durations are multiplied by (and rounded): ns per cycle of an x86-tsc clock. `inner` fills all columns. */
+  constructor(options: { scale?: number; inner?: boolean } = {}) {
     this.#scale = options.scale ?? 1;
-    this.#rips = options.rips === true;
+    this.#inner = options.inner === true;
   }
 
   wants(type: EventType): boolean {
@@ -171,171 +180,195 @@ export class ExitPairing {
     const spans = this.#spans;
     spans.reserve(b.count);
     spans.count = 0;
-    const roles = state.roles;
-    const { type: types, time: times, tid: tids, cpu: cpus } = b;
-    const begin = spans.begin;
-    const duration = spans.duration;
-    const threadOf = spans.thread;
-    const reasonOf = spans.reason;
-    const cpuOf = spans.cpu;
-    const endsAt = spans.endsAt;
-    let n = 0;
+    // Slice by slice, so that the loop's function has been called often, and is compiled well, before much has gone by.
+    for (let from = 0; from < b.count; from += slice) this.#pair(state, b, from, Math.min(b.count, from + slice));
+    counts.pairs += spans.count;
+    if (this.#scale !== 1) {
+      const { duration } = spans;
+      for (let k = 0; k < spans.count; k++) duration[k] = Math.round((duration[k] as number) * this.#scale);
+    }
+    return spans;
+  }
+
+  /** The events `start` to `stop` of a batch. */
+  #pair(state: TraceState, b: EventBatch, start: number, stop: number): void {
+    const { counts } = this;
+    // The loop has its own names for everything: it runs millions of times a second, and must not go through `this`.
+    const { type: types, time: times, tid: tids, cpu: cpus, at, size, view } = b;
+    const { roles, threadOfTid, tableType } = state;
+    const { codeAt, isaAt, end, little, ids } = state.table;
+    const inner = this.#inner;
+    let { isa } = state.table;
+    let open = this.#open;
+    let openTime = this.#openTime;
+    const spans = this.#spans;
+    const { begin, duration, thread: threadOf, reason: reasonOf } = spans;
+    let n = spans.count;
     let exits = 0;
     let entries = 0;
     let last = this.last;
-    const { cachedTid, cachedThread } = state;
-    const count = b.count;
-    for (let i = 0; i < count; i++) {
+    for (let i = start; i < stop; i++) {
       const type = types[i] as number;
       const role = roles[type] as number;
       if (role === other) continue;
       const tid = tids[i] as number;
-      const cached = tid & (tidCache - 1);
-      let t = cachedThread[cached] as number;
-      if (t < 0 || cachedTid[cached] !== tid) {
-        if (Number.isNaN(this.first)) this.first = times[i] as number;
-        t = this.#thread(state, tid, b.pid[i] as number);
-        cachedTid[cached] = tid;
-        cachedThread[cached] = t;
-      }
+      let t = tid >>> tidBits === 0 ? (threadOfTid[tid] as number) - 1 : none;
       const time = times[i] as number;
       last = time;
+      if (t < 0) {
+        if (Number.isNaN(this.first)) this.first = time;
+        t = this.#thread(state, tid, b.pid[i] as number);
+        open = this.#open;
+        openTime = this.#openTime;
+      }
       if (role === exit) {
         exits++;
-        if ((this.#openReason[t] as number) >= 0) this.#dropOpen(state, t, time, cpus[i] as number);
-        const reason = (state.decoders[type] as ReasonDecoder).id(b, i);
-        this.#openReason[t] = reason;
-        this.#openTime[t] = time;
-        this.#openCpu[t] = cpus[i] as number;
-        if (this.#entered[t] === 0) this.#firstExit(state, t, type, reason, b, i);
-        if (this.#rips) {
-          const rip = state.rips[type] as FieldReader;
-          this.#openRipLow[t] = rip.low(b, i);
-          this.#openRipHigh[t] = rip.high(b, i);
+        let reason = none;
+        if (type === tableType && (size[i] as number) >= end) {
+          const payload = at[i] as number;
+          const code = view.getUint32(payload + codeAt, little);
+          if (code < directCodes && view.getUint32(payload + isaAt, little) === isa) reason = (ids[code] as number) - 1;
         }
+        if (reason < 0) {
+          reason = (state.decoders[type] as ReasonDecoder).id(b, i);
+          isa = state.table.isa;
+        }
+        if (open[2 * t] !== inGuest) reason = this.#unusualExit(state, t, reason, b, i);
+        open[2 * t] = reason;
+        open[2 * t + 1] = cpus[i] as number;
+        openTime[t] = time;
+        if (inner) this.#openRip(state, t, b, i);
         continue;
       }
       entries++;
-      const reason = this.#openReason[t] as number;
-      const first = this.#entered[t] === 0;
-      if (first) this.#firstEntry(state, t, type, b, i);
-      if (reason < 0) {
-        if (first) counts.entryFirst++;
-        else counts.entryWithoutExit++;
-        continue;
+      let reason = open[2 * t] as number;
+      open[2 * t] = inGuest;
+      let early = false;
+      // Also true for what is negative.
+      if (reason >>> 0 >= notEntered) {
+        early = true;
+        reason = this.#unusualEntry(state, t, reason, b, i);
+        if (reason < 0) continue;
       }
-      this.#openReason[t] = none;
-      const from = this.#openTime[t] as number;
-      const cpu = this.#openCpu[t] as number;
+      const from = openTime[t] as number;
+      const cpu = open[2 * t + 1] as number;
       if (state.lossy && state.straddles(from, time, cpu, cpus[i] as number)) {
         counts.straddlingLoss++;
+        if (early) counts.beforeFirstEntry--;
         continue;
       }
-      if (first) counts.beforeFirstEntry++;
       if (cpu !== cpus[i] && cpu >= 0) state.migrated(cpu, from, time);
       begin[n] = from;
       duration[n] = time - from;
       threadOf[n] = t;
       reasonOf[n] = reason;
-      cpuOf[n] = cpu;
-      endsAt[n] = i;
-      if (this.#rips) {
-        spans.ripLow[n] = this.#openRipLow[t] as number;
-        spans.ripHigh[n] = this.#openRipHigh[t] as number;
-      }
+      if (inner) this.#closeInner(t, n, cpu, i);
       n++;
     }
     spans.count = n;
     this.last = last;
     counts.exits += exits;
     counts.entries += entries;
-    counts.pairs += n;
-    if (this.#scale !== 1) {
-      for (let k = 0; k < n; k++) {
-        duration[k] = Math.round((duration[k] as number) * this.#scale);
-      }
-    }
-    return spans;
   }
 
   /** The thread of that tid, or -1 where it ran no vCPU so far. */
   find(tid: number): number {
-    const { cachedTid, cachedThread } = this.#trace;
-    const cached = tid & (tidCache - 1);
-    if (cachedTid[cached] === tid && (cachedThread[cached] as number) >= 0) return cachedThread[cached] as number;
-    return this.#trace.threadOf.get(tid) ?? none;
+    return this.#trace.find(tid);
   }
 
   /** What was seen so far; exits that are open now count as open at the end. */
   result(): PairingCounts {
     let openAtEnd = 0;
-    for (let t = 0; t < this.threads.length; t++) if ((this.#openReason[t] as number) >= 0) openAtEnd++;
+    for (let t = 0; t < this.threads.length; t++) if ((this.#open[2 * t] as number) >= 0) openAtEnd++;
     return { ...this.counts, openAtEnd };
   }
 
   /** Exits per thread and reason, of threads that never entered the guest. */
   *unentered(): Iterable<[thread: number, reason: number, count: number]> {
     for (let t = 0; t < this.threads.length; t++) {
-      if (this.#entered[t] !== 0) continue;
       for (const [reason, count] of this.#unentered[t] ?? []) yield [t, reason, count];
     }
   }
 
   #thread(state: TraceState, tid: number, pid: number): number {
-    const known = state.threadOf.get(tid);
-    if (known !== undefined) {
-      const thread = this.threads[known] as VcpuThread;
-      if (thread.pid < 0) thread.pid = pid;
-      return known;
-    }
+    const known = state.find(tid);
+    if (known >= 0) return known;
     const t = this.threads.push({ tid, pid, vcpu: none }) - 1;
-    state.threadOf.set(tid, t);
-    if (t === this.#openReason.length) this.#grow();
+    state.setThread(tid, t);
+    if (t === this.#openTime.length) this.#grow();
     return t;
   }
 
-  /** An exit of a thread that has not entered so far: its vCPU's number, and a count for the case that it never will. */
-  #firstExit(state: TraceState, t: number, type: number, reason: number, b: EventBatch, i: number): void {
-    this.#learnVcpu(state, t, type, b, i);
+  /** An exit of a thread that is not known to be in the guest; gives the reason to remember. */
+  #unusualExit(state: TraceState, t: number, reason: number, b: EventBatch, i: number): number {
+    const before = this.#open[2 * t] as number;
+    if (before >= 0) {
+      const from = this.#openTime[t] as number;
+      const cpu = this.#open[2 * t + 1] as number;
+      const lost = state.lossy && state.straddles(from, b.time[i] as number, cpu, b.cpu[i] as number);
+      if (lost) this.counts.straddlingLoss++;
+      else this.counts.exitThenExit++;
+      if (before < notEntered) return reason;
+    }
+    // It has not entered the guest so far, and may never do.
+    this.#learnVcpu(state, t, b, i);
     let counts = this.#unentered[t];
     if (counts === undefined) {
       counts = new Map();
       this.#unentered[t] = counts;
     }
     counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    return reason + notEntered;
   }
 
-  #firstEntry(state: TraceState, t: number, type: number, b: EventBatch, i: number): void {
-    this.#entered[t] = 1;
-    this.#learnVcpu(state, t, type, b, i);
-    this.#unentered[t]?.clear();
+  /** An entry of a thread that is not known to be out of the guest, or that was never in; gives the reason of the exit, or -1. */
+  #unusualEntry(state: TraceState, t: number, reason: number, b: EventBatch, i: number): number {
+    if (reason === inGuest) {
+      this.counts.entryWithoutExit++;
+      return none;
+    }
+    this.#learnVcpu(state, t, b, i);
+    this.#unentered[t] = undefined;
+    if (reason === unseen) {
+      this.counts.entryFirst++;
+      return none;
+    }
+    this.counts.beforeFirstEntry++;
+    return reason - notEntered;
   }
 
-  #learnVcpu(state: TraceState, t: number, type: number, b: EventBatch, i: number): void {
+  #learnVcpu(state: TraceState, t: number, b: EventBatch, i: number): void {
     const thread = this.threads[t] as VcpuThread;
+    if (thread.pid < 0) thread.pid = b.pid[i] as number;
     if (thread.vcpu >= 0) return;
-    const vcpu = (state.vcpus[type] as FieldReader).number(b, i);
+    const vcpu = (state.vcpus[b.type[i] as number] as FieldReader).number(b, i);
     if (vcpu >= 0) thread.vcpu = vcpu;
   }
 
-  #dropOpen(state: TraceState, t: number, time: number, cpu: number): void {
-    const lost = state.lossy && state.straddles(this.#openTime[t] as number, time, this.#openCpu[t] as number, cpu);
-    if (lost) this.counts.straddlingLoss++;
-    else this.counts.exitThenExit++;
+  #openRip(state: TraceState, t: number, b: EventBatch, i: number): void {
+    const rip = state.rips[b.type[i] as number] as FieldReader;
+    this.#openRipLow[t] = rip.low(b, i);
+    this.#openRipHigh[t] = rip.high(b, i);
+  }
+
+  #closeInner(t: number, n: number, cpu: number, i: number): void {
+    const spans = this.#spans;
+    spans.cpu[n] = cpu;
+    spans.endsAt[n] = i;
+    spans.ripLow[n] = this.#openRipLow[t] as number;
+    spans.ripHigh[n] = this.#openRipHigh[t] as number;
   }
 
   #grow(): void {
-    const length = this.#openReason.length * 2;
-    const grow = <T extends Int32Array | Uint32Array | Float64Array | Uint8Array>(from: T, to: T): T => {
+    const length = this.#openTime.length * 2;
+    const grow = <T extends Int32Array | Uint32Array | Float64Array>(from: T, to: T): T => {
       to.set(from as never);
       return to;
     };
-    this.#openReason = grow(this.#openReason, new Int32Array(length).fill(none));
+    this.#open = grow(this.#open, new Int32Array(2 * length).fill(unseen));
     this.#openTime = grow(this.#openTime, new Float64Array(length));
-    this.#openCpu = grow(this.#openCpu, new Int32Array(length));
     this.#openRipLow = grow(this.#openRipLow, new Uint32Array(length));
     this.#openRipHigh = grow(this.#openRipHigh, new Uint32Array(length));
-    this.#entered = grow(this.#entered, new Uint8Array(length));
   }
 }
 
@@ -346,15 +379,29 @@ class TraceState {
   readonly decoders: (ReasonDecoder | undefined)[] = [];
   readonly vcpus: FieldReader[] = [];
   readonly rips: FieldReader[] = [];
-  readonly threadOf = new Map<number, number>();
-  readonly cachedTid = new Int32Array(tidCache);
-  readonly cachedThread = new Int32Array(tidCache).fill(none);
+  /** Thread + 1 by tid, 0 where it is none. Only the pages that are used take memory. */
+  readonly threadOfTid = new Int32Array(1 << tidBits);
+  /** Threads with tids that Linux would not give. */
+  readonly #strangeTids = new Map<number, number>();
+  /** The first type of exit that has its codes at fixed places; the others go through their decoders. */
+  tableType = none;
+  table: ReasonTable = { codeAt: 0, isaAt: 0, end: 0, little: true, ids: new Uint16Array(0), isa: none };
   lossy = false;
   /** Losses by CPU (-1: any CPU), in order of their ends. */
   readonly #losses = new Map<number, Loss[]>();
   /** The latest pairs by the CPU of their exit, where the entry was on another. */
   readonly #migrated = new Map<number, { begin: number; end: number }[]>();
   #types = 0;
+
+  find(tid: number): number {
+    if (tid >>> tidBits === 0) return (this.threadOfTid[tid] as number) - 1;
+    return this.#strangeTids.get(tid) ?? none;
+  }
+
+  setThread(tid: number, thread: number): void {
+    if (tid >>> tidBits === 0) this.threadOfTid[tid] = thread + 1;
+    else this.#strangeTids.set(tid, thread);
+  }
 
   learnTypes(trace: Trace, reasons: Reasons): void {
     const { types } = trace;
@@ -367,7 +414,12 @@ class TraceState {
         this.roles = roles;
       }
       this.roles[id] = isExit(type) ? exit : isEntry(type) ? entry : other;
-      this.decoders[id] = isExit(type) ? reasonDecoder(type, reasons) : undefined;
+      const decoder = isExit(type) ? reasonDecoder(type, reasons) : undefined;
+      this.decoders[id] = decoder;
+      if (this.tableType < 0 && decoder?.table !== undefined) {
+        this.tableType = id;
+        this.table = decoder.table;
+      }
       this.vcpus[id] = type.reader('vcpu_id') ?? type.reader('id') ?? type.reader('vcpu') ?? absent;
       this.rips[id] =
         ['guest_rip', 'vcpu_pc', 'sepc', 'pc', 'pswaddr']
@@ -400,17 +452,27 @@ class TraceState {
     let at = losses.length;
     while (at > 0 && (losses[at - 1] as Loss).to > loss.to) at--;
     losses.splice(at, 0, loss);
-    const migrated = (loss.cpu < 0 ? [...this.#migrated.values()].flat() : (this.#migrated.get(cpu) ?? [])).filter(
-      ({ begin, end }) => loss.to > begin && loss.from < end,
-    );
-    if (loss.cpu < 0) this.#migrated.clear();
-    else this.#migrated.delete(cpu);
-    if (losses.length <= maxLosses) return migrated.length;
-    // The older half becomes one wide loss: it can set aside an exit too many, but memory stays flat.
+    if (losses.length > maxLosses) this.#widen(losses, cpu);
+    return this.#doubt(loss);
+  }
+
+  /** Makes one wide loss of the older half: it can set aside an exit too many, but memory stays flat. */
+  #widen(losses: Loss[], cpu: number): void {
     const old = losses.splice(0, maxLosses / 2);
     const from = old.reduce((least, l) => Math.min(least, l.from), Infinity);
     losses.unshift({ from, to: (old.at(-1) as Loss).to, cpu, count: undefined });
-    return migrated.length;
+  }
+
+  /** Counts, and forgets, the migrated pairs that a loss makes doubtful. */
+  #doubt(loss: Loss): number {
+    let doubtful = 0;
+    for (const [cpu, pairs] of this.#migrated) {
+      if (loss.cpu >= 0 && loss.cpu !== cpu) continue;
+      const sure = pairs.filter(({ begin, end }) => loss.to <= begin || loss.from >= end);
+      doubtful += pairs.length - sure.length;
+      this.#migrated.set(cpu, sure);
+    }
+    return doubtful;
   }
 
   /** Whether events may have been lost between `from` and `to` on one of these CPUs (-1: it may be any). */

@@ -110,7 +110,8 @@ export class Exits implements Analysis {
     this.#options = options;
     const { by, slow, than, halts } = options;
     const wantsSlow = slow !== undefined || than !== undefined;
-    this.pairing = new ExitPairing({ scale: options.scale ?? 1, rips: wantsSlow || by.includes('rip') });
+    const inner = wantsSlow || by.includes('rip') || by.some(isDetail);
+    this.pairing = new ExitPairing({ scale: options.scale ?? 1, inner });
     for (const dimension of by) {
       if (isDetail(dimension)) this.#details[dimension] = new ExitDetail(dimension, this.pairing);
     }

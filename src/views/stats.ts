@@ -23,187 +23,185 @@ const bucketBits = 10;
 const buckets = 1 << bucketBits;
 /** Samples from here on share the last bucket (26 days of ns). */
 const bucketLimit = 2 ** 51;
+const bucketCount = (51 - bucketBits + 1) * buckets;
 
-/** Bits of the lower half of a sample in the sum of squares, and how many samples its parts can take unharmed. */
+/** Bits of the lower half of a sample in the sum of squares. */
 const half = 20;
 const halfSize = 2 ** half;
+/** Samples from here on (18 minutes of ns) have their squares computed one by one. */
 const wide = 2 ** 40;
-const flushEvery = 4096;
 
 /**
  * Count, sum, extremes, variance and percentiles of integer samples ≥ 0, in one pass and in bounded memory. Sum and
  * sum of squares are exact integers, so the result depends neither on order nor on how a set was split and merged.
+ *
+ * Samples are collected as they come. When there are too many to keep, they are counted in buckets, and collecting begins anew.
  */
 export class Summary {
-  count = 0;
-  /** Sum, least, greatest; Σ low², Σ low·high, Σ high² for sample = low + high·2^20. The sums since the last flush. */
-  readonly #sums = new Float64Array([0, Infinity, -Infinity, 0, 0, 0]);
-  #pending = 0;
-  #total = 0n;
-  #squares = 0n;
-  /** The samples themselves, while they are few. */
-  #samples: Float64Array | undefined = new Float64Array(16);
-  /** Then counts per bucket, an octave at a time: [0] is 0–1023, [k] is 2^(k+9) … 2^(k+10) − 1. */
-  #octaves: (Uint32Array | undefined)[] = [];
+  /** Samples collected: all there were, as long as nothing was counted. */
+  #samples = new Float64Array(16);
+  #collected = 0;
+  /** What is known of those counted in buckets. */
+  #counted: Tally = { count: 0, total: 0n, squares: 0n, min: Infinity, max: -Infinity };
+  /** Counts per bucket, `buckets` of them for each octave: 0–1023 first, then 2^(k+9) … 2^(k+10) − 1. What is not touched takes no memory. */
+  #buckets: Uint32Array | undefined;
 
-  add(sample: number): void {
-    const sums = this.#sums;
-    const n = this.count++;
-    sums[0] = (sums[0] as number) + sample;
-    if (sample < (sums[1] as number)) sums[1] = sample;
-    if (sample > (sums[2] as number)) sums[2] = sample;
-    if (sample < halfSize) {
-      sums[3] = (sums[3] as number) + sample * sample;
-    } else if (sample < wide) {
-      const high = Math.floor(sample / halfSize);
-      const low = sample - high * halfSize;
-      sums[3] = (sums[3] as number) + low * low;
-      sums[4] = (sums[4] as number) + low * high;
-      sums[5] = (sums[5] as number) + high * high;
-    } else {
-      this.#squares += BigInt(sample) * BigInt(sample);
-    }
-    if (++this.#pending === flushEvery || sample >= wide) this.#flush();
-    const samples = this.#samples;
-    if (samples === undefined) this.#bucket(sample);
-    else if (n < samples.length) samples[n] = sample;
-    else this.#more(samples, sample);
+  get count(): number {
+    return this.#counted.count + this.#collected;
   }
 
-  /** Takes over the samples of another; that one is left as it was. */
+  add(sample: number): void {
+    if (this.#collected === this.#samples.length) this.#makeRoom();
+    this.#samples[this.#collected++] = sample;
+  }
+
+  /** Takes over the samples of another, which stays as it was. */
   merge(from: Summary): void {
-    from.#flush();
-    this.#flush();
-    this.#total += from.#total;
-    this.#squares += from.#squares;
-    this.#sums[1] = Math.min(this.#sums[1] as number, from.#sums[1] as number);
-    this.#sums[2] = Math.max(this.#sums[2] as number, from.#sums[2] as number);
-    const count = this.count + from.count;
-    if (count <= exactSamples && this.#samples !== undefined && from.#samples !== undefined) {
-      const samples = new Float64Array(Math.max(16, count));
-      samples.set(this.#samples.subarray(0, this.count));
-      samples.set(from.#samples.subarray(0, from.count), this.count);
-      this.#samples = samples;
-    } else {
-      this.#toBuckets();
-      if (from.#samples !== undefined) {
-        for (let i = 0; i < from.count; i++) this.#bucket(from.#samples[i] as number);
-      } else {
-        from.#octaves.forEach((octave, k) => {
-          if (octave === undefined) return;
-          const mine = this.#octave(k);
-          for (let j = 0; j < buckets; j++) mine[j] = (mine[j] as number) + (octave[j] as number);
-        });
-      }
+    for (let i = 0; i < from.#collected; i++) this.add(from.#samples[i] as number);
+    if (from.#counted.count === 0) return;
+    this.#counted = sum(this.#counted, from.#counted);
+    const theirs = from.#buckets as Uint32Array;
+    this.#buckets ??= new Uint32Array(bucketCount);
+    const mine = this.#buckets;
+    for (let at = 0; at < bucketCount; at++) {
+      const n = theirs[at] as number;
+      if (n > 0) mine[at] = (mine[at] as number) + n;
     }
-    this.count = count;
   }
 
   result(): Stats {
-    this.#flush();
-    const n = this.count;
-    const total = Number(this.#total);
+    const exact = this.#counted.count === 0;
+    if (!exact) this.#countCollected();
+    const { count: n, total, squares, min, max } = exact ? tally(this.#samples, this.#collected) : this.#counted;
+    if (n === 0) return { ...nothing };
+    const ranks = [0.5, 0.9, 0.99, 0.999].map((p) => Math.max(1, Math.ceil(Number((p * n).toPrecision(15)))));
+    const [p50, p90, p99, p999] = exact ? this.#ranked(ranks) : this.#inBuckets(ranks, min, max);
     // n·Σx² − (Σx)², exactly; the division comes last.
-    const spread = Number(BigInt(n) * this.#squares - this.#total * this.#total);
-    const [p50, p90, p99, p999] = this.#percentiles([0.5, 0.9, 0.99, 0.999]) as [number, number, number, number];
+    const spread = Number(BigInt(n) * squares - total * total);
     return {
       count: n,
-      total,
-      min: n === 0 ? Number.NaN : (this.#sums[1] as number),
-      max: n === 0 ? Number.NaN : (this.#sums[2] as number),
-      mean: n === 0 ? Number.NaN : total / n,
+      total: Number(total),
+      min,
+      max,
+      mean: Number(total) / n,
       stddev: n < 2 ? Number.NaN : Math.sqrt(spread / n / (n - 1)),
-      p50,
-      p90,
-      p99,
-      p999,
+      p50: p50 as number,
+      p90: p90 as number,
+      p99: p99 as number,
+      p999: p999 as number,
     };
   }
 
-  /** Carries the sums over into integers of any size, before they grow beyond what a double holds exactly. */
-  #flush(): void {
-    const sums = this.#sums;
-    this.#pending = 0;
-    this.#total += BigInt(sums[0] as number);
-    this.#squares +=
-      BigInt(sums[3] as number) + (BigInt(sums[4] as number) << BigInt(half + 1)) + (BigInt(sums[5] as number) << 40n);
-    sums[0] = 0;
-    sums.fill(0, 3);
+  #makeRoom(): void {
+    if (this.#samples.length < exactSamples) {
+      const larger = new Float64Array(this.#samples.length * 2);
+      larger.set(this.#samples);
+      this.#samples = larger;
+    } else this.#countCollected();
   }
 
-  #more(samples: Float64Array, sample: number): void {
-    if (samples.length >= exactSamples) {
-      this.#toBuckets();
-      this.#bucket(sample);
-      return;
-    }
-    const larger = new Float64Array(Math.min(exactSamples, samples.length * 2));
-    larger.set(samples);
-    larger[samples.length] = sample;
-    this.#samples = larger;
-  }
-
-  #toBuckets(): void {
+  /** Moves the collected samples into the buckets. */
+  #countCollected(): void {
     const samples = this.#samples;
-    if (samples === undefined) return;
-    this.#samples = undefined;
-    const n = Math.min(this.count, samples.length);
-    for (let i = 0; i < n; i++) this.#bucket(samples[i] as number);
+    const n = this.#collected;
+    this.#counted = sum(this.#counted, tally(samples, n));
+    this.#collected = 0;
+    this.#buckets ??= new Uint32Array(bucketCount);
+    const counts = this.#buckets;
+    for (let i = 0; i < n; i++) {
+      let rest = samples[i] as number;
+      let octave = 0;
+      if (rest >= 0x80000000) {
+        octave = half;
+        rest = Math.floor(Math.min(rest, bucketLimit - 1) / halfSize);
+      }
+      // The sample's 11 highest bits: the first says the octave, and counts as one more octave; the others the bucket.
+      const more = 31 - bucketBits - Math.clz32(rest);
+      const shift = Math.max(more, 0);
+      const at = ((octave + shift) << bucketBits) + (rest >>> shift);
+      counts[at] = (counts[at] as number) + 1;
+    }
   }
 
-  #bucket(sample: number): void {
-    let rest = sample < bucketLimit ? sample : bucketLimit - 1;
-    let shift = 0;
-    if (rest >= 0x80000000) {
-      shift = half;
-      rest = Math.floor(rest / halfSize);
-    }
-    // The sample's 11 highest bits: the first says the octave, the others the bucket.
-    const more = 31 - bucketBits - Math.clz32(rest);
-    if (more > 0) {
-      shift += more;
-      rest >>>= more;
-    }
-    // Below 1024 nothing was shifted and rest is the bucket of the first octave, which has no leading one.
-    const octave = rest < buckets ? 0 : shift + 1;
-    const counts = this.#octaves[octave] ?? this.#octave(octave);
-    const j = rest & (buckets - 1);
-    counts[j] = (counts[j] as number) + 1;
+  /** The samples of these ranks (from 1), ascending. */
+  #ranked(ranks: readonly number[]): number[] {
+    const sorted = this.#samples.slice(0, this.#collected).sort();
+    return ranks.map((rank) => sorted[rank - 1] as number);
   }
 
-  #octave(k: number): Uint32Array {
-    while (this.#octaves.length <= k) this.#octaves.push(undefined);
-    const known = this.#octaves[k];
-    if (known !== undefined) return known;
-    const octave = new Uint32Array(buckets);
-    this.#octaves[k] = octave;
-    return octave;
-  }
-
-  #percentiles(fractions: readonly number[]): number[] {
-    const n = this.count;
-    if (n === 0) return fractions.map(() => Number.NaN);
-    const ranks = fractions.map((p) => Math.max(1, Math.min(n, Math.ceil(Number((p * n).toPrecision(15))))));
-    if (this.#samples !== undefined) {
-      const sorted = this.#samples.slice(0, n).sort();
-      return ranks.map((rank) => sorted[rank - 1] as number);
-    }
-    const least = this.#sums[1] as number;
-    const greatest = this.#sums[2] as number;
+  /** The same where samples are only counted: the middle of the bucket, or the least or greatest sample where that is nearer. */
+  #inBuckets(ranks: readonly number[], min: number, max: number): number[] {
+    const counts = this.#buckets as Uint32Array;
     const found: number[] = [];
     let seen = 0;
-    this.#octaves.forEach((counts, k) => {
-      if (counts === undefined) return;
-      const width = k < 2 ? 1 : 2 ** (k - 1);
-      const start = k === 0 ? 0 : buckets * width;
-      for (let j = 0; j < buckets && found.length < ranks.length; j++) {
-        seen += counts[j] as number;
-        while (found.length < ranks.length && seen >= (ranks[found.length] as number)) {
-          const middle = start + j * width + Math.floor(width / 2);
-          found.push(Math.min(greatest, Math.max(least, middle)));
-        }
+    for (let at = 0; at < bucketCount && found.length < ranks.length; at++) {
+      seen += counts[at] as number;
+      while (found.length < ranks.length && seen >= (ranks[found.length] as number)) {
+        const octave = Math.floor(at / buckets);
+        const width = octave < 2 ? 1 : 2 ** (octave - 1);
+        const start = octave === 0 ? at : (buckets + (at % buckets)) * width;
+        found.push(Math.min(max, Math.max(min, start + Math.floor(width / 2))));
       }
-    });
+    }
     return found;
   }
+}
+
+const nothing: Stats = {
+  count: 0,
+  total: 0,
+  min: Number.NaN,
+  max: Number.NaN,
+  mean: Number.NaN,
+  stddev: Number.NaN,
+  p50: Number.NaN,
+  p90: Number.NaN,
+  p99: Number.NaN,
+  p999: Number.NaN,
+};
+
+type Tally = { count: number; total: bigint; squares: bigint; min: number; max: number };
+
+/** Sum, sum of squares and extremes of at most `exactSamples` samples; few enough for doubles to hold the parts exactly. */
+function tally(samples: Float64Array, count: number): Tally {
+  let min = Infinity;
+  let max = -Infinity;
+  let total = 0;
+  // Of a sample low + high·2^20.
+  let lowLow = 0;
+  let lowHigh = 0;
+  let highHigh = 0;
+  let wideTotal = 0n;
+  let squares = 0n;
+  for (let i = 0; i < count; i++) {
+    const sample = samples[i] as number;
+    if (sample < min) min = sample;
+    if (sample > max) max = sample;
+    if (sample < halfSize) {
+      total += sample;
+      lowLow += sample * sample;
+    } else if (sample < wide) {
+      const high = Math.floor(sample / halfSize);
+      const low = sample - high * halfSize;
+      total += sample;
+      lowLow += low * low;
+      lowHigh += low * high;
+      highHigh += high * high;
+    } else {
+      wideTotal += BigInt(sample);
+      squares += BigInt(sample) * BigInt(sample);
+    }
+  }
+  squares += BigInt(lowLow) + (BigInt(lowHigh) << BigInt(half + 1)) + (BigInt(highHigh) << BigInt(2 * half));
+  return { count, total: BigInt(total) + wideTotal, squares, min, max };
+}
+
+function sum(a: Tally, b: Tally): Tally {
+  return {
+    count: a.count + b.count,
+    total: a.total + b.total,
+    squares: a.squares + b.squares,
+    min: Math.min(a.min, b.min),
+    max: Math.max(a.max, b.max),
+  };
 }
