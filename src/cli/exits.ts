@@ -85,10 +85,11 @@ async function run(files: string[], options: ExitCommandOptions): Promise<void> 
   });
   const reading = await runAnalyses(trace, [exits], runOptions(options));
   const result = exits.result();
-  if (result.counts.exits === 0) throw new UsageError(noExits(trace));
+  if (result.counts.exits === 0)
+    throw new UsageError(noExits({ trace, reading }, options.from !== undefined || options.to !== undefined).trimEnd());
   // A threshold asks for a log, a number for a ranking.
   if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
-  const answer = { trace, result, reading, sort, halts: halts === true };
+  const answer = { trace, result, reading, sort, halts: halts === true, than };
   if (out.form === 'json') await out.write(json(exitsJson(answer)));
   else if (out.form === 'csv') await out.write(exitsCsv(answer));
   else await out.write(exitsText(answer, out.terminal));

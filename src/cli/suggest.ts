@@ -10,8 +10,10 @@ export function suggest(word: string, candidates: Iterable<string>): string[] {
     const best = Math.min(distance, part);
     if (best <= Math.max(1.1, wanted.length * 0.4)) found.push([best, candidate]);
   }
+  found.sort((a, b) => a[0] - b[0] || (a[1] < b[1] ? -1 : 1));
+  const nearest = found[0]?.[0] ?? 0;
   return found
-    .sort((a, b) => a[0] - b[0] || (a[1] < b[1] ? -1 : 1))
+    .filter(([distance]) => distance <= nearest + 1)
     .slice(0, 3)
     .map(([, candidate]) => candidate);
 }

@@ -90,20 +90,22 @@ function processText({ processes }: InventoryView): string {
 
 function machines({ machines: all }: InventoryView, terminal: Terminal): string {
   if (all.length === 0) return '';
+  const columns = [
+    { title: 'QEMU process' },
+    { title: 'name', shrink: 8 },
+    { title: 'vCPUs (thread)', shrink: 20 },
+    { title: 'QEMU events', align: 'right' as const },
+  ];
   const rows = all.map((machine) => [
     machine.pid < 0 ? 'not recorded' : String(machine.pid),
     escapeText(machine.comm),
     vcpuText(machine),
     machine.qemuEvents === 0 ? '' : count(machine.qemuEvents),
   ]);
+  const filled = columns.map((_, c) => rows.some((row) => row[c] !== ''));
   return table(
-    [
-      { title: 'QEMU process' },
-      { title: 'name', shrink: 8 },
-      { title: 'vCPUs (thread)', shrink: 20 },
-      { title: 'QEMU events', align: 'right' },
-    ],
-    rows,
+    columns.filter((_, c) => filled[c]),
+    rows.map((row) => row.filter((_, c) => filled[c])),
     terminal,
   );
 }
@@ -160,7 +162,7 @@ function answers(view: InventoryView, asked: readonly Question[], terminal: Term
   if (missing.length > 0) lines.push(terminal.style('strong', 'What to record next time'));
   for (const { command, answer, why, record } of missing) {
     say(`  for ${answer === 'no' ? '' : 'more from '}${command}${answer === 'no' ? `: ${why}` : ''}`, 2);
-    lines.push(...record.map((line) => `      ${line}`));
+    lines.push(...record.flatMap((line) => commandLines(line, terminal.tableWidth, 6)));
   }
   return `${lines.join('\n')}\n`;
 }
@@ -169,6 +171,20 @@ function answers(view: InventoryView, asked: readonly Question[], terminal: Term
 function fileArgument({ file }: InventoryView): string {
   if (file === '<stdin>') return '-';
   return /^[\w./:@%+,=-]+$/.test(file) ? file : `'${escapeText(file).replaceAll("'", "'\\''")}'`;
+}
+
+/** A command line, continued with backslashes where it is too long, so that it can be copied. */
+function commandLines(text: string, width: number, indent: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/ (?=-)/)) {
+    const deeper = lines.length > 0 ? indent + 2 : indent;
+    if (line !== '' && deeper + line.length + 1 + word.length + 2 > width) {
+      lines.push(`${' '.repeat(deeper)}${line} \\`);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, ' '.repeat(lines.length > 0 ? indent + 2 : indent) + line];
 }
 
 /** Breaks a sentence into lines, all indented. */

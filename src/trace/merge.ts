@@ -119,15 +119,23 @@ class MergedTrace implements Trace {
       for (;;) {
         let source: Source | undefined;
         let bound = Number.POSITIVE_INFINITY;
+        // Of equal times, the trace named first comes first.
+        let inclusive = true;
         for (const candidate of sources) {
           if (candidate.batch === undefined) continue;
           if (source === undefined || candidate.head < source.head) {
-            if (source !== undefined) bound = source.head;
+            if (source !== undefined) {
+              bound = source.head;
+              inclusive = false;
+            }
             source = candidate;
-          } else if (candidate.head < bound) bound = candidate.head;
+          } else if (candidate.head < bound) {
+            bound = candidate.head;
+            inclusive = true;
+          }
         }
         if (source === undefined) return;
-        this.#take(source, bound, out);
+        this.#take(source, bound, inclusive, out);
         yield out;
         if (source.next >= (source.batch as EventBatch).count) await fetch(source);
       }
@@ -156,8 +164,8 @@ class MergedTrace implements Trace {
     }
   }
 
-  /** Moves the next events of a source, up to `bound` (at least one), into the batch. */
-  #take(source: Source, bound: number, out: EventBatch): void {
+  /** Moves the next events of a source, up to (`inclusive`: and at) `bound`, at least one, into the batch. */
+  #take(source: Source, bound: number, inclusive: boolean, out: EventBatch): void {
     const batch = source.batch as EventBatch;
     const { shift, types } = source;
     const start = source.next;
@@ -166,7 +174,7 @@ class MergedTrace implements Trace {
     let n = 0;
     for (; i < end; i++, n++) {
       const time = (batch.time[i] as number) + shift;
-      if (time > bound && n > 0) break;
+      if (n > 0 && (time > bound || (time === bound && !inclusive))) break;
       const id = batch.type[i] as number;
       out.time[n] = time;
       out.type[n] = (types[id] ?? this.#merged(types, source.trace.types[id] as EventType)).id;

@@ -169,10 +169,12 @@ export class Inventory implements Analysis {
     for (const type of trace.types) {
       const count = this.#byType[type.id] ?? 0;
       if (count === 0) continue;
-      let row = byName.get(type.name);
+      // perf's samples from guest mode stand apart, as perf script leaves them out of its own counts.
+      const name = type.recordedAs === `${type.name}:G` ? type.recordedAs : type.name;
+      let row = byName.get(name);
       if (row === undefined) {
-        row = { name: type.name, count: 0, recordedAs: [] };
-        byName.set(type.name, row);
+        row = { name, count: 0, recordedAs: [] };
+        byName.set(name, row);
       }
       row.count += count;
       const same = row.recordedAs.find((other) => other.name === type.recordedAs);

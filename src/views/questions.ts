@@ -19,10 +19,11 @@ const recordKernel = [
   `perf record -a -k CLOCK_MONOTONIC ${perfPoints} -- sleep 10`,
 ];
 
-/** `-trace file=` is where the log backend writes too, and then the time stamps must be asked for. */
+/** `-trace file=` is where the log backend writes too, and then the time stamps must be asked for. The others are for the monitor of a running QEMU. */
 export const recordQemu = [
   "qemu-system-x86_64 … -trace 'virtqueue_*' -trace 'virtio_*' -trace file=qemu.trace -msg timestamp=on",
-  'or, in the monitor of a running QEMU: trace-event virtqueue_* on, and trace-event virtio_* on',
+  '(qemu) trace-event virtqueue_* on',
+  '(qemu) trace-event virtio_* on',
 ];
 
 /** What each command of virtap can learn from a trace. */

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+
+const data = join(import.meta.dirname, '../../test/data');
+const boot = join(data, 'exits/boot.perf.data.zst');
+const idle = join(data, 'exits/idle.perf.data.zst');
+const folder = mkdtempSync(join(tmpdir(), 'virtap-exits-'));
+after(() => rmSync(folder, { recursive: true }));
+
+function virtap(args: string[], env = {}): { status: number | null; stdout: string; stderr: string } {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [join(import.meta.dirname, 'main.ts'), 'exits', ...args],
+    {
+      encoding: 'utf8',
+      env: { ...process.env, NO_COLOR: '1', COLUMNS: '', LANG: 'C.UTF-8', ...env },
+      maxBuffer: 32 << 20,
+    },
+  );
+  return { status, stdout, stderr };
+}
+
+/** A file of ftrace's text, one line an event: `exit 1.000010 0 HLT`, `entry 1.000030 0`. */
+function ftrace(name: string, events: string[]): string {
+  const path = join(folder, name);
+  const lines = events.map((event) => {
+    const [what, time, vcpu, reason] = event.split(' ') as [string, string, string, string | undefined];
+    const head = `       CPU ${vcpu}/KVM-10${vcpu}     [00${vcpu}] d..1.  ${time}:`;
+    if (what === 'entry') return `${head} kvm_entry: vcpu ${vcpu}, rip 0xfff0`;
+    if (what === 'pio') return `${head} kvm_pio: pio_write at 0x3f8 size 1 count 1 val 0x41 `;
+    const info = 'info1 0x0000000000000000 info2 0x0000000000000000 intr_info 0x00000000 error_code 0x00000000';
+    return `${head} kvm_exit: vcpu ${vcpu} reason ${reason} rip 0xfff${vcpu} ${info}`;
+  });
+  writeFileSync(path, `# tracer: nop\n#\n${lines.join('\n')}\n`);
+  return path;
+}
+
+test('JSON has the documented shape, times as integers', () => {
+  const { status, stdout, stderr } = virtap(['--json', '--heatmap', '--slow', '2', idle]);
+  assert.deepEqual([status, stderr], [0, '']);
+  const answer = JSON.parse(stdout);
+  assert.deepEqual(
+    answer.rows.map((row: { reason: string; count: number }) => [row.reason, row.count]),
+    [
+      ['hlt', 127],
+      ['msr', 358],
+      ['interrupt', 43],
+      ['vintr', 29],
+    ],
+  );
+  for (const row of answer.rows) {
+    for (const key of ['total', 'min', 'avg', 'max', 'stddev', 'p50', 'p90', 'p99', 'p999']) {
+      assert.ok(Number.isSafeInteger(row[`${key}_ns`]), key);
+    }
+    assert.equal(row.halt, row.reason === 'hlt');
+  }
+  assert.equal(answer.totals.without_halts.count, 430);
+  assert.equal(answer.unpaired.exits, 559);
+  assert.equal(answer.unpaired.open_at_end, 2);
+  assert.deepEqual(answer.losses, []);
+  assert.equal(answer.slow[0].time, '161.078348343');
+  assert.equal(answer.slow[0].events[0].event, 'sched:sched_switch');
+  const { heatmap } = answer;
+  assert.equal(
+    heatmap.counts.flat().reduce((sum: number, n: number) => sum + n, 0),
+    430,
+  );
+  assert.equal(heatmap.counts[0].length, heatmap.latency_edges_ns.length - 1);
+  assert.equal(heatmap.to_ns - heatmap.from_ns, heatmap.time_step_ns * heatmap.counts.length);
+});
+
+test('--sort, --exclude and --csv', () => {
+  const { stdout } = virtap(['--csv', '--sort', 'count', '--exclude', 'hlt,io', boot]);
+  const rows = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split(','));
+  assert.deepEqual(rows[0]?.slice(0, 6), ['reason', 'halt', 'count', 'rate_per_s', 'total_ns', 'min_ns']);
+  assert.deepEqual(
+    rows.slice(1, 4).map((row) => row.slice(0, 3)),
+    [
+      ['cpuid', 'false', '17496'],
+      ['msr', 'false', '14845'],
+      ['npf', 'false', '6090'],
+    ],
+  );
+  assert.ok(!rows.some(([reason]) => reason === 'hlt' || reason === 'io'));
+});
+
+test('the table in a terminal of 80 columns is no wider', () => {
+  const { stdout } = virtap([boot], { COLUMNS: '80' });
+  for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line);
+  assert.match(stdout, /stddev/);
+  assert.match(stdout, /^without halts +67,634 /m);
+  assert.match(stdout, /^hlt +4,710 /m);
+});
+
+test('exits before the first kvm_entry and after the last are accounted for', () => {
+  const trace = ftrace('mid.txt', [
+    'exit 1.000010 0 HLT',
+    'entry 1.000030 0',
+    'exit 1.000040 0 EXIT_NPF',
+    'pio 1.000041 0',
+    'entry 1.000050 0',
+    'entry 1.000060 0',
+    'exit 1.000070 0 npf',
+    'exit 1.000080 0 npf',
+    'entry 1.000095 0',
+    'exit 1.000099 0 npf',
+  ]);
+  const { unpaired, rows } = JSON.parse(virtap(['--json', '--sort', 'name', trace]).stdout);
+  assert.deepEqual(unpaired, {
+    exits: 5,
+    entries: 4,
+    pairs: 3,
+    exit_then_exit: 1,
+    open_at_end: 1,
+    straddling_loss: 0,
+    migrated_across_loss: 0,
+    entry_first: 0,
+    entry_without_exit: 1,
+    before_first_entry: 1,
+  });
+  assert.deepEqual(
+    rows.map((row: { reason: string; total_ns: number }) => [row.reason, row.total_ns]),
+    [
+      ['HLT', 20_000],
+      ['npf', 25_000],
+    ],
+  );
+  const { stdout } = virtap([trace]);
+  assert.match(stdout, /^1 exit before the first kvm_entry of the thread; perf kvm stat does not count such\.$/m);
+  const slow = virtap(['--than', '9us', trace]).stdout;
+  assert.match(slow, /^Exits longer than 9 µs: 2; halts left out/m);
+  assert.match(slow, /^1\.000040000 {2}vCPU 0 \(thread 100\) {2}CPU 0 {2}npf {2}10\.00 µs {2}rip 0xfff0$/m);
+  assert.match(slow, /^ {2}\+1\.000 µs +kvm:kvm_pio +pio_write at 0x3f8 size 1 count 1 val 0x41$/m);
+});
+
+test('without kvm_entry exits are counted, and the remedy is named', () => {
+  const trace = ftrace('exits-only.txt', ['exit 1.0 0 HLT', 'exit 1.5 0 HLT', 'exit 2.0 0 MSR_WRITE']);
+  const { status, stdout } = virtap([trace]);
+  assert.equal(status, 0);
+  assert.match(stdout, /^HLT +2 +2\/s +66\.7 %$/m);
+  assert.match(stdout, /no kvm_entry.*\n {2}trace-cmd record .*kvm_entry/);
+  const [first] = JSON.parse(virtap(['--json', trace]).stdout).rows;
+  assert.deepEqual([first.reason, first.count, first.total_ns], ['HLT', 2, null]);
+});
+
+test('without kvm_exit there is nothing to answer: what it holds, and what to record', () => {
+  const trace = ftrace('none.txt', ['entry 1.0 0']);
+  const { status, stdout, stderr } = virtap([trace]);
+  assert.deepEqual([status, stdout], [2, '']);
+  assert.match(stderr, /there is no kvm_exit in it\. It holds kvm:kvm_entry\. To record exits:\n {2}trace-cmd record/);
+});
+
+test('what is left after filters may be nothing', () => {
+  const { status, stdout } = virtap(['--vcpu', '7', idle]);
+  assert.equal(status, 0);
+  assert.match(stdout, /None of them is of the kind asked for\. There are exits of .*vCPU 0, 1|1, 0/);
+});
+
+test('a time range takes part of the exits', () => {
+  const part = JSON.parse(virtap(['--json', '--from', '5s', '--to', '10s', idle]).stdout);
+  const whole = JSON.parse(virtap(['--json', idle]).stdout);
+  assert.ok(part.unpaired.pairs > 0 && part.unpaired.pairs < whole.unpaired.pairs);
+  assert.ok(part.duration_ns <= 5e9);
+});
+
+test('options that cannot be met are refused in one sentence', () => {
+  for (const [args, message] of [
+    [['--by', 'prt', idle], /There is no prt; did you mean port/],
+    [['--by', 'vcpu,reason,port', idle], /Expected one thing to group by, or two/],
+    [['--sort', 'size', idle], /Allowed choices are total, count/],
+    [['--than', '5', idle], /length of time with a unit/],
+    [['--tsc-mhz', '2000', idle], /--tsc-mhz is for traces with the clock x86-tsc/],
+    [[join(folder, 'no such file')], /no such file/],
+  ] as const) {
+    const { status, stdout, stderr } = virtap([...args]);
+    assert.deepEqual([status, stdout], [2, ''], args.join(' '));
+    assert.match(stderr, message);
+  }
+});
