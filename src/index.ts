@@ -1,6 +1,7 @@
 /** The public face of the library: open a trace of any format, read its events, and run virtap's analyses on them. */
 export type { Format, OpenOptions } from './formats/detect.ts';
 export { openTrace } from './formats/detect.ts';
+export { Requests } from './spans/requests.ts';
 export type { Analysis } from './trace/analysis.ts';
 export type { EventBatch } from './trace/batch.ts';
 export type { Clock } from './trace/clock.ts';
@@ -10,5 +11,9 @@ export { hex64, unsigned64 } from './trace/event-type.ts';
 export type { Loss } from './trace/loss.ts';
 export { mergeTraces } from './trace/merge.ts';
 export type { Thread, Trace } from './trace/trace.ts';
+export type { ExitOptions, ExitResult, ExitRow } from './views/exits.ts';
+export { Exits } from './views/exits.ts';
 export type { InventoryView, Machine, ProcessCount, TypeCount } from './views/inventory.ts';
 export { Inventory } from './views/inventory.ts';
+export type { LeakReport, QueueReport, Unfinished, Verdict } from './views/leaks.ts';
+export { judgeLeaks } from './views/leaks.ts';
