@@ -8,30 +8,30 @@ import { UsageError } from './usage-error.ts';
 /** The exit status for input or usage that nothing could be answered for. */
 const badInput = 2;
 
-/** Runs one command line (without node and script) and ends the process. */
-export async function main(args: readonly string[]): Promise<never> {
+/** How long the process may take to end of itself, in ms. */
+const patience = 100;
+
+/** Runs one command line (without node and script); the process ends soon after. */
+export async function main(args: readonly string[]): Promise<void> {
   // `| head` closes the pipe: that is no error, and nobody is left to be told.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit();
-    fail(`cannot write: ${error.message}`);
+    process.stderr.write(`virtap: cannot write: ${error.message}\n`);
+    process.exit(badInput);
   });
   process.stderr.on('error', () => {});
   try {
     const program = await buildProgram(args);
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
-    if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : badInput);
-    if (error instanceof TraceError || error instanceof UsageError) fail(error.message);
-    throw error;
+    if (error instanceof TraceError || error instanceof UsageError) process.stderr.write(`virtap: ${error.message}\n`);
+    else if (!(error instanceof CommanderError)) throw error;
+    process.exitCode = error instanceof CommanderError && error.exitCode === 0 ? 0 : badInput;
   }
-  // A read from a pipe may still be under way, and would keep the process alive.
   await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
-  process.exit();
-}
-
-function fail(message: string): never {
-  process.stderr.write(`virtap: ${message}\n`);
-  process.exit(badInput);
+  // A read from a pipe may still be under way, and would keep the process alive. Not at once, though: process.exit
+  // waits for V8's compiler threads, and these may be waiting for a garbage collection that no longer comes.
+  setTimeout(() => process.exit(), patience).unref();
 }
 
 /** The whole command line; only the command that `args` call is loaded. */
