@@ -38,14 +38,24 @@ const record = [
 const recordInner = "add -e 'kvm:*' -e sched:sched_switch -e sched:sched_waking to see what happened within them";
 
 /** What a command needs to say of one trace. */
-export type ExitAnswer = { trace: Trace; result: ExitResult; reading: Reading; sort: SortKey; halts: boolean };
+export type ExitAnswer = {
+  trace: Trace;
+  result: ExitResult;
+  reading: Reading;
+  sort: SortKey;
+  /** Whether halts are in the heat map and among the slow exits. */
+  halts: boolean;
+  /** The threshold for slow exits, undefined where the user gave none. */
+  than: number | undefined;
+};
 
 /** Why nothing can be said of exits in this trace, and what to record; one line each. */
-export function noExits(trace: Trace): string {
+export function noExits({ trace, reading }: Pick<ExitAnswer, 'trace' | 'reading'>, ranged: boolean): string {
   const names = trace.types.slice(0, 6).map((type) => escapeText(type.name));
   if (trace.types.length > names.length) names.push('…');
   const holds = names.length === 0 ? '' : ` It holds ${names.join(', ')}.`;
-  return `${trace.file}: there is no kvm_exit in it.${holds} To record exits:\n${record.map((line) => `  ${line}\n`).join('')}  (${recordInner})`;
+  const partial = reading.partial.length === 0 ? '' : ` What was read is not all: ${reading.partial.join(' ')}`;
+  return `${trace.file}: there is no kvm_exit in ${ranged ? 'this time range' : 'it'}.${holds}${partial} To record exits:\n${record.map((line) => `  ${line}\n`).join('')}  (${recordInner})`;
 }
 
 /** The whole answer as text. */
@@ -53,6 +63,7 @@ export function exitsText(answer: ExitAnswer, terminal: Terminal): string {
   const { result, reading } = answer;
   const parts = [heading(answer, terminal)];
   if (result.unentered.length > 0) parts.push(unenteredTable(result, terminal));
+  else if (result.all.count === 0) parts.push(nothingLeft(result));
   else {
     parts.push(statsTable(answer, terminal));
     if (result.heat !== undefined) parts.push(heatmapPart(answer, terminal));
@@ -66,6 +77,12 @@ export function exitsText(answer: ExitAnswer, terminal: Terminal): string {
   return parts.join('\n');
 }
 
+/** Exits there are, but none that can be counted, or none of those asked for. */
+function nothingLeft({ counts, vcpus }: ExitResult): string {
+  if (counts.pairs === 0) return 'None of them can be timed.\n';
+  return `None of them is of the kind asked for. There are exits of ${vcpuSummary(vcpus)}.\n`;
+}
+
 function heading({ trace, result }: ExitAnswer, terminal: Terminal): string {
   const { counts, vcpus, duration: length } = result;
   const format = lengths(result);
@@ -76,7 +93,11 @@ function heading({ trace, result }: ExitAnswer, terminal: Terminal): string {
 
 function vcpuSummary(vcpus: readonly Vcpu[]): string {
   const vms = new Map<number | undefined, Vcpu[]>();
-  for (const vcpu of vcpus) vms.set(vcpu.vm, [...(vms.get(vcpu.vm) ?? []), vcpu]);
+  for (const vcpu of vcpus) {
+    const all = vms.get(vcpu.vm);
+    if (all === undefined) vms.set(vcpu.vm, [vcpu]);
+    else all.push(vcpu);
+  }
   const parts = [...vms].slice(0, 4).map(([vm, all]) => {
     const numbers = all.slice(0, 8).map(({ number, tid }) => (number === undefined ? `thread ${tid}` : String(number)));
     if (all.length > numbers.length) numbers.push('…');
@@ -118,7 +139,7 @@ function statsTable(answer: ExitAnswer, terminal: Terminal): string {
     ...sorted(busy, sort).map((row): Line => ({ ...row, share: row.stats.total / result.busy.total, kind: 'row' })),
   ];
   if (halts.length > 0) {
-    if (busy.length > 0) lines.push({ names: ['without halts', ...blank], stats: result.busy, share: 1, kind: 'sum' });
+    if (busy.length > 1) lines.push({ names: ['without halts', ...blank], stats: result.busy, share: 1, kind: 'sum' });
     for (const row of sorted(halts, sort)) {
       const last = result.by.includes('reason') ? '' : ' halted';
       lines.push({ ...row, names: row.names.map((n, i) => (i === 0 ? n + last : n)), share: Number.NaN, kind: 'halt' });
@@ -144,6 +165,7 @@ function statsTable(answer: ExitAnswer, terminal: Terminal): string {
     { title: 'p99.9', align: 'unit', priority: 6 },
   ];
   const seconds = result.unit === 'ns' ? result.duration / 1e9 : Number.NaN;
+  const hidden = shorten(lines);
   const cells = lines.map(({ names, stats, share, kind }): Cell[] => {
     const texts = [
       ...names.map(escapeText),
@@ -157,10 +179,25 @@ function statsTable(answer: ExitAnswer, terminal: Terminal): string {
     return texts.map((text) => ({ text, style: kind === 'sum' ? 'strong' : 'dim' }));
   });
   const notes: string[] = [];
+  if (hidden > 0) notes.push(`${plural(hidden, 'more row')} not shown; --csv and --json have all.`);
   if (halts.length > 0) notes.push('share is of the time without halts: in a halt the guest sleeps of its own will.');
   if (result.unit === 'cycles')
     notes.push('Durations are in cycles (cyc) of the clock x86-tsc; --tsc-mhz converts them.');
   return `${table(columns, cells, terminal)}${notes.map((note) => `${terminal.style('dim', note)}\n`).join('')}`;
+}
+
+/** Rows shown of one kind; there can be thousands of rips. */
+const shownRows = 50;
+
+/** Takes out all but the first rows of each kind; gives how many. */
+function shorten(lines: Line[]): number {
+  const before = lines.length;
+  for (const kind of ['row', 'halt'] as const) {
+    const first = lines.findIndex((line) => line.kind === kind);
+    const count = lines.filter((line) => line.kind === kind).length;
+    if (count > shownRows) lines.splice(first + shownRows, count - shownRows);
+  }
+  return before - lines.length;
 }
 
 function sorted<T extends { names: string[]; stats: Stats }>(rows: readonly T[], sort: SortKey): T[] {
@@ -206,7 +243,7 @@ function nameOf(group: Group, dimension: Dimension, severalVms: boolean): string
       const label = group[dimension] as DetailLabel | undefined;
       if (label === undefined) return 'others';
       const name = dimension === 'msr' ? msrName(label.value) : '';
-      return label.value === undefined ? '-' : [label.value, label.direction, name].filter((part) => part).join(' ');
+      return label.value === undefined ? 'none' : [label.value, label.direction, name].filter((part) => part).join(' ');
     }
   }
 }
@@ -278,12 +315,16 @@ function heatmapPart(answer: ExitAnswer, terminal: Terminal): string {
 }
 
 function slowPart(answer: ExitAnswer, terminal: Terminal): string {
-  const { result, trace, halts } = answer;
+  const { result, trace, halts, than } = answer;
   const slow = result.slow as NonNullable<typeof result.slow>;
   const format = lengths(result);
   const left = halts || result.halts.count === 0 ? '' : '; halts left out (--halts takes them in)';
-  const cut = result.over > slow.length ? ` of ${count(result.over)}` : '';
-  const title = `${terminal.style('strong', 'Slow exits')}: ${slow.length === 0 ? 'none' : `the ${count(slow.length)} slowest${cut}`}${left}\n`;
+  const title = than === undefined ? 'Slow exits' : `Exits longer than ${format.short(than)}`;
+  const cut =
+    result.over > slow.length
+      ? `, the ${count(slow.length)} slowest of ${count(result.over)}`
+      : `: ${count(slow.length)}`;
+  const heading = `${terminal.style('strong', title)}${cut}${left}\n`;
   const stamp = timestamps(trace.origin, trace.clock.unit);
   const severalVms = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
   const exits = slow.map((exit) => {
@@ -318,7 +359,7 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
     const more = exit.omitted === 0 ? '' : `  … and ${plural(exit.omitted, 'event')} more\n`;
     return `${head.filter((part) => part !== '').join('  ')}\n${inner.replace(/^(?=.)/gm, '  ')}${more}`;
   });
-  return [title, ...exits].join('\n');
+  return [heading, ...exits].join('\n');
 }
 
 // ---------------------------------------------------------------- what the answer does not cover
@@ -326,11 +367,11 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
 function unpairedLines(result: ExitResult): string[] {
   const { counts, unknownReasons, vms } = result;
   const lines: string[] = [];
-  if (counts.exitThenExit > 0) {
+  if (counts.exitThenExit > 0 && counts.entries > 0) {
     lines.push(`${plural(counts.exitThenExit, 'exit')} left out: the thread's next event is an exit again.`);
   }
   if (counts.entries > 0 && counts.openAtEnd > 0) {
-    lines.push(`${plural(counts.openAtEnd, 'exit')} left out: not over when the trace ends.`);
+    lines.push(`${plural(counts.openAtEnd, 'exit')} left out: not over when the trace, or the time range, ends.`);
   }
   if (counts.entryWithoutExit > 0) {
     lines.push(`${plural(counts.entryWithoutExit, 'kvm_entry', 'times kvm_entry')} without a kvm_exit before it.`);

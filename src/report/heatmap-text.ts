@@ -5,9 +5,8 @@ import { count } from './units.ts';
 /** Glyphs from few to many, where there are no colours. */
 const glyphs = '.:-=+*#%@';
 
-/** Matplotlib's viridis at even steps: equally large steps look equally large, also without colour vision. */
+/** Matplotlib's viridis at even steps, without its darkest: equal steps look equal, also without colour vision. */
 const palette: readonly Rgb[] = [
-  [68, 1, 84],
   [72, 36, 117],
   [65, 68, 135],
   [53, 95, 141],
@@ -153,7 +152,7 @@ function timeAxis(grid: Grid, label: Label): string[] {
 function legend(most: number, terminal: Terminal, painted: boolean): string {
   const samples: [text: string, atLeast: number][] = [];
   if (painted) {
-    for (let n = 1; n < most; n *= 10) samples.push([terminal.paint('  ', undefined, colorOf(n, most)), n]);
+    for (let n = 1; n < most / 2; n *= 10) samples.push([terminal.paint('  ', undefined, colorOf(n, most)), n]);
     samples.push([terminal.paint('  ', undefined, colorOf(most, most)), most]);
   } else {
     for (let i = 0; i < glyphs.length; i++) {

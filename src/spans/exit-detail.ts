@@ -172,8 +172,9 @@ function userspaceReason(reason: FieldReader, errno: FieldReader, b: EventBatch,
 
 /** Events kept of one exit; it may have had more. */
 const maxEvents = 100;
-/** Bytes of payload kept of one exit that lasts beyond a batch. */
+/** Bytes of payload kept of one exit that lasts beyond a batch, and events kept of all such exits. */
 const maxPayload = 1 << 16;
+const maxKept = 1 << 17;
 
 /** One event within an exit, as text. */
 export type InnerEvent = {
@@ -192,44 +193,59 @@ export type InnerEvent = {
 /** What a thread went through since its kvm_exit. */
 class OpenExit {
   /** Events of the current batch, by index, and of earlier ones, copied. */
-  readonly at = new Int32Array(maxEvents);
+  at = new Int32Array(8);
   count = 0;
   kept: EventBatch | undefined;
   keptBytes = 0;
   omitted = 0;
+  /** Whether it is among those that had events in the current batch. */
+  touched = false;
 
+  get keptCount(): number {
+    return this.kept?.count ?? 0;
+  }
+
+  /** Forgets everything, to be used anew. */
   reset(): void {
     this.count = 0;
-    this.omitted = 0;
     this.keptBytes = 0;
+    this.omitted = 0;
     if (this.kept !== undefined) this.kept.count = 0;
   }
 
   add(i: number): void {
-    if ((this.kept?.count ?? 0) + this.count < maxEvents) this.at[this.count++] = i;
-    else this.omitted++;
+    if (this.keptCount + this.count >= maxEvents) {
+      this.omitted++;
+      return;
+    }
+    if (this.count === this.at.length) {
+      const larger = new Int32Array(this.count * 2);
+      larger.set(this.at);
+      this.at = larger;
+    }
+    this.at[this.count++] = i;
   }
 
-  /** Copies what it has of a batch that is about to go. */
-  keep(b: EventBatch): void {
-    if (this.count === 0) return;
-    this.kept ??= new EventBatch(maxEvents);
-    const { kept } = this;
+  /** Copies what it has of a batch that is about to go, at most `room` events. */
+  keep(b: EventBatch, room: number): void {
+    const { at } = this;
+    const count = Math.min(this.count, room);
+    const kept = this.#reserve(count);
     for (let n = 0; n < this.count; n++) {
-      const i = this.at[n] as number;
+      const i = at[n] as number;
       const size = b.size[i] as number;
-      if (this.keptBytes + size > maxPayload) {
+      if (n >= count || this.keptBytes + size > maxPayload) {
         this.omitted++;
         continue;
       }
       if (kept.bytes.length < this.keptBytes + size) {
-        const bytes = new Uint8Array(Math.max(2048, 2 * (this.keptBytes + size)));
+        const bytes = new Uint8Array(Math.max(128, 2 * (this.keptBytes + size)));
         bytes.set(kept.bytes.subarray(0, this.keptBytes));
         kept.bytes = bytes;
         kept.view = new DataView(bytes.buffer);
       }
-      const at = b.at[i] as number;
-      kept.bytes.set(b.bytes.subarray(at, at + size), this.keptBytes);
+      const start = b.at[i] as number;
+      kept.bytes.set(b.bytes.subarray(start, start + size), this.keptBytes);
       const k = kept.count++;
       kept.time[k] = b.time[i] as number;
       kept.type[k] = b.type[i] as number;
@@ -242,6 +258,21 @@ class OpenExit {
     }
     this.count = 0;
   }
+
+  /** A batch of its own, with room for so many more events. */
+  #reserve(more: number): EventBatch {
+    const old = this.kept;
+    if (old !== undefined && old.count + more <= old.capacity) return old;
+    const batch = new EventBatch(Math.min(maxEvents, Math.max(8, 2 * ((old?.count ?? 0) + more))));
+    if (old !== undefined) {
+      for (const column of ['time', 'type', 'cpu', 'tid', 'pid', 'at', 'size'] as const) batch[column].set(old[column]);
+      batch.count = old.count;
+      batch.bytes = old.bytes;
+      batch.view = old.view;
+    }
+    this.kept = batch;
+    return batch;
+  }
 }
 
 /**
@@ -253,7 +284,11 @@ export class ExitEvents {
   readonly #kinds: InnerKind[] = [];
   /** By thread; undefined while it is in the guest. */
   readonly #open: (OpenExit | undefined)[] = [];
+  /** Those that have events in the current batch. */
+  readonly #touched: OpenExit[] = [];
   readonly #free: OpenExit[] = [];
+  /** Events that are kept now, of all threads. */
+  #kept = 0;
   /** Which way QEMU's events came, by name. */
   readonly #carriers = new Map<string, string>();
   #trace: Trace | undefined;
@@ -279,14 +314,20 @@ export class ExitEvents {
         if (spans.endsAt[span] === i && span < spans.count) ended(span++);
         this.#end(thread);
       } else if (kind.what !== 'qemu' || this.#firstCarrier(b.type[i] as number)) {
-        if (thread >= 0) this.#open[thread]?.add(i);
+        if (thread >= 0) this.#add(thread, i);
         if (kind.subject !== undefined) {
           const subject = this.#pairing.find(kind.subject.number(b, i));
-          if (subject >= 0 && subject !== thread) this.#open[subject]?.add(i);
+          if (subject >= 0 && subject !== thread) this.#add(subject, i);
         }
       }
     }
-    for (const open of this.#open) open?.keep(b);
+    for (const open of this.#touched) {
+      open.touched = false;
+      const before = open.keptCount;
+      open.keep(b, maxKept - this.#kept);
+      this.#kept += open.keptCount - before;
+    }
+    this.#touched.length = 0;
   }
 
   /** The events of an exit that is ending, oldest first, and how many more there were. For use in `ended`. */
@@ -343,21 +384,28 @@ export class ExitEvents {
     return first === undefined || first === carrier;
   }
 
+  #add(thread: number, i: number): void {
+    const open = this.#open[thread];
+    if (open === undefined) return;
+    open.add(i);
+    if (open.touched) return;
+    open.touched = true;
+    this.#touched.push(open);
+  }
+
   #begin(thread: number): void {
-    let open = this.#open[thread];
-    if (open === undefined) {
-      open = this.#free.pop() ?? new OpenExit();
-      while (this.#open.length <= thread) this.#open.push(undefined);
-      this.#open[thread] = open;
-    }
-    open.reset();
+    this.#end(thread);
+    while (this.#open.length <= thread) this.#open.push(undefined);
+    this.#open[thread] = this.#free.pop() ?? new OpenExit();
   }
 
   #end(thread: number): void {
     const open = this.#open[thread];
     if (open === undefined) return;
-    this.#free.push(open);
     this.#open[thread] = undefined;
+    this.#kept -= open.keptCount;
+    open.reset();
+    this.#free.push(open);
   }
 
   #learnTypes(trace: Trace): void {
