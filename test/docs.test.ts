@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+/*
+ * What the documentation shows is what the commands print. In a block marked `console`, each line that begins with
+ * `$ virtap` is run, and what follows up to the next is what it prints. A line of just `…` stands for any
+ * lines. UPDATE_DOCS=1 writes what the commands print now into the blocks that have no such line; read the difference before you commit it.
+ */
+
+const root = join(import.meta.dirname, '..');
+const pages = [
+  'README.md',
+  'samples/README.md',
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
+
+function run(command: string): string {
+  const { stdout } = spawnSync('sh', ['-c', `${command} 2>&1`], {
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, PATH: `${root}:${process.env.PATH}`, COLUMNS: '100', NO_COLOR: '1', LC_ALL: 'C.UTF-8' },
+    maxBuffer: 64 << 20,
+  });
+  return stdout
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n')
+    .trimEnd();
+}
+
+/** Whether `printed` is `shown`, where a line `…` of the latter may stand for any lines. */
+function matches(shown: string, printed: string): boolean {
+  const pieces = shown.split(/^…$/m).map((piece) => piece.trim());
+  let at = 0;
+  for (const [n, piece] of pieces.entries()) {
+    const found = printed.indexOf(piece, at);
+    if (found < 0 || (n === 0 && found !== 0)) return false;
+    at = found + piece.length;
+  }
+  return pieces.at(-1) === '' || at === printed.length;
+}
+
+for (const page of pages) {
+  const path = join(root, page);
+  const text = readFileSync(path, 'utf8');
+  let updated = text;
+  for (const block of text.matchAll(/^```console\n(.*?)^```$/gms)) {
+    const parts = (block[1] as string).split(/^(?=\$ )/m);
+    const fresh: string[] = [];
+    for (const part of parts) {
+      const [first = '', ...rest] = part.split('\n');
+      const command = first.replace(/^\$ /, '');
+      const shown = rest.join('\n').trimEnd();
+      if (!/^virtap( |$)/.test(command)) {
+        fresh.push(part);
+        continue;
+      }
+      if (process.env.UPDATE_DOCS === '1') {
+        fresh.push(/^…$/m.test(shown) ? part : `${first}\n${run(command)}\n`);
+        continue;
+      }
+      test(`${page}: ${command}`, () => {
+        const printed = run(command);
+        if (!matches(shown, printed)) assert.equal(printed, shown);
+      });
+    }
+    if (process.env.UPDATE_DOCS === '1')
+      updated = updated.replace(block[0], () => `\`\`\`console\n${fresh.join('')}\`\`\``);
+  }
+  if (updated !== text) writeFileSync(path, updated);
+}
