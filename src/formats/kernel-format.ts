@@ -85,7 +85,7 @@ export class KernelLayout implements Layout {
     if (field === undefined) return undefined;
     switch (field.kind) {
       case 'int': {
-        const hex = field.size === 8 || /\*|_t$/.test(field.declared) ? 'hex' : 'decimal';
+        const hex = field.size === 8 || field.declared.endsWith('*') ? 'hex' : 'decimal';
         return new IntReader(field.offset, field.size as 1 | 2 | 4 | 8, field.signed, this.#little, hex);
       }
       case 'bytes':
