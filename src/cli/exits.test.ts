@@ -160,7 +160,7 @@ test('without kvm_exit there is nothing to answer: what it holds, and what to re
 test('what is left after filters may be nothing', () => {
   const { status, stdout } = virtap(['--vcpu', '7', idle]);
   assert.equal(status, 0);
-  assert.match(stdout, /None of them is of the kind asked for\. There are exits of .*vCPU (0, 1|1, 0)/);
+  assert.match(stdout, /None of them is of the kind asked for\. There are exits of .*vCPU 0, 1/);
 });
 
 test('a time range takes part of the exits', () => {

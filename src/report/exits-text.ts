@@ -91,9 +91,17 @@ function heading({ trace, result }: ExitAnswer, terminal: Terminal): string {
   return `${title}\n  ${what}\n`;
 }
 
+function inOrder(vcpus: readonly Vcpu[]): Vcpu[] {
+  const key = ({ vm, number, tid }: Vcpu) => [vm ?? -1, number ?? -1, tid] as const;
+  return [...vcpus].sort((a, b) => {
+    const other = key(b);
+    return key(a).reduce((order, part, i) => order || part - (other[i] as number), 0);
+  });
+}
+
 function vcpuSummary(vcpus: readonly Vcpu[]): string {
   const vms = new Map<number | undefined, Vcpu[]>();
-  for (const vcpu of vcpus) {
+  for (const vcpu of inOrder(vcpus)) {
     const all = vms.get(vcpu.vm);
     if (all === undefined) vms.set(vcpu.vm, [vcpu]);
     else all.push(vcpu);
@@ -482,7 +490,7 @@ export function exitsJson(answer: ExitAnswer): Json {
     unit,
     origin: trace.origin.toString(),
     ...Object.fromEntries([time('duration', result.duration)]),
-    vcpus: result.vcpus.map(vcpuJson),
+    vcpus: inOrder(result.vcpus).map(vcpuJson),
     by: [...result.by],
     totals: { all: stats(result.all), without_halts: stats(result.busy), halts: stats(result.halts) },
     rows,
