@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdtemp, open, rm, stat, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable, type Transform } from 'node:stream';
+import { Readable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { TraceError } from '../trace/error.ts';
 import { ChunkPump } from './chunk-pump.ts';
@@ -186,13 +186,7 @@ export class Input {
     const start = Buffer.concat(first);
     this.compression = compressionOf(start);
     source = prepend(start, source);
-    if (this.compression !== '')
-      source = this.#unpack(
-        source,
-        this.compression === 'gzip'
-          ? createGunzip({ chunkSize: streamChunk })
-          : createZstdDecompress({ chunkSize: streamChunk }),
-      );
+    if (this.compression !== '') source = this.#unpack(source);
     const head: Uint8Array[] = [];
     have = 0;
     // A live pipe may give little and then nothing for long: formats are recognised by what has come.
@@ -218,12 +212,10 @@ export class Input {
     }
   }
 
-  async *#unpack(source: AsyncGenerator<Uint8Array>, unpacker: Transform): AsyncGenerator<Uint8Array> {
-    const packed = Readable.from(source, { objectMode: false, highWaterMark: streamChunk });
-    packed.on('error', (error) => unpacker.destroy(error));
-    packed.pipe(unpacker);
+  async *#unpack(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
     try {
-      for await (const chunk of unpacker) yield chunk as Buffer;
+      if (this.compression === 'gzip') yield* gunzip(source);
+      else yield* unzstd(source);
     } catch (error) {
       if (error instanceof TraceError) throw error;
       throw new TraceError(
@@ -232,8 +224,74 @@ export class Input {
         undefined,
         'a whole compressed stream',
       );
+    }
+  }
+}
+
+async function* gunzip(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const unpacker = createGunzip({ chunkSize: streamChunk });
+  const packed = Readable.from(source, { objectMode: false, highWaterMark: streamChunk });
+  packed.on('error', (error) => unpacker.destroy(error));
+  packed.pipe(unpacker);
+  try {
+    for await (const chunk of unpacker) yield chunk as Buffer;
+  } finally {
+    packed.destroy();
+    unpacker.destroy();
+  }
+}
+
+/** Node's zstd stream ends with the first frame that has input behind it; pzstd and `cat` write several frames. */
+async function* unzstd(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let pending: Uint8Array | undefined;
+  for (;;) {
+    const unpacker = createZstdDecompress({ chunkSize: streamChunk });
+    let failed: Error | undefined;
+    let ended = false;
+    let taken = false;
+    let wake: (() => void) | undefined;
+    unpacker.on('error', (error) => {
+      failed = error;
+      wake?.();
+    });
+    unpacker.on('end', () => {
+      ended = true;
+      wake?.();
+    });
+    unpacker.on('readable', () => wake?.());
+    try {
+      for (let fed = 0; ; ) {
+        const next: Uint8Array | undefined = pending ?? (await source.next()).value;
+        pending = undefined;
+        taken = false;
+        if (next !== undefined) {
+          fed += next.length;
+          unpacker.write(next, () => {
+            taken = true;
+            wake?.();
+          });
+        } else if (fed === 0) return;
+        else unpacker.end();
+        for (;;) {
+          const chunk = unpacker.read() as Buffer | null;
+          if (chunk !== null) yield chunk;
+          else if (failed !== undefined) throw failed;
+          else if (taken || ended) break;
+          else {
+            await new Promise<void>((resolve) => {
+              wake = resolve;
+            });
+          }
+        }
+        if (next === undefined) return;
+        // What it did not take is the next frame.
+        const left = fed - unpacker.bytesWritten;
+        if (left > 0) {
+          pending = next.subarray(next.length - left);
+          break;
+        }
+      }
     } finally {
-      packed.destroy();
       unpacker.destroy();
     }
   }
