@@ -97,9 +97,7 @@ export abstract class LineTrace implements Trace {
   #running = false;
   #last = 0;
   #newest = -Infinity;
-  #handedOut = -Infinity;
-  /** Events too late to be put in order, and by how much the time went back where that ended the reading. */
-  #late = 0;
+  /** By how much the time went back where that ended the reading. */
   #wentBack = 0;
   /** Events, and those of them that stand behind a later one. */
   #events = 0;
@@ -311,7 +309,6 @@ export abstract class LineTrace implements Trace {
     this.#events++;
     if (time < this.#previous) this.#steppedBack++;
     this.#previous = time;
-    if (time < this.#handedOut) this.#late++;
     if (time > this.#newest) this.#newest = time;
     if (this.#wanted[type] === 0) return true;
     const sorter = this.#sorter;
@@ -396,7 +393,6 @@ export abstract class LineTrace implements Trace {
     for (;;) {
       const batch = this.#sorter.take(upTo);
       if (batch === undefined) break;
-      this.#handedOut = Math.max(this.#handedOut, batch.time[batch.count - 1] as number);
       if (this.#companions.size > 0 && batch.losses.length > 0)
         batch.losses = batch.losses.flatMap((loss) => {
           const others = this.#companions.get(loss) ?? [];
@@ -421,10 +417,8 @@ export abstract class LineTrace implements Trace {
       this.notes.push(
         'Times go back again and again: they look like the times between events (perf script --deltatime), from which no duration can be had.',
       );
-    if (this.#late > 0)
-      this.notes.push(
-        `${this.#late} events stand too far behind later ones in the file to be put in order: their times go back.`,
-      );
+    const { lateNote } = this.#sorter;
+    if (lateNote !== undefined) this.notes.push(lateNote);
     this.notes.push(...this.#signatures.notes);
   }
 }

@@ -248,6 +248,8 @@ class PerfTrace implements Trace {
     }
     this.#tell();
     yield* this.#take(Number.POSITIVE_INFINITY);
+    const { lateNote } = this.#sorter;
+    if (lateNote !== undefined) this.#note(lateNote);
   }
 
   #stopped = false;

@@ -568,7 +568,7 @@ class SimpleTrace implements Trace {
     }
     if (this.#late > 0) {
       this.notes.push(
-        `${this.#late} times the stamps go back by more than ${holdBack / 1e6} ms: those events may stand out of order`,
+        `${this.#late} times the stamps go back by more than ${holdBack / 1e6} ms: those events stand at the time of the one before them`,
       );
     }
   }

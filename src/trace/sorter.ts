@@ -22,6 +22,9 @@ export class EventSorter {
   size = new Uint32Array(batchSize);
   /** Number of events appended; hot readers advance it. */
   count = 0;
+  /** Events that were appended too late to be put in their places. */
+  late = 0;
+  #newestTaken = Number.NEGATIVE_INFINITY;
 
   readonly #arena: Arena;
   readonly #batch = new EventBatch(batchSize);
@@ -107,6 +110,13 @@ export class EventSorter {
     }
   }
 
+  /** What `late` means for the answer, as a note of the trace; undefined where nothing was late. */
+  get lateNote(): string | undefined {
+    if (this.late === 0) return undefined;
+    const events = this.late === 1 ? '1 event stands' : `${this.late} events stand`;
+    return `${events} too far behind later ones in the file to be put in order: taken as being of the same time as these.`;
+  }
+
   /**
    * The next events in time order whose time is at most `upTo`, or undefined where there are none.
    * Call it until it gives undefined. The batch is valid until the next call. Losses that no event followed
@@ -176,10 +186,23 @@ export class EventSorter {
       this.#carried = [];
     }
     batch.count = n;
+    this.#keepOrder(batch);
     batch.losses = losses;
     batch.bytes = this.#arena.bytes;
     batch.view = this.#arena.view;
     return batch;
+  }
+
+  /** Events appended after later ones were taken stand at the time of these: durations never become negative. */
+  #keepOrder(batch: EventBatch): void {
+    const { time, count } = batch;
+    if (count === 0) return;
+    const floor = this.#newestTaken;
+    for (let i = 0; i < count && (time[i] as number) < floor; i++) {
+      time[i] = floor;
+      this.late++;
+    }
+    this.#newestTaken = time[count - 1] as number;
   }
 
   #releaseUsed(): void {

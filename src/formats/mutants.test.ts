@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { TraceError } from '../trace/error.ts';
+import { openTrace } from './detect.ts';
+
+/*
+ * Damaged recordings of every format: whatever was done to the bytes, reading ends, with events or with a TraceError
+ * that names the file, and memory does not grow with what the bytes claim. Two thousand of each with VIRTAP_FULL=1, as in CI;
+ * VIRTAP_MUTANTS=20000 tries harder, VIRTAP_SEED=n tries others. A failure says which mutant it was.
+ */
+
+const mutants = Number(process.env.VIRTAP_MUTANTS ?? (process.env.VIRTAP_FULL === '1' ? 2000 : 200));
+const firstSeed = Number(process.env.VIRTAP_SEED ?? 1);
+/** What one mutant may take before it counts as a hang (ms). The slowest takes a fraction of a second. */
+const patience = 30_000;
+/** Resident memory that no mutant may make the process need (KiB). */
+const maxMemory = 1 << 20;
+
+const data = join(import.meta.dirname, '..', '..', 'test', 'data');
+const folder = mkdtempSync(join(tmpdir(), 'virtap-mutants-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const file = (name: string) => readFileSync(join(data, name));
+const cutLog = () => zstdDecompressSync(file('qemu-log/clean-cut.log.zst')).subarray(0, 8 << 10);
+
+/** Small real recordings, one of each kind. */
+const seeds: Record<string, () => Uint8Array> = {
+  'simpletrace v4': () => zstdDecompressSync(file('qemu/clean-cut.bin.zst')).subarray(0, 8 << 10),
+  'simpletrace v3': () => withVersion(zstdDecompressSync(file('qemu/clean-cut.bin.zst')).subarray(0, 8 << 10), 3),
+  'QEMU log': cutLog,
+  'trace.dat v6': () => zstdDecompressSync(file('trace-dat/lost-v6.dat.zst')),
+  'trace.dat v7': () => file('trace-dat/lost-v7.dat'),
+  'trace.dat v7 with probes': () => file('trace-dat/usdt-v7.dat'),
+  'perf.data': () => file('mutants/plain.data'),
+  'perf.data, -z': () => file('mutants/compressed.data'),
+  'perf.data from a pipe, -z': () => file('mutants/pipe.data'),
+  'ftrace text': () => gunzipSync(file('ftrace-text/report-kernel.txt.gz')).subarray(0, 6 << 10),
+  'ftrace text with losses': () => gunzipSync(file('ftrace-text/trace-overrun.txt.gz')).subarray(0, 6 << 10),
+  'perf script text': () => gunzipSync(file('perf-script/lost.txt.gz')).subarray(0, 6 << 10),
+  'gzip of a QEMU log': () => gzipSync(cutLog()),
+  'zstd of a QEMU log': () => zstdCompressSync(cutLog()),
+};
+
+for (const [name, seed] of Object.entries(seeds)) {
+  test(`${name}: ${mutants} damaged copies end well`, async () => {
+    const original = seed();
+    for (let n = 0; n < mutants; n++) {
+      const mutant = mutate(original, random(firstSeed * 1_000_003 + n));
+      const path = join(folder, 'mutant');
+      writeFileSync(path, mutant);
+      const what = `mutant ${n} of ${name}, VIRTAP_SEED=${firstSeed}`;
+      try {
+        await inTime(readAll(path), what);
+      } catch (error) {
+        assert.ok(error instanceof TraceError, `${what}: ${(error as Error).stack}`);
+        assert.ok(error.message.startsWith(path), `${what}: ${error.message}`);
+      }
+    }
+    assert.ok(process.resourceUsage().maxRSS < maxMemory, `${name}: ${process.resourceUsage().maxRSS} KiB`);
+  });
+}
+
+/** Reads a file to its end as a command would: every event's time, text and fields. */
+async function readAll(path: string): Promise<void> {
+  const trace = await openTrace(path);
+  try {
+    let last = Number.NEGATIVE_INFINITY;
+    for await (const batch of trace.batches()) {
+      for (let i = 0; i < batch.count; i++) {
+        const time = batch.time[i] as number;
+        assert.ok(time >= last, `time goes from ${last} back to ${time}`);
+        last = time;
+        const type = trace.types[batch.type[i] as number];
+        assert.ok(type !== undefined, 'an event without a type');
+        // Printing decodes all; every 16th, and what is at the edges, so that thousands of mutants take seconds.
+        if ((i & 15) !== 0 && i !== batch.count - 1) continue;
+        type.layout.print(batch, i);
+        for (const { name } of type.fields) type.reader(name)?.text(batch, i);
+      }
+    }
+    if (trace.damage !== undefined) throw trace.damage;
+  } finally {
+    await trace.close();
+  }
+}
+
+async function inTime(work: Promise<void>, what: string): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} hangs`)), patience);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Values that lengths, counts and offsets go wrong with. */
+const tricky = [0, 1, 3, 7, 8, 0x7f, 0x80, 0xff, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff];
+
+/** One to four damages: flipped bits, tricky numbers, bytes cut out, repeated, or the end cut off. */
+function mutate(original: Uint8Array, below: (n: number) => number): Uint8Array {
+  let bytes = Buffer.from(original);
+  for (let damages = 1 + below(4); damages > 0 && bytes.length > 0; damages--) {
+    // Headers are where most lengths are: every second damage is near the beginning.
+    const at = below(2) === 0 ? below(Math.min(bytes.length, 512)) : below(bytes.length);
+    const length = Math.min(bytes.length - at, 1 << below(10));
+    switch (below(6)) {
+      case 0:
+        bytes[at] = (bytes[at] as number) ^ (1 << below(8));
+        break;
+      case 1:
+        bytes[at] = below(256);
+        break;
+      case 2:
+        if (at + 4 <= bytes.length) bytes.writeUInt32LE(tricky[below(tricky.length)] as number, at);
+        break;
+      case 3:
+        bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + length)]);
+        break;
+      case 4:
+        bytes = Buffer.concat([bytes.subarray(0, at + length), bytes.subarray(at)]);
+        break;
+      default:
+        if (below(4) === 0) bytes = bytes.subarray(0, at);
+        else if (at + 8 <= bytes.length)
+          bytes.writeBigUInt64LE(BigInt(tricky[below(tricky.length)] as number) << 32n, at);
+    }
+  }
+  return bytes;
+}
+
+/** Whole numbers below n, the same for the same seed (xorshift32). */
+function random(seed: number): (n: number) => number {
+  let state = seed | 1;
+  return (n) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % n;
+  };
+}
+
+/** A simpletrace file of an older version, as far as reading its header goes: the records need not make sense. */
+function withVersion(bytes: Uint8Array, version: number): Uint8Array {
+  const copy = Buffer.from(bytes);
+  copy.writeBigUInt64LE(BigInt(version), 16);
+  return copy;
+}
