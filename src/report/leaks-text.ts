@@ -10,10 +10,10 @@ import { type Cell, type Column, table } from './table.ts';
 import type { Style, Terminal } from './terminal.ts';
 import { count, plural, shortDuration, timestamp } from './units.ts';
 
-/** Elements of one verdict told one by one in text; JSON and --plain have all. */
+/** Elements of one verdict listed in text; JSON and --plain have all. */
 const shown = 100;
-/** Of the leaked ones, how many are told with the events around their pop. */
-const shownNearby = 3;
+/** Of those, how many are told in full: why, and the events around their pop. The others are a line each. */
+const shownWhole = 3;
 
 /** What of a trace the report needs. */
 type Source = Pick<Trace, 'file' | 'origin' | 'clock'>;
@@ -29,14 +29,14 @@ export function leaksText(
   terminal: Terminal,
 ): string {
   const parts = [queueTable(report, trace, terminal)];
-  let nearby = shownNearby;
   for (const verdict of verdicts) {
     const elements = report.elements.filter((one) => one.verdict === verdict);
     if (elements.length === 0 || !(all || bad.has(verdict))) continue;
     const lines = [terminal.style('heading', `${verdict}: ${plural(elements.length, 'element')}`)];
-    for (const one of elements.slice(0, shown)) {
-      lines.push(...elementLines(one, trace, bad.has(verdict) && nearby-- > 0, terminal));
-    }
+    for (const one of elements.slice(0, shownWhole))
+      lines.push(...elementLines(one, trace, bad.has(verdict), terminal));
+    const others = elements.slice(shownWhole, shown);
+    if (others.length > 0) lines.push('', briefTable(others, trace, terminal));
     if (elements.length > shown) {
       lines.push(terminal.style('dim', `… and ${count(elements.length - shown)} more (--json and --plain list all)`));
     }
@@ -123,6 +123,49 @@ function elementLines(one: Unfinished, trace: Source, nearby: boolean, terminal:
   return lines;
 }
 
+/** Elements a line each: what tells them apart. Why is as for those before them. */
+function briefTable(elements: readonly Unfinished[], trace: Source, terminal: Terminal): string {
+  const timed = trace.clock.unit !== 'none';
+  const asked = elements.some((one) => askedText(one) !== '');
+  const pids = new Set(elements.map(({ request }) => request.queue.machine.pid)).size > 1;
+  const age = ageText(trace);
+  const columns: Column[] = [
+    ...(pids ? [{ title: 'pid', align: 'right' } as const] : []),
+    { title: 'elem' },
+    { title: 'device', priority: 1 },
+    { title: 'queue' },
+    ...(timed
+      ? ([
+          { title: 'popped at', priority: 2 },
+          { title: 'open for', align: 'unit' },
+        ] as const)
+      : []),
+    { title: 'until', priority: 3 },
+    ...(asked ? [{ title: 'asked for' } as const] : []),
+  ];
+  const rows = elements.map((one): Cell[] => {
+    const { request } = one;
+    return [
+      ...(pids ? [pidText(request.queue.machine.pid)] : []),
+      hex64(request.high, request.low),
+      deviceName(one.report),
+      queueName(one.report),
+      ...(timed ? [timestamp(trace.origin, request.pop, trace.clock.unit), age(Math.max(0, one.age))] : []),
+      untilText[one.because],
+      ...(asked ? [askedBriefly(one)] : []),
+    ];
+  });
+  return table(columns, rows, terminal).trimEnd();
+}
+
+/** The moment at which an element was judged. */
+const untilText: Record<Unfinished['because'], string> = {
+  end: 'the end',
+  reset: 'a reset',
+  hole: 'a loss',
+  reused: 'reuse',
+};
+
 /** Text broken at blanks to fit the width, every line indented. */
 function wrapped(text: string, indent: number, width: number): string {
   const lines: string[] = [];
@@ -200,6 +243,12 @@ function askedText({ request }: Unfinished): string {
   if (operation !== '') return `${operation} of ${plural(sectors, 'sector')} from sector ${sector}`;
   if (!Number.isNaN(command)) return `SCSI command 0x${command.toString(16)}, tag 0x${tag.toString(16)}`;
   return '';
+}
+
+/** The same for a narrow column: `read 8 at 67160`, in sectors. */
+function askedBriefly(one: Unfinished): string {
+  const { operation, sector, sectors } = one.request;
+  return operation === '' ? askedText(one) : `${operation} ${sectors} at ${sector}`;
 }
 
 /** Why an element has its verdict, as a sentence. */
