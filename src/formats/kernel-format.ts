@@ -1,5 +1,5 @@
 import type { EventBatch } from '../trace/batch.ts';
-import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
+import type { Field, FieldReader, Layout, TextBytes } from '../trace/event-type.ts';
 import { IntReader } from './int-reader.ts';
 import { compilePrintFormat, type Printer } from './print-format.ts';
 
@@ -128,8 +128,11 @@ function extent(field: KernelField, little: boolean, b: EventBatch, i: number): 
   return start < end ? [at + start, at + end] : [at, at];
 }
 
-class StringReader implements FieldReader {
+class StringReader implements FieldReader, TextBytes {
   readonly kind = 'text';
+  readonly bytes: TextBytes | undefined = this;
+  start = 0;
+  end = 0;
   readonly #field: KernelField;
   readonly #little: boolean;
 
@@ -148,14 +151,22 @@ class StringReader implements FieldReader {
     return 0;
   }
   text(b: EventBatch, i: number): string {
-    const [start, end] = extent(this.#field, this.#little, b, i);
-    const nul = b.bytes.subarray(start, end).indexOf(0);
-    return Buffer.from(b.bytes.buffer, b.bytes.byteOffset + start, nul < 0 ? end - start : nul).toString('utf8');
+    this.find(b, i);
+    return Buffer.from(b.bytes.buffer, b.bytes.byteOffset + this.start, this.end - this.start).toString('utf8');
+  }
+  find(b: EventBatch, i: number): boolean {
+    const [start, limit] = extent(this.#field, this.#little, b, i);
+    let end = start;
+    while (end < limit && b.bytes[end] !== 0) end++;
+    this.start = start;
+    this.end = end;
+    return true;
   }
 }
 
 /** Arrays of anything but characters, as hexadecimal bytes. */
 class BytesReader extends StringReader {
+  override readonly bytes = undefined;
   readonly #field: KernelField;
   readonly #little: boolean;
 

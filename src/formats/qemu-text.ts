@@ -1,5 +1,5 @@
 import type { EventBatch } from '../trace/batch.ts';
-import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
+import type { Field, FieldReader, Layout, TextBytes } from '../trace/event-type.ts';
 import { ArgumentReader } from './qemu-args.ts';
 import { type EventArgument, type Printf, parsePrintf, type Signature } from './trace-events.ts';
 
@@ -222,8 +222,11 @@ class PrintedArgument extends ArgumentReader {
 }
 
 /** A string as text. */
-class TextArgument implements FieldReader {
+class TextArgument implements FieldReader, TextBytes {
   readonly kind = 'text';
+  readonly bytes = this;
+  start = 0;
+  end = 0;
   readonly #scanner: Scanner;
   readonly #textAt: number;
   readonly #index: number;
@@ -247,11 +250,17 @@ class TextArgument implements FieldReader {
   }
 
   text(b: EventBatch, i: number): string {
+    return this.find(b, i) ? text(b.bytes, this.start, this.end) : '';
+  }
+
+  find(b: EventBatch, i: number): boolean {
     const at = b.at[i] as number;
     const start = at + this.#textAt;
     // Strings reach to the end of the text, so that end must be exact.
     const end = textEnd(b.bytes, start, at + (b.size[i] as number));
-    if (!this.#scanner.find(b.bytes, start, end, this.#index)) return '';
-    return text(b.bytes, this.#scanner.start, this.#scanner.end);
+    if (!this.#scanner.find(b.bytes, start, end, this.#index)) return false;
+    this.start = this.#scanner.start;
+    this.end = this.#scanner.end;
+    return true;
   }
 }

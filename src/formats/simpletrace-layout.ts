@@ -1,5 +1,5 @@
 import type { EventBatch } from '../trace/batch.ts';
-import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
+import type { Field, FieldReader, Layout, TextBytes } from '../trace/event-type.ts';
 import { IntReader } from './int-reader.ts';
 import { ArgumentReader } from './qemu-args.ts';
 import type { EventArgument, Signature } from './trace-events.ts';
@@ -118,8 +118,11 @@ class LaterArgument extends ArgumentReader {
   }
 }
 
-class StringArgument implements FieldReader {
+class StringArgument implements FieldReader, TextBytes {
   readonly kind = 'text';
+  readonly bytes = this;
+  start = 0;
+  end = 0;
   readonly #fields: readonly EventArgument[];
   readonly #index: number;
   readonly #little: boolean;
@@ -143,11 +146,17 @@ class StringArgument implements FieldReader {
   }
 
   text(b: EventBatch, i: number): string {
+    if (!this.find(b, i)) return '';
+    return Buffer.from(b.bytes.buffer, b.bytes.byteOffset + this.start, this.end - this.start).toString('utf8');
+  }
+
+  find(b: EventBatch, i: number): boolean {
     const at = b.at[i] as number;
     const size = b.size[i] as number;
     const offset = offsetOf(this.#fields, this.#index, this.#little, b.view, at, size);
-    if (offset < 0 || offset + 4 > size) return '';
-    const length = Math.min(b.view.getUint32(at + offset, this.#little), size - offset - 4);
-    return Buffer.from(b.bytes.buffer, b.bytes.byteOffset + at + offset + 4, length).toString('utf8');
+    if (offset < 0 || offset + 4 > size) return false;
+    this.start = at + offset + 4;
+    this.end = this.start + Math.min(b.view.getUint32(at + offset, this.#little), size - offset - 4);
+    return true;
   }
 }

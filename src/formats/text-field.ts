@@ -1,5 +1,5 @@
 import type { EventBatch } from '../trace/batch.ts';
-import { type FieldReader, hex64 } from '../trace/event-type.ts';
+import { type FieldReader, hex64, type TextBytes } from '../trace/event-type.ts';
 
 /*
  * Readers of fields that a tracer printed. A locator finds where the field's text lies in the event's payload; the
@@ -185,8 +185,11 @@ export class PrintedFlag implements FieldReader {
 }
 
 /** A string. */
-export class PrintedText implements FieldReader {
+export class PrintedText implements FieldReader, TextBytes {
   readonly kind = 'text';
+  readonly bytes = this;
+  start = 0;
+  end = 0;
   readonly #locator: Locator;
 
   constructor(locator: Locator) {
@@ -206,11 +209,16 @@ export class PrintedText implements FieldReader {
   }
 
   text(b: EventBatch, i: number): string {
+    return this.find(b, i) ? decodeText(b.bytes, this.start, this.end) : '';
+  }
+
+  find(b: EventBatch, i: number): boolean {
     const from = b.at[i] as number;
     const locator = this.#locator;
-    return locator.find(b.bytes, from, from + (b.size[i] as number))
-      ? decodeText(b.bytes, locator.start, locator.end)
-      : '';
+    if (!locator.find(b.bytes, from, from + (b.size[i] as number))) return false;
+    this.start = locator.start;
+    this.end = locator.end;
+    return true;
   }
 }
 

@@ -2,6 +2,7 @@ import { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader, hex64 } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
+import { Carriers } from './carriers.ts';
 import { type ExitPairing, type ExitSpans, isEntry, isExit } from './exits.ts';
 
 /** What an exit can be grouped by besides its reason and vCPU: something that was seen within it. */
@@ -289,8 +290,7 @@ export class ExitEvents {
   readonly #free: OpenExit[] = [];
   /** Events that are kept now, of all threads. */
   #kept = 0;
-  /** Which way QEMU's events came, by name. */
-  readonly #carriers = new Map<string, string>();
+  readonly #carriers = new Carriers();
   #trace: Trace | undefined;
 
   constructor(pairing: ExitPairing) {
@@ -313,7 +313,7 @@ export class ExitEvents {
       } else if (kind.what === 'entry') {
         if (spans.endsAt[span] === i && span < spans.count) ended(span++);
         this.#end(thread);
-      } else if (kind.what !== 'qemu' || this.#firstCarrier(b.type[i] as number)) {
+      } else if (kind.what !== 'qemu' || this.#carriers.takes(trace.types[b.type[i] as number] as EventType)) {
         if (thread >= 0) this.#add(thread, i);
         if (kind.subject !== undefined) {
           const subject = this.#pairing.find(kind.subject.number(b, i));
@@ -373,15 +373,6 @@ export class ExitEvents {
       effect,
       brief,
     };
-  }
-
-  /** A recording can hold QEMU's events twice, as uprobes and as trace_marker text: the way that was seen first is taken. */
-  #firstCarrier(id: number): boolean {
-    const type = this.#trace?.types[id] as EventType;
-    const carrier = type.recordedAs.split(':', 1)[0] as string;
-    const first = this.#carriers.get(type.name);
-    if (first === undefined) this.#carriers.set(type.name, carrier);
-    return first === undefined || first === carrier;
   }
 
   #add(thread: number, i: number): void {

@@ -3,6 +3,7 @@ import { absent, type EventType, type FieldReader } from '../trace/event-type.ts
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { directCodes, type ReasonDecoder, Reasons, type ReasonTable, reasonDecoder } from './exit-reasons.ts';
+import { LossTable } from './losses.ts';
 
 /** Events with which a vCPU thread leaves the guest, per architecture: x86, arm64, riscv; s390; ppc; LTTng's name; LoongArch. */
 const exitEvents =
@@ -252,7 +253,7 @@ export class ExitPairing {
       }
       const from = openTime[t] as number;
       const cpu = open[2 * t + 1] as number;
-      if (state.lossy && state.straddles(from, time, cpu, cpus[i] as number)) {
+      if (state.losses.some && state.losses.straddle(from, time, cpu, cpus[i] as number)) {
         counts.straddlingLoss++;
         if (early) counts.beforeFirstEntry--;
         continue;
@@ -305,7 +306,7 @@ export class ExitPairing {
     if (before >= 0) {
       const from = this.#openTime[t] as number;
       const cpu = this.#open[2 * t + 1] as number;
-      const lost = state.lossy && state.straddles(from, b.time[i] as number, cpu, b.cpu[i] as number);
+      const lost = state.losses.some && state.losses.straddle(from, b.time[i] as number, cpu, b.cpu[i] as number);
       if (lost) this.counts.straddlingLoss++;
       else this.counts.exitThenExit++;
       if (before < notEntered) return reason;
@@ -386,9 +387,7 @@ class TraceState {
   /** The first type of exit that has its codes at fixed places; the others go through their decoders. */
   tableType = none;
   table: ReasonTable = { codeAt: 0, isaAt: 0, end: 0, little: true, ids: new Uint16Array(0), isa: none };
-  lossy = false;
-  /** Losses by CPU (-1: any CPU), in order of their ends. */
-  readonly #losses = new Map<number, Loss[]>();
+  readonly losses = new LossTable();
   /** The latest pairs by the CPU of their exit, where the entry was on another. */
   readonly #migrated = new Map<number, { begin: number; end: number }[]>();
   #types = 0;
@@ -440,31 +439,9 @@ class TraceState {
     if (pairs.length > 2 * maxMigrated) pairs.splice(0, maxMigrated);
   }
 
-  /** Takes note of a loss; gives how many migrated pairs it makes doubtful. */
+  /** Takes note of a loss; gives how many migrated pairs it makes doubtful: these are forgotten. */
   lose(loss: Loss): number {
-    this.lossy = true;
-    const cpu = Math.max(loss.cpu, -1);
-    let losses = this.#losses.get(cpu);
-    if (losses === undefined) {
-      losses = [];
-      this.#losses.set(cpu, losses);
-    }
-    let at = losses.length;
-    while (at > 0 && (losses[at - 1] as Loss).to > loss.to) at--;
-    losses.splice(at, 0, loss);
-    if (losses.length > maxLosses) this.#widen(losses, cpu);
-    return this.#doubt(loss);
-  }
-
-  /** Makes one wide loss of the older half: it can set aside an exit too many, but memory stays flat. */
-  #widen(losses: Loss[], cpu: number): void {
-    const old = losses.splice(0, maxLosses / 2);
-    const from = old.reduce((least, l) => Math.min(least, l.from), Infinity);
-    losses.unshift({ from, to: (old.at(-1) as Loss).to, cpu, count: undefined });
-  }
-
-  /** Counts, and forgets, the migrated pairs that a loss makes doubtful. */
-  #doubt(loss: Loss): number {
+    this.losses.add(loss);
     let doubtful = 0;
     for (const [cpu, pairs] of this.#migrated) {
       if (loss.cpu >= 0 && loss.cpu !== cpu) continue;
@@ -474,29 +451,6 @@ class TraceState {
     }
     return doubtful;
   }
-
-  /** Whether events may have been lost between `from` and `to` on one of these CPUs (-1: it may be any). */
-  straddles(from: number, to: number, cpu1: number, cpu2: number): boolean {
-    if (cpu1 < 0 || cpu2 < 0) return this.#losses.values().some((losses) => within(losses, from, to));
-    return (
-      within(this.#losses.get(-1), from, to) ||
-      within(this.#losses.get(cpu1), from, to) ||
-      (cpu2 !== cpu1 && within(this.#losses.get(cpu2), from, to))
-    );
-  }
 }
 
-/** Losses remembered one by one per CPU. */
-const maxLosses = 4096;
 const maxMigrated = 64;
-
-function within(losses: readonly Loss[] | undefined, from: number, to: number): boolean {
-  if (losses === undefined) return false;
-  // The latest stand last, and hardly ever does one reach back further than the one before it.
-  for (let i = losses.length - 1; i >= 0; i--) {
-    const loss = losses[i] as Loss;
-    if (loss.to <= from) return false;
-    if (loss.from < to) return true;
-  }
-  return false;
-}

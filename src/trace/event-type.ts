@@ -11,12 +11,22 @@ export interface FieldReader {
   readonly place?: { readonly offset: number; readonly size: 1 | 2 | 4 | 8; readonly little: boolean };
   /** The integer as a double: exact up to 2^53 either way. Never use it for addresses; NaN where the event lacks the field. */
   number(b: EventBatch, i: number): number;
+  /** Of a text: where its bytes lie, for who wants no string. Undefined where the reader cannot tell. */
+  readonly bytes?: TextBytes | undefined;
   /** Bits 0–31 of the integer, as an unsigned number. 0 where the event lacks the field. */
   low(b: EventBatch, i: number): number;
   /** Bits 32–63 of the integer, as an unsigned number; the sign is extended into them. */
   high(b: EventBatch, i: number): number;
   /** The value as people write it: the string itself, or the integer in the field's usual base. '' where the event lacks the field. */
   text(b: EventBatch, i: number): string;
+}
+
+/** Finds the bytes of a text field in the payload. */
+export interface TextBytes {
+  /** Where the text lies in the batch's bytes, after `find` gave true. */
+  start: number;
+  end: number;
+  find(b: EventBatch, i: number): boolean;
 }
 
 /** One argument of an event. */

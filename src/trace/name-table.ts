@@ -1,3 +1,6 @@
+import type { EventBatch } from './batch.ts';
+import type { FieldReader } from './event-type.ts';
+
 /**
  * Gives small consecutive ids to short texts, without making strings of them. Lengths and number are bounded, as
  * a hostile file could hold a new name in each line.
@@ -51,6 +54,23 @@ export class NameTable {
     this.#slots[s] = id;
     if (this.#size === this.#hashes.length) this.#grow();
     return id;
+  }
+
+  /** The id of a text field of event `i`; -1 where it lacks it, or no more are given. */
+  read(reader: FieldReader, b: EventBatch, i: number): number {
+    const { bytes } = reader;
+    if (bytes !== undefined) return bytes.find(b, i) ? this.id(b.bytes, bytes.start, bytes.end) : -1;
+    const text = Buffer.from(reader.text(b, i));
+    return text.length === 0 ? -1 : this.id(text, 0, text.length);
+  }
+
+  /** The text with that id. */
+  text(id: number): string {
+    return Buffer.from(
+      this.#bytes.buffer,
+      this.#starts[id] as number,
+      (this.#starts[id + 1] as number) - (this.#starts[id] as number),
+    ).toString('utf8');
   }
 
   #grow(): void {

@@ -1,0 +1,370 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import fc from 'fast-check';
+import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
+import { Locks } from './locks.ts';
+
+type Wait = {
+  tid: number;
+  mutex: number;
+  begin: number;
+  end: number;
+  line: number;
+  contended: boolean;
+  behind: { tid: number; line: number; begin: number; end: number }[];
+};
+type Hold = { tid: number; mutex: number; begin: number; end: number; line: number };
+
+const address = (mutex: number) => 0x7f00_0000_0000n + BigInt(mutex) * 0x1_0000_0040n;
+const mutexEvent = (
+  what: 'lock' | 'locked' | 'unlock',
+  time: number,
+  tid: number,
+  mutex: number,
+  line: number,
+  cpu = -1,
+): SyntheticEvent => ({
+  name: `qemu:qemu_mutex_${what}`,
+  time,
+  tid,
+  cpu,
+  fields: { mutex: address(mutex), file: `../../file${line % 3}.c`, line },
+});
+
+async function find(events: SyntheticEvent[], batchSize = 5) {
+  const locks = new Locks();
+  const waits: Wait[] = [];
+  const holds: Hold[] = [];
+  const trace = synthetic(events, { batchSize });
+  const mutexOf = (m: number) => {
+    const { high, low } = locks.mutexes[m] as { high: number; low: number };
+    return Number(((BigInt(high) << 32n) | BigInt(low)) - address(0)) / 0x1_0000_0040;
+  };
+  const tid = (thread: number) => locks.threads[thread]?.tid as number;
+  const line = (site: number) => locks.sites[site]?.line ?? -1;
+  for await (const b of trace.batches()) {
+    locks.batch(trace, b);
+    for (let k = 0; k < locks.waits.count; k++) {
+      const { begin, duration, thread, mutex, site, contended, firstStretch, lastStretch, endsAt } = locks.waits;
+      const end = (begin[k] as number) + (duration[k] as number);
+      assert.equal(b.time[endsAt[k] as number], end);
+      const behind: Wait['behind'] = [];
+      for (let x = firstStretch[k] as number; x < (lastStretch[k] as number); x++) {
+        const from = locks.stretches.begin[x] as number;
+        behind.push({
+          tid: tid(locks.stretches.thread[x] as number),
+          line: line(locks.stretches.site[x] as number),
+          begin: from,
+          end: from + (locks.stretches.duration[x] as number),
+        });
+      }
+      waits.push({
+        tid: tid(thread[k] as number),
+        mutex: mutexOf(mutex[k] as number),
+        begin: begin[k] as number,
+        end,
+        line: line(site[k] as number),
+        contended: contended[k] === 1,
+        behind,
+      });
+    }
+    for (let k = 0; k < locks.holds.count; k++) {
+      const { begin, duration, thread, mutex, site } = locks.holds;
+      holds.push({
+        tid: tid(thread[k] as number),
+        mutex: mutexOf(mutex[k] as number),
+        begin: begin[k] as number,
+        end: (begin[k] as number) + (duration[k] as number),
+        line: line(site[k] as number),
+      });
+    }
+  }
+  return { locks, waits, holds, mutexOf };
+}
+
+/** What a machine with real mutexes does: threads that take, try, wait on a condition, nest, and let go, in a random order. */
+function simulate(steps: { who: number; mutex: number; what: number; gap: number }[], recursive: number) {
+  type Thread = {
+    state: 'running' | 'waiting' | 'sleeping';
+    mutex: number;
+    since: number;
+    line: number;
+    stack: number[];
+  };
+  const threads: Thread[] = Array.from({ length: 6 }, () => ({
+    state: 'running',
+    mutex: -1,
+    since: 0,
+    line: 0,
+    stack: [],
+  }));
+  const owner = new Map<number, { who: number; depth: number; since: number; line: number }>();
+  const events: SyntheticEvent[] = [];
+  const waits: Wait[] = [];
+  const holds: Hold[] = [];
+  let time = 100;
+  let line = 1;
+  const tid = (who: number) => 1000 + who;
+  const emit = (what: 'lock' | 'locked' | 'unlock', who: number, mutex: number, at: number) =>
+    events.push(mutexEvent(what, time, tid(who), mutex, at));
+  const take = (who: number, mutex: number, at: number) => {
+    const held = owner.get(mutex);
+    if (held === undefined) owner.set(mutex, { who, depth: 1, since: time, line: at });
+    else held.depth++;
+    (threads[who] as Thread).stack.push(mutex);
+  };
+  const free = (mutex: number, who: number) => {
+    const held = owner.get(mutex);
+    return held === undefined || (held.who === who && mutex < recursive);
+  };
+  const release = (who: number, mutex: number) => {
+    const held = owner.get(mutex) as { who: number; depth: number; since: number; line: number };
+    const { stack } = threads[who] as Thread;
+    stack.splice(stack.lastIndexOf(mutex), 1);
+    if (--held.depth > 0) return;
+    owner.delete(mutex);
+    holds.push({ tid: tid(who), mutex, begin: held.since, end: time, line: held.line });
+  };
+  for (const { who, mutex, what, gap } of steps) {
+    time += gap;
+    line++;
+    const thread = threads[who] as Thread;
+    if (thread.state === 'waiting' || thread.state === 'sleeping') {
+      if (!free(thread.mutex, who)) continue;
+      if (thread.state === 'waiting') {
+        waits.push({
+          tid: tid(who),
+          mutex: thread.mutex,
+          begin: thread.since,
+          end: time,
+          line: thread.line,
+          contended: false,
+          behind: [],
+        });
+      }
+      emit('locked', who, thread.mutex, thread.line);
+      take(who, thread.mutex, thread.line);
+      thread.state = 'running';
+      continue;
+    }
+    const held = owner.get(mutex);
+    if (what < 4) {
+      if (held?.who === who && mutex >= recursive) continue;
+      Object.assign(thread, { state: 'waiting', mutex, since: time, line });
+      emit('lock', who, mutex, line);
+    } else if (what === 4) {
+      if (!free(mutex, who)) continue;
+      emit('locked', who, mutex, line);
+      take(who, mutex, line);
+    } else if (what === 5) {
+      // Waiting on a condition lets go of the mutex, and takes it again.
+      if (held?.who !== who || held.depth > 1) continue;
+      emit('unlock', who, mutex, line);
+      release(who, mutex);
+      Object.assign(thread, { state: 'sleeping', mutex, since: time, line });
+    } else {
+      const last = thread.stack.at(-1);
+      if (last === undefined) continue;
+      emit('unlock', who, last, line);
+      release(who, last);
+    }
+  }
+  // Which holds of others a wait overlaps, by the order of events: those of one moment may be in any order.
+  const open = [...owner].map(([mutex, h]) => ({
+    tid: tid(h.who),
+    mutex,
+    begin: h.since,
+    end: Infinity,
+    line: h.line,
+  }));
+  for (const wait of waits) {
+    const others = [...holds, ...open].filter(
+      (h) => h.mutex === wait.mutex && h.tid !== wait.tid && h.begin <= wait.end && h.end >= wait.begin,
+    );
+    wait.behind = others
+      .map((h) => ({ tid: h.tid, line: h.line, begin: Math.max(h.begin, wait.begin), end: Math.min(h.end, wait.end) }))
+      .sort((a, b) => a.begin - b.begin);
+    wait.contended = others.length > 0;
+  }
+  return { events, waits, holds, threads };
+}
+
+test('waits, holds and who held the mutex meanwhile are those of a machine with real mutexes', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.record({
+          who: fc.nat(5),
+          mutex: fc.nat(2),
+          what: fc.nat(9),
+          gap: fc.integer({ min: 1, max: 50 }),
+        }),
+        { maxLength: 200 },
+      ),
+      fc.nat(2),
+      fc.integer({ min: 1, max: 9 }),
+      async (steps, recursive, batchSize) => {
+        const truth = simulate(steps, recursive);
+        const { locks, waits, holds } = await find(truth.events, batchSize);
+        assert.deepEqual(waits, truth.waits);
+        assert.deepEqual(holds, truth.holds);
+        const { counts } = locks;
+        assert.equal(counts.locked, truth.events.filter(({ name }) => name.endsWith('locked')).length);
+        assert.equal(counts.locked, counts.waits + counts.tryLock + counts.condition);
+        assert.equal(
+          counts.locked - counts.nested,
+          counts.holds + [...locks.unfinished()].filter(({ kind }) => kind === 'hold').length,
+        );
+        assert.equal(counts.overtaken + counts.lockAgain + counts.unlockFirst + counts.straddlingLoss, 0);
+        const waiting = truth.threads.flatMap((t, who) => (t.state === 'waiting' ? [1000 + who] : []));
+        const open = [...locks.unfinished()].filter(({ kind }) => kind === 'wait');
+        assert.deepEqual(open.map(({ thread }) => locks.threads[thread]?.tid).sort(), waiting.sort());
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test('three threads wait for one mutex at once: each is put down to all who had it before', async () => {
+  const { waits } = await find([
+    mutexEvent('lock', 10, 1, 0, 11),
+    mutexEvent('locked', 11, 1, 0, 11),
+    mutexEvent('lock', 20, 2, 0, 22),
+    mutexEvent('lock', 30, 3, 0, 33),
+    mutexEvent('unlock', 50, 1, 0, 12),
+    mutexEvent('locked', 55, 3, 0, 33),
+    mutexEvent('unlock', 75, 3, 0, 34),
+    mutexEvent('locked', 80, 2, 0, 22),
+    mutexEvent('unlock', 90, 2, 0, 23),
+  ]);
+  assert.deepEqual(waits.slice(1), [
+    {
+      tid: 3,
+      mutex: 0,
+      begin: 30,
+      end: 55,
+      line: 33,
+      contended: true,
+      behind: [{ tid: 1, line: 11, begin: 30, end: 50 }],
+    },
+    {
+      tid: 2,
+      mutex: 0,
+      begin: 20,
+      end: 80,
+      line: 22,
+      contended: true,
+      behind: [
+        { tid: 1, line: 11, begin: 20, end: 50 },
+        { tid: 3, line: 33, begin: 55, end: 75 },
+      ],
+    },
+  ]);
+  assert.equal(waits[0]?.contended, false);
+});
+
+test('a mutex that was held when the trace began is known to have been held by the thread that lets it go', async () => {
+  const { waits, holds, locks } = await find([
+    mutexEvent('lock', 20, 2, 0, 22),
+    mutexEvent('unlock', 50, 1, 0, 12),
+    mutexEvent('locked', 52, 2, 0, 22),
+    mutexEvent('unlock', 60, 2, 0, 23),
+  ]);
+  assert.deepEqual(waits[0]?.behind, [{ tid: 1, line: -1, begin: 20, end: 50 }]);
+  assert.equal(waits[0]?.contended, true);
+  assert.equal(holds.length, 1);
+  assert.equal(locks.counts.unlockFirst, 1);
+});
+
+test('records of one moment in the wrong order change nothing', async () => {
+  // The log has microseconds: the next thread's locked may stand before the unlock of the one before.
+  const { waits, holds, locks } = await find([
+    mutexEvent('lock', 1000, 1, 0, 11),
+    mutexEvent('locked', 2000, 1, 0, 11),
+    mutexEvent('lock', 3000, 2, 0, 22),
+    mutexEvent('locked', 9000, 2, 0, 22),
+    mutexEvent('unlock', 9000, 1, 0, 12),
+    mutexEvent('unlock', 12000, 2, 0, 23),
+  ]);
+  assert.deepEqual(waits[1]?.behind, [{ tid: 1, line: 11, begin: 3000, end: 9000 }]);
+  assert.deepEqual(
+    holds.map(({ tid, begin, end }) => [tid, begin, end]),
+    [
+      [1, 2000, 9000],
+      [2, 9000, 12000],
+    ],
+  );
+  assert.equal(locks.counts.overtaken, 0);
+});
+
+test('where an unlock went missing, no hold is made up', async () => {
+  const { holds, locks } = await find([
+    mutexEvent('lock', 1000, 1, 0, 11),
+    mutexEvent('locked', 2000, 1, 0, 11),
+    // Its unlock is missing.
+    mutexEvent('lock', 30_000, 2, 0, 22),
+    mutexEvent('locked', 31_000, 2, 0, 22),
+    mutexEvent('unlock', 40_000, 2, 0, 23),
+    mutexEvent('lock', 50_000, 1, 0, 11),
+    mutexEvent('locked', 51_000, 1, 0, 11),
+    mutexEvent('unlock', 60_000, 1, 0, 12),
+  ]);
+  assert.deepEqual(
+    holds.map(({ tid, begin, end }) => [tid, begin, end]),
+    [
+      [2, 31_000, 40_000],
+      [1, 51_000, 60_000],
+    ],
+  );
+  assert.equal(locks.counts.overtaken, 1);
+});
+
+test('what straddles lost events is set aside, and nobody is named as holder across them', async () => {
+  const { waits, holds, locks } = await find([
+    mutexEvent('lock', 10, 1, 0, 11, 0),
+    mutexEvent('locked', 20, 1, 0, 11, 0),
+    { ...mutexEvent('lock', 300, 2, 0, 22, 1), loss: { from: 30, to: 200, cpu: 0, count: 9 } },
+    mutexEvent('locked', 310, 2, 0, 22, 1),
+    mutexEvent('unlock', 320, 2, 0, 23, 1),
+    mutexEvent('lock', 400, 1, 0, 11, 0),
+    mutexEvent('locked', 410, 1, 0, 11, 0),
+    mutexEvent('unlock', 420, 1, 0, 12, 0),
+  ]);
+  assert.deepEqual(
+    waits.map(({ tid, begin, contended, behind }) => [tid, begin, contended, behind.length]),
+    [
+      [1, 10, false, 0],
+      [2, 300, false, 0],
+      [1, 400, false, 0],
+    ],
+  );
+  assert.deepEqual(
+    holds.map(({ tid, begin }) => [tid, begin]),
+    [
+      [2, 310],
+      [1, 410],
+    ],
+  );
+  assert.equal(locks.counts.straddlingLoss + locks.counts.overtaken, 1);
+});
+
+test('equal addresses in two processes are two mutexes', async () => {
+  const events = [
+    mutexEvent('lock', 1, 1, 0, 1),
+    mutexEvent('locked', 2, 1, 0, 1),
+    mutexEvent('lock', 3, 2, 0, 2),
+    mutexEvent('locked', 4, 2, 0, 2),
+  ];
+  const { waits, locks } = await find(events.map((event) => ({ ...event, pid: (event.tid as number) * 100 })));
+  assert.equal(locks.mutexes.length, 2);
+  assert.deepEqual(
+    waits.map(({ contended }) => contended),
+    [false, false],
+  );
+});
+
+test('without thread ids nothing is paired', async () => {
+  const { waits, locks } = await find([mutexEvent('lock', 1, -1, 0, 1), mutexEvent('locked', 2, -1, 0, 1)]);
+  assert.equal(waits.length, 0);
+  assert.equal(locks.counts.withoutThread, 2);
+});

@@ -1,0 +1,697 @@
+import type { EventBatch } from '../trace/batch.ts';
+import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import { IdTable } from '../trace/id-table.ts';
+import { NameTable } from '../trace/name-table.ts';
+import type { Trace } from '../trace/trace.ts';
+import { Carriers } from './carriers.ts';
+import { LossTable } from './losses.ts';
+
+/*
+ * QEMU's mutexes, from the three events of util/qemu-thread-posix.c: `qemu_mutex_lock` right before pthread_mutex_lock,
+ * `qemu_mutex_locked` right after it, `qemu_mutex_unlock` right before pthread_mutex_unlock. So a wait is lock → locked, a hold
+ * is locked → unlock, and of one mutex the unlock of one thread always precedes the locked of the next.
+ *
+ * A try-lock that succeeds traces only `locked`. Waiting on a condition variable traces `unlock` before and `locked` after it, both
+ * with the call site of the wait and without a `lock`: how much of it went into taking the mutex again cannot be told.
+ * A recursive mutex (QemuRecMutex) traces all three each time; its hold ends with the last unlock.
+ */
+
+/** Addresses, mutexes, threads times mutexes, and call sites told apart; what is beyond is counted in `LockCounts.beyond`. */
+const maxMutexes = 1 << 16;
+const maxStates = 1 << 18;
+const maxFiles = 1 << 12;
+const maxSites = 1 << 16;
+/** Payloads that are decoded once each. */
+const maxPayloads = 1 << 14;
+/** Stretches of others' holds remembered for the waits that are open. */
+const maxStretches = 1 << 20;
+/** Waiters of one mutex that a hold is put down to. */
+const maxWaiters = 4096;
+/** Two stamps of different threads may be so far in the wrong order (ns): each thread stamps before it writes. */
+const slack = 1000;
+
+const none = -1;
+
+const lock = 1;
+const locked = 2;
+const unlock = 3;
+const roles: Record<string, number> = {
+  'qemu:qemu_mutex_lock': lock,
+  'qemu:qemu_mutex_locked': locked,
+  'qemu:qemu_mutex_unlock': unlock,
+};
+const undecided = 255;
+
+/** A thread that used a mutex. */
+export type LockThread = {
+  tid: number;
+  /** Its process, -1 where the trace does not say. */
+  pid: number;
+};
+
+/** A mutex of a process. */
+export type Mutex = { pid: number; high: number; low: number };
+
+/** Where QEMU's source locks or unlocks. */
+export type Site = {
+  /** As compiled in (`../../util/main-loop.c`); untrusted. '' where the trace does not say. */
+  file: string;
+  line: number;
+};
+
+/** Waits or holds that ended within a batch, as columns, in the order of their ends. Valid until the next batch. */
+export class LockSpans {
+  count = 0;
+  /** Time from the trace's origin, in the clock's unit, and how long. */
+  begin = new Float64Array(0);
+  duration = new Float64Array(0);
+  /** Index into `Locks.threads`. */
+  thread = new Int32Array(0);
+  /** Index into `Locks.mutexes`. */
+  mutex = new Int32Array(0);
+  /** Index into `Locks.sites`: where it was locked. */
+  site = new Int32Array(0);
+  /** CPU of the first event, -1 where unknown. */
+  cpu = new Int32Array(0);
+  /** Index in the batch of the event that ended it. */
+  endsAt = new Int32Array(0);
+  /** Of waits: 1 where another thread held the mutex at some moment of it. */
+  contended = new Uint8Array(0);
+  /** Of waits: where its stretches begin and end in `Locks.stretches`. */
+  firstStretch = new Int32Array(0);
+  lastStretch = new Int32Array(0);
+
+  reserve(capacity: number): void {
+    if (this.begin.length >= capacity) return;
+    this.begin = new Float64Array(capacity);
+    this.duration = new Float64Array(capacity);
+    this.thread = new Int32Array(capacity);
+    this.mutex = new Int32Array(capacity);
+    this.site = new Int32Array(capacity);
+    this.cpu = new Int32Array(capacity);
+    this.endsAt = new Int32Array(capacity);
+    this.contended = new Uint8Array(capacity);
+    this.firstStretch = new Int32Array(capacity);
+    this.lastStretch = new Int32Array(capacity);
+  }
+}
+
+/** Who held the mutex during the waits that ended within a batch, as columns: the parts of a wait that are another thread's. */
+export class Stretches {
+  count = 0;
+  begin = new Float64Array(64);
+  duration = new Float64Array(64);
+  /** When the holder had taken the mutex; NaN where that was before the trace began. */
+  since = new Float64Array(64);
+  thread = new Int32Array(64);
+  /** Where the holder had locked it; -1 where that was before the trace began. */
+  site = new Int32Array(64);
+
+  add(begin: number, end: number, since: number, thread: number, site: number): void {
+    const n = this.count++;
+    if (n === this.begin.length) {
+      this.begin = enlarge(this.begin);
+      this.duration = enlarge(this.duration);
+      this.since = enlarge(this.since);
+      this.thread = enlarge(this.thread);
+      this.site = enlarge(this.site);
+    }
+    this.begin[n] = begin;
+    this.duration[n] = end - begin;
+    this.since[n] = since;
+    this.thread[n] = thread;
+    this.site[n] = site;
+  }
+}
+
+/** What was seen, and what could not be paired. */
+export type LockCounts = {
+  /** Events by kind. */
+  lock: number;
+  locked: number;
+  unlock: number;
+  waits: number;
+  holds: number;
+  /** `locked` of a thread that holds the mutex already: a recursive mutex. */
+  nested: number;
+  /** `locked` without `lock`: after waiting on a condition variable; a try-lock (or its `lock` is missing). */
+  condition: number;
+  tryLock: number;
+  /** `unlock` of a mutex that was locked before the trace began, or whose `locked` is missing. */
+  unlockFirst: number;
+  /** `lock` of a thread that was waiting for the mutex already. */
+  lockAgain: number;
+  /** Waits and holds set aside because events may have been lost in between. */
+  straddlingLoss: number;
+  /** Holds set aside because another thread had the mutex before they ended: an event is missing. */
+  overtaken: number;
+  /** Events left out: more mutexes or threads than can be told apart. */
+  beyond: number;
+  /** Events of threads that the trace does not tell apart. */
+  withoutThread: number;
+};
+
+/** A wait or hold that is not over. */
+export type OpenLock = {
+  kind: 'wait' | 'hold';
+  begin: number;
+  thread: number;
+  mutex: number;
+  site: number;
+};
+
+/** Finds waits and holds of QEMU's mutexes, and who held a mutex while others waited for it. */
+export class Locks {
+  readonly threads: LockThread[] = [];
+  readonly mutexes: Mutex[] = [];
+  readonly sites: Site[] = [];
+  readonly waits = new LockSpans();
+  readonly holds = new LockSpans();
+  readonly stretches = new Stretches();
+  readonly counts: LockCounts = {
+    lock: 0,
+    locked: 0,
+    unlock: 0,
+    waits: 0,
+    holds: 0,
+    nested: 0,
+    condition: 0,
+    tryLock: 0,
+    unlockFirst: 0,
+    lockAgain: 0,
+    straddlingLoss: 0,
+    overtaken: 0,
+    beyond: 0,
+    withoutThread: 0,
+  };
+  /** Time of the first and last of the three events; NaN where there was none. */
+  first = Number.NaN;
+  last = Number.NaN;
+
+  readonly #losses = new LossTable();
+  /** Grows with every loss: who held a mutex before one may not hold it any more. */
+  #epoch = 0;
+  readonly #types: TypeReaders = { roles: new Uint8Array(0), mutex: [], file: [], line: [], known: 0 };
+  readonly #carriers = new Carriers();
+  readonly #threadOfTid = new IdTable();
+  readonly #addresses = new IdTable();
+  readonly #mutexIds = new IdTable();
+  readonly #processes = new Map<number, number>();
+  readonly #files = new NameTable(maxFiles);
+  readonly #siteIds = new IdTable();
+  /** Payloads that were decoded, and what they said: most are of a few mutexes at a few call sites. */
+  readonly #payloads = new NameTable(maxPayloads);
+  readonly #payloadType = new Int32Array(maxPayloads);
+  readonly #payloadAddress = new Int32Array(maxPayloads);
+  readonly #payloadSite = new Int32Array(maxPayloads);
+  readonly #stateIds = new IdTable();
+  readonly #state = new States();
+  /** By mutex: the state that holds it, and the first of those that wait for it. */
+  #holder = new Int32Array(256).fill(none);
+  #firstWaiter = new Int32Array(256).fill(none);
+  /** Whether anybody was seen to take it. */
+  #taken = new Uint8Array(256);
+  readonly #open = new OpenStretches();
+
+  wants(type: EventType): boolean {
+    return roles[type.name] !== undefined;
+  }
+
+  /** Takes the next events; what ended with them stands in `waits`, `holds` and `stretches`. */
+  batch(trace: Trace, b: EventBatch): void {
+    this.#learnTypes(trace);
+    for (const loss of b.losses) {
+      this.#losses.add(loss);
+      this.#epoch++;
+    }
+    this.waits.reserve(b.count);
+    this.holds.reserve(b.count);
+    this.waits.count = 0;
+    this.holds.count = 0;
+    this.stretches.count = 0;
+    const types = this.#types;
+    const { counts } = this;
+    for (let i = 0; i < b.count; i++) {
+      const id = b.type[i] as number;
+      let role = types.roles[id] as number;
+      if (role === 0) continue;
+      if (role === undecided) role = this.#decide(trace.types[id] as EventType);
+      if (role === 0) continue;
+      const time = b.time[i] as number;
+      if (Number.isNaN(this.first)) this.first = time;
+      this.last = time;
+      if (role === lock) counts.lock++;
+      else if (role === locked) counts.locked++;
+      else counts.unlock++;
+      if ((b.tid[i] as number) < 0) {
+        counts.withoutThread++;
+        continue;
+      }
+      const payload = this.#payload(b, i, id);
+      const known = payload >= 0 && this.#payloadType[payload] === id;
+      const address = known ? (this.#payloadAddress[payload] as number) : this.#addressOf(b, i, id);
+      const s = address < 0 ? none : this.#stateOf(trace, b, i, address);
+      if (s < 0) {
+        counts.beyond++;
+        continue;
+      }
+      const site = known ? (this.#payloadSite[payload] as number) : this.#siteOf(b, i, id);
+      if (role === lock) this.#lock(s, time, site, b.cpu[i] as number);
+      else if (role === locked) this.#locked(s, time, site, b.cpu[i] as number, i);
+      else this.#unlock(s, time, site, b.cpu[i] as number, i);
+    }
+    counts.waits += this.waits.count;
+    counts.holds += this.holds.count;
+  }
+
+  /** The thread with that tid, or -1 where it used no mutex so far. */
+  find(tid: number): number {
+    return this.#threadOfTid.find(0, tid);
+  }
+
+  /** Who holds a mutex now: thread, since when, and where it was locked; undefined where nobody does, or a loss makes it unsure. */
+  holderOf(mutex: number): { thread: number; since: number; site: number } | undefined {
+    const s = this.#holder[mutex] ?? none;
+    const state = this.#state;
+    if (s < 0 || state.epoch[s] !== this.#epoch) return undefined;
+    return {
+      thread: state.thread[s] as number,
+      since: state.holdSince[s] as number,
+      site: state.holdSite[s] as number,
+    };
+  }
+
+  /** Waits and holds that are not over now. */
+  *unfinished(): Iterable<OpenLock> {
+    const state = this.#state;
+    for (let s = 0; s < this.#stateIds.size; s++) {
+      const thread = state.thread[s] as number;
+      const mutex = state.mutex[s] as number;
+      const since = state.waitSince[s] as number;
+      if (!Number.isNaN(since)) yield { kind: 'wait', begin: since, thread, mutex, site: state.waitSite[s] as number };
+      if ((state.depth[s] as number) > 0) {
+        yield {
+          kind: 'hold',
+          begin: state.holdSince[s] as number,
+          thread,
+          mutex,
+          site: state.holdSite[s] as number,
+        };
+      }
+    }
+  }
+
+  #lock(s: number, time: number, site: number, cpu: number): void {
+    const state = this.#state;
+    if (!Number.isNaN(state.waitSince[s] as number)) {
+      if (this.#losses.some && this.#losses.straddle(state.waitSince[s] as number, time, none, none))
+        this.counts.straddlingLoss++;
+      else this.counts.lockAgain++;
+      this.#stopWaiting(s);
+    }
+    state.waitSince[s] = time;
+    state.waitSite[s] = site;
+    state.waitCpu[s] = cpu;
+    state.contended[s] = 0;
+    state.seen[s] = 1;
+    const mutex = state.mutex[s] as number;
+    const holder = this.#holder[mutex] as number;
+    if (holder >= 0 && holder !== s && state.epoch[holder] === this.#epoch) state.contended[s] = 1;
+    // First in the list of those who wait.
+    const next = this.#firstWaiter[mutex] as number;
+    state.next[s] = next;
+    state.previous[s] = none;
+    if (next >= 0) state.previous[next] = s;
+    this.#firstWaiter[mutex] = s;
+  }
+
+  #locked(s: number, time: number, site: number, cpu: number, i: number): void {
+    const state = this.#state;
+    const mutex = state.mutex[s] as number;
+    const holder = this.#holder[mutex] as number;
+    if (holder >= 0 && holder !== s) this.#overtake(holder, time);
+    const since = state.waitSince[s] as number;
+    if (Number.isNaN(since)) {
+      if ((state.unlockSite[s] as number) === site && site >= 0) this.counts.condition++;
+      else this.counts.tryLock++;
+    } else {
+      const waitCpu = state.waitCpu[s] as number;
+      if (this.#losses.some && this.#losses.straddle(since, time, waitCpu, cpu)) this.counts.straddlingLoss++;
+      else this.#emitWait(s, time, i);
+      this.#stopWaiting(s);
+    }
+    if ((state.depth[s] as number) > 0 && this.#stale(s, time)) state.depth[s] = 0;
+    state.unlockSite[s] = none;
+    state.seen[s] = 1;
+    this.#taken[mutex] = 1;
+    if ((state.depth[s] as number) > 0) {
+      state.depth[s] = (state.depth[s] as number) + 1;
+      this.counts.nested++;
+      return;
+    }
+    state.depth[s] = 1;
+    state.holdSince[s] = time;
+    state.holdSite[s] = site;
+    state.holdCpu[s] = cpu;
+    state.epoch[s] = this.#epoch;
+    state.overtakenAt[s] = Number.NaN;
+    this.#holder[mutex] = s;
+    let waiters = 0;
+    for (let w = this.#firstWaiter[mutex] as number; w >= 0 && waiters < maxWaiters; w = state.next[w] as number) {
+      state.contended[w] = 1;
+      waiters++;
+    }
+  }
+
+  #unlock(s: number, time: number, site: number, cpu: number, i: number): void {
+    const state = this.#state;
+    const mutex = state.mutex[s] as number;
+    const depth = state.depth[s] as number;
+    state.unlockSite[s] = site;
+    if (depth === 0) {
+      this.counts.unlockFirst++;
+      // It has held the mutex since before the trace began.
+      if (state.seen[s] === 0 && this.#taken[mutex] === 0) {
+        this.#blame(mutex, s, Number.NEGATIVE_INFINITY, time, none);
+      }
+      state.seen[s] = 1;
+      return;
+    }
+    if (depth > 1) {
+      state.depth[s] = depth - 1;
+      return;
+    }
+    state.depth[s] = 0;
+    const since = state.holdSince[s] as number;
+    const overtakenAt = state.overtakenAt[s] as number;
+    if (this.#holder[mutex] === s) this.#holder[mutex] = none;
+    if (overtakenAt < time - slack) {
+      this.counts.overtaken++;
+      return;
+    }
+    if (this.#losses.some && this.#losses.straddle(since, time, state.holdCpu[s] as number, cpu)) {
+      this.counts.straddlingLoss++;
+      return;
+    }
+    const { holds } = this;
+    const n = holds.count++;
+    holds.begin[n] = since;
+    holds.duration[n] = time - since;
+    holds.thread[n] = state.thread[s] as number;
+    holds.mutex[n] = mutex;
+    holds.site[n] = state.holdSite[s] as number;
+    holds.cpu[n] = state.holdCpu[s] as number;
+    holds.endsAt[n] = i;
+    if (Number.isNaN(overtakenAt) && state.epoch[s] === this.#epoch) {
+      this.#blame(mutex, s, since, time, state.holdSite[s] as number);
+    }
+  }
+
+  /** Another thread has the mutex of a holder whose unlock was not seen. */
+  #overtake(holder: number, time: number): void {
+    const state = this.#state;
+    state.overtakenAt[holder] = time;
+    if (state.epoch[holder] !== this.#epoch) return;
+    this.#blame(
+      state.mutex[holder] as number,
+      holder,
+      state.holdSince[holder] as number,
+      time,
+      state.holdSite[holder] as number,
+    );
+  }
+
+  /** Whether a hold cannot be what a further `locked` is nested in: its unlock went missing. */
+  #stale(s: number, time: number): boolean {
+    const state = this.#state;
+    if (!Number.isNaN(state.overtakenAt[s] as number)) {
+      this.counts.overtaken++;
+      return true;
+    }
+    if (this.#losses.some && this.#losses.straddle(state.holdSince[s] as number, time, none, none)) {
+      this.counts.straddlingLoss++;
+      return true;
+    }
+    return false;
+  }
+
+  /** Puts a hold down to all who waited for it. */
+  #blame(mutex: number, holder: number, since: number, until: number, site: number): void {
+    const state = this.#state;
+    let waiters = 0;
+    for (let w = this.#firstWaiter[mutex] as number; w >= 0 && waiters < maxWaiters; w = state.next[w] as number) {
+      waiters++;
+      if (w === holder) continue;
+      const from = Math.max(since, state.waitSince[w] as number);
+      state.contended[w] = 1;
+      this.#open.add(w, state, from, until, since, state.thread[holder] as number, site);
+    }
+  }
+
+  #stopWaiting(s: number): void {
+    const state = this.#state;
+    const next = state.next[s] as number;
+    const previous = state.previous[s] as number;
+    if (previous >= 0) state.next[previous] = next;
+    else this.#firstWaiter[state.mutex[s] as number] = next;
+    if (next >= 0) state.previous[next] = previous;
+    state.waitSince[s] = Number.NaN;
+    this.#open.clear(s, state);
+  }
+
+  #emitWait(s: number, time: number, i: number): void {
+    const { waits, stretches } = this;
+    const state = this.#state;
+    const n = waits.count++;
+    const since = state.waitSince[s] as number;
+    waits.begin[n] = since;
+    waits.duration[n] = time - since;
+    waits.thread[n] = state.thread[s] as number;
+    waits.mutex[n] = state.mutex[s] as number;
+    waits.site[n] = state.waitSite[s] as number;
+    waits.cpu[n] = state.waitCpu[s] as number;
+    waits.endsAt[n] = i;
+    waits.contended[n] = state.contended[s] as number;
+    waits.firstStretch[n] = stretches.count;
+    this.#open.give(s, state, stretches);
+    waits.lastStretch[n] = stretches.count;
+  }
+
+  /** The id of an event's payload; what a new one says is decoded. -1 where there are too many. */
+  #payload(b: EventBatch, i: number, type: number): number {
+    const before = this.#payloads.size;
+    const at = b.at[i] as number;
+    const id = this.#payloads.id(b.bytes, at, at + (b.size[i] as number));
+    if (id === before) {
+      this.#payloadType[id] = type;
+      this.#payloadAddress[id] = this.#addressOf(b, i, type);
+      this.#payloadSite[id] = this.#siteOf(b, i, type);
+    }
+    return id;
+  }
+
+  #addressOf(b: EventBatch, i: number, type: number): number {
+    const reader = this.#types.mutex[type] as FieldReader;
+    const high = reader.high(b, i);
+    const low = reader.low(b, i);
+    const address = this.#addresses.find(high, low);
+    return address >= 0 || this.#addresses.size === maxMutexes ? address : this.#addresses.id(high, low);
+  }
+
+  #stateOf(trace: Trace, b: EventBatch, i: number, address: number): number {
+    const tid = b.tid[i] as number;
+    let thread = this.#threadOfTid.find(0, tid);
+    if (thread < 0) {
+      if (this.threads.length === maxMutexes) return none;
+      thread = this.#threadOfTid.id(0, tid);
+      const own = b.pid[i] as number;
+      this.threads.push({ tid, pid: own >= 0 ? own : (trace.threads.get(tid)?.pid ?? none) });
+    }
+    const { pid } = this.threads[thread] as LockThread;
+    let process = this.#processes.get(pid);
+    if (process === undefined) {
+      process = this.#processes.size;
+      this.#processes.set(pid, process);
+    }
+    let mutex = this.#mutexIds.find(process, address);
+    if (mutex < 0) {
+      if (this.mutexes.length === maxMutexes) return none;
+      mutex = this.#mutexIds.id(process, address);
+      this.mutexes.push({ pid, high: this.#addresses.high(address), low: this.#addresses.low(address) });
+      if (mutex === this.#holder.length) {
+        this.#holder = enlarge(this.#holder, none);
+        this.#firstWaiter = enlarge(this.#firstWaiter, none);
+        this.#taken = enlarge(this.#taken);
+      }
+    }
+    let s = this.#stateIds.find(thread, mutex);
+    if (s < 0) {
+      if (this.#stateIds.size === maxStates) return none;
+      s = this.#stateIds.id(thread, mutex);
+      this.#state.add(s, thread, mutex);
+    }
+    return s;
+  }
+
+  /** The call site of an event, -1 where it says none, or there are too many. */
+  #siteOf(b: EventBatch, i: number, type: number): number {
+    const file = this.#files.read(this.#types.file[type] as FieldReader, b, i);
+    const line = (this.#types.line[type] as FieldReader).low(b, i);
+    // Files that got no id share one.
+    const key = file < 0 ? maxFiles : file;
+    let site = this.#siteIds.find(key, line);
+    if (site < 0) {
+      if (this.sites.length === maxSites) return none;
+      site = this.#siteIds.id(key, line);
+      this.sites.push({ file: file < 0 ? '' : this.#files.text(file), line });
+    }
+    return site;
+  }
+
+  #decide(type: EventType): number {
+    const role = this.#carriers.takes(type) ? (roles[type.name] as number) : 0;
+    this.#types.roles[type.id] = role;
+    return role;
+  }
+
+  #learnTypes(trace: Trace): void {
+    const types = this.#types;
+    if (types.roles.length < trace.types.length) {
+      const larger = new Uint8Array(trace.types.length * 2);
+      larger.set(types.roles);
+      types.roles = larger;
+    }
+    for (; types.known < trace.types.length; types.known++) {
+      const type = trace.types[types.known] as EventType;
+      const wanted = roles[type.name] !== undefined;
+      types.roles[type.id] = wanted ? undecided : 0;
+      types.mutex.push(wanted ? (type.reader('mutex') ?? absent) : undefined);
+      types.file.push(wanted ? (type.reader('file') ?? absent) : undefined);
+      types.line.push(wanted ? (type.reader('line') ?? absent) : undefined);
+    }
+  }
+}
+
+/** By type id: what an event is to us, and how to read it. */
+type TypeReaders = {
+  roles: Uint8Array;
+  mutex: (FieldReader | undefined)[];
+  file: (FieldReader | undefined)[];
+  line: (FieldReader | undefined)[];
+  known: number;
+};
+
+/** What is known of a thread and a mutex, as columns. */
+class States {
+  thread = new Int32Array(256);
+  mutex = new Int32Array(256);
+  /** When it began to wait; NaN where it does not wait. */
+  waitSince = new Float64Array(256);
+  waitSite = new Int32Array(256);
+  waitCpu = new Int32Array(256);
+  contended = new Uint8Array(256);
+  /** Neighbours among those who wait for the mutex; -1 for none. */
+  next = new Int32Array(256);
+  previous = new Int32Array(256);
+  /** First and last of its stretches in `OpenStretches`, -1 for none. */
+  head = new Int32Array(256);
+  tail = new Int32Array(256);
+  /** How many times it has locked the mutex; 0 where it does not hold it. */
+  depth = new Uint32Array(256);
+  holdSince = new Float64Array(256);
+  holdSite = new Int32Array(256);
+  holdCpu = new Int32Array(256);
+  /** How many losses there were when it took the mutex. */
+  epoch = new Float64Array(256);
+  /** When another thread took the mutex although it holds it; NaN where none did. */
+  overtakenAt = new Float64Array(256);
+  /** Call site of its last unlock, -1 after a locked. */
+  unlockSite = new Int32Array(256);
+  /** Whether it had an event before. */
+  seen = new Uint8Array(256);
+
+  add(s: number, thread: number, mutex: number): void {
+    if (s === this.thread.length) this.#grow();
+    this.thread[s] = thread;
+    this.mutex[s] = mutex;
+    this.waitSince[s] = Number.NaN;
+    this.overtakenAt[s] = Number.NaN;
+    this.head[s] = none;
+    this.tail[s] = none;
+    this.unlockSite[s] = none;
+  }
+
+  #grow(): void {
+    this.thread = enlarge(this.thread);
+    this.mutex = enlarge(this.mutex);
+    this.waitSince = enlarge(this.waitSince);
+    this.waitSite = enlarge(this.waitSite);
+    this.waitCpu = enlarge(this.waitCpu);
+    this.contended = enlarge(this.contended);
+    this.next = enlarge(this.next);
+    this.previous = enlarge(this.previous);
+    this.head = enlarge(this.head);
+    this.tail = enlarge(this.tail);
+    this.depth = enlarge(this.depth);
+    this.holdSince = enlarge(this.holdSince);
+    this.holdSite = enlarge(this.holdSite);
+    this.holdCpu = enlarge(this.holdCpu);
+    this.epoch = enlarge(this.epoch);
+    this.overtakenAt = enlarge(this.overtakenAt);
+    this.unlockSite = enlarge(this.unlockSite);
+    this.seen = enlarge(this.seen);
+  }
+}
+
+/** The stretches of the waits that are open: a list for each. */
+class OpenStretches {
+  readonly #kept = new Stretches();
+  #next = new Int32Array(64);
+  #free = none;
+  #used = 0;
+
+  add(s: number, state: States, begin: number, end: number, since: number, thread: number, site: number): void {
+    const kept = this.#kept;
+    const tail = state.tail[s] as number;
+    let at = this.#free;
+    if (at >= 0) this.#free = this.#next[at] as number;
+    else {
+      if (this.#used === maxStretches) return;
+      at = this.#used++;
+      if (at === this.#next.length) this.#next = enlarge(this.#next);
+    }
+    kept.count = at;
+    kept.add(begin, end, since, thread, site);
+    this.#next[at] = none;
+    if (tail < 0) state.head[s] = at;
+    else this.#next[tail] = at;
+    state.tail[s] = at;
+  }
+
+  /** Copies those of a wait. */
+  give(s: number, state: States, out: Stretches): void {
+    const { begin, duration, since, thread, site } = this.#kept;
+    for (let at = state.head[s] as number; at >= 0; at = this.#next[at] as number) {
+      const from = begin[at] as number;
+      out.add(from, from + (duration[at] as number), since[at] as number, thread[at] as number, site[at] as number);
+    }
+  }
+
+  /** Forgets those of a wait. */
+  clear(s: number, state: States): void {
+    const tail = state.tail[s] as number;
+    if (tail < 0) return;
+    this.#next[tail] = this.#free;
+    this.#free = state.head[s] as number;
+    state.head[s] = none;
+    state.tail[s] = none;
+  }
+}
+
+/** Twice as long a copy; what is new holds `filler`. */
+function enlarge<T extends Float64Array | Int32Array | Uint32Array | Uint8Array>(from: T, filler = 0): T {
+  const to = new (from.constructor as new (length: number) => T)(from.length * 2);
+  to.set(from as never);
+  if (filler !== 0) to.fill(filler, from.length);
+  return to;
+}
