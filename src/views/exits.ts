@@ -6,8 +6,9 @@ import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type Heat, HeatMap } from './heatmap.ts';
+import type { Heat } from './heatmap.ts';
 import { type SlowExit, Slowest } from './slowest.ts';
+import { defaultSlow, SpanView } from './span-view.ts';
 import { type Stats, Summary } from './stats.ts';
 
 /** What exits can be grouped by. */
@@ -85,8 +86,6 @@ export type ExitResult = {
 const maxRips = 4096;
 /** Rows of two dimensions; further ones are grouped in the last. */
 const maxRows = 20_000;
-/** Slow exits shown where only a threshold was given. */
-export const defaultSlow = 1000;
 
 /** Everything that `virtap exits` answers, in one pass. */
 export class Exits implements Analysis {
@@ -94,10 +93,10 @@ export class Exits implements Analysis {
   readonly #options: ExitOptions;
   readonly #details: { [name in DetailName]?: ExitDetail } = {};
   readonly #slowest: Slowest | undefined;
-  readonly #heat: HeatMap | undefined;
   readonly #exclude: ReadonlySet<string>;
-  /** Summaries by row. For one dimension rows are found by `key * 2 + halt`, for two by both in `#pairs`. */
-  readonly #summaries: (Summary | undefined)[] = [];
+  /** Its groups are rows: for one dimension `key * 2 + halt`, for two what both have in `#pairs`. */
+  readonly #view: SpanView<never>;
+  #row = new Int32Array(0);
   readonly #pairs = new IdTable();
   readonly #rips = new IdTable();
   #ripIds = new Int32Array(0);
@@ -122,7 +121,7 @@ export class Exits implements Analysis {
         halts: halts === true,
       });
     }
-    if (options.heatmap === true) this.#heat = new HeatMap();
+    this.#view = new SpanView({ heatmap: options.heatmap });
     this.#exclude = new Set((options.exclude ?? []).map(foldReason));
   }
 
@@ -181,7 +180,7 @@ export class Exits implements Analysis {
       vms: pids.has(undefined)
         ? { known: false, assumedOne: distinct(vcpus.map((vcpu) => vcpu.number)) }
         : { known: true, count: pids.size },
-      heat: this.#heat?.result(),
+      heat: this.#view.heat(),
       slow: this.#slowest?.result().map(({ thread, ...exit }) => ({ ...exit, vcpu: vcpus[thread] as Vcpu })),
       over: this.#slowest?.over ?? 0,
       unknownReasons: (this.#options.exclude ?? []).filter((name) => !names.has(foldReason(name))),
@@ -213,35 +212,25 @@ export class Exits implements Analysis {
   }
 
   #summarise(spans: ExitSpans): void {
-    const summaries = this.#summaries;
-    const { duration, reason } = spans;
+    if (this.#row.length < spans.count) this.#row = new Int32Array(spans.begin.length);
+    const rows = this.#row;
+    const { reason } = spans;
     const { halt } = this.pairing.reasons;
     const { by } = this.#options;
     const first = this.#keys(by[0] as Dimension, spans);
-    if (by.length === 1) {
-      for (let k = 0; k < spans.count; k++) {
-        const row = (first[k] as number) * 2 + (halt[reason[k] as number] === true ? 1 : 0);
-        const summary = summaries[row] ?? this.#newSummary(row);
-        summary.add(duration[k] as number);
-      }
-      return;
-    }
-    const second = this.#keys(by[1] as Dimension, spans);
     for (let k = 0; k < spans.count; k++) {
-      const high = (first[k] as number) * 2 + (halt[reason[k] as number] === true ? 1 : 0);
-      const low = second[k] as number;
-      let row = this.#pairs.find(high, low);
-      if (row < 0) row = Math.min(this.#pairs.size < maxRows ? this.#pairs.id(high, low) : maxRows, maxRows);
-      const summary = summaries[row] ?? this.#newSummary(row);
-      summary.add(duration[k] as number);
+      rows[k] = (first[k] as number) * 2 + (halt[reason[k] as number] === true ? 1 : 0);
     }
-  }
-
-  #newSummary(row: number): Summary {
-    while (this.#summaries.length <= row) this.#summaries.push(undefined);
-    const summary = new Summary();
-    this.#summaries[row] = summary;
-    return summary;
+    if (by.length === 2) {
+      const second = this.#keys(by[1] as Dimension, spans);
+      for (let k = 0; k < spans.count; k++) {
+        const high = rows[k] as number;
+        const low = second[k] as number;
+        const known = this.#pairs.find(high, low);
+        rows[k] = known >= 0 ? known : this.#pairs.size < maxRows ? this.#pairs.id(high, low) : maxRows;
+      }
+    }
+    this.#view.summarise(spans, rows);
   }
 
   /** What each exit is grouped by, as small numbers. VMs and vCPUs go by thread until the end: a pid can come late. */
@@ -268,16 +257,9 @@ export class Exits implements Analysis {
   }
 
   #draw(spans: ExitSpans): void {
-    const heat = this.#heat;
-    if (heat === undefined || Number.isNaN(this.pairing.first)) return;
-    const scale = this.#options.scale ?? 1;
-    heat.start(this.pairing.first * scale);
     const { halt } = this.pairing.reasons;
-    const halts = this.#options.halts === true;
-    for (let k = 0; k < spans.count; k++) {
-      if (!halts && halt[spans.reason[k] as number] === true) continue;
-      heat.add((spans.begin[k] as number) * scale, spans.duration[k] as number);
-    }
+    const skip = this.#options.halts === true ? undefined : (k: number) => halt[spans.reason[k] as number] === true;
+    this.#view.draw(spans, this.pairing.first, this.#options.scale ?? 1, skip);
   }
 
   /** The groups with their exits, those that are the same to a reader merged. */
@@ -285,7 +267,7 @@ export class Exits implements Analysis {
     const { by } = this.#options;
     const vcpus = this.#oneEach();
     const rows = new Map<string, { group: Group; busy: Summary; halts: Summary }>();
-    this.#summaries.forEach((summary, row) => {
+    this.#view.summaries.forEach((summary, row) => {
       if (summary === undefined) return;
       const key = by.length === 1 ? row : row === maxRows ? -1 : this.#pairs.high(row);
       const group: Group = {};

@@ -1,0 +1,80 @@
+import { type Heat, HeatMap } from './heatmap.ts';
+import { Longest } from './longest.ts';
+import { Summary } from './stats.ts';
+
+/** Spans of any kind that ended within a batch. */
+export type SpanColumns = {
+  readonly count: number;
+  /** Time of the beginning from the trace's origin, and how long; in the clock's unit. */
+  readonly begin: Float64Array;
+  readonly duration: Float64Array;
+};
+
+export type SpanViewOptions = {
+  heatmap?: boolean | undefined;
+  /** How many of the longest to keep, and from which duration on. Nothing is kept where neither is given. */
+  slow?: number | undefined;
+  than?: number | undefined;
+};
+
+/** Slow spans shown where only a threshold was given. */
+export const defaultSlow = 1000;
+
+/**
+ * What every kind of span is shown as: statistics by group, a heat map, and the longest of them. `Slow` is what is kept
+ * of a long one. Groups are small numbers that mean something to the caller only.
+ */
+export class SpanView<Slow extends { begin: number; duration: number }> {
+  /** By group; undefined where it has no span. */
+  readonly summaries: (Summary | undefined)[] = [];
+  readonly slowest: Longest<Slow> | undefined;
+  readonly #heat: HeatMap | undefined;
+
+  constructor({ heatmap, slow, than }: SpanViewOptions) {
+    if (heatmap === true) this.#heat = new HeatMap();
+    if (slow !== undefined || than !== undefined) this.slowest = new Longest(slow ?? defaultSlow, than ?? -1);
+  }
+
+  /** Takes spans into the statistics of their groups. */
+  summarise({ count, duration }: SpanColumns, groups: Int32Array): void {
+    const { summaries } = this;
+    for (let k = 0; k < count; k++) {
+      const group = groups[k] as number;
+      const summary = summaries[group] ?? this.#newSummary(group);
+      summary.add(duration[k] as number);
+    }
+  }
+
+  /** Draws spans into the heat map, where there is one. `start` is a time that none precedes, `scale` what times are multiplied by. */
+  draw({ count, begin, duration }: SpanColumns, start: number, scale = 1, skip?: (k: number) => boolean): void {
+    const heat = this.#heat;
+    if (heat === undefined || Number.isNaN(start)) return;
+    heat.start(start * scale);
+    for (let k = 0; k < count; k++) {
+      if (skip?.(k) === true) continue;
+      heat.add((begin[k] as number) * scale, duration[k] as number);
+    }
+  }
+
+  heat(): Heat | undefined {
+    return this.#heat?.result();
+  }
+
+  /** The statistics of several groups as one. */
+  merged(groups: Iterable<number>): Summary {
+    const all = new Summary();
+    for (const group of groups) {
+      const summary = this.summaries[group];
+      if (summary !== undefined) all.merge(summary);
+    }
+    return all;
+  }
+
+  #newSummary(group: number): Summary {
+    // No holes: arrays with holes are slow.
+    while (this.summaries.length <= group) this.summaries.push(undefined);
+    const summary = new Summary();
+    this.summaries[group] = summary;
+    return summary;
+  }
+}
