@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { exitsCsv, exitsJson, exitsText, noExits, type SortKey, sortKeys } from '../report/exits-text.ts';
+import { exitsCsv, exitsJson, exitsText, noExits } from '../report/exits-text.ts';
 import { json } from '../report/json.ts';
+import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import { type Dimension, dimensions, Exits } from '../views/exits.ts';
 import { openTraces } from './open.ts';
 import {

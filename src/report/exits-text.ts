@@ -8,27 +8,23 @@ import { escapeText } from './escape.ts';
 import { heatmapText } from './heatmap-text.ts';
 import type { Json } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
+import {
+  csvFigureNames,
+  csvFigures,
+  figureCells,
+  figureColumns,
+  integer,
+  lengths,
+  nothing,
+  number,
+  type SortKey,
+  shownRows,
+  sorted,
+  statsJson,
+} from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import type { Terminal } from './terminal.ts';
-import { count, duration, percent, plural, rate, shortDuration, timestamps } from './units.ts';
-
-/** What the table can be sorted by: a figure, largest first, or `name`. */
-export const sortKeys = [
-  'total',
-  'count',
-  'rate',
-  'share',
-  'min',
-  'avg',
-  'max',
-  'stddev',
-  'p50',
-  'p90',
-  'p99',
-  'p99.9',
-  'name',
-] as const;
-export type SortKey = (typeof sortKeys)[number];
+import { count, percent, plural, rate, timestamps } from './units.ts';
 
 /** Command lines that record what exits are measured by. */
 const record = [
@@ -85,7 +81,7 @@ function nothingLeft({ counts, vcpus }: ExitResult): string {
 
 function heading({ trace, result }: ExitAnswer, terminal: Terminal): string {
   const { counts, vcpus, duration: length } = result;
-  const format = lengths(result);
+  const format = lengths(result.unit);
   const title = terminal.style('heading', escapeText(trace.file));
   const what = `${plural(counts.exits, 'exit')} in ${format.long(length)}, ${vcpuSummary(vcpus)}`;
   return `${title}\n  ${what}\n`;
@@ -133,7 +129,7 @@ const titles: Record<Dimension, string> = {
 
 function statsTable(answer: ExitAnswer, terminal: Terminal): string {
   const { result, sort } = answer;
-  const format = lengths(result);
+  const format = lengths(result.unit);
   const several = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
   const names = (group: Group) => result.by.map((dimension) => nameOf(group, dimension, several));
   const busy = result.rows.flatMap((row) =>
@@ -159,30 +155,12 @@ function statsTable(answer: ExitAnswer, terminal: Terminal): string {
 
   const columns: Column[] = [
     ...result.by.map((dimension): Column => ({ title: titles[dimension], shrink: 12 })),
-    { title: 'count', align: 'right' },
-    { title: 'rate', align: 'right', priority: 8 },
-    { title: 'total', align: 'unit' },
-    { title: 'share', align: 'unit', priority: 2 },
-    { title: 'min', align: 'unit', priority: 7 },
-    { title: 'avg', align: 'unit' },
-    { title: 'max', align: 'unit', priority: 1 },
-    { title: 'stddev', align: 'unit', priority: 3 },
-    { title: 'p50', align: 'unit', priority: 5 },
-    { title: 'p90', align: 'unit', priority: 9 },
-    { title: 'p99', align: 'unit', priority: 4 },
-    { title: 'p99.9', align: 'unit', priority: 6 },
+    ...figureColumns,
   ];
   const seconds = result.unit === 'ns' ? result.duration / 1e9 : Number.NaN;
   const hidden = shorten(lines);
   const cells = lines.map(({ names, stats, share, kind }): Cell[] => {
-    const texts = [
-      ...names.map(escapeText),
-      count(stats.count),
-      rate(stats.count / seconds),
-      format.long(stats.total),
-      Number.isNaN(share) ? '' : percent(share),
-      ...[stats.min, stats.mean, stats.max, stats.stddev, stats.p50, stats.p90, stats.p99, stats.p999].map(format.long),
-    ];
+    const texts = [...names.map(escapeText), ...figureCells(stats, share, seconds, format)];
     if (kind === 'row') return texts;
     return texts.map((text) => ({ text, style: kind === 'sum' ? 'strong' : 'dim' }));
   });
@@ -194,9 +172,6 @@ function statsTable(answer: ExitAnswer, terminal: Terminal): string {
   return `${table(columns, cells, terminal)}${notes.map((note) => `${terminal.style('dim', note)}\n`).join('')}`;
 }
 
-/** Rows shown of one kind; there can be thousands of rips. */
-const shownRows = 50;
-
 /** Takes out all but the first rows of each kind; gives how many. */
 function shorten(lines: Line[]): number {
   const before = lines.length;
@@ -206,32 +181,6 @@ function shorten(lines: Line[]): number {
     if (count > shownRows) lines.splice(first + shownRows, count - shownRows);
   }
   return before - lines.length;
-}
-
-function sorted<T extends { names: string[]; stats: Stats }>(rows: readonly T[], sort: SortKey): T[] {
-  const value = ({ stats }: T) => {
-    switch (sort) {
-      case 'rate':
-        return stats.count;
-      case 'share':
-        return stats.total;
-      case 'avg':
-        return stats.mean;
-      case 'p99.9':
-        return stats.p999;
-      case 'name':
-        return 0;
-      default:
-        return stats[sort];
-    }
-  };
-  const byName = (a: T, b: T) => {
-    const i = a.names.findIndex((name, n) => name !== b.names[n]);
-    return i < 0 ? 0 : (a.names[i] as string).localeCompare(b.names[i] as string, 'en', { numeric: true });
-  };
-  // A deviation of one sample is no number: such rows come last.
-  const number = (row: T) => (Number.isNaN(value(row)) ? -1 : value(row));
-  return [...rows].sort((a, b) => number(b) - number(a) || byName(a, b));
 }
 
 function nameOf(group: Group, dimension: Dimension, severalVms: boolean): string {
@@ -319,13 +268,13 @@ function heatmapPart(answer: ExitAnswer, terminal: Terminal): string {
   const left =
     halts || result.halts.count === 0 ? '' : `, ${plural(result.halts.count, 'halt')} left out (--halts draws them)`;
   const title = terminal.style('strong', 'Exits over time, by how long they took');
-  return `${title}${left}\n${heatmapText(result.heat as NonNullable<typeof result.heat>, terminal, lengths(result).short)}`;
+  return `${title}${left}\n${heatmapText(result.heat as NonNullable<typeof result.heat>, terminal, lengths(result.unit).short)}`;
 }
 
 function slowPart(answer: ExitAnswer, terminal: Terminal): string {
   const { result, trace, halts, than } = answer;
   const slow = result.slow as NonNullable<typeof result.slow>;
-  const format = lengths(result);
+  const format = lengths(result.unit);
   const left = halts || result.halts.count === 0 ? '' : '; halts left out (--halts takes them in)';
   const title = than === undefined ? 'Slow exits' : `Exits longer than ${format.short(than)}`;
   const cut =
@@ -413,23 +362,6 @@ function unsure({ counts }: ExitResult): string {
   return lines.join(' ');
 }
 
-/** How durations are written: in ns, or in cycles where nobody knows how long those are. */
-function lengths({ unit }: Pick<ExitResult, 'unit'>): { long: (n: number) => string; short: (n: number) => string } {
-  if (unit === 'ns') return { long: duration, short: shortDuration };
-  return { long: cycles, short: (n) => cycles(n).replace(/\.0+ /, ' ') };
-}
-
-function cycles(n: number): string {
-  if (Number.isNaN(n)) return '-';
-  const steps: [unit: string, size: number][] = [
-    ['Gcyc', 1e9],
-    ['Mcyc', 1e6],
-    ['kcyc', 1e3],
-  ];
-  for (const [unit, size] of steps) if (Math.abs(n) >= size * 0.99995) return `${(n / size).toPrecision(4)} ${unit}`;
-  return `${Math.round(n)} cyc`;
-}
-
 // ---------------------------------------------------------------- JSON and CSV
 
 /** The whole answer for programs: docs/json.md. Times in `…_ns`, or `…_cycles` where the clock counts cycles. */
@@ -439,33 +371,9 @@ export function exitsJson(answer: ExitAnswer): Json {
   const stamp = timestamps(trace.origin, trace.clock.unit);
   const time = (name: string, value: number) => [`${name}_${unit}`, integer(value)] as const;
   const seconds = unit === 'ns' ? result.duration / 1e9 : Number.NaN;
-  const stats = (s: Stats) => ({
-    count: s.count,
-    rate_per_s: number(s.count / seconds),
-    share: number(s.total / result.all.total),
-    ...Object.fromEntries([
-      time('total', s.total),
-      time('min', s.min),
-      time('avg', s.mean),
-      time('max', s.max),
-      time('stddev', s.stddev),
-      time('p50', s.p50),
-      time('p90', s.p90),
-      time('p99', s.p99),
-      time('p999', s.p999),
-    ]),
-  });
-  const none = {
-    count: 0,
-    total: 0,
-    min: NaN,
-    max: NaN,
-    mean: NaN,
-    stddev: NaN,
-    p50: NaN,
-    p90: NaN,
-    p99: NaN,
-    p999: NaN,
+  const stats = (s: Stats) => {
+    const { count, rate_per_s, ...figures } = statsJson(s, seconds, unit);
+    return { count, rate_per_s, share: number(s.total / result.all.total), ...figures };
   };
   const byReason = result.by.includes('reason');
   const rows: Json[] =
@@ -473,14 +381,14 @@ export function exitsJson(answer: ExitAnswer): Json {
       ? result.unentered.map(({ reason, halt, count: n }) => ({
           reason,
           halt,
-          ...stats({ ...none, count: n, total: NaN }),
+          ...stats({ ...nothing, count: n, total: NaN }),
         }))
       : sortRows(answer).map(({ group, all, busy, halts: halted }) => ({
           ...groupJson(group, result.by),
           ...(byReason ? { halt: halted !== undefined } : {}),
           ...stats(all),
           share_without_halts: busy === undefined ? null : number(busy.total / result.busy.total),
-          ...(byReason ? {} : { without_halts: stats(busy ?? none), halts: stats(halted ?? none) }),
+          ...(byReason ? {} : { without_halts: stats(busy ?? nothing), halts: stats(halted ?? nothing) }),
         }));
   const { heat } = result;
   return {
@@ -549,10 +457,7 @@ export function exitsJson(answer: ExitAnswer): Json {
 export function exitsCsv(answer: ExitAnswer): string {
   const { result } = answer;
   const { unit } = result;
-  const figures = ['total', 'min', 'avg', 'max', 'stddev', 'p50', 'p90', 'p99', 'p999'].map(
-    (name) => `${name}_${unit}`,
-  );
-  const header = [...result.by.flatMap(csvColumns), 'halt', 'count', 'rate_per_s', ...figures];
+  const header = [...result.by.flatMap(csvColumns), 'halt', ...csvFigureNames(unit)];
   const seconds = unit === 'ns' ? result.duration / 1e9 : Number.NaN;
   if (result.unentered.length > 0) {
     return csv(
@@ -563,11 +468,8 @@ export function exitsCsv(answer: ExitAnswer): string {
   const line = (row: ExitRow, halt: boolean) => {
     const s = halt ? row.halts : row.busy;
     if (s === undefined) return [];
-    const lengths = [s.total, s.min, s.mean, s.max, s.stddev, s.p50, s.p90, s.p99, s.p999].map(
-      (n) => integer(n) ?? undefined,
-    );
     const names = result.by.flatMap((dimension) => csvNames(row.group, dimension));
-    return [[...names, String(halt), s.count, s.count / seconds, ...lengths]];
+    return [[...names, String(halt), ...csvFigures(s, seconds)]];
   };
   const rows = sortRows(answer);
   return csv(header, [...rows.flatMap((row) => line(row, false)), ...rows.flatMap((row) => line(row, true))]);
@@ -628,12 +530,4 @@ function csvNames(group: Group, dimension: Dimension): (string | number | undefi
 
 function vcpuJson({ vm, number, tid }: Vcpu): { vm: number | null; vcpu: number | null; tid: number } {
   return { vm: vm ?? null, vcpu: number ?? null, tid };
-}
-
-function integer(value: number): number | null {
-  return Number.isFinite(value) ? Math.round(value) : null;
-}
-
-function number(value: number): number | null {
-  return Number.isFinite(value) ? Number(value.toPrecision(6)) : null;
 }

@@ -1,0 +1,155 @@
+import type { Stats } from '../views/stats.ts';
+import type { Json } from './json.ts';
+import type { Column } from './table.ts';
+import { count, duration, percent, rate, shortDuration } from './units.ts';
+
+/** What tables of statistics can be sorted by: a figure, largest first, or `name`. */
+export const sortKeys = [
+  'total',
+  'count',
+  'rate',
+  'share',
+  'min',
+  'avg',
+  'max',
+  'stddev',
+  'p50',
+  'p90',
+  'p99',
+  'p99.9',
+  'name',
+] as const;
+export type SortKey = (typeof sortKeys)[number];
+
+/** Rows shown of one kind; there can be thousands. */
+export const shownRows = 50;
+
+/** The figures of a set of spans, as columns behind those that name the set. */
+export const figureColumns: readonly Column[] = [
+  { title: 'count', align: 'right' },
+  { title: 'rate', align: 'right', priority: 8 },
+  { title: 'total', align: 'unit' },
+  { title: 'share', align: 'unit', priority: 2 },
+  { title: 'min', align: 'unit', priority: 7 },
+  { title: 'avg', align: 'unit' },
+  { title: 'max', align: 'unit', priority: 1 },
+  { title: 'stddev', align: 'unit', priority: 3 },
+  { title: 'p50', align: 'unit', priority: 5 },
+  { title: 'p90', align: 'unit', priority: 9 },
+  { title: 'p99', align: 'unit', priority: 4 },
+  { title: 'p99.9', align: 'unit', priority: 6 },
+];
+
+/** The cells for `figureColumns`. A share that is NaN is left empty; rates are per second of `seconds`. */
+export function figureCells(stats: Stats, share: number, seconds: number, { long }: Lengths = lengths('ns')): string[] {
+  return [
+    count(stats.count),
+    rate(stats.count / seconds),
+    long(stats.total),
+    Number.isNaN(share) ? '' : percent(share),
+    ...[stats.min, stats.mean, stats.max, stats.stddev, stats.p50, stats.p90, stats.p99, stats.p999].map(long),
+  ];
+}
+
+/** Rows in the order of a figure, largest first; equal ones by name. */
+export function sorted<T extends { names: readonly string[]; stats: Stats }>(rows: readonly T[], sort: SortKey): T[] {
+  const value = ({ stats }: T) => {
+    switch (sort) {
+      case 'rate':
+        return stats.count;
+      case 'share':
+        return stats.total;
+      case 'avg':
+        return stats.mean;
+      case 'p99.9':
+        return stats.p999;
+      case 'name':
+        return 0;
+      default:
+        return stats[sort];
+    }
+  };
+  const byName = (a: T, b: T) => {
+    const i = a.names.findIndex((name, n) => name !== b.names[n]);
+    return i < 0 ? 0 : (a.names[i] as string).localeCompare(b.names[i] as string, 'en', { numeric: true });
+  };
+  // A deviation of one sample is no number: such rows come last.
+  const number = (row: T) => (Number.isNaN(value(row)) ? -1 : value(row));
+  return [...rows].sort((a, b) => number(b) - number(a) || byName(a, b));
+}
+
+/** How durations are written: in ns, or in cycles where nobody knows how long those are. */
+export type Lengths = { long: (n: number) => string; short: (n: number) => string };
+
+export function lengths(unit: 'ns' | 'cycles'): Lengths {
+  if (unit === 'ns') return { long: duration, short: shortDuration };
+  return { long: cycles, short: (n) => cycles(n).replace(/\.0+ /, ' ') };
+}
+
+function cycles(n: number): string {
+  if (Number.isNaN(n)) return '-';
+  const steps: [unit: string, size: number][] = [
+    ['Gcyc', 1e9],
+    ['Mcyc', 1e6],
+    ['kcyc', 1e3],
+  ];
+  for (const [unit, size] of steps) if (Math.abs(n) >= size * 0.99995) return `${(n / size).toPrecision(4)} ${unit}`;
+  return `${Math.round(n)} cyc`;
+}
+
+/** The figures for programs, in the order of the table. Rates are per second of `seconds`. */
+export function statsJson(stats: Stats, seconds: number, unit = 'ns'): { [key: string]: Json } {
+  return {
+    count: stats.count,
+    rate_per_s: number(stats.count / seconds),
+    ...Object.fromEntries(figures(stats).map(([name, value]) => [`${name}_${unit}`, integer(value)])),
+  };
+}
+
+/** The names of `csvFigures`. */
+export function csvFigureNames(unit = 'ns'): string[] {
+  return ['count', 'rate_per_s', ...figures(nothing).map(([name]) => `${name}_${unit}`)];
+}
+
+/** The figures for spreadsheets. */
+export function csvFigures(stats: Stats, seconds: number): (number | undefined)[] {
+  return [stats.count, stats.count / seconds, ...figures(stats).map(([, value]) => integer(value) ?? undefined)];
+}
+
+/** The statistics of no spans. */
+export const nothing: Stats = {
+  count: 0,
+  total: 0,
+  min: NaN,
+  max: NaN,
+  mean: NaN,
+  stddev: NaN,
+  p50: NaN,
+  p90: NaN,
+  p99: NaN,
+  p999: NaN,
+};
+
+function figures(s: Stats): [name: string, value: number][] {
+  return [
+    ['total', s.total],
+    ['min', s.min],
+    ['avg', s.mean],
+    ['max', s.max],
+    ['stddev', s.stddev],
+    ['p50', s.p50],
+    ['p90', s.p90],
+    ['p99', s.p99],
+    ['p999', s.p999],
+  ];
+}
+
+/** A whole number for JSON, null where there is none. */
+export function integer(value: number): number | null {
+  return Number.isFinite(value) ? Math.round(value) : null;
+}
+
+/** A number for JSON with six significant digits, null where there is none. */
+export function number(value: number): number | null {
+  return Number.isFinite(value) ? Number(value.toPrecision(6)) : null;
+}
