@@ -1,8 +1,9 @@
 import { Reasons, reasonDecoder } from '../spans/exit-reasons.ts';
-import { isEntry, isExit } from '../spans/exits.ts';
+import { isExit } from '../spans/exits.ts';
 import type { EventBatch } from '../trace/batch.ts';
-import type { EventType, FieldReader } from '../trace/event-type.ts';
+import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
+import { generalNames, NamedFields } from './named-fields.ts';
 
 /**
  * A filter of events: `vcpu==1 && reason==HLT`.
@@ -24,9 +25,7 @@ export class Filter {
   readonly #fields = new Set<string>();
   /** Tests by type id. */
   readonly #tests: Test[] = [];
-  readonly #state: State = { trace: undefined, vcpus: new Map() };
-  /** Readers of the vCPU's number in entries and exits by type id; null in other types. */
-  readonly #vcpuReaders: (FieldReader | null | undefined)[] = [];
+  readonly #names = new NamedFields();
   /** Whether the filter asks for the vCPU, which threads tell with their entries and exits. */
   readonly needsVcpu: boolean;
 
@@ -36,7 +35,7 @@ export class Filter {
     this.#root = parser.parse();
     this.#unknown = parser.names;
     this.needsVcpu = parser.names.has('vcpu');
-    for (const name of general) this.#unknown.delete(name);
+    for (const name of generalNames) this.#unknown.delete(name);
   }
 
   /** Tells the filter of an event type of the trace, so that `unknownNames` knows its fields. */
@@ -51,33 +50,24 @@ export class Filter {
 
   /** Names in the filter that no event type has, and those that there are. */
   unknownNames(): { unknown: string[]; fields: string[] } {
-    return { unknown: [...this.#unknown], fields: [...new Set([...this.#fields, ...general, 'reason'])].sort() };
+    return { unknown: [...this.#unknown], fields: [...new Set([...this.#fields, ...generalNames, 'reason'])].sort() };
   }
 
   /** Whether event `i` passes. Events must be given in time order, since entries tell which vCPU a thread runs. */
   passes(trace: Trace, b: EventBatch, i: number): boolean {
     const id = b.type[i] as number;
     const test = this.#tests[id] ?? this.#compile(trace, id);
-    this.#state.trace = trace;
+    this.#names.trace = trace;
     return test(b, i);
   }
 
   /** Notes which vCPU a thread runs, where the event says; for every entry and exit, whether it is to pass or not. */
   note(trace: Trace, b: EventBatch, i: number): void {
-    const id = b.type[i] as number;
-    let reader = this.#vcpuReaders[id];
-    if (reader === undefined) {
-      const type = trace.types[id] as EventType;
-      reader = tellsVcpu(type) ? (type.reader('vcpu_id') ?? null) : null;
-      this.#vcpuReaders[id] = reader;
-    }
-    if (reader === null) return;
-    const vcpu = reader.number(b, i);
-    if (vcpu >= 0) this.#state.vcpus.set(b.tid[i] as number, vcpu);
+    this.#names.note(trace, b, i);
   }
 
   #compile(trace: Trace, id: number): Test {
-    const test = compile(this.#root, trace.types[id] as EventType, this.#state);
+    const test = compile(this.#root, trace.types[id] as EventType, this.#names);
     this.#tests[id] = test;
     return test;
   }
@@ -87,14 +77,6 @@ export class Filter {
 export class FilterError extends Error {
   override name = 'FilterError';
 }
-
-/** Whether an event of this type may say which vCPU its thread runs. */
-export function tellsVcpu(type: EventType): boolean {
-  return isEntry(type) || isExit(type);
-}
-
-/** Names that every event has. */
-const general = ['cpu', 'tid', 'pid', 'comm', 'event', 'vcpu'];
 
 type Operator = '==' | '!=' | '<' | '<=' | '>' | '>=' | '=~' | '!~';
 type Node =
@@ -109,7 +91,6 @@ type Value = {
   pattern: RegExp | undefined;
 };
 type Test = (b: EventBatch, i: number) => boolean;
-type State = { trace: Trace | undefined; vcpus: Map<number, number> };
 
 const token =
   /\s*(?:(&&|\|\||==|!=|<=|>=|=~|!~|[()<>!])|(-?(?:0[xX][0-9a-fA-F]+|\d+))(?![\w.:])|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([\w.:/*-]+))/y;
@@ -243,38 +224,38 @@ function integer(text: string): { high: number; low: number; negative: boolean }
 }
 
 /** The expression for events of one type: what the type lacks is known now. */
-function compile(node: Node, type: EventType, state: State): Test {
+function compile(node: Node, type: EventType, names: NamedFields): Test {
   switch (node.kind) {
     case 'and': {
-      const left = compile(node.left, type, state);
-      const right = compile(node.right, type, state);
+      const left = compile(node.left, type, names);
+      const right = compile(node.right, type, names);
       return (b, i) => left(b, i) && right(b, i);
     }
     case 'or': {
-      const left = compile(node.left, type, state);
-      const right = compile(node.right, type, state);
+      const left = compile(node.left, type, names);
+      const right = compile(node.right, type, names);
       return (b, i) => left(b, i) || right(b, i);
     }
     case 'not': {
-      const of = compile(node.of, type, state);
+      const of = compile(node.of, type, names);
       return (b, i) => !of(b, i);
     }
     case 'has':
-      return has(node.name, type, state);
+      return has(node.name, type, names);
     case 'compare':
-      return compare(node.name, node.operator, node.value, type, state);
+      return compare(node.name, node.operator, node.value, type, names);
   }
 }
 
-function has(name: string, type: EventType, state: State): Test {
-  const reader = readerOf(name, type, state);
+function has(name: string, type: EventType, names: NamedFields): Test {
+  const reader = names.reader(name, type);
   if (reader === undefined) return () => false;
   if (reader.kind === 'int')
     return (b, i) => !Number.isNaN(reader.number(b, i)) && (reader.low(b, i) !== 0 || reader.high(b, i) !== 0);
   return (b, i) => reader.text(b, i) !== '';
 }
 
-function compare(name: string, operator: Operator, value: Value, type: EventType, state: State): Test {
+function compare(name: string, operator: Operator, value: Value, type: EventType, names: NamedFields): Test {
   if (name === 'event') {
     // With or without its system, or as the file has it.
     const names = [type.name, type.name.replace(/^.*?:/, ''), type.recordedAs];
@@ -287,7 +268,7 @@ function compare(name: string, operator: Operator, value: Value, type: EventType
     const test = compareReason(operator, value, type);
     if (test !== undefined) return test;
   }
-  const reader = readerOf(name, type, state);
+  const reader = names.reader(name, type);
   if (reader === undefined) return () => false;
   const { pattern } = value;
   if (pattern !== undefined) {
@@ -340,9 +321,7 @@ function compareReason(operator: Operator, value: Value, type: EventType): Test 
   // A number is the kernel's code.
   if (value.number !== undefined) {
     const code = type.reader('exit_reason');
-    return code === undefined
-      ? undefined
-      : compare('exit_reason', operator, value, type, { trace: undefined, vcpus: new Map() });
+    return code === undefined ? undefined : compare('exit_reason', operator, value, type, new NamedFields());
   }
   const reasons = new Reasons();
   const decoder = reasonDecoder(type, reasons);
@@ -359,65 +338,4 @@ function compareReason(operator: Operator, value: Value, type: EventType): Test 
     verdicts[id] ??= verdict(reasons.names[id] as string);
     return verdicts[id];
   };
-}
-
-/** What a name stands for in events of a type, or undefined where they lack it. */
-function readerOf(name: string, type: EventType, state: State): FieldReader | undefined {
-  switch (name) {
-    case 'cpu':
-      return column((b) => b.cpu);
-    case 'tid':
-      return column((b) => b.tid);
-    case 'pid':
-      return derived((b, i) => pidOf(b, i, state));
-    case 'comm':
-      return text((b, i) => state.trace?.threads.get(b.tid[i] as number)?.comm ?? '');
-    case 'event':
-      return text(() => type.name);
-    case 'vcpu':
-      return type.reader('vcpu_id') ?? type.reader('vcpu') ?? derived((b, i) => vcpuOf(b, i, state));
-    default:
-      return type.reader(name.replace(/^\./, ''));
-  }
-}
-
-function pidOf(b: EventBatch, i: number, state: State): number {
-  const own = b.pid[i] as number;
-  return own >= 0 ? own : (state.trace?.threads.get(b.tid[i] as number)?.pid ?? -1);
-}
-
-/** The vCPU that the event's thread runs: as its entries say, else as QEMU names the thread (`CPU 0/KVM`). */
-function vcpuOf(b: EventBatch, i: number, state: State): number {
-  const tid = b.tid[i] as number;
-  const known = state.vcpus.get(tid);
-  if (known !== undefined) return known;
-  const comm = state.trace?.threads.get(tid)?.comm ?? '';
-  const named = /^CPU (\d+)\//.exec(comm)?.[1];
-  return named === undefined ? -1 : Number(named);
-}
-
-function column(of: (b: EventBatch) => Int32Array): FieldReader {
-  return derived((b, i) => of(b)[i] as number);
-}
-
-/** A small number from elsewhere than the payload; negative where it is not known. */
-function derived(value: (b: EventBatch, i: number) => number): FieldReader {
-  const known = (b: EventBatch, i: number) => {
-    const n = value(b, i);
-    return n < 0 ? Number.NaN : n;
-  };
-  return {
-    kind: 'int',
-    number: known,
-    low: (b, i) => Math.max(0, value(b, i)),
-    high: () => 0,
-    text: (b, i) => {
-      const n = value(b, i);
-      return n < 0 ? '' : String(n);
-    },
-  };
-}
-
-function text(value: (b: EventBatch, i: number) => string): FieldReader {
-  return { kind: 'text', number: () => Number.NaN, low: () => 0, high: () => 0, text: value };
 }
