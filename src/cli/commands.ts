@@ -27,6 +27,11 @@ export const commands: readonly CommandEntry[] = [
     summary: 'virtqueue elements that QEMU took and never gave back',
     load: () => import('./leaks.ts'),
   },
+  {
+    name: 'pairs',
+    summary: 'how long it takes from any event to any other with the same fields',
+    load: () => import('./pairs.ts'),
+  },
   { name: 'dump', summary: 'the events as text, several files merged by time', load: () => import('./dump.ts') },
   { name: 'completion', summary: 'completion for bash, zsh or fish', load: () => import('./completion.ts') },
   { name: 'start', summary: 'the main job on the samples', hidden: true, load: () => import('./start.ts') },

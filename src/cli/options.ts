@@ -8,13 +8,17 @@ export type TraceOptions = {
   json?: true;
   csv?: true;
   color: ColorChoice;
-  from?: Moment;
-  to?: Moment;
+  from?: Moment | undefined;
+  to?: Moment | undefined;
   traceEvents?: string;
 };
 
-/** Gives a command its FILE arguments, the shared options, and examples at the end of its help. */
-export function traceCommand(command: Command, examples: readonly [line: string, what: string][]): Command {
+/** Gives a command its FILE arguments, the shared options, and examples at the end of its help. `range` names the options for a part of the time. */
+export function traceCommand(
+  command: Command,
+  examples: readonly [line: string, what: string][],
+  range = { from: '--from', to: '--to' },
+): Command {
   const width = Math.max(...examples.map(([line]) => line.length));
   return command
     .argument('<file...>', 'trace files of any format, also .gz and .zst; - is standard input')
@@ -25,8 +29,12 @@ export function traceCommand(command: Command, examples: readonly [line: string,
         .choices(['auto', 'always', 'never'])
         .default('auto' as ColorChoice),
     )
-    .option('--from <time>', 'leave out events before: 1.5s, 200ms from the first event, or a time stamp', parseMoment)
-    .option('--to <time>', 'leave out events after', parseMoment)
+    .option(
+      `${range.from} <time>`,
+      'leave out events before: 1.5s, 200ms from the first event, or a time stamp',
+      parseMoment,
+    )
+    .option(`${range.to} <time>`, 'leave out events after', parseMoment)
     .option('--trace-events <file>', "QEMU's trace-events-all, which names the arguments in simpletrace files")
     .addHelpText(
       'after',
@@ -35,12 +43,12 @@ export function traceCommand(command: Command, examples: readonly [line: string,
 }
 
 /** What of the options says how to open the files. */
-export function openOptions(options: TraceOptions): OpenOptions {
+export function openOptions(options: Pick<TraceOptions, 'traceEvents'>): OpenOptions {
   return { traceEvents: options.traceEvents };
 }
 
 /** What of the options says how to read them. */
-export function runOptions(options: TraceOptions): RunOptions {
+export function runOptions(options: Pick<TraceOptions, 'from' | 'to'>): RunOptions {
   return { from: options.from, to: options.to };
 }
 

@@ -5,7 +5,7 @@ import type { Reading } from '../views/reading.ts';
 import type { Stats } from '../views/stats.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
-import { heatmapText } from './heatmap-text.ts';
+import { heatJson, heatmapText } from './heatmap-text.ts';
 import type { Json } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import {
@@ -435,20 +435,7 @@ export function exitsJson(answer: ExitAnswer): Json {
             omitted: exit.omitted,
           })),
         }),
-    ...(heat === undefined
-      ? {}
-      : {
-          heatmap: {
-            halts,
-            ...Object.fromEntries([
-              time('from', heat.from),
-              time('to', heat.from + heat.step * heat.counts.length),
-              time('time_step', heat.step),
-              [`latency_edges_${unit}`, heat.edges.map(integer)],
-            ]),
-            counts: heat.counts,
-          },
-        }),
+    ...(heat === undefined ? {} : { heatmap: { halts, ...heatJson(heat, unit) } }),
     ...remarksJson(reading),
   };
 }

@@ -1,4 +1,6 @@
 import type { Heat } from '../views/heatmap.ts';
+import type { Json } from './json.ts';
+import { integer } from './stats-table.ts';
 import type { Rgb, Terminal } from './terminal.ts';
 import { count } from './units.ts';
 
@@ -69,6 +71,17 @@ export function heatmapText(heat: Heat, terminal: Terminal, label: Label): strin
   lines.push(...timeAxis(grid, label));
   lines.push(legend(most, terminal, painted));
   return `${lines.join('\n')}\n`;
+}
+
+/** The same for programs; times in `…_ns`, or the unit given. */
+export function heatJson(heat: Heat, unit = 'ns'): { [key: string]: Json } {
+  return {
+    [`from_${unit}`]: integer(heat.from),
+    [`to_${unit}`]: integer(heat.from + heat.step * heat.counts.length),
+    [`time_step_${unit}`]: integer(heat.step),
+    [`latency_edges_${unit}`]: heat.edges.map(integer),
+    counts: heat.counts,
+  };
 }
 
 type Cell = { glyph: string; foreground: Rgb | undefined; background: Rgb | undefined };

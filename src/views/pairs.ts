@@ -1,0 +1,327 @@
+import { EventCopies } from '../spans/event-copies.ts';
+import { type PairCounts, type PairEnd, type PairSpans, Pairs } from '../spans/pairs.ts';
+import { type ThreadEvent, ThreadEvents } from '../spans/thread-events.ts';
+import type { Analysis } from '../trace/analysis.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import type { EventType, FieldReader } from '../trace/event-type.ts';
+import type { Trace } from '../trace/trace.ts';
+import { EventPatterns } from './event-pattern.ts';
+import type { Filter } from './filter.ts';
+import type { Heat } from './heatmap.ts';
+import { generalNames, NamedFields, tellsVcpu } from './named-fields.ts';
+import { SpanView } from './span-view.ts';
+import { type Stats, Summary } from './stats.ts';
+import { ValueTable, ValueTree } from './value-table.ts';
+
+/** What a pair begins or ends with: events of this name (a pattern), and of these those that pass the filter. */
+export type EndSpec = { event: string; filter?: Filter | undefined };
+
+export type PairsOptions = {
+  from: EndSpec;
+  to: EndSpec;
+  /** The fields that must be equal, as each end calls them. */
+  by: readonly { from: string; to: string }[];
+  /** Fields to group by: of the first event, or of the last where the first has none of the name; `from.` and `to.` before a name choose. */
+  group?: readonly string[];
+  heatmap?: boolean;
+  slow?: number | undefined;
+  than?: number | undefined;
+};
+
+/** One event of a pair, as text. */
+export type EndEvent = { name: string; text: string };
+
+/** One slow pair. */
+export type SlowPair = {
+  begin: number;
+  duration: number;
+  cpu: number;
+  tid: number;
+  group: (string | undefined)[];
+  from: EndEvent;
+  to: EndEvent;
+  /** What its thread did in between, where both ends are of one thread; and whether there was more. */
+  events: ThreadEvent[];
+  more: boolean;
+};
+
+/** A pair that has not ended when the trace does. */
+export type UnfinishedPair = { begin: number; duration: number; cpu: number; tid: number; from: EndEvent };
+
+export type PairsResult = {
+  rows: { group: (string | undefined)[]; stats: Stats }[];
+  all: Stats;
+  heat: Heat | undefined;
+  slow: SlowPair[] | undefined;
+  over: number;
+  /** Those that have not ended, the oldest first, at most `maxUnfinished`. */
+  unfinished: UnfinishedPair[];
+  counts: PairCounts;
+  /** From the first event of either kind to the last, in the clock's unit; NaN where there is none. */
+  duration: number;
+};
+
+/** Unfinished pairs that are listed; all are counted. */
+const maxUnfinished = 1000;
+/** Of so many open pairs the first event is remembered, up to so many bytes. */
+const maxCopies = 1 << 16;
+const maxPayload = 192;
+
+/** Everything that `virtap pairs` answers, in one pass. */
+export class PairsView implements Analysis {
+  readonly pairs: Pairs;
+  readonly from: EventPatterns;
+  readonly to: EventPatterns;
+  readonly #options: PairsOptions;
+  readonly #names = new NamedFields();
+  readonly #needsVcpu: boolean;
+  readonly #ofThread: boolean;
+  readonly #view: SpanView<SlowPair>;
+  readonly #copies = new EventCopies(maxCopies, maxPayload);
+  readonly #threadEvents: ThreadEvents | undefined;
+  readonly #group: readonly GroupField[];
+  readonly #tree = new ValueTree();
+  readonly #paths: (readonly number[] | undefined)[] = [];
+  #groups = new Int32Array(0);
+  /** Fields of the types that either end takes. */
+  readonly #fields = { from: new Set<string>(), to: new Set<string>() };
+  #tellsVcpu: boolean[] = [];
+  #trace: Trace | undefined;
+
+  constructor(options: PairsOptions) {
+    this.#options = options;
+    const { from, to, by, heatmap, slow, than } = options;
+    this.from = new EventPatterns([from.event]);
+    this.to = new EventPatterns([to.event]);
+    this.#group = (options.group ?? []).map((name) => new GroupField(name, this.#names));
+    this.#view = new SpanView({ heatmap, slow, than });
+    const names = [...by.flatMap((field) => [field.from, field.to]), ...this.#group.map(({ name }) => name)];
+    this.#needsVcpu = names.includes('vcpu') || [from, to].some(({ filter }) => filter?.needsVcpu === true);
+    this.#ofThread = by.some((field) => field.from === 'tid' && field.to === 'tid');
+    const slowLog = this.#view.slowest !== undefined;
+    this.#threadEvents = slowLog && this.#ofThread ? new ThreadEvents() : undefined;
+    this.pairs = new Pairs(this.#end('from'), this.#end('to'), {
+      keys: by.length,
+      local: by.some((field) => ['tid', 'cpu'].includes(field.from) && field.from === field.to),
+      note: this.#group.length === 0 ? undefined : (_, b, i) => this.#fromNode(b, i),
+      listener: {
+        began: (entry, _, b, i) => this.#copies.keep(entry, b, i),
+        ended: (entry, span, trace, b, i) => this.#ended(entry, span, trace, b, i),
+      },
+    });
+  }
+
+  wants(type: EventType): boolean {
+    this.#options.from.filter?.learn(type);
+    this.#options.to.filter?.learn(type);
+    const paired = this.pairs.wants(type);
+    return paired || this.#threadEvents !== undefined || (this.#needsVcpu && tellsVcpu(type));
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.#names.trace = trace;
+    if (this.#needsVcpu) this.#noteVcpus(trace, b);
+    if (this.#threadEvents !== undefined) for (let i = 0; i < b.count; i++) this.#threadEvents.note(b, i);
+    if (this.#groups.length < b.count) this.#groups = new Int32Array(b.count);
+    const spans = this.pairs.batch(trace, b);
+    if (this.#group.length === 0) this.#groups.fill(0, 0, spans.count);
+    this.#view.summarise(spans, this.#groups);
+    this.#view.draw(spans, this.pairs.first);
+  }
+
+  /** Names in `by` and `group` that no event of the end in question has, with what there is. */
+  unknownFields(): { name: string; end: 'from' | 'to'; fields: string[] }[] {
+    const unknown: { name: string; end: 'from' | 'to'; fields: string[] }[] = [];
+    const known = (end: 'from' | 'to') => [...new Set([...this.#fields[end], ...generalNames])].sort();
+    for (const end of ['from', 'to'] as const) {
+      for (const field of this.#options.by) {
+        const name = field[end].replace(/^\./, '');
+        const there = name === field[end] ? known(end) : [...this.#fields[end]];
+        if (!there.includes(name)) unknown.push({ name, end, fields: known(end) });
+      }
+    }
+    for (const { name, end } of this.#group) {
+      const there = end === undefined ? [...known('from'), ...known('to')] : known(end);
+      if (!there.includes(name.replace(/^\./, '')) && name !== 'reason') {
+        unknown.push({ name, end: end ?? 'from', fields: there });
+      }
+    }
+    return unknown;
+  }
+
+  result(): PairsResult {
+    const merged = new Map<string, { group: (string | undefined)[]; summary: Summary }>();
+    const all = new Summary();
+    this.#view.summaries.forEach((summary, row) => {
+      if (summary === undefined) return;
+      all.merge(summary);
+      const group = this.#labels(row - 1);
+      const key = JSON.stringify(group.map((label) => label ?? null));
+      const same = merged.get(key);
+      if (same === undefined) merged.set(key, { group, summary });
+      else same.summary.merge(summary);
+    });
+    const counts = this.pairs.result();
+    return {
+      rows: [...merged.values()].map(({ group, summary }) => ({ group, stats: summary.result() })),
+      all: all.result(),
+      heat: this.#view.heat(),
+      slow: this.#view.slowest?.result(),
+      over: this.#view.slowest?.over ?? 0,
+      unfinished: this.#unfinished(),
+      counts,
+      duration: this.pairs.last - this.pairs.first,
+    };
+  }
+
+  #end(which: 'from' | 'to'): PairEnd {
+    const { filter } = this.#options[which];
+    const patterns = this[which];
+    return {
+      takes: (type) => {
+        const takes = patterns.takes(type);
+        if (takes) for (const field of type.fields) this.#fields[which].add(field.name);
+        return takes;
+      },
+      passes: filter === undefined ? undefined : (trace, b, i) => filter.passes(trace, b, i),
+      keys: (type) => this.#options.by.map((field) => this.#names.reader(field[which], type)),
+    };
+  }
+
+  /** The groups of what began so, as far as its first event tells. Groups are nodes plus 1: 0 is what found no room. */
+  #fromNode(b: EventBatch, i: number): number {
+    const type = this.#trace?.types[b.type[i] as number] as EventType;
+    let node = 0;
+    for (const field of this.#group) node = this.#tree.step(node, field.fromValue(type, b, i));
+    return node;
+  }
+
+  #fromValues(node: number): readonly number[] {
+    if (node < 0) return [];
+    let values = this.#paths[node];
+    if (values === undefined) {
+      while (this.#paths.length <= node) this.#paths.push(undefined);
+      values = this.#tree.path(node);
+      this.#paths[node] = values;
+    }
+    return values;
+  }
+
+  #ended(entry: number, span: number, trace: Trace, b: EventBatch, i: number): void {
+    const { spans } = this.pairs;
+    if (this.#group.length > 0) {
+      const type = trace.types[b.type[i] as number] as EventType;
+      let node = spans.note[span] as number;
+      const first = this.#fromValues(node);
+      for (let n = 0; n < this.#group.length; n++) {
+        // What the first event says counts; the last one's value would only tell rows apart that are one.
+        const value = first[n] === 0 ? (this.#group[n] as GroupField).toValue(type, b, i) : 0;
+        node = this.#tree.step(node, value);
+      }
+      this.#groups[span] = node + 1;
+    }
+    const { slowest } = this.#view;
+    const duration = spans.duration[span] as number;
+    if (slowest?.admits(duration) !== true) return;
+    slowest.add(this.#describe(entry, span, trace, b, i, spans));
+  }
+
+  #describe(entry: number, span: number, trace: Trace, b: EventBatch, i: number, spans: PairSpans): SlowPair {
+    const begin = spans.begin[span] as number;
+    const tid = spans.tid[span] as number;
+    const type = trace.types[b.type[i] as number] as EventType;
+    const between = this.#threadEvents?.between(trace, tid, begin, b.time[i] as number);
+    return {
+      begin,
+      duration: spans.duration[span] as number,
+      cpu: spans.cpu[span] as number,
+      tid,
+      group: this.#group.length === 0 ? [] : this.#labels((this.#groups[span] as number) - 1),
+      from: this.#fromEvent(entry),
+      to: { name: type.name, text: type.layout.print(b, i) },
+      events: between?.events ?? [],
+      more: between?.more ?? false,
+    };
+  }
+
+  #fromEvent(entry: number): EndEvent {
+    const trace = this.#trace as Trace;
+    if (entry >= this.#copies.batch.capacity) return { name: '', text: '' };
+    const type = trace.types[this.#copies.batch.type[entry] as number] as EventType;
+    return { name: type.name, text: this.#copies.text(trace, entry) };
+  }
+
+  #labels(node: number): (string | undefined)[] {
+    if (this.#group.length === 0) return [];
+    if (node < 0) return this.#group.map(() => 'others');
+    const path = this.#tree.path(node);
+    return this.#group.map((field, n) => field.label(path[n] ?? 0) ?? field.label(path[n + this.#group.length] ?? 0));
+  }
+
+  #unfinished(): UnfinishedPair[] {
+    const listed: UnfinishedPair[] = [];
+    for (const { begin, cpu, tid, entry } of this.pairs.unfinished()) {
+      if (listed.length === maxUnfinished) break;
+      listed.push({ begin, duration: this.pairs.last - begin, cpu, tid, from: this.#fromEvent(entry) });
+    }
+    return listed;
+  }
+
+  #noteVcpus(trace: Trace, b: EventBatch): void {
+    for (let id = this.#tellsVcpu.length; id < trace.types.length; id++) {
+      this.#tellsVcpu.push(tellsVcpu(trace.types[id] as EventType));
+    }
+    for (let i = 0; i < b.count; i++) {
+      if (this.#tellsVcpu[b.type[i] as number] !== true) continue;
+      this.#names.note(trace, b, i);
+      this.#options.from.filter?.note(trace, b, i);
+      this.#options.to.filter?.note(trace, b, i);
+    }
+  }
+}
+
+/** One field to group by. */
+class GroupField {
+  readonly name: string;
+  /** Which event it is of; undefined for the first that has it. */
+  readonly end: 'from' | 'to' | undefined;
+  readonly #names: NamedFields;
+  readonly #values = new ValueTable();
+  readonly #readers: (FieldReader | null | undefined)[] = [];
+
+  constructor(text: string, names: NamedFields) {
+    const [, end, name] = /^(?:(from|to)\.(?=.))?(.*)$/.exec(text) as unknown as [
+      string,
+      'from' | 'to' | undefined,
+      string,
+    ];
+    this.name = name;
+    this.end = end;
+    this.#names = names;
+  }
+
+  /** The number of its value in the first event of a pair, 0 where that has none. */
+  fromValue(type: EventType, b: EventBatch, i: number): number {
+    return this.end === 'to' ? 0 : this.#values.id(this.#reader(type), b, i);
+  }
+
+  /** The same in the last event. */
+  toValue(type: EventType, b: EventBatch, i: number): number {
+    return this.end === 'from' ? 0 : this.#values.id(this.#reader(type), b, i);
+  }
+
+  label(value: number): string | undefined {
+    return this.#values.label(value);
+  }
+
+  #reader(type: EventType): FieldReader | undefined {
+    let reader = this.#readers[type.id];
+    if (reader === undefined) {
+      reader = this.#names.reasonOrReader(this.name, type) ?? null;
+      while (this.#readers.length <= type.id) this.#readers.push(undefined);
+      this.#readers[type.id] = reader;
+    }
+    return reader ?? undefined;
+  }
+}
