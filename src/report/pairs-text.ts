@@ -130,12 +130,16 @@ function slowPart(answer: PairsAnswer, terminal: Terminal): string {
       terminal.style('strong', escapeText(pair.group.map((label) => label ?? 'none').join(' '))),
       terminal.style('bad', unit.long(pair.duration)),
     ];
-    const at = (time: number) => `+${unit.long(time - pair.begin)}`;
+    const at = (offset: number) => `+${unit.long(offset)}`;
     // The thread's own events begin and end with the pair's.
-    const own = pair.events.map(({ time, name, text }) => [at(time), escapeText(name), escapeText(text.trimEnd())]);
+    const own = pair.events.map(({ offset, name, text, brief }) => [
+      at(offset),
+      escapeText(name),
+      escapeText(brief ?? text.trimEnd()),
+    ]);
     const ends = [
-      [at(pair.begin), escapeText(pair.from.name), escapeText(pair.from.text.trimEnd())],
-      [at(pair.begin + pair.duration), escapeText(pair.to.name), escapeText(pair.to.text.trimEnd())],
+      [at(0), escapeText(pair.from.name), escapeText(pair.from.text.trimEnd())],
+      [at(pair.duration), escapeText(pair.to.name), escapeText(pair.to.text.trimEnd())],
     ];
     const columns: Column[] = [
       { title: '', align: 'unit' },
@@ -260,7 +264,7 @@ export function pairsJson(answer: PairsAnswer): Json {
               ? {}
               : {
                   events: pair.events.map((inner) => ({
-                    [`offset_${unit}`]: integer(inner.time - pair.begin),
+                    [`offset_${unit}`]: integer(inner.offset),
                     ...event(inner),
                   })),
                 }),

@@ -34,10 +34,15 @@ export class EventCopies {
     for (let k = 0; k < size; k++) to.bytes[at + k] = b.bytes[from + k] as number;
   }
 
+  /** Whether the event is there with its payload. */
+  whole(slot: number): boolean {
+    return slot < this.batch.capacity && (this.batch.size[slot] as number) <= this.#slotSize;
+  }
+
   /** The event's arguments as the usual tool for the format prints them; '' where they are not kept. */
   text(trace: Trace, slot: number): string {
     const { batch } = this;
-    if (slot >= batch.capacity || (batch.size[slot] as number) > this.#slotSize) return '';
+    if (!this.whole(slot)) return '';
     return (trace.types[batch.type[slot] as number] as EventType).layout.print(batch, slot);
   }
 

@@ -3,7 +3,8 @@ import { absent, type EventType, type FieldReader, hex64 } from '../trace/event-
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { Carriers } from './carriers.ts';
-import { type ExitPairing, type ExitSpans, isEntry, isExit } from './exits.ts';
+import { type ExitPairing, type ExitSpans, isEntry, isExit, type VcpuThread } from './exits.ts';
+import { type InnerEvent, type InnerKind, InnerKinds } from './inner-events.ts';
 
 /** What an exit can be grouped by besides its reason and vCPU: something that was seen within it. */
 export type DetailName = 'port' | 'gpa' | 'msr' | 'userspace';
@@ -177,20 +178,6 @@ const maxEvents = 100;
 const maxPayload = 1 << 16;
 const maxKept = 1 << 17;
 
-/** One event within an exit, as text. */
-export type InnerEvent = {
-  /** Since the kvm_exit, in the clock's unit. */
-  offset: number;
-  cpu: number;
-  /** `kvm:kvm_pio`, `sched:sched_switch`, `qemu:memory_region_ops_read`. */
-  name: string;
-  /** As the usual tool for the trace's format prints it. From the trace: untrusted. */
-  text: string;
-  /** For the scheduler's events: what this one did to the vCPU's thread, and the same with the other thread, for people. */
-  effect: 'switched out' | 'switched in' | 'woken' | 'being woken' | undefined;
-  brief: string | undefined;
-};
-
 /** What a thread went through since its kvm_exit. */
 class OpenExit {
   /** Events of the current batch, by index, and of earlier ones, copied. */
@@ -282,7 +269,7 @@ class OpenExit {
  */
 export class ExitEvents {
   readonly #pairing: ExitPairing;
-  readonly #kinds: InnerKind[] = [];
+  readonly #kinds = new InnerKinds();
   /** By thread; undefined while it is in the guest. */
   readonly #open: (OpenExit | undefined)[] = [];
   /** Those that have events in the current batch. */
@@ -303,10 +290,10 @@ export class ExitEvents {
    */
   batch(trace: Trace, b: EventBatch, spans: ExitSpans, ended: (span: number) => void): void {
     this.#trace = trace;
-    this.#learnTypes(trace);
+    this.#kinds.learn(trace);
     let span = 0;
     for (let i = 0; i < b.count; i++) {
-      const kind = this.#kinds[b.type[i] as number] as InnerKind;
+      const kind = this.#kinds.all[b.type[i] as number] as InnerKind;
       const thread = this.#pairing.find(b.tid[i] as number);
       if (kind.what === 'exit') {
         this.#begin(thread);
@@ -335,44 +322,13 @@ export class ExitEvents {
     const open = this.#open[thread];
     if (open === undefined) return { events: [], omitted: 0 };
     const { kept } = open;
+    const trace = this.#trace as Trace;
+    const { tid } = this.#pairing.threads[thread] as VcpuThread;
     const events: InnerEvent[] = [];
-    for (let k = 0; kept !== undefined && k < kept.count; k++) events.push(this.#describe(thread, kept, k, begin));
-    for (let n = 0; n < open.count; n++) events.push(this.#describe(thread, b, open.at[n] as number, begin));
+    for (let k = 0; kept !== undefined && k < kept.count; k++)
+      events.push(this.#kinds.describe(trace, tid, kept, k, begin));
+    for (let n = 0; n < open.count; n++) events.push(this.#kinds.describe(trace, tid, b, open.at[n] as number, begin));
     return { events, omitted: open.omitted };
-  }
-
-  #describe(thread: number, b: EventBatch, i: number, begin: number): InnerEvent {
-    const id = b.type[i] as number;
-    const type = this.#trace?.types[id] as EventType;
-    const tid = this.#pairing.threads[thread]?.tid;
-    const { what, subject } = this.#kinds[id] as InnerKind;
-    const concerned = subject?.number(b, i) === tid;
-    const text = type.layout.print(b, i);
-    const comm = (name: string) => type.reader(name)?.text(b, i) ?? '';
-    const pid = (name: string) => type.reader(name)?.number(b, i) ?? '?';
-    let effect: InnerEvent['effect'];
-    let brief: string | undefined;
-    if (what === 'switch') {
-      effect = concerned ? 'switched in' : 'switched out';
-      // The letters of the state depend on the kernel's version: they are as printed, `prev_state=R+` or `[120] R+ ==>`.
-      const state = /prev_state=(\S+)|\] (\S+) ==>/.exec(text);
-      brief = concerned
-        ? `in, after ${comm('prev_comm')} (${pid('prev_pid')})`
-        : `out (${state?.[1] ?? state?.[2] ?? 'state unknown'}), next is ${comm('next_comm')} (${pid('next_pid')})`;
-    } else if (concerned) {
-      effect = what === 'waking' ? 'being woken' : 'woken';
-      const waker = b.tid[i] as number;
-      const name = this.#trace?.threads.get(waker)?.comm ?? '';
-      brief = `${effect} by ${waker === 0 ? 'an idle CPU' : `${name} (${waker})`}`;
-    }
-    return {
-      offset: (b.time[i] as number) - begin,
-      cpu: b.cpu[i] as number,
-      name: type.name,
-      text,
-      effect,
-      brief,
-    };
   }
 
   #add(thread: number, i: number): void {
@@ -398,23 +354,4 @@ export class ExitEvents {
     open.reset();
     this.#free.push(open);
   }
-
-  #learnTypes(trace: Trace): void {
-    for (let id = this.#kinds.length; id < trace.types.length; id++) {
-      const type = trace.types[id] as EventType;
-      if (isExit(type)) this.#kinds.push({ what: 'exit', subject: undefined });
-      else if (isEntry(type)) this.#kinds.push({ what: 'entry', subject: undefined });
-      else if (type.name === 'sched:sched_switch') {
-        this.#kinds.push({ what: 'switch', subject: type.reader('next_pid') });
-      } else if (/^sched:sched_(waking|wakeup|wakeup_new)$/.test(type.name)) {
-        this.#kinds.push({ what: type.name.endsWith('waking') ? 'waking' : 'wakeup', subject: type.reader('pid') });
-      } else this.#kinds.push({ what: type.name.startsWith('qemu:') ? 'qemu' : 'event', subject: undefined });
-    }
-  }
 }
-
-/** What an event is to an exit; `subject` reads the tid of another thread that it concerns. */
-type InnerKind = {
-  what: 'exit' | 'entry' | 'switch' | 'waking' | 'wakeup' | 'qemu' | 'event';
-  subject: FieldReader | undefined;
-};

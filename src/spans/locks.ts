@@ -47,10 +47,22 @@ export type LockThread = {
   tid: number;
   /** Its process, -1 where the trace does not say. */
   pid: number;
+  /** Time of its first event. */
+  first: number;
 };
 
 /** A mutex of a process. */
-export type Mutex = { pid: number; high: number; low: number };
+export type Mutex = {
+  pid: number;
+  /** Its address, in halves. */
+  high: number;
+  low: number;
+  /** Its `locked` events; and which of them were nested, after waiting on a condition variable, and of try-locks. */
+  locked: number;
+  nested: number;
+  condition: number;
+  tryLock: number;
+};
 
 /** Where QEMU's source locks or unlocks. */
 export type Site = {
@@ -132,11 +144,6 @@ export type LockCounts = {
   unlock: number;
   waits: number;
   holds: number;
-  /** `locked` of a thread that holds the mutex already: a recursive mutex. */
-  nested: number;
-  /** `locked` without `lock`: after waiting on a condition variable; a try-lock (or its `lock` is missing). */
-  condition: number;
-  tryLock: number;
   /** `unlock` of a mutex that was locked before the trace began, or whose `locked` is missing. */
   unlockFirst: number;
   /** `lock` of a thread that was waiting for the mutex already. */
@@ -174,9 +181,6 @@ export class Locks {
     unlock: 0,
     waits: 0,
     holds: 0,
-    nested: 0,
-    condition: 0,
-    tryLock: 0,
     unlockFirst: 0,
     lockAgain: 0,
     straddlingLoss: 0,
@@ -328,12 +332,14 @@ export class Locks {
   #locked(s: number, time: number, site: number, cpu: number, i: number): void {
     const state = this.#state;
     const mutex = state.mutex[s] as number;
+    const facts = this.mutexes[mutex] as Mutex;
+    facts.locked++;
     const holder = this.#holder[mutex] as number;
     if (holder >= 0 && holder !== s) this.#overtake(holder, time);
     const since = state.waitSince[s] as number;
     if (Number.isNaN(since)) {
-      if ((state.unlockSite[s] as number) === site && site >= 0) this.counts.condition++;
-      else this.counts.tryLock++;
+      if ((state.unlockSite[s] as number) === site && site >= 0) facts.condition++;
+      else facts.tryLock++;
     } else {
       const waitCpu = state.waitCpu[s] as number;
       if (this.#losses.some && this.#losses.straddle(since, time, waitCpu, cpu)) this.counts.straddlingLoss++;
@@ -346,7 +352,7 @@ export class Locks {
     this.#taken[mutex] = 1;
     if ((state.depth[s] as number) > 0) {
       state.depth[s] = (state.depth[s] as number) + 1;
-      this.counts.nested++;
+      facts.nested++;
       return;
     }
     state.depth[s] = 1;
@@ -505,7 +511,11 @@ export class Locks {
       if (this.threads.length === maxMutexes) return none;
       thread = this.#threadOfTid.id(0, tid);
       const own = b.pid[i] as number;
-      this.threads.push({ tid, pid: own >= 0 ? own : (trace.threads.get(tid)?.pid ?? none) });
+      this.threads.push({
+        tid,
+        pid: own >= 0 ? own : (trace.threads.get(tid)?.pid ?? none),
+        first: b.time[i] as number,
+      });
     }
     const { pid } = this.threads[thread] as LockThread;
     let process = this.#processes.get(pid);
@@ -517,7 +527,15 @@ export class Locks {
     if (mutex < 0) {
       if (this.mutexes.length === maxMutexes) return none;
       mutex = this.#mutexIds.id(process, address);
-      this.mutexes.push({ pid, high: this.#addresses.high(address), low: this.#addresses.low(address) });
+      this.mutexes.push({
+        pid,
+        high: this.#addresses.high(address),
+        low: this.#addresses.low(address),
+        locked: 0,
+        nested: 0,
+        condition: 0,
+        tryLock: 0,
+      });
       if (mutex === this.#holder.length) {
         this.#holder = enlarge(this.#holder, none);
         this.#firstWaiter = enlarge(this.#firstWaiter, none);

@@ -2,34 +2,71 @@ import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
+import { Carriers } from './carriers.ts';
 import { EventCopies } from './event-copies.ts';
+import { type InnerEvent, type InnerKind, InnerKinds } from './inner-events.ts';
 
 /** Threads followed, events remembered of each, and bytes of each. */
 const maxThreads = 1024;
 const perThread = 64;
 const maxPayload = 256;
 
-/** One event of a thread, as text. */
-export type ThreadEvent = {
-  /** Time from the trace's origin, in the clock's unit. */
-  time: number;
-  cpu: number;
-  name: string;
-  /** As the usual tool for the trace's format prints it. From the trace: untrusted. */
-  text: string;
-};
-
-/** The last few events of every thread, so that what a thread did in a stretch of time can be told when that is over. */
+/**
+ * The last few events of every thread, and the scheduler's events about it, so that what a thread did in a stretch of time can be
+ * told when that is over.
+ */
 export class ThreadEvents {
   readonly #threads = new IdTable();
   readonly #copies = new EventCopies(maxThreads * perThread, maxPayload);
   /** Events seen so far, by thread. */
   readonly #seen = new Float64Array(maxThreads);
+  readonly #kinds = new InnerKinds();
+  readonly #carriers = new Carriers();
+  #trace: Trace | undefined;
+  #next = 0;
 
-  /** Notes event `i`. */
-  note(b: EventBatch, i: number): void {
+  /** Begins a batch. */
+  batch(trace: Trace): void {
+    this.#trace = trace;
+    this.#kinds.learn(trace);
+    this.#next = 0;
+  }
+
+  /** Notes the events of the batch up to index `end` (exclusive) that were not noted so far. */
+  advance(b: EventBatch, end: number): void {
+    for (; this.#next < end; this.#next++) this.#note(b, this.#next);
+  }
+
+  /**
+   * What is remembered of a thread between two times, oldest first, with offsets from `from`, and whether there was more.
+   */
+  between(tid: number, from: number, to: number): { events: InnerEvent[]; more: boolean } {
+    const thread = this.#threads.find(0, tid);
+    if (thread < 0) return { events: [], more: false };
+    const seen = this.#seen[thread] as number;
+    const { batch } = this.#copies;
+    const events: InnerEvent[] = [];
+    const start = Math.max(0, seen - perThread);
+    for (let n = start; n < seen; n++) {
+      const slot = thread * perThread + (n % perThread);
+      const time = batch.time[slot] as number;
+      if (time < from || time > to || !this.#copies.whole(slot)) continue;
+      events.push(this.#kinds.describe(this.#trace as Trace, tid, batch, slot, from));
+    }
+    return { events, more: start > 0 && (batch.time[thread * perThread + (start % perThread)] as number) > from };
+  }
+
+  #note(b: EventBatch, i: number): void {
+    const { what, subject } = this.#kinds.all[b.type[i] as number] as InnerKind;
+    if (what === 'qemu' && !this.#carriers.takes(this.#trace?.types[b.type[i] as number] as EventType)) return;
     const tid = b.tid[i] as number;
-    if (tid < 0) return;
+    if (tid >= 0) this.#keep(tid, b, i);
+    if (subject === undefined) return;
+    const other = subject.number(b, i);
+    if (other > 0 && other !== tid) this.#keep(other, b, i);
+  }
+
+  #keep(tid: number, b: EventBatch, i: number): void {
     let thread = this.#threads.find(0, tid);
     if (thread < 0) {
       if (this.#threads.size === maxThreads) return;
@@ -38,27 +75,5 @@ export class ThreadEvents {
     const n = this.#seen[thread] as number;
     this.#seen[thread] = n + 1;
     this.#copies.keep(thread * perThread + (n % perThread), b, i);
-  }
-
-  /** What is remembered of a thread between two times, oldest first, and whether there may have been more. */
-  between(trace: Trace, tid: number, from: number, to: number): { events: ThreadEvent[]; more: boolean } {
-    const thread = this.#threads.find(0, tid);
-    if (thread < 0) return { events: [], more: false };
-    const seen = this.#seen[thread] as number;
-    const { batch } = this.#copies;
-    const events: ThreadEvent[] = [];
-    for (let n = Math.max(0, seen - perThread); n < seen; n++) {
-      const slot = thread * perThread + (n % perThread);
-      const time = batch.time[slot] as number;
-      if (time < from || time > to) continue;
-      events.push({
-        time,
-        cpu: batch.cpu[slot] as number,
-        name: (trace.types[batch.type[slot] as number] as EventType).name,
-        text: this.#copies.text(trace, slot),
-      });
-    }
-    const oldest = batch.time[thread * perThread + (Math.max(0, seen - perThread) % perThread)] as number;
-    return { events, more: seen > perThread && oldest > from };
   }
 }

@@ -1,6 +1,7 @@
 import { EventCopies } from '../spans/event-copies.ts';
+import type { InnerEvent } from '../spans/inner-events.ts';
 import { type PairCounts, type PairEnd, type PairSpans, Pairs } from '../spans/pairs.ts';
-import { type ThreadEvent, ThreadEvents } from '../spans/thread-events.ts';
+import { ThreadEvents } from '../spans/thread-events.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
@@ -41,7 +42,7 @@ export type SlowPair = {
   from: EndEvent;
   to: EndEvent;
   /** What its thread did in between, where both ends are of one thread; and whether there was more. */
-  events: ThreadEvent[];
+  events: InnerEvent[];
   more: boolean;
 };
 
@@ -122,9 +123,10 @@ export class PairsView implements Analysis {
     this.#trace = trace;
     this.#names.trace = trace;
     if (this.#needsVcpu) this.#noteVcpus(trace, b);
-    if (this.#threadEvents !== undefined) for (let i = 0; i < b.count; i++) this.#threadEvents.note(b, i);
+    this.#threadEvents?.batch(trace);
     if (this.#groups.length < b.count) this.#groups = new Int32Array(b.count);
     const spans = this.pairs.batch(trace, b);
+    this.#threadEvents?.advance(b, b.count);
     if (this.#group.length === 0) this.#groups.fill(0, 0, spans.count);
     this.#view.summarise(spans, this.#groups);
     this.#view.draw(spans, this.pairs.first);
@@ -231,7 +233,8 @@ export class PairsView implements Analysis {
     const begin = spans.begin[span] as number;
     const tid = spans.tid[span] as number;
     const type = trace.types[b.type[i] as number] as EventType;
-    const between = this.#threadEvents?.between(trace, tid, begin, b.time[i] as number);
+    this.#threadEvents?.advance(b, i + 1);
+    const between = this.#threadEvents?.between(tid, begin, b.time[i] as number);
     return {
       begin,
       duration: spans.duration[span] as number,

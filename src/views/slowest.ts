@@ -1,5 +1,6 @@
-import { ExitEvents, type InnerEvent } from '../spans/exit-detail.ts';
+import { ExitEvents } from '../spans/exit-detail.ts';
 import type { ExitPairing, ExitSpans } from '../spans/exits.ts';
+import type { InnerEvent } from '../spans/inner-events.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
