@@ -56,6 +56,7 @@ test('what is no trace gets one sentence and status 2, from every command', () =
     assert.match(stderr, sentence);
   });
   const empty = join(folder, 'input0');
+  const required: Record<string, string[]> = { pairs: ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid'] };
   for (const { name } of commands.filter(({ name }) => !['completion', 'start'].includes(name))) {
     for (const [file, sentence] of [
       [empty, /is empty/],
@@ -63,7 +64,7 @@ test('what is no trace gets one sentence and status 2, from every command', () =
       [join(folder, 'nosuch'), /no such file/],
       ['/dev/null', /is empty/],
     ] as const) {
-      const { status, stdout, stderr } = virtap(name, file);
+      const { status, stdout, stderr } = virtap(name, ...(required[name] ?? []), file);
       assert.deepEqual([status, stdout], [2, ''], `${name} ${file}`);
       assert.match(stderr, sentence);
     }
