@@ -23,6 +23,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./exits.ts'),
   },
   {
+    name: 'vcpus',
+    summary: "how vCPUs' time divides: guest, KVM, QEMU, locks, preempted, halted",
+    load: () => import('./vcpus.ts'),
+  },
+  {
     name: 'leaks',
     summary: 'virtqueue elements that QEMU took and never gave back',
     load: () => import('./leaks.ts'),

@@ -1,8 +1,9 @@
 import type { DetailLabel } from '../spans/exit-detail.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { Dimension, ExitResult, ExitRow, Group, Vcpu } from '../views/exits.ts';
+import type { Dimension, ExitResult, ExitRow, Group } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
 import type { Stats } from '../views/stats.ts';
+import { inOrder, type Vcpu } from '../views/vcpu.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';
@@ -87,17 +88,11 @@ function heading({ trace, result }: ExitAnswer, terminal: Terminal): string {
   return `${title}\n  ${what}\n`;
 }
 
-function inOrder(vcpus: readonly Vcpu[]): Vcpu[] {
-  const key = ({ vm, number, tid }: Vcpu) => [vm ?? -1, number ?? -1, tid] as const;
-  return [...vcpus].sort((a, b) => {
-    const other = key(b);
-    return key(a).reduce((order, part, i) => order || part - (other[i] as number), 0);
-  });
-}
+const itself = (vcpu: Vcpu) => vcpu;
 
 function vcpuSummary(vcpus: readonly Vcpu[]): string {
   const vms = new Map<number | undefined, Vcpu[]>();
-  for (const vcpu of inOrder(vcpus)) {
+  for (const vcpu of inOrder(vcpus, itself)) {
     const all = vms.get(vcpu.vm);
     if (all === undefined) vms.set(vcpu.vm, [vcpu]);
     else all.push(vcpu);
@@ -398,7 +393,7 @@ export function exitsJson(answer: ExitAnswer): Json {
     unit,
     origin: trace.origin.toString(),
     ...Object.fromEntries([time('duration', result.duration)]),
-    vcpus: inOrder(result.vcpus).map(vcpuJson),
+    vcpus: inOrder(result.vcpus, itself).map(vcpuJson),
     by: [...result.by],
     totals: { all: stats(result.all), without_halts: stats(result.busy), halts: stats(result.halts) },
     rows,

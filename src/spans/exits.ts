@@ -277,6 +277,21 @@ export class ExitPairing {
     return this.#trace.find(tid);
   }
 
+  /** Whether event `i` of the batch taken last, a kvm_exit, is a halt. */
+  isHalt(b: EventBatch, i: number): boolean {
+    const decoder = this.#trace.decoders[b.type[i] as number];
+    return decoder !== undefined && this.reasons.halt[decoder.id(b, i)] === true;
+  }
+
+  /** The exits that are open now: by thread, since when, and with which reason. */
+  *open(): Iterable<{ thread: number; begin: number; reason: number }> {
+    for (let thread = 0; thread < this.threads.length; thread++) {
+      const reason = this.#open[2 * thread] as number;
+      if (reason < 0) continue;
+      yield { thread, begin: this.#openTime[thread] as number, reason: reason % notEntered };
+    }
+  }
+
   /** What was seen so far; exits that are open now count as open at the end. */
   result(): PairingCounts {
     let openAtEnd = 0;

@@ -10,6 +10,7 @@ import type { Heat } from './heatmap.ts';
 import { type SlowExit, Slowest } from './slowest.ts';
 import { defaultSlow, SpanView } from './span-view.ts';
 import { type Stats, Summary } from './stats.ts';
+import { type Vcpu, vcpuOf } from './vcpu.ts';
 
 /** What exits can be grouped by. */
 export const dimensions = ['reason', 'vcpu', 'vm', 'port', 'gpa', 'msr', 'rip', 'userspace'] as const;
@@ -32,15 +33,6 @@ export type ExitOptions = {
   halts?: boolean;
   /** ns per unit of the clock, where that counts cycles and the user knows their length. */
   scale?: number | undefined;
-};
-
-/** A thread that ran a vCPU, as far as the trace tells. */
-export type Vcpu = {
-  tid: number;
-  /** Process id of the VM, undefined where the trace does not say. */
-  vm: number | undefined;
-  /** Number in the VM, undefined where the trace does not say. */
-  number: number | undefined;
 };
 
 /** What a group of exits has in common: one value for each dimension asked for. */
@@ -319,12 +311,7 @@ export class Exits implements Analysis {
   }
 
   #vcpu(thread: VcpuThread): Vcpu {
-    const known = this.#trace?.threads.get(thread.tid);
-    const vm = thread.pid >= 0 ? thread.pid : (known?.pid ?? -1);
-    // QEMU names its threads where it was started with `-name …,debug-threads=on`; libvirt does.
-    const named = /^CPU (\d+)\/KVM$/.exec(known?.comm ?? '')?.[1];
-    const number = thread.vcpu >= 0 ? thread.vcpu : named === undefined ? undefined : Number(named);
-    return { tid: thread.tid, vm: vm >= 0 ? vm : undefined, number };
+    return vcpuOf(thread, this.#trace);
   }
 
   #unentered(): ExitResult['unentered'] {

@@ -1,0 +1,493 @@
+import type { EventBatch } from '../trace/batch.ts';
+import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import type { Loss } from '../trace/loss.ts';
+import type { Trace } from '../trace/trace.ts';
+import { Carriers } from './carriers.ts';
+import { type ExitPairing, isEntry, isExit } from './exits.ts';
+import { isSched, leaves, leaving, type SchedEvent, schedEvent } from './sched.ts';
+
+/**
+ * How a vCPU thread's time divides. `lock` is waiting for a QEMU mutex, `blocked` being asleep in QEMU for another reason,
+ * `preempted` being able to run and not running, wherever that was; `halted` the sleep that the guest asked for, halt polling
+ * included; `unsure` the time in which events were lost.
+ */
+export const vcpuStates = ['guest', 'kvm', 'qemu', 'lock', 'blocked', 'preempted', 'halted', 'unsure'] as const;
+export type VcpuState = (typeof vcpuStates)[number];
+const states = vcpuStates.length;
+const [guest, kvm, qemu, lock, blocked, preempted, halted, unsure] = [0, 1, 2, 3, 4, 5, 6, 7] as const;
+
+/** KVM_RUN, of include/uapi/linux/kvm.h: _IO(0xAE, 0x80). */
+const kvmRun = 0xae80;
+/** KVM_EXIT_HLT: without KVM's own interrupt controller, QEMU sees the guest's halt and sleeps for it. */
+const exitHalt = 5;
+
+/** Time bins of a timeline in memory, and their width to begin with (ns). */
+const bins = 1024;
+const firstStep = 2 ** 14;
+/** Threads whose timeline is kept; 64 KiB each. */
+const maxTimelines = 1024;
+/** Threads told apart that ran while a vCPU could not. */
+const maxOthers = 4096;
+
+/** Where a thread is, as far as its own events tell. */
+const nowhere = 0;
+const inGuest = 1;
+const inKvm = 2;
+const inQemu = 3;
+const lostSight = 4;
+const over = 5;
+
+/** Whether it has a CPU. */
+const running = 0;
+const waiting = 1;
+const sleeping = 2;
+
+type Role =
+  | { what: 'exit' | 'entry' | 'run' | 'lock' | 'locked' }
+  | { what: 'userspace'; reason: FieldReader }
+  | { what: 'ioctl'; command: FieldReader }
+  | { what: 'fpu'; load: FieldReader }
+  | { what: 'wakeup'; length: FieldReader }
+  | SchedEvent;
+
+/** The longest unbroken stretch of a state. */
+export type Stretch = { begin: number; duration: number };
+
+/** A vCPU thread's time, divided. All in the clock's unit; the states' sum is the wall time, exactly. */
+export type DividedTime = {
+  /** Index into the pairing's threads. */
+  thread: number;
+  /** Its first kvm_exit or kvm_entry, and the end of the trace (or of the thread), from the trace's origin. */
+  begin: number;
+  end: number;
+  states: Record<VcpuState, number>;
+  /** How much of `halted` was halt polling: KVM looking for an interrupt before it lets the thread sleep. */
+  polled: number;
+  /** How much of `kvm` the thread was asleep in KVM without a halt, waiting for memory, say. */
+  asleepInKvm: number;
+  longest: Partial<Record<VcpuState, Stretch>>;
+  /** Its kvm_exits. */
+  exits: number;
+  /** Time in each state by stretch of time, `step` long each from the timeline's `from` on: `cells[bin * 8 + state]`. */
+  cells: Float64Array | undefined;
+};
+
+/** What a trace has of the events that tell states apart. */
+export type Evidence = { sched: boolean; wakes: boolean; userspace: boolean; locks: boolean; haltLength: boolean };
+
+/** How the time of each exit that ended in a batch divides, as columns, in the order of the kvm_entries. */
+export class ExitParts {
+  count = 0;
+  /** Index in the batch of the kvm_entry. */
+  endsAt = new Int32Array(64);
+  /** Time by state, eight of them each. */
+  parts = new Float64Array(64 * states);
+
+  add(i: number, time: Float64Array): void {
+    if (this.count === this.endsAt.length) {
+      const endsAt = new Int32Array(this.count * 2);
+      endsAt.set(this.endsAt);
+      this.endsAt = endsAt;
+      const parts = new Float64Array(this.count * 2 * states);
+      parts.set(this.parts);
+      this.parts = parts;
+    }
+    this.endsAt[this.count] = i;
+    this.parts.set(time, this.count++ * states);
+  }
+}
+
+/** One vCPU thread. A handful of them exist, so an object each is cheap; nothing is allocated per event. */
+class Following {
+  place = nowhere;
+  run = running;
+  /** Whether it waits for a QEMU mutex, is in an exit by the guest's halt, and was told to QEMU as a halt. */
+  locking = false;
+  halting = false;
+  haltInQemu = false;
+  /** Whether it has slept since its kvm_exit. */
+  slept = false;
+  cpu = -1;
+  since = 0;
+  begin = 0;
+  end = Number.NaN;
+  exits = 0;
+  readonly states = new Float64Array(states);
+  readonly inExit = new Float64Array(states);
+  polled = 0;
+  asleepInKvm = 0;
+  /** KVM's time before the first sleep of a halt: halt polling ends it, but how much is known only afterwards. And the end of that sleep. */
+  openFrom = Number.NaN;
+  openTo = Number.NaN;
+  sleptTo = Number.NaN;
+  /** The stretch under way, by state; and the longest, begin and length. */
+  stretchState = -1;
+  stretchFrom = 0;
+  stretchTo = 0;
+  readonly longestFrom = new Float64Array(states).fill(Number.NaN);
+  readonly longest = new Float64Array(states);
+  cells: Float64Array | undefined;
+}
+
+/**
+ * Follows vCPU threads through the guest, KVM and QEMU. Where a thread is, its own events say: kvm_entry and kvm_exit;
+ * kvm_userspace_exit, when KVM_RUN returns to QEMU; KVM_RUN's sys_enter_ioctl or kvm_fpu's load, when QEMU calls it again. Whether
+ * it runs, sched_switch, sched_waking and sched_wakeup say, whichever of the latter comes first. A thread preempted between
+ * kvm_entry and kvm_exit is not in the guest. Takes each batch right after `ExitPairing` did.
+ */
+export class VcpuTime {
+  readonly exits = new ExitParts();
+  readonly evidence: Evidence = { sched: false, wakes: false, userspace: false, locks: false, haltLength: false };
+  /** Time that threads of each tid ran, or had just run, while a vCPU could have. */
+  readonly others = new Map<number, number>();
+  /** Where the timelines' first bin begins, and the width of each. */
+  from = Number.NaN;
+  step = firstStep;
+  /** Time of the last event. */
+  last = Number.NaN;
+
+  readonly #pairing: ExitPairing;
+  readonly #timeline: boolean;
+  readonly #roles: (Role | undefined)[] = [];
+  readonly #threads: (Following | undefined)[] = [];
+  readonly #carriers = new Carriers();
+  #trace: Trace | undefined;
+  #timelines = 0;
+
+  constructor(pairing: ExitPairing, options: { timeline?: boolean } = {}) {
+    this.#pairing = pairing;
+    this.#timeline = options.timeline === true;
+  }
+
+  wants(type: EventType): boolean {
+    return isExit(type) || isEntry(type) || isSched(type) || placing.test(type.name);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.exits.count = 0;
+    for (let id = this.#roles.length; id < trace.types.length; id++) {
+      this.#roles.push(roleOf(trace.types[id] as EventType));
+    }
+    for (const loss of b.losses) this.#lose(loss);
+    const roles = this.#roles;
+    for (let i = 0; i < b.count; i++) {
+      const role = roles[b.type[i] as number];
+      if (role === undefined) continue;
+      if (role.what === 'switch') this.#switch(role, b, i);
+      else if (role.what === 'wake') this.#wake(role, b, i);
+      else this.#own(role, b, i);
+    }
+    if (b.count > 0) this.last = b.time[b.count - 1] as number;
+  }
+
+  /** Ends the analysis: what is open lasts until the last event. Threads in the order in which they came. */
+  finish(): DividedTime[] {
+    const result: DividedTime[] = [];
+    this.#threads.forEach((one, thread) => {
+      if (one === undefined) return;
+      if (one.place !== over) this.#account(one, this.last);
+      this.#settle(one, Number.NaN);
+      longestOf(one, one.stretchState, one.stretchFrom, one.stretchTo);
+      const named = <T>(value: (state: number) => T) =>
+        Object.fromEntries(vcpuStates.map((state, s) => [state, value(s)])) as Record<VcpuState, T>;
+      result.push({
+        thread,
+        begin: one.begin,
+        end: one.place === over ? one.end : this.last,
+        states: named((s) => one.states[s] as number),
+        polled: one.polled,
+        asleepInKvm: one.asleepInKvm,
+        longest: Object.fromEntries(
+          vcpuStates.flatMap((state, s) =>
+            (one.longest[s] as number) > 0
+              ? [[state, { begin: one.longestFrom[s] as number, duration: one.longest[s] as number }]]
+              : [],
+          ),
+        ),
+        exits: one.exits,
+        cells: one.cells,
+      });
+    });
+    return result;
+  }
+
+  /** An event that a thread causes itself. */
+  #own(role: Exclude<Role, SchedEvent>, b: EventBatch, i: number): void {
+    const t = this.#pairing.find(b.tid[i] as number);
+    if (t < 0) return;
+    const time = b.time[i] as number;
+    let one = this.#threads[t];
+    const { what } = role;
+    if (one === undefined) {
+      if (what !== 'exit' && what !== 'entry') return;
+      one = this.#follow(t, time);
+    }
+    if (one.place === over) return;
+    one.cpu = b.cpu[i] as number;
+    if (one.place === lostSight && what !== 'exit' && what !== 'entry') return;
+    switch (what) {
+      case 'exit':
+        this.#arrive(one, time, inKvm);
+        this.#settle(one, Number.NaN);
+        one.inExit.fill(0);
+        one.exits++;
+        one.halting = this.#pairing.isHalt(b, i);
+        one.haltInQemu = false;
+        one.slept = false;
+        one.openTo = Number.NaN;
+        one.sleptTo = Number.NaN;
+        return;
+      case 'entry':
+        this.#arrive(one, time, inGuest);
+        this.#settle(one, Number.NaN);
+        this.exits.add(i, one.inExit);
+        one.halting = false;
+        return;
+      case 'userspace':
+        this.evidence.userspace = true;
+        this.#arrive(one, time, inQemu);
+        one.haltInQemu = one.halting && role.reason.number(b, i) === exitHalt;
+        return;
+      case 'ioctl':
+        if (one.place === inQemu && role.command.number(b, i) === kvmRun) this.#arrive(one, time, inKvm);
+        return;
+      case 'fpu':
+        if (one.place === inQemu && role.load.number(b, i) === 1) this.#arrive(one, time, inKvm);
+        return;
+      case 'wakeup':
+        this.evidence.haltLength = true;
+        this.#account(one, time);
+        this.#settle(one, time - role.length.number(b, i));
+        return;
+      case 'lock':
+      case 'locked':
+        if (!this.#carriers.takes(this.#trace?.types[b.type[i] as number] as EventType)) return;
+        this.evidence.locks = true;
+        this.#account(one, time);
+        one.locking = what === 'lock';
+        return;
+    }
+  }
+
+  #switch({ previous, next, state }: SchedEvent & { what: 'switch' }, b: EventBatch, i: number): void {
+    this.evidence.sched = true;
+    const time = b.time[i] as number;
+    const out = this.#find(previous.number(b, i));
+    if (out !== undefined && out.place !== over) {
+      this.#account(out, time);
+      const how = leaving(state, b, i);
+      out.run = how === leaves.runnable ? waiting : sleeping;
+      if (how === leaves.asleep) out.slept = true;
+      if (how === leaves.dead) {
+        out.place = over;
+        out.end = time;
+      }
+    }
+    const into = this.#find(next.number(b, i));
+    if (into === undefined || into.place === over) return;
+    if (into.run === waiting && into.place !== lostSight) this.#blame(previous.number(b, i), time - into.since);
+    this.#account(into, time);
+    into.run = running;
+    into.cpu = b.cpu[i] as number;
+  }
+
+  #wake({ thread }: SchedEvent & { what: 'wake' }, b: EventBatch, i: number): void {
+    this.evidence.wakes = true;
+    const one = this.#find(thread.number(b, i));
+    if (one === undefined || one.run !== sleeping) return;
+    this.#account(one, b.time[i] as number);
+    one.run = waiting;
+  }
+
+  #find(tid: number): Following | undefined {
+    const t = this.#pairing.find(tid);
+    return t < 0 ? undefined : this.#threads[t];
+  }
+
+  #follow(t: number, time: number): Following {
+    while (this.#threads.length <= t) this.#threads.push(undefined);
+    const one = new Following();
+    one.begin = time;
+    one.since = time;
+    if (Number.isNaN(this.from)) this.from = time;
+    if (this.#timeline && this.#timelines < maxTimelines) {
+      one.cells = new Float64Array(bins * states);
+      this.#timelines++;
+    }
+    this.#threads[t] = one;
+    return one;
+  }
+
+  /** The thread is known to be there, and running. */
+  #arrive(one: Following, time: number, place: number): void {
+    this.#account(one, time);
+    one.place = place;
+    one.run = running;
+    if (place !== inQemu) one.locking = false;
+  }
+
+  /** Events are missing: from there on a thread that they may have been about is out of sight, until it enters or leaves the guest. */
+  #lose({ from, to, cpu }: Loss): void {
+    for (const one of this.#threads) {
+      if (one === undefined || one.place === over || one.place === lostSight) continue;
+      // What runs on another CPU cannot have been switched out without an event there.
+      if (cpu >= 0 && one.run === running && one.cpu >= 0 && one.cpu !== cpu) continue;
+      if (one.since >= to) continue;
+      this.#account(one, Math.max(one.since, from));
+      this.#settle(one, Number.NaN);
+      one.place = lostSight;
+    }
+  }
+
+  /** Puts the time since the last change down to the state that the thread was in. */
+  #account(one: Following, time: number): void {
+    const from = one.since;
+    const length = time - from;
+    if (length <= 0) return;
+    one.since = time;
+    const state = this.#stateOf(one);
+    if (state === kvm) {
+      if (one.run === sleeping) one.asleepInKvm += length;
+      else if (one.halting && !one.slept) {
+        // Whether this was halt polling is told by kvm_vcpu_wakeup, later.
+        this.#settleAs(one, kvm);
+        one.openFrom = from;
+        one.openTo = time;
+        return;
+      }
+    }
+    if (state === halted && from === one.openTo) one.sleptTo = time;
+    this.#add(one, state, from, time);
+  }
+
+  #stateOf(one: Following): number {
+    if (one.place === nowhere) return guest;
+    if (one.place === lostSight) return unsure;
+    if (one.run === waiting) return preempted;
+    const asleep = one.run === sleeping;
+    switch (one.place) {
+      case inGuest:
+        return asleep ? kvm : guest;
+      case inKvm:
+        return asleep && one.halting ? halted : kvm;
+      default:
+        if (one.locking) return lock;
+        return asleep ? (one.haltInQemu ? halted : blocked) : qemu;
+    }
+  }
+
+  /**
+   * Decides on the time before the first sleep of a halt: halt polling from `pollFrom` on. Where nothing tells (NaN) it is
+   * KVM's; without scheduler events, the whole halt is the guest's sleep.
+   */
+  #settle(one: Following, pollFrom: number): void {
+    const { openFrom, openTo } = one;
+    if (Number.isNaN(openFrom)) return;
+    if (Number.isNaN(pollFrom)) {
+      this.#settleAs(one, this.evidence.sched || this.evidence.haltLength ? kvm : halted);
+      return;
+    }
+    const split = Math.min(openTo, Math.max(openFrom, pollFrom));
+    one.openFrom = Number.NaN;
+    this.#credit(one, kvm, openFrom, split);
+    this.#credit(one, halted, split, openTo);
+    longestOf(one, kvm, openFrom, split);
+    longestOf(one, halted, split, Number.isNaN(one.sleptTo) ? openTo : one.sleptTo);
+    if (this.evidence.sched) one.polled += openTo - split;
+  }
+
+  #settleAs(one: Following, state: number): void {
+    const { openFrom } = one;
+    if (Number.isNaN(openFrom)) return;
+    one.openFrom = Number.NaN;
+    this.#credit(one, state, openFrom, one.openTo);
+    longestOf(one, state, openFrom, one.openTo);
+  }
+
+  #add(one: Following, state: number, from: number, to: number): void {
+    this.#credit(one, state, from, to);
+    if (state === one.stretchState && from === one.stretchTo) {
+      one.stretchTo = to;
+      return;
+    }
+    longestOf(one, one.stretchState, one.stretchFrom, one.stretchTo);
+    one.stretchState = state;
+    one.stretchFrom = from;
+    one.stretchTo = to;
+  }
+
+  #credit(one: Following, state: number, from: number, to: number): void {
+    const length = to - from;
+    if (length <= 0) return;
+    one.states[state] = (one.states[state] as number) + length;
+    one.inExit[state] = (one.inExit[state] as number) + length;
+    if (one.cells !== undefined) this.#draw(one.cells, state, from, to);
+  }
+
+  #draw(cells: Float64Array, state: number, from: number, to: number): void {
+    while (to - this.from >= this.step * bins) this.#coarsen();
+    let at = from;
+    while (at < to) {
+      const bin = Math.max(0, Math.floor((at - this.from) / this.step));
+      const until = Math.min(to, this.from + (bin + 1) * this.step);
+      const cell = bin * states + state;
+      cells[cell] = (cells[cell] as number) + (until - at);
+      at = until;
+    }
+  }
+
+  /** Makes all timelines' bins twice as wide. */
+  #coarsen(): void {
+    for (const one of this.#threads) {
+      const cells = one?.cells;
+      if (cells === undefined) continue;
+      for (let bin = 0; bin < bins / 2; bin++) {
+        for (let s = 0; s < states; s++) {
+          const left = 2 * bin * states + s;
+          cells[bin * states + s] = (cells[left] as number) + (cells[left + states] as number);
+        }
+      }
+      cells.fill(0, (bins / 2) * states);
+    }
+    this.step *= 2;
+  }
+
+  #blame(tid: number, length: number): void {
+    const known = this.others.get(tid);
+    if (known === undefined && this.others.size >= maxOthers) return;
+    this.others.set(tid, (known ?? 0) + length);
+  }
+}
+
+/** Notes a stretch, where it is its state's longest so far. */
+function longestOf(one: Following, state: number, from: number, to: number): void {
+  if (state < 0 || to - from <= (one.longest[state] as number)) return;
+  one.longest[state] = to - from;
+  one.longestFrom[state] = from;
+}
+
+/** Events besides entries, exits and the scheduler's that say where a vCPU thread is. */
+const placing =
+  /^(kvm:kvm_userspace_exit|kvm:kvm_fpu|kvm:kvm_vcpu_wakeup|syscalls:sys_enter_ioctl|qemu:qemu_mutex_lock|qemu:qemu_mutex_locked)$/;
+
+function roleOf(type: EventType): Role | undefined {
+  if (isExit(type)) return { what: 'exit' };
+  if (isEntry(type)) return { what: 'entry' };
+  switch (type.name) {
+    case 'kvm:kvm_userspace_exit':
+      return { what: 'userspace', reason: type.reader('reason') ?? absent };
+    case 'kvm:kvm_fpu':
+      return { what: 'fpu', load: type.reader('load') ?? absent };
+    case 'kvm:kvm_vcpu_wakeup':
+      return { what: 'wakeup', length: type.reader('ns') ?? absent };
+    case 'syscalls:sys_enter_ioctl':
+      return { what: 'ioctl', command: type.reader('cmd') ?? absent };
+    case 'qemu:qemu_mutex_lock':
+      return { what: 'lock' };
+    case 'qemu:qemu_mutex_locked':
+      return { what: 'locked' };
+    default:
+      return schedEvent(type);
+  }
+}

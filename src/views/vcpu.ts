@@ -1,0 +1,29 @@
+import type { VcpuThread } from '../spans/exits.ts';
+import type { Trace } from '../trace/trace.ts';
+
+/** A thread that ran a vCPU, as far as the trace tells. */
+export type Vcpu = {
+  tid: number;
+  /** Process id of the VM, undefined where the trace does not say. */
+  vm: number | undefined;
+  /** Number in the VM, undefined where the trace does not say. */
+  number: number | undefined;
+};
+
+export function vcpuOf(thread: VcpuThread, trace: Trace | undefined): Vcpu {
+  const known = trace?.threads.get(thread.tid);
+  const vm = thread.pid >= 0 ? thread.pid : (known?.pid ?? -1);
+  // QEMU names its threads where it was started with `-name …,debug-threads=on`; libvirt does.
+  const named = /^CPU (\d+)\/KVM$/.exec(known?.comm ?? '')?.[1];
+  const number = thread.vcpu >= 0 ? thread.vcpu : named === undefined ? undefined : Number(named);
+  return { tid: thread.tid, vm: vm >= 0 ? vm : undefined, number };
+}
+
+/** By VM, then vCPU. */
+export function inOrder<T>(items: readonly T[], vcpuOf: (item: T) => Vcpu): T[] {
+  const key = ({ vm, number, tid }: Vcpu) => [vm ?? -1, number ?? -1, tid] as const;
+  return [...items].sort((x, y) => {
+    const [a, b] = [key(vcpuOf(x)), key(vcpuOf(y))];
+    return a.reduce((order, part, i) => order || part - (b[i] as number), 0);
+  });
+}

@@ -1,0 +1,122 @@
+import { ExitPairing } from '../spans/exits.ts';
+import { type DividedTime, type Evidence, type VcpuState, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
+import type { Analysis } from '../trace/analysis.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import type { EventType } from '../trace/event-type.ts';
+import type { Trace } from '../trace/trace.ts';
+import { inOrder, type Vcpu, vcpuOf } from './vcpu.ts';
+
+export type VcpuOptions = {
+  /** Only vCPUs with these numbers. */
+  vcpus?: readonly number[] | undefined;
+  /** Only VMs of these processes, or threads of these ids. */
+  pids?: readonly number[] | undefined;
+  timeline?: boolean;
+};
+
+/** What one vCPU thread did with its time. */
+export type VcpuRow = Omit<DividedTime, 'thread' | 'cells'> & {
+  vcpu: Vcpu;
+  wall: number;
+  /** The state that took most of each stretch of the timeline; undefined where the thread was not there. */
+  timeline: (VcpuState | undefined)[] | undefined;
+  /** Its exit that was not over at the end of the trace. */
+  open: { reason: string; age: number } | undefined;
+};
+
+/** A state that the trace cannot tell apart, the state that its time stands in, and the events that would tell. */
+export type Untold = { state: string; within: string; lacking: string };
+
+export type VcpusResult = {
+  rows: VcpuRow[];
+  /** How many vCPU threads the trace has, those that were not asked for included. */
+  threads: number;
+  untold: Untold[];
+  /** Threads that had the CPU while vCPUs were preempted, the first most; tid 0 is no thread: the CPU was idle, waking up. */
+  others: { tid: number; comm: string; time: number }[];
+  timeline: { from: number; step: number } | undefined;
+};
+
+const shownOthers = 5;
+
+/** Everything that `virtap vcpus` answers, in one pass. */
+export class Vcpus implements Analysis {
+  readonly pairing = new ExitPairing();
+  readonly #time: VcpuTime;
+  readonly #options: VcpuOptions;
+  #trace: Trace | undefined;
+
+  constructor(options: VcpuOptions = {}) {
+    this.#options = options;
+    this.#time = new VcpuTime(this.pairing, { timeline: options.timeline === true });
+  }
+
+  wants(type: EventType): boolean {
+    return [this.pairing.wants(type), this.#time.wants(type)].includes(true);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.pairing.batch(trace, b);
+    this.#time.batch(trace, b);
+  }
+
+  result(): VcpusResult {
+    const time = this.#time;
+    const { vcpus, pids, timeline } = this.#options;
+    const open = new Map([...this.pairing.open()].map((one) => [one.thread, one]));
+    const rows = time.finish().map(({ thread, cells, ...divided }): VcpuRow => {
+      const exit = open.get(thread);
+      return {
+        ...divided,
+        vcpu: vcpuOf(this.pairing.threads[thread] as { tid: number; pid: number; vcpu: number }, this.#trace),
+        wall: divided.end - divided.begin,
+        timeline: cells === undefined ? undefined : dominating(cells, Math.ceil((time.last - time.from) / time.step)),
+        open:
+          exit === undefined
+            ? undefined
+            : { reason: this.pairing.reasons.names[exit.reason] as string, age: time.last - exit.begin },
+      };
+    });
+    return {
+      rows: inOrder(rows, (row) => row.vcpu).filter(
+        ({ vcpu: { tid, vm, number } }) =>
+          (vcpus === undefined || (number !== undefined && vcpus.includes(number))) &&
+          (pids === undefined || pids.includes(tid) || (vm !== undefined && pids.includes(vm))),
+      ),
+      threads: rows.length,
+      untold: untold(time.evidence),
+      others: [...time.others]
+        .sort(([, a], [, b]) => b - a)
+        .slice(0, shownOthers)
+        .map(([tid, spent]) => ({ tid, comm: this.#trace?.threads.get(tid)?.comm ?? '', time: spent })),
+      timeline: timeline === true ? { from: time.from, step: time.step } : undefined,
+    };
+  }
+}
+
+function dominating(cells: Float64Array, used: number): (VcpuState | undefined)[] {
+  const states = vcpuStates.length;
+  return Array.from({ length: Math.min(used, cells.length / states) }, (_, bin) => {
+    const of = cells.subarray(bin * states, (bin + 1) * states);
+    let most = 0;
+    for (let s = 1; s < states; s++) if ((of[s] as number) > (of[most] as number)) most = s;
+    return (of[most] as number) > 0 ? vcpuStates[most] : undefined;
+  });
+}
+
+/** Which states the events of a trace cannot tell apart. */
+export function untold({ sched, wakes, userspace, locks, haltLength }: Evidence): Untold[] {
+  const lines: Untold[] = [];
+  const add = (state: VcpuState | 'halt polling' | 'waking', within: string, lacking: string) =>
+    lines.push({ state, within, lacking });
+  if (!userspace) add('qemu', 'kvm', 'kvm:kvm_userspace_exit');
+  if (!locks)
+    add('lock', userspace ? (sched ? 'blocked' : 'qemu') : 'kvm', 'qemu:qemu_mutex_lock and qemu:qemu_mutex_locked');
+  if (!userspace || !sched)
+    add('blocked', userspace ? 'qemu' : 'kvm', sched ? 'kvm:kvm_userspace_exit' : 'sched:sched_switch');
+  if (!sched) add('preempted', 'the state in which it happened', 'sched:sched_switch');
+  else if (!wakes) add('waking', 'the sleep before it', 'sched:sched_waking');
+  if (!haltLength) add('halt polling', sched ? 'kvm' : 'halted', 'kvm:kvm_vcpu_wakeup');
+  return lines;
+}
