@@ -26,6 +26,8 @@ const bins = 1024;
 const firstStep = 2 ** 14;
 /** Threads whose timeline is kept; 64 KiB each. */
 const maxTimelines = 1024;
+/** Stretches of KVM's time in a halt that are kept until it is known how much of them was polling. */
+const maxOpen = 32;
 /** Threads told apart that ran while a vCPU could not. */
 const maxOthers = 4096;
 
@@ -116,9 +118,12 @@ class Following {
   readonly inExit = new Float64Array(states);
   polled = 0;
   asleepInKvm = 0;
-  /** KVM's time before the first sleep of a halt: halt polling ends it, but how much is known only afterwards. And the end of that sleep. */
-  openFrom = Number.NaN;
-  openTo = Number.NaN;
+  /**
+   * KVM's time before the first sleep of a halt, as beginnings and ends: halt polling ends it, but how much is known only
+   * afterwards. There are several where the thread was preempted meanwhile. And the end of that sleep.
+   */
+  readonly open = new Float64Array(2 * maxOpen);
+  opened = 0;
   sleptTo = Number.NaN;
   /** The stretch under way, by state; and the longest, begin and length. */
   stretchState = -1;
@@ -235,8 +240,6 @@ export class VcpuTime {
         one.halting = this.#pairing.isHalt(b, i);
         one.haltInQemu = false;
         one.slept = false;
-        one.openTo = Number.NaN;
-        one.sleptTo = Number.NaN;
         return;
       case 'entry':
         this.#arrive(one, time, inGuest);
@@ -351,13 +354,14 @@ export class VcpuTime {
       if (one.run === sleeping) one.asleepInKvm += length;
       else if (one.halting && !one.slept) {
         // Whether this was halt polling is told by kvm_vcpu_wakeup, later.
-        this.#settleAs(one, kvm);
-        one.openFrom = from;
-        one.openTo = time;
+        if (one.opened === maxOpen) this.#settle(one, Number.NaN);
+        one.open[2 * one.opened] = from;
+        one.open[2 * one.opened + 1] = time;
+        one.opened++;
         return;
       }
     }
-    if (state === halted && from === one.openTo) one.sleptTo = time;
+    if (state === halted && one.opened > 0 && from === one.open[2 * one.opened - 1]) one.sleptTo = time;
     this.#add(one, state, from, time);
   }
 
@@ -382,27 +386,26 @@ export class VcpuTime {
    * KVM's; without scheduler events, the whole halt is the guest's sleep.
    */
   #settle(one: Following, pollFrom: number): void {
-    const { openFrom, openTo } = one;
-    if (Number.isNaN(openFrom)) return;
-    if (Number.isNaN(pollFrom)) {
-      this.#settleAs(one, this.evidence.sched || this.evidence.haltLength ? kvm : halted);
-      return;
+    const told = !Number.isNaN(pollFrom);
+    const whole = this.evidence.sched || this.evidence.haltLength ? kvm : halted;
+    for (let n = 0; n < one.opened; n++) {
+      const from = one.open[2 * n] as number;
+      const to = one.open[2 * n + 1] as number;
+      if (!told) {
+        this.#credit(one, whole, from, to);
+        longestOf(one, whole, from, to);
+        continue;
+      }
+      const split = Math.min(to, Math.max(from, pollFrom));
+      this.#credit(one, kvm, from, split);
+      this.#credit(one, halted, split, to);
+      longestOf(one, kvm, from, split);
+      const last = n === one.opened - 1 && !Number.isNaN(one.sleptTo);
+      longestOf(one, halted, split, last ? one.sleptTo : to);
+      if (this.evidence.sched) one.polled += to - split;
     }
-    const split = Math.min(openTo, Math.max(openFrom, pollFrom));
-    one.openFrom = Number.NaN;
-    this.#credit(one, kvm, openFrom, split);
-    this.#credit(one, halted, split, openTo);
-    longestOf(one, kvm, openFrom, split);
-    longestOf(one, halted, split, Number.isNaN(one.sleptTo) ? openTo : one.sleptTo);
-    if (this.evidence.sched) one.polled += openTo - split;
-  }
-
-  #settleAs(one: Following, state: number): void {
-    const { openFrom } = one;
-    if (Number.isNaN(openFrom)) return;
-    one.openFrom = Number.NaN;
-    this.#credit(one, state, openFrom, one.openTo);
-    longestOf(one, state, openFrom, one.openTo);
+    one.opened = 0;
+    one.sleptTo = Number.NaN;
   }
 
   #add(one: Following, state: number, from: number, to: number): void {
