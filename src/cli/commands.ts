@@ -33,6 +33,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./leaks.ts'),
   },
   {
+    name: 'locks',
+    summary: "how long QEMU's threads wait for which mutex, and behind whom",
+    load: () => import('./locks.ts'),
+  },
+  {
     name: 'pairs',
     summary: 'how long it takes from any event to any other with the same fields',
     load: () => import('./pairs.ts'),

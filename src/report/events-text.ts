@@ -6,7 +6,7 @@ import { escapeText } from './escape.ts';
 import { type Json, ns } from './json.ts';
 import { lossSentence, remarks, remarksJson } from './remarks.ts';
 import { table } from './table.ts';
-import { displayWidth, type Terminal, truncate } from './terminal.ts';
+import { type Terminal, truncate, wrap } from './terminal.ts';
 import { count, duration, plural, rate, timestamp } from './units.ts';
 
 /** Processes shown in text; JSON has all. */
@@ -185,19 +185,6 @@ function commandLines(text: string, width: number, indent: number): string[] {
     } else line = line === '' ? word : `${line} ${word}`;
   }
   return [...lines, ' '.repeat(lines.length > 0 ? indent + 2 : indent) + line];
-}
-
-/** Breaks a sentence into lines, all indented. */
-function wrap(text: string, width: number, indent: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.trim().split(' ')) {
-    if (line !== '' && indent + displayWidth(line) + 1 + displayWidth(word) > width) {
-      lines.push(' '.repeat(indent) + line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...lines, ' '.repeat(indent) + line];
 }
 
 /** The same for JSON; its shape is described in docs/json.md. */

@@ -7,7 +7,7 @@ import { csv } from './csv.ts';
 import { type Json, ns } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import { type Cell, type Column, table } from './table.ts';
-import type { Style, Terminal } from './terminal.ts';
+import { type Style, type Terminal, wrap } from './terminal.ts';
 import { count, plural, shortDuration, timestamp } from './units.ts';
 
 /** Elements of one verdict listed in text; JSON and --plain have all. */
@@ -109,7 +109,7 @@ function elementLines(one: Unfinished, trace: Source, nearby: boolean, terminal:
     trace.clock.unit === 'none' ? '' : `, popped at ${timestamp(trace.origin, request.pop, trace.clock.unit)}`;
   const lines = [
     `${terminal.style('strong', `elem ${hex64(request.high, request.low)}`)}  ${place(one)}${process}${when}${asked === '' ? '' : `: ${asked}`}`,
-    wrapped(whySentence(one, trace), 4, terminal.tableWidth),
+    wrap(whySentence(one, trace), terminal.tableWidth, 4).join('\n'),
   ];
   if (nearby && request.nearby !== undefined) {
     const age = ageText(trace);
@@ -165,20 +165,6 @@ const untilText: Record<Unfinished['because'], string> = {
   hole: 'a loss',
   reused: 'reuse',
 };
-
-/** Text broken at blanks to fit the width, every line indented. */
-function wrapped(text: string, indent: number, width: number): string {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && indent + line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = '';
-    }
-    line += line === '' ? word : ` ${word}`;
-  }
-  return [...lines, line].map((one) => ' '.repeat(indent) + one).join('\n');
-}
 
 function closing(report: LeakReport, terminal: Terminal): string {
   const { totals } = report;

@@ -1,4 +1,4 @@
-import { displayWidth, type Style, type Terminal, truncate } from './terminal.ts';
+import { displayWidth, type Style, type Terminal, truncate, truncateStart } from './terminal.ts';
 
 /** A column of a table. */
 export type Column = {
@@ -9,6 +9,8 @@ export type Column = {
   priority?: number;
   /** The column may be shortened to this width, with `…`, before any is left out. */
   shrink?: number;
+  /** Which end of a long text stays; the start by default. */
+  keep?: 'start' | 'end';
 };
 
 /** A cell: text (already escaped), with a style where it should stand out. */
@@ -53,7 +55,8 @@ export function table(columns: readonly Column[], rows: readonly (readonly Cell[
         const [number, unit] = splitUnit(text);
         text = number + unit + ' '.repeat(Math.max(0, (units[c] as number) - displayWidth(unit)));
       }
-      const padded = pad(truncate(text, width), width, column.align ?? 'left');
+      const cut = column.keep === 'end' ? truncateStart(text, width) : truncate(text, width);
+      const padded = pad(cut, width, column.align ?? 'left');
       const cell = row[c];
       return typeof cell === 'object' ? terminal.style(cell.style, padded) : padded;
     });

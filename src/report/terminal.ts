@@ -178,3 +178,30 @@ export function truncate(text: string, width: number): string {
   }
   return `${out}…`;
 }
+
+/** The same, with what is left out at the beginning: for paths, whose end tells most. */
+export function truncateStart(text: string, width: number): string {
+  if (displayWidth(text) <= width) return text;
+  if (width <= 0) return '';
+  let out = '';
+  let used = 1;
+  for (const c of [...text].reverse()) {
+    used += displayWidth(c);
+    if (used > width) break;
+    out = c + out;
+  }
+  return `…${out}`;
+}
+
+/** Breaks a sentence at its blanks into lines that fit the width, all indented. */
+export function wrap(text: string, width: number, indent: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.trim().split(' ')) {
+    if (line !== '' && indent + displayWidth(line) + 1 + displayWidth(word) > width) {
+      lines.push(' '.repeat(indent) + line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, ' '.repeat(indent) + line];
+}

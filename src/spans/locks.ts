@@ -118,8 +118,10 @@ export class Stretches {
   thread = new Int32Array(64);
   /** Where the holder had locked it; -1 where that was before the trace began. */
   site = new Int32Array(64);
+  /** Where the holder had last locked another mutex meanwhile, which tells what it was at; -1 for none. */
+  inner = new Int32Array(64);
 
-  add(begin: number, end: number, since: number, thread: number, site: number): void {
+  add(begin: number, end: number, since: number, thread: number, site: number, inner: number): void {
     const n = this.count++;
     if (n === this.begin.length) {
       this.begin = enlarge(this.begin);
@@ -127,12 +129,14 @@ export class Stretches {
       this.since = enlarge(this.since);
       this.thread = enlarge(this.thread);
       this.site = enlarge(this.site);
+      this.inner = enlarge(this.inner);
     }
     this.begin[n] = begin;
     this.duration[n] = end - begin;
     this.since[n] = since;
     this.thread[n] = thread;
     this.site[n] = site;
+    this.inner[n] = inner;
   }
 }
 
@@ -174,6 +178,8 @@ export class Locks {
   readonly sites: Site[] = [];
   readonly waits = new LockSpans();
   readonly holds = new LockSpans();
+  /** Mutexes taken without a wait that could be timed: their thread, mutex and site. */
+  readonly bare = new LockSpans();
   readonly stretches = new Stretches();
   readonly counts: LockCounts = {
     lock: 0,
@@ -203,6 +209,8 @@ export class Locks {
   readonly #processes = new Map<number, number>();
   readonly #files = new NameTable(maxFiles);
   readonly #siteIds = new IdTable();
+  /** By site: whether it is in a header, as that of all lock guards is (include/qemu/thread.h): it tells nothing of what is done. */
+  readonly #siteInHeader: boolean[] = [];
   /** Payloads that were decoded, and what they said: most are of a few mutexes at a few call sites. */
   readonly #payloads = new NameTable(maxPayloads);
   readonly #payloadType = new Int32Array(maxPayloads);
@@ -213,6 +221,9 @@ export class Locks {
   /** By mutex: the state that holds it, and the first of those that wait for it. */
   #holder = new Int32Array(256).fill(none);
   #firstWaiter = new Int32Array(256).fill(none);
+  /** By thread: where and when it took a mutex last. */
+  #lastSite = new Int32Array(64).fill(none);
+  #lastTime = new Float64Array(64);
   /** Whether anybody was seen to take it. */
   #taken = new Uint8Array(256);
   readonly #open = new OpenStretches();
@@ -230,8 +241,10 @@ export class Locks {
     }
     this.waits.reserve(b.count);
     this.holds.reserve(b.count);
+    this.bare.reserve(b.count);
     this.waits.count = 0;
     this.holds.count = 0;
+    this.bare.count = 0;
     this.stretches.count = 0;
     const types = this.#types;
     const { counts } = this;
@@ -340,10 +353,13 @@ export class Locks {
     if (Number.isNaN(since)) {
       if ((state.unlockSite[s] as number) === site && site >= 0) facts.condition++;
       else facts.tryLock++;
+      this.#emitBare(s, site);
     } else {
       const waitCpu = state.waitCpu[s] as number;
-      if (this.#losses.some && this.#losses.straddle(since, time, waitCpu, cpu)) this.counts.straddlingLoss++;
-      else this.#emitWait(s, time, i);
+      if (this.#losses.some && this.#losses.straddle(since, time, waitCpu, cpu)) {
+        this.counts.straddlingLoss++;
+        this.#emitBare(s, site);
+      } else this.#emitWait(s, time, i);
       this.#stopWaiting(s);
     }
     if ((state.depth[s] as number) > 0 && this.#stale(s, time)) state.depth[s] = 0;
@@ -354,6 +370,10 @@ export class Locks {
       state.depth[s] = (state.depth[s] as number) + 1;
       facts.nested++;
       return;
+    }
+    if (site >= 0 && this.#siteInHeader[site] === false) {
+      this.#lastSite[state.thread[s] as number] = site;
+      this.#lastTime[state.thread[s] as number] = time;
     }
     state.depth[s] = 1;
     state.holdSince[s] = time;
@@ -444,13 +464,15 @@ export class Locks {
   /** Puts a hold down to all who waited for it. */
   #blame(mutex: number, holder: number, since: number, until: number, site: number): void {
     const state = this.#state;
+    const thread = state.thread[holder] as number;
+    const inner = (this.#lastTime[thread] as number) > since ? (this.#lastSite[thread] as number) : none;
     let waiters = 0;
     for (let w = this.#firstWaiter[mutex] as number; w >= 0 && waiters < maxWaiters; w = state.next[w] as number) {
       waiters++;
       if (w === holder) continue;
       const from = Math.max(since, state.waitSince[w] as number);
       state.contended[w] = 1;
-      this.#open.add(w, state, from, until, since, state.thread[holder] as number, site);
+      this.#open.add(w, state, from, until, since, thread, site, inner);
     }
   }
 
@@ -463,6 +485,14 @@ export class Locks {
     if (next >= 0) state.previous[next] = previous;
     state.waitSince[s] = Number.NaN;
     this.#open.clear(s, state);
+  }
+
+  #emitBare(s: number, site: number): void {
+    const { bare } = this;
+    const n = bare.count++;
+    bare.thread[n] = this.#state.thread[s] as number;
+    bare.mutex[n] = this.#state.mutex[s] as number;
+    bare.site[n] = site;
   }
 
   #emitWait(s: number, time: number, i: number): void {
@@ -511,6 +541,10 @@ export class Locks {
       if (this.threads.length === maxMutexes) return none;
       thread = this.#threadOfTid.id(0, tid);
       const own = b.pid[i] as number;
+      if (thread === this.#lastSite.length) {
+        this.#lastSite = enlarge(this.#lastSite, none);
+        this.#lastTime = enlarge(this.#lastTime);
+      }
       this.threads.push({
         tid,
         pid: own >= 0 ? own : (trace.threads.get(tid)?.pid ?? none),
@@ -561,7 +595,9 @@ export class Locks {
     if (site < 0) {
       if (this.sites.length === maxSites) return none;
       site = this.#siteIds.id(key, line);
-      this.sites.push({ file: file < 0 ? '' : this.#files.text(file), line });
+      const name = file < 0 ? '' : this.#files.text(file);
+      this.sites.push({ file: name, line });
+      this.#siteInHeader.push(/\.h$/.test(name));
     }
     return site;
   }
@@ -668,7 +704,16 @@ class OpenStretches {
   #free = none;
   #used = 0;
 
-  add(s: number, state: States, begin: number, end: number, since: number, thread: number, site: number): void {
+  add(
+    s: number,
+    state: States,
+    begin: number,
+    end: number,
+    since: number,
+    thread: number,
+    site: number,
+    inner: number,
+  ): void {
     const kept = this.#kept;
     const tail = state.tail[s] as number;
     let at = this.#free;
@@ -679,7 +724,7 @@ class OpenStretches {
       if (at === this.#next.length) this.#next = enlarge(this.#next);
     }
     kept.count = at;
-    kept.add(begin, end, since, thread, site);
+    kept.add(begin, end, since, thread, site, inner);
     this.#next[at] = none;
     if (tail < 0) state.head[s] = at;
     else this.#next[tail] = at;
@@ -688,10 +733,17 @@ class OpenStretches {
 
   /** Copies those of a wait. */
   give(s: number, state: States, out: Stretches): void {
-    const { begin, duration, since, thread, site } = this.#kept;
+    const { begin, duration, since, thread, site, inner } = this.#kept;
     for (let at = state.head[s] as number; at >= 0; at = this.#next[at] as number) {
       const from = begin[at] as number;
-      out.add(from, from + (duration[at] as number), since[at] as number, thread[at] as number, site[at] as number);
+      out.add(
+        from,
+        from + (duration[at] as number),
+        since[at] as number,
+        thread[at] as number,
+        site[at] as number,
+        inner[at] as number,
+      );
     }
   }
 

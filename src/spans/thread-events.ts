@@ -22,13 +22,24 @@ export class ThreadEvents {
   readonly #seen = new Float64Array(maxThreads);
   readonly #kinds = new InnerKinds();
   readonly #carriers = new Carriers();
+  /** By type id. */
+  readonly #skipped: boolean[] = [];
+  readonly #skip: (type: EventType) => boolean;
   #trace: Trace | undefined;
   #next = 0;
+
+  /** `skip` says which events tell nothing, and would only crowd out others. */
+  constructor(skip: (type: EventType) => boolean = () => false) {
+    this.#skip = skip;
+  }
 
   /** Begins a batch. */
   batch(trace: Trace): void {
     this.#trace = trace;
     this.#kinds.learn(trace);
+    for (let id = this.#skipped.length; id < trace.types.length; id++) {
+      this.#skipped.push(this.#skip(trace.types[id] as EventType));
+    }
     this.#next = 0;
   }
 
@@ -57,8 +68,10 @@ export class ThreadEvents {
   }
 
   #note(b: EventBatch, i: number): void {
-    const { what, subject } = this.#kinds.all[b.type[i] as number] as InnerKind;
-    if (what === 'qemu' && !this.#carriers.takes(this.#trace?.types[b.type[i] as number] as EventType)) return;
+    const id = b.type[i] as number;
+    if (this.#skipped[id] === true) return;
+    const { what, subject } = this.#kinds.all[id] as InnerKind;
+    if (what === 'qemu' && !this.#carriers.takes(this.#trace?.types[id] as EventType)) return;
     const tid = b.tid[i] as number;
     if (tid >= 0) this.#keep(tid, b, i);
     if (subject === undefined) return;

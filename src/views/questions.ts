@@ -26,6 +26,12 @@ export const recordQemu = [
   '(qemu) trace-event virtio_* on',
 ];
 
+/** QEMU's log names threads up to version 10.0; its SystemTap probes can be recorded in every build that has them. */
+export const recordLocks = [
+  "qemu-system-x86_64 -name vm,debug-threads=on … -msg timestamp=on -D qemu.log -trace 'qemu_mutex_*'",
+  '(QEMU up to 10.0; of later ones, uprobes on the SystemTap probes qemu_mutex_*, with mutex, file:string and line)',
+];
+
 /** What each command of virtap can learn from a trace. */
 export function questions(inventory: InventoryView): Question[] {
   const seen = new Set(inventory.types.map((type) => type.name));

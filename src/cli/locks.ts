@@ -1,0 +1,114 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { json } from '../report/json.ts';
+import { locksCsv, locksJson, locksText } from '../report/locks-text.ts';
+import type { Trace } from '../trace/trace.ts';
+import { LocksView } from '../views/locks.ts';
+import { recordLocks } from '../views/questions.ts';
+import { openTraces } from './open.ts';
+import {
+  openOptions,
+  parseCount,
+  parseDuration,
+  parseWords,
+  runOptions,
+  type TraceOptions,
+  traceCommand,
+} from './options.ts';
+import { Output } from './output.ts';
+import { runAnalyses } from './run.ts';
+import { UsageError } from './usage-error.ts';
+
+type LocksCommandOptions = TraceOptions & {
+  bql?: string[];
+  mutex?: string[];
+  heatmap?: true;
+  slow?: number;
+  than?: number;
+  holds?: true;
+};
+
+export default function define(command: Command): void {
+  traceCommand(command, [
+    ['virtap locks qemu.log', 'how long threads wait for which mutex, and behind whom'],
+    ['virtap locks --slow 5 qemu.log', 'the five slowest waits: who held the mutex, and what it did'],
+    ['virtap locks --slow 5 --holds qemu.log', 'the five slowest holds'],
+    ['virtap locks --mutex 0x55f0d2a4e880 qemu.log', 'call sites and threads of another mutex than the BQL'],
+    ['virtap locks --json qemu.log', 'for programs'],
+  ])
+    .option('--bql <addresses>', 'which mutexes are the big QEMU lock, where that is not recognised', parseAddresses)
+    .option('-m, --mutex <names>', 'tell of these mutexes in detail: BQL, or addresses', parseWords)
+    .option('--heatmap', 'draw a heat map of the waits: time across, duration up, count as colour')
+    .option('--slow <number>', 'show the slowest waits, with who held the mutex meanwhile', parseCount)
+    .option('--than <time>', 'show the waits longer than this: 1ms, 250us', parseDuration)
+    .option('--holds', 'show holds in the heat map and the slow log, not waits')
+    .action(run);
+}
+
+async function run(files: string[], options: LocksCommandOptions): Promise<void> {
+  const out = new Output(options);
+  const trace = await openTraces(files, openOptions(options));
+  if (trace.clock.unit === 'ticks') {
+    throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so locks cannot be timed`);
+  }
+  const { bql, heatmap, slow, than } = options;
+  const holds = options.holds === true;
+  const view = new LocksView({ bql: bql ?? [], heatmap: heatmap === true, slow, than, holds });
+  const reading = await runAnalyses(trace, [view], runOptions(options));
+  if (reading.partial.length === 0) await trace.close();
+  refuse(trace, view);
+  const result = view.result();
+  for (const address of bql ?? []) {
+    if (result.mutexes.some(({ mutex }) => mutex === address)) continue;
+    throw new UsageError(`${trace.file}: no mutex has the address ${address}`);
+  }
+  const chosen = options.mutex ?? [];
+  for (const name of chosen) {
+    if (result.mutexes.some((mutex) => mutex.mutex === name || mutex.name === name.toUpperCase())) continue;
+    const more = name.toUpperCase() === 'BQL' ? ' is recognised as the BQL; --bql names it' : ` is called ${name}`;
+    throw new UsageError(`${trace.file}: no mutex${more}`);
+  }
+  if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
+  const answer = { trace, result, reading, holds, than, chosen };
+  if (out.form === 'json') await out.write(json(locksJson(answer)));
+  else if (out.form === 'csv') await out.write(locksCsv(answer));
+  else await out.write(locksText(answer, out.terminal));
+}
+
+/** What the trace cannot tell is said, with what to record instead. */
+function refuse(trace: Trace, { locks: { counts } }: LocksView): void {
+  const remedy = `To record locks with threads and times:\n${recordLocks.map((line) => `  ${line}`).join('\n')}`;
+  const seen = counts.lock + counts.locked + counts.unlock;
+  if (seen === 0) {
+    const names = [...new Set(trace.types.map(({ name }) => name.split(':', 1)[0]))].slice(0, 8).join(', ');
+    throw new UsageError(
+      `${trace.file}: there is no qemu_mutex_lock, qemu_mutex_locked or qemu_mutex_unlock in it${names === '' ? '' : ` (it holds events of ${names})`}. ${remedy}`,
+    );
+  }
+  if (counts.withoutThread === seen) {
+    throw new UsageError(
+      `${trace.file}: its events do not say which thread they are of, so nobody can tell who waits for whom${why(trace)}. ${remedy}`,
+    );
+  }
+  if (trace.clock.unit === 'none') {
+    throw new UsageError(`${trace.file}: its events have no time stamps, so nothing in it can be timed. ${remedy}`);
+  }
+  const lacking = (['lock', 'locked', 'unlock'] as const).filter((kind) => counts[kind] === 0);
+  if (counts.locked === 0) {
+    throw new UsageError(
+      `${trace.file}: there is no ${lacking.map((kind) => `qemu_mutex_${kind}`).join(' and no ')} in it, so no wait or hold can be timed. ${remedy}`,
+    );
+  }
+}
+
+function why({ format }: Trace): string {
+  if (format.includes('simpletrace')) return ' (simpletrace records the process only)';
+  if (format.includes('qemu log')) return " (QEMU's log names threads up to version 10.0, with -msg timestamp=on)";
+  return '';
+}
+
+function parseAddresses(text: string, previous: readonly string[] = []): string[] {
+  return parseWords(text, previous).map((word) => {
+    if (!/^(0x)?[0-9a-f]{1,16}$/i.test(word)) throw new InvalidArgumentError('Expected addresses: 0x55f0d2a4e880.');
+    return `0x${BigInt(word.startsWith('0x') ? word : `0x${word}`).toString(16)}`;
+  });
+}

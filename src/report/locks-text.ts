@@ -1,0 +1,544 @@
+import type { Trace } from '../trace/trace.ts';
+import type { Behind, LockGroup, LockRole, LocksResult, MutexResult, SlowLock } from '../views/locks.ts';
+import type { Reading } from '../views/reading.ts';
+import type { Stats } from '../views/stats.ts';
+import { csv } from './csv.ts';
+import { escapeText } from './escape.ts';
+import { heatJson, heatmapText } from './heatmap-text.ts';
+import type { Json } from './json.ts';
+import { remarks, remarksJson } from './remarks.ts';
+import { csvFigureNames, csvFigures, integer, number, statsJson } from './stats-table.ts';
+import { type Cell, type Column, table } from './table.ts';
+import { type Terminal, wrap } from './terminal.ts';
+import { count, duration, percent, plural, shortDuration, timestamps } from './units.ts';
+
+/** What a command needs to say of the locks in one trace. */
+export type LocksAnswer = {
+  trace: Trace;
+  result: LocksResult;
+  reading: Reading;
+  /** Whether the heat map and the slow log are of holds. */
+  holds: boolean;
+  than: number | undefined;
+  /** Names or addresses of the mutexes to tell of in detail; the BQL where it is empty. */
+  chosen: readonly string[];
+};
+
+/** Rows shown of each table. */
+const shownMutexes = 12;
+const shownSites = 15;
+const shownBehind = 8;
+const shownUnfinished = 8;
+const shownHolders = 5;
+/** Events shown of what a holder did; --json has all that is remembered. */
+const shownEvents = 16;
+
+/** The whole answer as text. */
+export function locksText(answer: LocksAnswer, terminal: Terminal): string {
+  const { result, reading } = answer;
+  const several = new Set(result.mutexes.map(({ pid }) => pid)).size > 1;
+  const parts = [heading(answer, terminal)];
+  for (const mutex of result.mutexes) {
+    const line = summary(mutex, several);
+    if (mutex.name === 'BQL' && line !== '') parts.push(sentences(line, terminal));
+  }
+  parts.push(mutexTable(answer, several, terminal));
+  for (const mutex of detailed(answer)) {
+    parts.push(siteTable(mutex, several, terminal), threadTable(mutex, several, terminal));
+    if (mutex.behind.length > 0) parts.push(behindTable(mutex, several, terminal));
+  }
+  if (result.heat !== undefined) {
+    const title = terminal.style('strong', `${answer.holds ? 'Holds' : 'Waits'} over time, by how long they took`);
+    parts.push(`${title}\n${heatmapText(result.heat, terminal, shortDuration)}`);
+  }
+  if (result.slow !== undefined) parts.push(slowPart(answer, several, terminal));
+  const unfinished = unfinishedPart(answer, several, terminal);
+  if (unfinished !== '') parts.push(unfinished);
+  const closing = [...leftOut(answer).map((line) => `${line}\n`), remarks(reading, terminal, unsure(result))].join('');
+  if (closing !== '') parts.push(closing);
+  return parts.join('\n');
+}
+
+function heading({ trace, result }: LocksAnswer, terminal: Terminal): string {
+  const title = terminal.style('heading', escapeText(trace.file));
+  const used = plural(result.mutexes.length, 'mutex', 'mutexes');
+  return `${title}\n  ${plural(result.counts.locked, 'acquisition')} of ${used} by ${plural(result.roles.length, 'thread')} in ${duration(result.duration)}\n`;
+}
+
+/** The lines, each broken to fit; the first one stands out. */
+function sentences(text: string, terminal: Terminal): string {
+  const [first = '', ...rest] = text.split('\n').flatMap((line) => wrap(line, terminal.tableWidth, 0));
+  return `${[terminal.style('strong', first), ...rest].join('\n')}\n`;
+}
+
+/** How much of the vCPUs' time a mutex costs, and who is to blame: one or two sentences; '' where no vCPU is known. */
+export function summary({ name, pid, vcpus }: MutexResult, several = false): string {
+  if (Number.isNaN(vcpus.time)) return '';
+  const of = several && pid !== undefined ? ` of process ${pid}` : '';
+  const share = percent(vcpus.wait / vcpus.time);
+  const lead = `vCPUs${of} spent ${share} of their time waiting for ${name === 'BQL' ? 'the BQL' : name}.`;
+  const held = vcpus.behind.reduce((sum, { total }) => sum + total, 0);
+  if (held === 0) return `${lead} At no time did another thread hold it meanwhile.`;
+  // Other vCPUs are one, as are workers: what matters is what kind of work was in the way.
+  const kinds = new Map<string, { total: number; sites: Map<string, number> }>();
+  for (const one of vcpus.behind) {
+    const kind = kindName(one.role);
+    const known = kinds.get(kind) ?? { total: 0, sites: new Map<string, number>() };
+    known.total += one.total;
+    const where = one.inner ?? one.site ?? 'before the trace began';
+    known.sites.set(where, (known.sites.get(where) ?? 0) + one.total);
+    kinds.set(kind, known);
+  }
+  const blamed = [...kinds]
+    .sort((a, b) => b[1].total - a[1].total)
+    .slice(0, 3)
+    .map(([kind, { total, sites }]) => {
+      const [site, most] = [...sites].sort((a, b) => b[1] - a[1])[0] as [string, number];
+      const mostly = most === total ? 'at' : 'mostly at';
+      return `${percent(total / vcpus.wait)} behind ${kind} (${mostly} ${escapeText(site)})`;
+    });
+  const rest = vcpus.wait - held;
+  const nobody = rest > 0 ? `; for ${percent(rest / vcpus.wait)} nobody held it` : '';
+  return `${lead}\nOf that ${blamed.join(', ')}${nobody}.`;
+}
+
+function kindName(role: LockRole): string {
+  switch (role.kind) {
+    case 'vcpu':
+      return 'other vCPUs';
+    case 'main loop':
+      return 'the main loop';
+    case 'iothread':
+      return 'IOThreads';
+    case 'worker':
+      return 'workers';
+    case 'rcu':
+      return 'the RCU thread';
+    default:
+      return 'other threads';
+  }
+}
+
+/** A thread as people know it: `vCPU 0`, `main loop`, `thread 1104`. */
+export function roleName(role: LockRole, several = false): string {
+  const process = several && role.pid !== undefined ? `${role.pid} ` : '';
+  switch (role.kind) {
+    case 'vcpu':
+      return `${process}vCPU ${role.vcpu ?? `thread ${role.tid}`}`;
+    case 'iothread':
+      return `${process}IOThread ${role.name === undefined ? role.tid : escapeText(role.name)}`;
+    case 'main loop':
+      return `${process}main loop`;
+    case 'rcu':
+      return `${process}RCU thread`;
+    case 'worker':
+      return `${process}worker ${role.tid}`;
+    default:
+      return `thread ${role.tid}`;
+  }
+}
+
+/** The same with its thread, where the name does not say that. */
+function whoWaits(role: LockRole, several: boolean): string {
+  const name = roleName(role, several);
+  return name.endsWith(String(role.tid)) ? name : `${name} (thread ${role.tid})`;
+}
+
+function mutexName({ name, pid }: { name: string; pid: number | undefined }, several: boolean): string {
+  return several && pid !== undefined ? `${pid} ${name}` : name;
+}
+
+/** What a set of acquisitions is shown by, behind the columns that name it. */
+const columns: readonly Column[] = [
+  { title: 'acquired', align: 'right' },
+  { title: 'contended', align: 'right' },
+  { title: 'share', align: 'unit', priority: 4 },
+  { title: 'waited', align: 'unit' },
+  { title: 'avg', align: 'unit', priority: 7 },
+  { title: 'p99', align: 'unit', priority: 3 },
+  { title: 'max', align: 'unit', priority: 1 },
+  { title: 'held', align: 'unit' },
+  { title: 'avg', align: 'unit', priority: 8 },
+  { title: 'p99', align: 'unit', priority: 5 },
+  { title: 'max', align: 'unit', priority: 2 },
+];
+
+function cells({ acquisitions, contended, wait, hold }: LockGroup): string[] {
+  const figures = (s: Stats) => [s.count === 0 ? '-' : duration(s.total), ...[s.mean, s.p99, s.max].map(duration)];
+  return [count(acquisitions), count(contended), percent(contended / acquisitions), ...figures(wait), ...figures(hold)];
+}
+
+function mutexTable({ result }: LocksAnswer, several: boolean, terminal: Terminal): string {
+  const shown = result.mutexes.slice(0, shownMutexes);
+  const rows: Cell[][] = shown.map((mutex) => [mutexName(mutex, several), ...cells(mutex)]);
+  if (result.mutexes.length > 1) {
+    rows.push(['all', ...cells(result.all)].map((text): Cell => ({ text, style: 'strong' })));
+  }
+  const hidden = result.mutexes.length - shown.length;
+  const note =
+    hidden > 0 ? `${plural(hidden, 'more mutex', 'more mutexes')} not shown; --csv and --json have all.\n` : '';
+  return `${table([{ title: 'mutex', shrink: 14 }, ...columns], rows, terminal)}${note === '' ? '' : terminal.style('dim', note)}`;
+}
+
+/** The mutexes that are told of in detail. */
+function detailed({ result, chosen }: LocksAnswer): MutexResult[] {
+  const wanted = chosen.length === 0 ? ['BQL'] : chosen;
+  return result.mutexes.filter(({ name, mutex }) => wanted.some((w) => w === mutex || w.toUpperCase() === name));
+}
+
+function siteTable(mutex: MutexResult, several: boolean, terminal: Terminal): string {
+  const title = terminal.style('strong', `${mutexName(mutex, several)} by call site`);
+  const shown = mutex.sites.slice(0, shownSites);
+  const rows = shown.map((group) => [escapeText(group.site), ...cells(group)]);
+  const hidden = mutex.sites.length - shown.length;
+  const note = hidden > 0 ? `${plural(hidden, 'more call site')} not shown; --csv and --json have all.\n` : '';
+  return `${title}\n${table([{ title: 'call site', shrink: 22, keep: 'end' }, ...columns], rows, terminal)}${note === '' ? '' : terminal.style('dim', note)}`;
+}
+
+function threadTable(mutex: MutexResult, several: boolean, terminal: Terminal): string {
+  const title = terminal.style('strong', `${mutexName(mutex, several)} by thread`);
+  const rows = mutex.threads.slice(0, shownSites).map((group) => [roleName(group.role), ...cells(group)]);
+  return `${title}\n${table([{ title: 'thread', shrink: 17 }, ...columns], rows, terminal)}`;
+}
+
+function behindTable(mutex: MutexResult, several: boolean, terminal: Terminal): string {
+  const title = terminal.style(
+    'strong',
+    `Who held ${mutex.name === 'BQL' ? 'the ' : ''}${mutexName(mutex, several)} while others waited`,
+  );
+  const share = (total: number) => percent(total / mutex.wait.total);
+  const merged = byPlace(mutex.behind);
+  const rows: Cell[][] = merged
+    .slice(0, shownBehind)
+    .map(({ role, site, inner, total, waits }) => [
+      roleName(role),
+      escapeText(site ?? 'before the trace began'),
+      escapeText(inner ?? ''),
+      count(waits),
+      duration(total),
+      share(total),
+    ]);
+  const rest = merged.slice(shownBehind);
+  if (rest.length > 0) {
+    const total = rest.reduce((sum, one) => sum + one.total, 0);
+    rows.push([`${count(rest.length)} others`, '', '', '', duration(total), share(total)]);
+  }
+  const nobody = mutex.wait.total - mutex.held;
+  rows.push(['nobody', '', '', '', duration(nobody), share(nobody)].map((text): Cell => ({ text, style: 'dim' })));
+  const behind: Column[] = [
+    { title: 'thread', shrink: 17 },
+    { title: 'locked at', shrink: 18, keep: 'end' },
+    { title: 'mostly at', shrink: 16, keep: 'end', priority: 2 },
+    { title: 'waits', align: 'right', priority: 1 },
+    { title: 'waited for', align: 'unit' },
+    { title: 'share', align: 'unit' },
+  ];
+  return `${title}\n${table(behind, rows, terminal)}`;
+}
+
+/** One for each thread and place where it locked, with where most of it was meanwhile. */
+function byPlace(behind: readonly Behind[]): Behind[] {
+  const merged = new Map<string, Behind>();
+  // The first has most of the time.
+  for (const one of behind) {
+    const key = `${one.role.tid} ${one.site}`;
+    const known = merged.get(key);
+    if (known === undefined) merged.set(key, { ...one });
+    else {
+      known.total += one.total;
+      known.waits += one.waits;
+      known.inner ??= one.inner;
+    }
+  }
+  return [...merged.values()].sort((a, b) => b.total - a.total);
+}
+
+function slowPart(answer: LocksAnswer, several: boolean, terminal: Terminal): string {
+  const { result, trace, than, holds } = answer;
+  const slow = result.slow as SlowLock[];
+  const what = holds ? 'holds' : 'waits';
+  const title = than === undefined ? `Slow ${what}` : `${holds ? 'Holds' : 'Waits'} longer than ${shortDuration(than)}`;
+  const cut =
+    result.over > slow.length
+      ? `, the ${count(slow.length)} slowest of ${count(result.over)}`
+      : `: ${count(slow.length)}`;
+  const stamp = timestamps(trace.origin, trace.clock.unit);
+  const entries = slow.map((one) => {
+    const head = [
+      stamp(one.begin),
+      whoWaits(one.role, several),
+      one.cpu < 0 ? '' : `CPU ${one.cpu}`,
+      terminal.style('strong', one.name),
+      terminal.style('bad', duration(one.duration)),
+      `at ${escapeText(one.site ?? 'an unknown place')}`,
+    ];
+    const held = holds ? '' : heldBy(one, several, terminal);
+    const did = eventLines(one, terminal);
+    return `${head.filter((part) => part !== '').join('  ')}\n${held}${did}`;
+  });
+  return [`${terminal.style('strong', title)}${cut}\n`, ...entries].join('\n');
+}
+
+/** Who held the mutex during a wait: a line for each thread and place where it had locked it. */
+function heldBy(one: SlowLock, several: boolean, terminal: Terminal): string {
+  if (one.behind.length === 0) return '  nobody was seen to hold it meanwhile\n';
+  const shown = one.behind.slice(0, shownHolders);
+  const rows = shown.map(({ role, site, inner, total, times, first, since }) => {
+    const already = one.begin - since;
+    const notes = [
+      times > 1 ? `${count(times)} times` : '',
+      first > one.begin || already <= 0
+        ? ''
+        : Number.isFinite(already)
+          ? `had it for ${shortDuration(already)} before`
+          : 'had it when the trace began',
+      inner === undefined ? '' : `was at ${escapeText(inner)}`,
+    ];
+    return [
+      `held ${duration(total)}`,
+      roleName(role, several),
+      site === undefined ? '' : escapeText(site),
+      notes.filter((note) => note !== '').join(', '),
+    ];
+  });
+  const layout: Column[] = [
+    { title: '', align: 'unit' },
+    { title: '' },
+    { title: '', shrink: 16, keep: 'end' },
+    { title: '', shrink: 24 },
+  ];
+  const lines = table(layout, rows, terminal).split('\n').slice(1).join('\n');
+  const hidden = one.behind.length - shown.length + one.omitted;
+  const more = hidden > 0 ? `  … and ${plural(hidden, 'holder')} more\n` : '';
+  return `${lines.replace(/^(?=.)/gm, '  ')}${more}`;
+}
+
+function eventLines(one: SlowLock, terminal: Terminal): string {
+  if (one.of === undefined) return '';
+  const shown = one.events.slice(-shownEvents);
+  const rows = shown.map(({ offset, name, text, brief }) => [
+    `+${duration(offset)}`,
+    escapeText(name),
+    escapeText(brief ?? text.trimEnd()),
+  ]);
+  const who = `${roleName(one.of)} meanwhile`;
+  if (rows.length === 0) return `  ${who}: no other events\n`;
+  const layout: Column[] = [
+    { title: '', align: 'unit' },
+    { title: '', shrink: 16 },
+    { title: '', shrink: 20 },
+  ];
+  const lines = table(layout, rows, terminal).split('\n').slice(1).join('\n');
+  const earlier = one.more || shown.length < one.events.length ? ', the last that it did' : '';
+  return `  ${who}${earlier}:\n${lines.replace(/^(?=.)/gm, '    ')}`;
+}
+
+function unfinishedPart({ result, trace }: LocksAnswer, several: boolean, terminal: Terminal): string {
+  const waits = result.unfinished.filter(({ kind }) => kind === 'wait');
+  const holds = result.unfinished.filter(({ kind }) => kind === 'hold');
+  const stamp = timestamps(trace.origin, trace.clock.unit);
+  const parts: string[] = [];
+  if (waits.length > 0) {
+    const lines = waits.slice(0, shownUnfinished).map((one) => {
+      const { holder } = one;
+      const by =
+        holder === undefined
+          ? ''
+          : `, held by ${roleName(holder.role, several)}${holder.site === undefined ? '' : ` (${escapeText(holder.site)})`} since ${stamp(holder.since)}`;
+      return `${stamp(one.begin)}  ${roleName(one.role, several)} has waited ${duration(one.duration)} for ${one.name} at ${escapeText(one.site ?? '?')}${by}`;
+    });
+    parts.push(
+      `${terminal.style('strong', 'Still waiting')}: ${count(waits.length)}\n${lines.map((line) => `  ${line}\n`).join('')}`,
+    );
+  }
+  if (holds.length > 0) {
+    const lines = holds
+      .slice(0, shownUnfinished)
+      .map(
+        (one) =>
+          `${stamp(one.begin)}  ${roleName(one.role, several)} has held ${one.name} for ${duration(one.duration)}, locked at ${escapeText(one.site ?? '?')}`,
+      );
+    parts.push(
+      `${terminal.style('strong', 'Still held')}: ${count(holds.length)}\n${lines.map((line) => `  ${line}\n`).join('')}`,
+    );
+  }
+  return parts.join('\n');
+}
+
+function leftOut({ result }: LocksAnswer): string[] {
+  const { counts } = result;
+  const lines: string[] = [];
+  const bare = result.mutexes.reduce((sum, { condition, tryLock }) => sum + condition + tryLock, 0);
+  if (bare > 0) {
+    lines.push(
+      `${plural(bare, 'acquisition')} without a wait that could be timed: after waiting on a condition variable, or by try-lock.`,
+    );
+  }
+  if (counts.unlockFirst > 0)
+    lines.push(`${plural(counts.unlockFirst, 'hold')} left out: locked before the trace began.`);
+  if (counts.lockAgain > 0) {
+    lines.push(`${plural(counts.lockAgain, 'wait')} left out: the thread waits again without having got the mutex.`);
+  }
+  if (counts.overtaken > 0) {
+    lines.push(`${plural(counts.overtaken, 'hold')} left out: another thread had the mutex before they ended.`);
+  }
+  if (counts.withoutThread > 0) lines.push(`${plural(counts.withoutThread, 'event')} left out that name no thread.`);
+  if (counts.beyond > 0) {
+    lines.push(`${plural(counts.beyond, 'event')} left out: more mutexes and threads than can be told apart.`);
+  }
+  return lines;
+}
+
+function unsure({ counts }: LocksResult): string {
+  return counts.straddlingLoss === 0
+    ? ''
+    : `${plural(counts.straddlingLoss, 'wait or hold', 'waits and holds')} left out that events may be missing from.`;
+}
+
+// ---------------------------------------------------------------- JSON and CSV
+
+/** The whole answer for programs: docs/json.md. */
+export function locksJson(answer: LocksAnswer): Json {
+  const { trace, result, reading, holds } = answer;
+  const seconds = result.duration / 1e9;
+  const stamp = timestamps(trace.origin, trace.clock.unit);
+  const group = (one: LockGroup) => ({
+    acquisitions: one.acquisitions,
+    contended: one.contended,
+    contended_share: number(one.contended / one.acquisitions),
+    wait: statsJson(one.wait, seconds),
+    hold: statsJson(one.hold, seconds),
+  });
+  const behind = (one: Behind) => ({
+    ...roleJson(one.role),
+    site: one.site ?? null,
+    inner_site: one.inner ?? null,
+    waits: one.waits,
+    total_ns: integer(one.total),
+  });
+  return {
+    file: trace.file,
+    format: trace.format,
+    clock: trace.clock.name,
+    unit: 'ns',
+    origin: trace.origin.toString(),
+    duration_ns: integer(result.duration),
+    threads: result.roles.map(roleJson),
+    totals: group(result.all),
+    mutexes: result.mutexes.map((mutex) => ({
+      name: mutex.name,
+      mutex: mutex.mutex,
+      pid: mutex.pid ?? null,
+      ...group(mutex),
+      nested: mutex.nested,
+      after_condition: mutex.condition,
+      try_lock: mutex.tryLock,
+      held_by_others_ns: integer(mutex.held),
+      vcpus: {
+        wait_ns: integer(mutex.vcpus.wait),
+        time_ns: integer(mutex.vcpus.time),
+        share: number(mutex.vcpus.wait / mutex.vcpus.time),
+        behind: mutex.vcpus.behind.map(behind),
+      },
+      sites: mutex.sites.map((one) => ({ site: one.site, ...group(one) })),
+      threads: mutex.threads.map((one) => ({ ...roleJson(one.role), ...group(one) })),
+      behind: mutex.behind.map(behind),
+    })),
+    unpaired: {
+      lock: result.counts.lock,
+      locked: result.counts.locked,
+      unlock: result.counts.unlock,
+      waits: result.counts.waits,
+      holds: result.counts.holds,
+      unlock_first: result.counts.unlockFirst,
+      lock_again: result.counts.lockAgain,
+      straddling_loss: result.counts.straddlingLoss,
+      overtaken: result.counts.overtaken,
+      without_thread: result.counts.withoutThread,
+      beyond: result.counts.beyond,
+    },
+    ...(result.slow === undefined
+      ? {}
+      : {
+          slow_of: holds ? 'hold' : 'wait',
+          over_threshold: result.over,
+          slow: result.slow.map((one) => ({
+            time: stamp(one.begin),
+            begin_ns: integer(one.begin),
+            duration_ns: integer(one.duration),
+            ...roleJson(one.role),
+            cpu: one.cpu < 0 ? null : one.cpu,
+            mutex: one.name,
+            site: one.site ?? null,
+            holders: one.behind.map((holder) => ({
+              ...roleJson(holder.role),
+              site: holder.site ?? null,
+              inner_site: holder.inner ?? null,
+              times: holder.times,
+              total_ns: integer(holder.total),
+              offset_ns: integer(holder.first - one.begin),
+              since_ns: integer(holder.since),
+            })),
+            omitted_holders: one.omitted,
+            events_of: one.of?.tid ?? null,
+            events: one.events.map(({ offset, name, text, effect }) => ({
+              offset_ns: integer(offset),
+              event: name,
+              ...(effect === undefined ? {} : { effect }),
+              text: text.trimEnd(),
+            })),
+          })),
+        }),
+    unfinished: result.unfinished.map((one) => ({
+      kind: one.kind,
+      time: stamp(one.begin),
+      begin_ns: integer(one.begin),
+      age_ns: integer(one.duration),
+      ...roleJson(one.role),
+      mutex: one.name,
+      site: one.site ?? null,
+      ...(one.holder === undefined
+        ? {}
+        : {
+            holder: {
+              ...roleJson(one.holder.role),
+              since_ns: integer(one.holder.since),
+              site: one.holder.site ?? null,
+            },
+          }),
+    })),
+    ...(result.heat === undefined ? {} : { heatmap: { of: holds ? 'hold' : 'wait', ...heatJson(result.heat) } }),
+    ...remarksJson(reading),
+  };
+}
+
+function roleJson(role: LockRole): { [key: string]: Json } {
+  return {
+    role: role.kind,
+    ...(role.kind === 'vcpu' ? { vcpu: role.vcpu ?? null } : {}),
+    ...(role.name === undefined ? {} : { name: role.name }),
+    tid: role.tid,
+    pid: role.pid ?? null,
+  };
+}
+
+/** A line for each mutex and call site: waits and holds. */
+export function locksCsv({ result }: LocksAnswer): string {
+  const seconds = result.duration / 1e9;
+  const named = (of: string) => csvFigureNames().map((name) => `${of}_${name}`);
+  return csv(
+    ['mutex', 'name', 'pid', 'site', 'acquisitions', 'contended', ...named('wait'), ...named('hold')],
+    result.mutexes.flatMap((mutex) =>
+      mutex.sites.map((one) => [
+        mutex.mutex,
+        mutex.name,
+        mutex.pid,
+        one.site,
+        one.acquisitions,
+        one.contended,
+        ...csvFigures(one.wait, seconds),
+        ...csvFigures(one.hold, seconds),
+      ]),
+    ),
+  );
+}

@@ -1,0 +1,610 @@
+import type { InnerEvent } from '../spans/inner-events.ts';
+import { type LockCounts, type LockSpans, Locks, type LockThread, type Mutex } from '../spans/locks.ts';
+import { ThreadEvents } from '../spans/thread-events.ts';
+import { isBql, roleByName, roleBySites, type ThreadRole, VcpuNumbers } from '../spans/thread-roles.ts';
+import type { Analysis } from '../trace/analysis.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import { type EventType, hex64 } from '../trace/event-type.ts';
+import { IdTable } from '../trace/id-table.ts';
+import type { Trace } from '../trace/trace.ts';
+import type { Heat } from './heatmap.ts';
+import { Longest } from './longest.ts';
+import { SpanView } from './span-view.ts';
+import type { Stats } from './stats.ts';
+
+export type LocksOptions = {
+  /** Addresses of mutexes that are the BQL, as `hex64` writes them; where none is given it is recognised. */
+  bql?: readonly string[];
+  heatmap?: boolean;
+  slow?: number | undefined;
+  than?: number | undefined;
+  /** Whether the heat map and the slow log are of holds rather than waits. */
+  holds?: boolean;
+};
+
+/** A thread as people know it. */
+export type LockRole = ThreadRole & { tid: number; pid: number | undefined };
+
+/** Acquisitions that have something in common. */
+export type LockGroup = {
+  acquisitions: number;
+  /** Waits during which another thread held the mutex. */
+  contended: number;
+  wait: Stats;
+  hold: Stats;
+};
+
+/** Who held a mutex while others waited for it. */
+export type Behind = {
+  role: LockRole;
+  /** Where it had locked it, undefined where that was before the trace began; and where it had locked another one last. */
+  site: string | undefined;
+  inner: string | undefined;
+  /** Time that others waited meanwhile, summed over those who waited, and how many waits had to do with it. */
+  total: number;
+  waits: number;
+};
+
+export type MutexResult = LockGroup & {
+  /** `BQL`, or the address. */
+  name: string;
+  mutex: string;
+  pid: number | undefined;
+  nested: number;
+  condition: number;
+  tryLock: number;
+  sites: (LockGroup & { site: string })[];
+  threads: (LockGroup & { role: LockRole })[];
+  /** Most time first. */
+  behind: Behind[];
+  /** Time of all waits that another thread held the mutex. */
+  held: number;
+  /** Of the vCPUs' waits for it: their time, that of the vCPUs themselves, and who held it meanwhile. NaN where no vCPU is known. */
+  vcpus: { wait: number; time: number; behind: Behind[] };
+};
+
+/** A thread that held a mutex during a wait, having locked it at one place. */
+export type Holder = Omit<Behind, 'waits'> & {
+  /** How often, and when first: from the trace's origin. */
+  times: number;
+  first: number;
+  /** When it had taken the mutex then; -Infinity where that was before the trace began. */
+  since: number;
+};
+
+/** A slow wait, or a slow hold. */
+export type SlowLock = {
+  begin: number;
+  duration: number;
+  cpu: number;
+  role: LockRole;
+  name: string;
+  site: string | undefined;
+  /** Who held the mutex meanwhile, by thread and call site, most time first: of a wait only. */
+  behind: Holder[];
+  /** How many more there were. */
+  omitted: number;
+  /** What the thread did that held it for most of the wait; or that which holds it. Offsets from `begin`. */
+  events: InnerEvent[];
+  of: LockRole | undefined;
+  more: boolean;
+};
+
+/** A wait or hold that is not over when the trace ends. */
+export type UnfinishedLock = {
+  kind: 'wait' | 'hold';
+  begin: number;
+  duration: number;
+  role: LockRole;
+  name: string;
+  site: string | undefined;
+  /** Who holds the mutex that is waited for. */
+  holder: { role: LockRole; since: number; site: string | undefined } | undefined;
+};
+
+export type LocksResult = {
+  mutexes: MutexResult[];
+  all: LockGroup;
+  roles: LockRole[];
+  heat: Heat | undefined;
+  slow: SlowLock[] | undefined;
+  over: number;
+  unfinished: UnfinishedLock[];
+  counts: LockCounts;
+  /** From the first event of a mutex to the last, in ns; NaN where there is none. */
+  duration: number;
+};
+
+/** Mutexes times sites times threads that have statistics of their own; of more, the rest is one of no name. */
+const maxGroups = 8192;
+/** Who held what while whom waited. */
+const maxBehind = 1 << 15;
+/** Holders named of one wait, and unfinished waits and holds listed. */
+const maxHolders = 16;
+const maxUnfinished = 200;
+
+type KeptHolder = {
+  thread: number;
+  site: number;
+  inner: number;
+  total: number;
+  times: number;
+  first: number;
+  since: number;
+};
+
+/** What is kept of a slow wait or hold until names are known. */
+type Kept = {
+  begin: number;
+  duration: number;
+  cpu: number;
+  thread: number;
+  mutex: number;
+  site: number;
+  behind: KeptHolder[];
+  omitted: number;
+  events: InnerEvent[];
+  of: number;
+  more: boolean;
+};
+
+/** Everything that `virtap locks` answers, in one pass. */
+export class LocksView implements Analysis {
+  readonly locks = new Locks();
+  readonly #options: LocksOptions;
+  readonly #numbers = new VcpuNumbers();
+  readonly #events: ThreadEvents | undefined;
+  readonly #groups = new GroupTable();
+  readonly #waits: SpanView<Kept>;
+  readonly #holds: SpanView<Kept>;
+  /** By group. */
+  readonly #acquired: number[] = [];
+  readonly #contended: number[] = [];
+  readonly #behind = new BehindTable();
+  #waitGroups = new Int32Array(0);
+  #holdGroups = new Int32Array(0);
+  #trace: Trace | undefined;
+
+  constructor(options: LocksOptions = {}) {
+    this.#options = options;
+    const { heatmap, slow, than, holds } = options;
+    const shown = { heatmap, slow, than };
+    this.#waits = new SpanView(holds === true ? {} : shown);
+    this.#holds = new SpanView(holds === true ? shown : {});
+    if (slow !== undefined || than !== undefined) this.#events = new ThreadEvents((type) => this.locks.wants(type));
+  }
+
+  wants(type: EventType): boolean {
+    return this.locks.wants(type) || this.#numbers.wants(type) || this.#events !== undefined;
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.#numbers.batch(trace, b);
+    this.#events?.batch(trace);
+    const { locks } = this;
+    locks.batch(trace, b);
+    const { waits, holds, bare } = locks;
+    if (this.#waitGroups.length < waits.begin.length) {
+      this.#waitGroups = new Int32Array(waits.begin.length);
+      this.#holdGroups = new Int32Array(waits.begin.length);
+    }
+    this.#groups.find(waits, this.#waitGroups);
+    for (let k = 0; k < waits.count; k++) {
+      const group = this.#waitGroups[k] as number;
+      this.#count(this.#acquired, group);
+      if (waits.contended[k] === 0) continue;
+      this.#count(this.#contended, group);
+      this.#addBehind(k);
+    }
+    this.#waits.summarise(waits, this.#waitGroups);
+    this.#waits.draw(waits, locks.first);
+    this.#groups.find(holds, this.#holdGroups);
+    this.#holds.summarise(holds, this.#holdGroups);
+    this.#holds.draw(holds, locks.first);
+    // Last, since it takes the column.
+    this.#groups.find(bare, this.#holdGroups);
+    for (let k = 0; k < bare.count; k++) this.#count(this.#acquired, this.#holdGroups[k] as number);
+    if (this.#events !== undefined) this.#keepSlow(b);
+  }
+
+  result(): LocksResult {
+    const { locks } = this;
+    const roles = this.#roles();
+    const bql = this.#bqls();
+    const name = (mutex: number) => (bql.has(mutex) ? 'BQL' : addressOf(locks.mutexes[mutex] as Mutex));
+    const view = this.#options.holds === true ? this.#holds : this.#waits;
+    const role = (thread: number) => roles[thread] as LockRole;
+    return {
+      mutexes: this.#mutexes(roles, name),
+      all: this.#group(Array.from(this.#groups.all())),
+      roles,
+      heat: view.heat(),
+      slow: view.slowest?.result().map((kept) => ({
+        begin: kept.begin,
+        duration: kept.duration,
+        cpu: kept.cpu,
+        role: role(kept.thread),
+        name: name(kept.mutex),
+        site: this.#site(kept.site),
+        behind: kept.behind.map(({ thread, site, inner, ...figures }) => ({
+          role: role(thread),
+          site: this.#site(site),
+          inner: this.#site(inner),
+          ...figures,
+        })),
+        omitted: kept.omitted,
+        events: kept.events,
+        of: kept.of < 0 ? undefined : role(kept.of),
+        more: kept.more,
+      })),
+      over: view.slowest?.over ?? 0,
+      unfinished: this.#unfinished(role, name),
+      counts: locks.counts,
+      duration: locks.last - locks.first,
+    };
+  }
+
+  #count(counts: number[], group: number): void {
+    while (counts.length <= group) counts.push(0);
+    counts[group] = (counts[group] as number) + 1;
+  }
+
+  #addBehind(k: number): void {
+    const { waits, stretches } = this.locks;
+    const end = waits.lastStretch[k] as number;
+    for (let x = waits.firstStretch[k] as number; x < end; x++) {
+      this.#behind.add(
+        waits.mutex[k] as number,
+        waits.thread[k] as number,
+        stretches.thread[x] as number,
+        stretches.site[x] as number,
+        stretches.inner[x] as number,
+        stretches.duration[x] as number,
+      );
+    }
+  }
+
+  /** Keeps the slow ones, each with what was going on up to its end. */
+  #keepSlow(b: EventBatch): void {
+    const events = this.#events as ThreadEvents;
+    const holds = this.#options.holds === true;
+    const spans = holds ? this.locks.holds : this.locks.waits;
+    const { slowest } = holds ? this.#holds : this.#waits;
+    for (let k = 0; k < spans.count; k++) {
+      const duration = spans.duration[k] as number;
+      if (slowest?.admits(duration) !== true) continue;
+      events.advance(b, (spans.endsAt[k] as number) + 1);
+      const begin = spans.begin[k] as number;
+      const thread = spans.thread[k] as number;
+      const behind = holds ? [] : this.#holders(spans, k);
+      const of = holds ? thread : (behind[0]?.thread ?? -1);
+      const { tid } = this.locks.threads[of] ?? { tid: -1 };
+      slowest.add({
+        begin,
+        duration,
+        cpu: spans.cpu[k] as number,
+        thread,
+        mutex: spans.mutex[k] as number,
+        site: spans.site[k] as number,
+        behind: behind.slice(0, maxHolders),
+        omitted: Math.max(0, behind.length - maxHolders),
+        of,
+        ...(of < 0 ? { events: [], more: false } : events.between(tid, begin, begin + duration)),
+      });
+    }
+    events.advance(b, b.count);
+  }
+
+  #holders({ firstStretch, lastStretch }: LockSpans, k: number): KeptHolder[] {
+    const { thread, site, inner, since, begin, duration } = this.locks.stretches;
+    const holders = new Map<number, KeptHolder>();
+    for (let x = firstStretch[k] as number; x < (lastStretch[k] as number); x++) {
+      const key = (thread[x] as number) * 2 ** 20 + (site[x] as number);
+      const known = holders.get(key);
+      if (known !== undefined) {
+        known.total += duration[x] as number;
+        known.times++;
+        if ((inner[x] as number) >= 0) known.inner = inner[x] as number;
+        continue;
+      }
+      holders.set(key, {
+        thread: thread[x] as number,
+        site: site[x] as number,
+        inner: inner[x] as number,
+        total: duration[x] as number,
+        times: 1,
+        first: begin[x] as number,
+        since: since[x] as number,
+      });
+    }
+    return [...holders.values()].sort((a, b) => b.total - a.total);
+  }
+
+  #site(site: number): string | undefined {
+    const known = this.locks.sites[site];
+    return known === undefined ? undefined : siteName(known);
+  }
+
+  /** Files of the sites of each group, which tell what a mutex is, and what a thread is. */
+  #files(group: number): string {
+    return this.locks.sites[this.#groups.site(group)]?.file ?? '';
+  }
+
+  /** The mutexes that are the BQL: of each process one. */
+  #bqls(): ReadonlySet<number> {
+    const { locks } = this;
+    const named = new Set((this.#options.bql ?? []).map((address) => address));
+    if (named.size > 0) {
+      return new Set(locks.mutexes.flatMap((mutex, m) => (named.has(addressOf(mutex)) ? [m] : [])));
+    }
+    const files = new Map<number, Set<string>>();
+    for (const group of this.#groups.all()) {
+      const mutex = this.#groups.mutex(group);
+      if (mutex < 0) continue;
+      const known = files.get(mutex);
+      if (known === undefined) files.set(mutex, new Set([this.#files(group)]));
+      else known.add(this.#files(group));
+    }
+    const found = new Map<number, number>();
+    for (const [mutex, names] of files) {
+      const { pid } = locks.mutexes[mutex] as Mutex;
+      if (isBql(names) && !found.has(pid)) found.set(pid, mutex);
+    }
+    return new Set(found.values());
+  }
+
+  #roles(): LockRole[] {
+    const { locks } = this;
+    const bql = this.#bqls();
+    const files = locks.threads.map(() => ({ bql: new Set<string>(), any: new Set<string>() }));
+    for (const group of this.#groups.all()) {
+      const own = files[this.#groups.thread(group)];
+      if (own === undefined) continue;
+      own.any.add(this.#files(group));
+      if (bql.has(this.#groups.mutex(group))) own.bql.add(this.#files(group));
+    }
+    return locks.threads.map(({ tid, pid }, thread) => {
+      const known = this.#trace?.threads.get(tid);
+      const process = pid >= 0 ? pid : (known?.pid ?? -1);
+      const number = this.#numbers.of(tid);
+      const role: ThreadRole =
+        roleByName(known?.comm ?? '') ??
+        (number !== undefined
+          ? { kind: 'vcpu', vcpu: number }
+          : process === tid
+            ? { kind: 'main loop' }
+            : roleBySites(files[thread] as (typeof files)[number]));
+      return { ...role, tid, pid: process >= 0 ? process : undefined };
+    });
+  }
+
+  #mutexes(roles: readonly LockRole[], name: (mutex: number) => string): MutexResult[] {
+    const { locks } = this;
+    const byMutex = new Map<number, number[]>();
+    for (const group of this.#groups.all()) {
+      const mutex = this.#groups.mutex(group);
+      const own = byMutex.get(mutex);
+      if (own === undefined) byMutex.set(mutex, [group]);
+      else own.push(group);
+    }
+    const behind = this.#behind.byMutex();
+    const results = locks.mutexes.map((facts, mutex): MutexResult => {
+      const groups = byMutex.get(mutex) ?? [];
+      const all = this.#group(groups);
+      const entries = behind.get(mutex) ?? [];
+      return {
+        name: name(mutex),
+        mutex: addressOf(facts),
+        pid: facts.pid >= 0 ? facts.pid : undefined,
+        ...all,
+        acquisitions: facts.locked,
+        nested: facts.nested,
+        condition: facts.condition,
+        tryLock: facts.tryLock,
+        sites: this.#split(groups, (group) => this.#site(this.#groups.site(group)) ?? 'unknown').map(([site, own]) => ({
+          site,
+          ...this.#group(own),
+        })),
+        threads: this.#split(groups, (group) => String(this.#groups.thread(group))).map(([thread, own]) => ({
+          role: roles[Number(thread)] as LockRole,
+          ...this.#group(own),
+        })),
+        behind: this.#behindOf(entries, roles),
+        held: entries.reduce((sum, entry) => sum + this.#behind.total(entry), 0),
+        vcpus: this.#vcpus(groups, entries, roles),
+      };
+    });
+    return results.sort((a, b) => b.wait.total - a.wait.total || b.acquisitions - a.acquisitions);
+  }
+
+  #vcpus(groups: readonly number[], entries: readonly number[], roles: readonly LockRole[]): MutexResult['vcpus'] {
+    const { locks } = this;
+    const isVcpu = (thread: number) => roles[thread]?.kind === 'vcpu';
+    const wait = this.#waits.merged(groups.filter((group) => isVcpu(this.#groups.thread(group)))).result().total;
+    const pid = locks.mutexes[this.#groups.mutex(groups[0] ?? 0)]?.pid;
+    const time = locks.threads.reduce(
+      (sum, thread: LockThread, t) => sum + (isVcpu(t) && thread.pid === pid ? locks.last - thread.first : 0),
+      0,
+    );
+    const own = entries.filter((entry) => isVcpu(this.#behind.waiter(entry)));
+    return { wait, time: time === 0 ? Number.NaN : time, behind: this.#behindOf(own, roles) };
+  }
+
+  #behindOf(entries: readonly number[], roles: readonly LockRole[]): Behind[] {
+    const merged = new Map<string, Behind>();
+    for (const entry of entries) {
+      const table = this.#behind;
+      const key = `${table.holder(entry)} ${table.site(entry)} ${table.inner(entry)}`;
+      const known = merged.get(key);
+      if (known === undefined) {
+        merged.set(key, {
+          role: roles[table.holder(entry)] as LockRole,
+          site: this.#site(table.site(entry)),
+          inner: this.#site(table.inner(entry)),
+          total: table.total(entry),
+          waits: table.waits(entry),
+        });
+      } else {
+        known.total += table.total(entry);
+        known.waits += table.waits(entry);
+      }
+    }
+    return [...merged.values()].sort((a, b) => b.total - a.total);
+  }
+
+  #split(groups: readonly number[], key: (group: number) => string): [string, number[]][] {
+    const split = new Map<string, number[]>();
+    for (const group of groups) {
+      const name = key(group);
+      const own = split.get(name);
+      if (own === undefined) split.set(name, [group]);
+      else own.push(group);
+    }
+    return [...split].sort((a, b) => this.#waitTotal(b[1]) - this.#waitTotal(a[1]));
+  }
+
+  #waitTotal(groups: readonly number[]): number {
+    return this.#waits.merged(groups).result().total;
+  }
+
+  #group(groups: readonly number[]): LockGroup {
+    const sum = (counts: readonly number[]) => groups.reduce((total, group) => total + (counts[group] ?? 0), 0);
+    return {
+      acquisitions: sum(this.#acquired),
+      contended: sum(this.#contended),
+      wait: this.#waits.merged(groups).result(),
+      hold: this.#holds.merged(groups).result(),
+    };
+  }
+
+  #unfinished(role: (thread: number) => LockRole, name: (mutex: number) => string): UnfinishedLock[] {
+    const { locks } = this;
+    const oldest = new Longest<UnfinishedLock>(maxUnfinished);
+    for (const { kind, begin, thread, mutex, site } of locks.unfinished()) {
+      const duration = locks.last - begin;
+      if (!oldest.admits(duration)) continue;
+      const holder = kind === 'wait' ? locks.holderOf(mutex) : undefined;
+      oldest.add({
+        kind,
+        begin,
+        duration,
+        role: role(thread),
+        name: name(mutex),
+        site: this.#site(site),
+        holder: holder && { role: role(holder.thread), since: holder.since, site: this.#site(holder.site) },
+      });
+    }
+    return oldest.result();
+  }
+}
+
+/** How long a site has been in QEMU's tree: `util/main-loop.c:318`, without the way there from the build directory. */
+export function siteName({ file, line }: { file: string; line: number }): string {
+  return `${file.replace(/^(\.\.?\/)+/, '')}:${line}`;
+}
+
+function addressOf({ high, low }: Mutex): string {
+  return hex64(high, low);
+}
+
+/** Groups of waits and holds: of one mutex, site and thread each. */
+class GroupTable {
+  readonly #places = new IdTable();
+  readonly #groups = new IdTable();
+
+  /** The group of each span. */
+  find({ count, mutex, site, thread }: LockSpans, out: Int32Array): void {
+    for (let k = 0; k < count; k++)
+      out[k] = this.#find(mutex[k] as number, thread[k] as number, (site[k] as number) + 1);
+  }
+
+  #find(mutex: number, thread: number, site: number): number {
+    let place = this.#places.find(thread, site);
+    if (place < 0) {
+      if (this.#places.size === maxGroups) return maxGroups;
+      place = this.#places.id(thread, site);
+    }
+    const known = this.#groups.find(mutex, place);
+    if (known >= 0) return known;
+    return this.#groups.size === maxGroups ? maxGroups : this.#groups.id(mutex, place);
+  }
+
+  *all(): Iterable<number> {
+    for (let group = 0; group < this.#groups.size; group++) yield group;
+    yield maxGroups;
+  }
+
+  mutex(group: number): number {
+    return group === maxGroups ? -1 : this.#groups.high(group);
+  }
+
+  site(group: number): number {
+    return group === maxGroups ? -1 : this.#places.low(this.#groups.low(group)) - 1;
+  }
+
+  thread(group: number): number {
+    return group === maxGroups ? -1 : this.#places.high(this.#groups.low(group));
+  }
+}
+
+/** Time that threads waited for a mutex while another held it, by all of these. */
+class BehindTable {
+  readonly #waiters = new IdTable();
+  readonly #holders = new IdTable();
+  readonly #places = new IdTable();
+  readonly #entries = new IdTable();
+  readonly #total: number[] = [];
+  readonly #waits: number[] = [];
+
+  add(mutex: number, waiter: number, holder: number, site: number, inner: number, duration: number): void {
+    // Each entry adds at most one to each of the others.
+    if (this.#entries.size === maxBehind) return;
+    const who = this.#waiters.id(mutex, waiter);
+    const where = this.#places.id(site + 1, inner + 1);
+    const by = this.#holders.id(holder, where);
+    let entry = this.#entries.find(who, by);
+    if (entry < 0) {
+      entry = this.#entries.id(who, by);
+      this.#total.push(0);
+      this.#waits.push(0);
+    }
+    this.#total[entry] = (this.#total[entry] as number) + duration;
+    this.#waits[entry] = (this.#waits[entry] as number) + 1;
+  }
+
+  byMutex(): Map<number, number[]> {
+    const all = new Map<number, number[]>();
+    for (let entry = 0; entry < this.#entries.size; entry++) {
+      const mutex = this.#waiters.high(this.#entries.high(entry));
+      const own = all.get(mutex);
+      if (own === undefined) all.set(mutex, [entry]);
+      else own.push(entry);
+    }
+    return all;
+  }
+
+  waiter(entry: number): number {
+    return this.#waiters.low(this.#entries.high(entry));
+  }
+
+  holder(entry: number): number {
+    return this.#holders.high(this.#entries.low(entry));
+  }
+
+  site(entry: number): number {
+    return this.#places.high(this.#holders.low(this.#entries.low(entry))) - 1;
+  }
+
+  inner(entry: number): number {
+    return this.#places.low(this.#holders.low(this.#entries.low(entry))) - 1;
+  }
+
+  total(entry: number): number {
+    return this.#total[entry] as number;
+  }
+
+  waits(entry: number): number {
+    return this.#waits[entry] as number;
+  }
+}
