@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { OpenOptions } from '../formats/detect.ts';
 import type { ColorChoice } from '../report/terminal.ts';
+import type { FileOffset } from './open.ts';
 import type { Moment, RunOptions } from './run.ts';
 
 /** The options that every command on trace files has, as commander hands them over. */
@@ -11,6 +12,7 @@ export type TraceOptions = {
   from?: Moment | undefined;
   to?: Moment | undefined;
   traceEvents?: string;
+  offset?: FileOffset[];
 };
 
 /** Gives a command its FILE arguments, the shared options, and examples at the end of its help. `range` names the options for a part of the time. */
@@ -36,6 +38,11 @@ export function traceCommand(
     )
     .option(`${range.to} <time>`, 'leave out events after', parseMoment)
     .option('--trace-events <file>', "QEMU's trace-events-all, which names the arguments in simpletrace files")
+    .option(
+      '--offset <file=time>',
+      'add this to the times of one file: qemu.log=-1.5s, or OWN@OTHER, two time stamps of one moment',
+      parseOffset,
+    )
     .addHelpText(
       'after',
       `\nExamples:\n${examples.map(([line, what]) => `  ${line.padEnd(width)}  ${what}`).join('\n')}`,
@@ -43,13 +50,53 @@ export function traceCommand(
 }
 
 /** What of the options says how to open the files. */
-export function openOptions(options: Pick<TraceOptions, 'traceEvents'>): OpenOptions {
-  return { traceEvents: options.traceEvents };
+export function openOptions(
+  options: Pick<TraceOptions, 'traceEvents' | 'offset'>,
+): OpenOptions & { offsets: readonly FileOffset[] } {
+  return { traceEvents: options.traceEvents, offsets: options.offset ?? [] };
 }
 
 /** What of the options says how to read them. */
 export function runOptions(options: Pick<TraceOptions, 'from' | 'to'>): RunOptions {
   return { from: options.from, to: options.to };
+}
+
+/**
+ * For commander: `FILE=TIME`, collected over repetitions of the option. The time is a length (ns without a unit), or
+ * `OWN@OTHER`: the time stamp OWN of the file is of the same moment as OTHER on the timeline.
+ */
+export function parseOffset(text: string, previous: readonly FileOffset[] = []): FileOffset[] {
+  const equals = text.lastIndexOf('=');
+  const [file, value] = [text.slice(0, equals), text.slice(equals + 1).trim()];
+  const pair = /^([\d.]+)@([\d.]+)$/.exec(value);
+  const ns =
+    pair === null ? exactDuration(value) : difference(exactStamp(pair[2] as string), exactStamp(pair[1] as string));
+  if (equals < 1 || ns === undefined) {
+    throw new InvalidArgumentError(
+      'Expected FILE=TIME: qemu.log=-1795418437.072121s, or qemu.log=1795419652.901@1215.829, the same moment in the file and on the timeline.',
+    );
+  }
+  return [...previous, { file, ns }];
+}
+
+function difference(a: bigint | undefined, b: bigint | undefined): bigint | undefined {
+  return a === undefined || b === undefined ? undefined : a - b;
+}
+
+/** A length of time in ns, exactly, however long; it may be negative, and is in ns where it has no unit. */
+function exactDuration(text: string): bigint | undefined {
+  const match = /^([+-]?)(\d{1,19})(?:\.(\d{1,9}))? ?([a-zµμ]*)$/.exec(text);
+  const unit = unitNs[match?.[4] || 'ns'];
+  if (match === null || unit === undefined) return undefined;
+  const [, sign, whole, decimals = ''] = match as unknown as [string, string, string, string | undefined];
+  const ns = (BigInt(whole + decimals) * BigInt(unit)) / 10n ** BigInt(decimals.length);
+  return sign === '-' ? -ns : ns;
+}
+
+/** A time stamp as `virtap dump` prints it, in ns. */
+function exactStamp(text: string): bigint | undefined {
+  const stamp = /^(\d{1,12})(?:\.(\d{1,9}))?$/.exec(text);
+  return stamp === null ? undefined : BigInt((stamp[1] as string) + (stamp[2] ?? '').padEnd(9, '0'));
 }
 
 const unitNs: Record<string, number> = {
@@ -113,8 +160,8 @@ export function parseWords(text: string, previous: readonly string[] = []): stri
  * as `virtap dump` prints it: seconds with up to nine decimals.
  */
 export function parseMoment(text: string): Moment {
-  const stamp = /^(\d{1,12})(?:\.(\d{1,9}))?$/.exec(text.trim());
-  if (stamp === null) return { value: BigInt(parseDuration(text)), absolute: false };
-  const [, seconds, decimals] = stamp as unknown as [string, string, string | undefined];
-  return { value: BigInt(seconds + (decimals ?? '').padEnd(9, '0')), absolute: true };
+  const stamp = exactStamp(text.trim());
+  return stamp === undefined
+    ? { value: BigInt(parseDuration(text)), absolute: false }
+    : { value: stamp, absolute: true };
 }

@@ -171,6 +171,7 @@ class PerfTrace implements Trace {
       compressed: true,
       tracingData: undefined,
       cpus: undefined,
+      clockData: undefined,
       facts: { version: '', release: '', host: '', commandLine: '' },
     };
     let skip = 16;
@@ -500,6 +501,7 @@ class PerfTrace implements Trace {
             new DataView(bytes.buffer, pos + 16, length - 16),
             little,
           );
+          this.#tieClock();
         }
         return;
     }
@@ -647,6 +649,7 @@ class PerfTrace implements Trace {
       // The clocks of all events of one recording agree.
       if (attr.clockId !== undefined) this.clock.name = clockNames[attr.clockId] ?? `clock ${attr.clockId}`;
     }
+    this.#tieClock();
     const hot = this.#hot;
     hot.kindOfId = new Int32Array(largest + 1).fill(unresolved);
     hot.restOfId = new Int32Array(largest + 1);
@@ -669,6 +672,13 @@ class PerfTrace implements Trace {
       const least = Math.max(...attrs.map((attr) => attr.restAt + 4));
       hot.common = { tid: first.tidAt / 4, time: first.timeAt / 4, cpu: first.cpuAt / 4, least };
     } else hot.common = undefined;
+  }
+
+  /** perf record -k notes once what the wall clock shows. */
+  #tieClock(): void {
+    const pair = this.#header.clockData;
+    if (pair === undefined || this.clock.name === 'realtime') return;
+    this.clock.ties = [{ to: 'realtime', offset: pair.wall - pair.clock, source: "perf's clock data" }];
   }
 
   #setKind(attr: PerfAttr, kind: number): void {

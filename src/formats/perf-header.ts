@@ -33,6 +33,7 @@ const feature = {
   cmdline: 11,
   eventDesc: 12,
   compressed: 27,
+  clockData: 29,
 } as const;
 
 const sampleBit = {
@@ -92,6 +93,8 @@ export type PerfHeader = {
   compressed: boolean;
   tracingData: { bytes: Uint8Array; offset: number } | undefined;
   cpus: number | undefined;
+  /** What the wall clock showed when the clock of the samples showed `clock` (ns): perf record -k. */
+  clockData: { wall: bigint; clock: bigint } | undefined;
   /** `perf version`, kernel release and so on, in perf's words. */
   facts: { version: string; release: string; host: string; commandLine: string };
 };
@@ -171,6 +174,7 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
     compressed: false,
     tracingData: undefined,
     cpus: undefined,
+    clockData: undefined,
     facts: { version: '', release: '', host: '', commandLine: '' },
   };
   if (dataStart > size)
@@ -209,6 +213,7 @@ export function applyFeature(header: PerfHeader, bit: number, body: DataView, li
     else if (bit === feature.osrelease) header.facts.release = perfString(body, 0, little);
     else if (bit === feature.hostname) header.facts.host = perfString(body, 0, little);
     else if (bit === feature.cmdline) header.facts.commandLine = commandLine(body, little);
+    else if (bit === feature.clockData) header.clockData = clockData(body, little);
     else if (bit === feature.eventDesc) eventNames(header.attrs, body, little);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
@@ -307,6 +312,12 @@ function commandLine(view: DataView, little: boolean): string {
     at += 4 + view.getUint32(at, little);
   }
   return words.join(' ');
+}
+
+/** HEADER_CLOCK_DATA: u32 version (1), u32 clock id, u64 wall-clock time, u64 time on that clock. */
+function clockData(view: DataView, little: boolean): PerfHeader['clockData'] {
+  if (view.getUint32(0, little) !== 1) return undefined;
+  return { wall: view.getBigUint64(8, little), clock: view.getBigUint64(16, little) };
 }
 
 /** HEADER_EVENT_DESC: u32 count, u32 attr size, then {attr, u32 number of ids, name, ids}. */

@@ -1,4 +1,5 @@
-import type { Clock } from '../trace/clock.ts';
+import type { Clock, ClockTie } from '../trace/clock.ts';
+import type { Companions } from '../trace/trace.ts';
 import type { TraceDatBuffer, TraceDatHeader } from './trace-dat-header.ts';
 
 /** Clocks that count nanoseconds (linux kernel/trace/trace.c: trace_clocks); the others count something of their own. */
@@ -11,7 +12,15 @@ export function clockOf(header: TraceDatHeader, buffer: TraceDatBuffer | undefin
   const own = buffer?.clock === 'tsc2nsec' ? 'x86-tsc' : buffer?.clock;
   const name = own || options.clock || 'unknown';
   const ns = nanosecondClocks.test(name) || name === 'unknown' || options.tsc !== undefined;
-  return { name: options.hasDate ? 'realtime' : name, unit: ns ? 'ns' : 'ticks', resolution: 1 };
+  if (!options.hasDate) return { name, unit: ns ? 'ns' : 'ticks', resolution: 1 };
+  // --date adds an offset to the stamps: without it they are on the clock that stamped.
+  const ties: ClockTie[] = ns ? [{ to: name, offset: -options.offset, source: 'trace-cmd --date' }] : [];
+  return { name: 'realtime', unit: ns ? 'ns' : 'ticks', resolution: 1, ties };
+}
+
+/** The recordings made together with it. */
+export function companionsOf({ options }: TraceDatHeader): Companions {
+  return { id: options.traceId, host: options.timeShift?.peer, guests: options.guests };
 }
 
 /** What a person should know of the recording. */

@@ -28,13 +28,15 @@ export type BufferOption = {
 export type ClockSample = { time: bigint; offset: bigint; scaling: bigint; fraction: bigint };
 
 export type TimeShift = {
+  /** Id of the recording whose clock the samples lead to. */
+  peer: bigint;
   /** Whether offsets between samples are interpolated. */
   interpolate: boolean;
   /** By CPU. */
   samples: ClockSample[][];
 };
 
-export type Guest = { name: string; vcpus: { vcpu: number; tid: number }[] };
+export type Guest = { name: string; id: bigint; vcpus: { vcpu: number; tid: number }[] };
 
 /** What the kernel counted for one CPU of a buffer: per_cpu/cpuN/stats. */
 export type CpuStat = {
@@ -67,6 +69,8 @@ export class TraceDatOptions {
   statBuffer = '';
   tsc: { mult: number; shift: number } | undefined;
   timeShift: TimeShift | undefined;
+  /** Random id of the recording, by which others refer to it. */
+  traceId: bigint | undefined;
   guests: Guest[] = [];
   /** An option that makes no sense; the others stand. */
   damage: TraceError | undefined;
@@ -104,6 +108,7 @@ const optionId = {
   offset: 7,
   cpuCount: 8,
   version: 9,
+  traceId: 11,
   timeShift: 12,
   guest: 13,
   tsc2nsec: 14,
@@ -165,6 +170,9 @@ function readOption(id: number, data: ByteCursor, options: TraceDatOptions, sect
       break;
     case optionId.cpuCount:
       options.cpus = cpuCount(data);
+      break;
+    case optionId.traceId:
+      options.traceId = data.bigint('the id of the recording');
       break;
     case optionId.timeShift:
       options.timeShift = readTimeShift(data);
@@ -244,7 +252,7 @@ function readBuffer(data: ByteCursor, sections: boolean, latency: boolean): Buff
 }
 
 function readTimeShift(data: ByteCursor): TimeShift {
-  data.skip(8, 'the id of the peer');
+  const peer = data.bigint('the id of the peer');
   const interpolate = (data.u32('the flags of TIME_SHIFT') & 1) !== 0;
   const cpus = cpuCount(data);
   const samples: ClockSample[][] = [];
@@ -273,14 +281,14 @@ function readTimeShift(data: ByteCursor): TimeShift {
   }
   for (const list of samples) list.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
   const distinct = samples.map((list) => list.filter((sample, i) => i === 0 || sample.time !== list[i - 1]?.time));
-  return { interpolate, samples: distinct };
+  return { peer, interpolate, samples: distinct };
 }
 
 function readGuest(data: ByteCursor): Guest {
   const name = data.string('the name of a guest');
-  data.skip(8, 'the trace id of a guest');
+  const id = data.bigint('the trace id of a guest');
   const count = cpuCount(data);
   const vcpus: Guest['vcpus'] = [];
   for (let i = 0; i < count; i++) vcpus.push({ vcpu: data.u32('a vCPU'), tid: data.u32("a vCPU's thread") });
-  return { name, vcpus };
+  return { name, id, vcpus };
 }

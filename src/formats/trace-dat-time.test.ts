@@ -32,6 +32,7 @@ const sample = (time: bigint, offset: bigint) => ({ time, offset, scaling: 1n, f
 // Expected: what trace-cmd report 3.1.6 prints for such options and stamps.
 test('one sample shifts a CPU, and CPUs without one stay', () => {
   const shift = new ShiftConversion(base, {
+    peer: 1n,
     interpolate: false,
     samples: [[sample(base, -5555555555n)], [sample(base, 6666666n)]],
   });
@@ -44,6 +45,7 @@ test('one sample shifts a CPU, and CPUs without one stay', () => {
 
 test('between samples the offset is interpolated, and beyond them carried on', () => {
   const shift = new ShiftConversion(base, {
+    peer: 1n,
     interpolate: true,
     samples: [
       [
@@ -62,9 +64,13 @@ test('between samples the offset is interpolated, and beyond them carried on', (
 });
 
 test('a shifted TSC is shifted first', () => {
-  const shift = new ShiftConversion(base, { interpolate: false, samples: [[sample(base, -55555555555n)]] }, (start) => {
-    return new TscConversion(start, 1431655765, 32);
-  });
+  const shift = new ShiftConversion(
+    base,
+    { peer: 1n, interpolate: false, samples: [[sample(base, -55555555555n)]] },
+    (start) => {
+      return new TscConversion(start, 1431655765, 32);
+    },
+  );
   assert.equal(shift.origin + BigInt(shift.convert(0, 0)), 329_218_088_734_047_529n);
   assert.equal(shift.origin + BigInt(shift.convert(123_456_789_017, 0)), 329_218_129_886_310_525n);
 });

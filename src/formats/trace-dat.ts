@@ -6,13 +6,13 @@ import { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import { EventSorter } from '../trace/sorter.ts';
-import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
+import { type Companions, ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import type { Format } from './detect.ts';
 import { HandOut } from './hand-out.ts';
 import { asTraceError, type Input } from './input.ts';
 import { KernelEventTypes } from './kernel-types.ts';
 import { RingBufferDecoder } from './ring-buffer.ts';
-import { clockOf, notesOf } from './trace-dat-facts.ts';
+import { clockOf, companionsOf, notesOf } from './trace-dat-facts.ts';
 import { readHeader, type TraceDatBuffer, type TraceDatHeader } from './trace-dat-header.ts';
 import type { CpuData } from './trace-dat-options.ts';
 import { PackedPages, PlainPages } from './trace-dat-pages.ts';
@@ -49,6 +49,7 @@ class TraceDat implements Trace {
   readonly clock: Clock;
   readonly threads = new ThreadTable();
   readonly cpus: number | undefined;
+  readonly companions: Companions;
   readonly notes: string[];
   damage: TraceError | undefined;
   origin = 0n;
@@ -83,6 +84,7 @@ class TraceDat implements Trace {
     for (const [tid, comm] of header.comms) this.threads.name(tid, comm);
     const clock = clockOf(header, header.buffers[0]);
     this.clock = clock;
+    this.companions = companionsOf(header);
     this.notes = notesOf(header);
     this.#buffers = header.buffers.filter((buffer) => {
       const own = clockOf(header, buffer).name;

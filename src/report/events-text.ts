@@ -63,7 +63,9 @@ function clockText({ clock, events }: InventoryView): string {
   if (clock.unit === 'none' || (clock.name === 'none' && events > 0)) return 'none: the events have no time stamps';
   const name = clock.name === 'unknown' ? 'not named in the file' : clock.name;
   if (clock.unit === 'ticks') return `${name}, in ticks of unknown length`;
-  return clock.resolution > 1 ? `${name}, in steps of ${duration(clock.resolution)}` : `${name}, in nanoseconds`;
+  const step = clock.resolution > 1 ? `in steps of ${duration(clock.resolution)}` : 'in nanoseconds';
+  const ties = (clock.ties ?? []).map(({ to, source }) => `, tied to ${to} by ${source}`);
+  return `${name}, ${step}${ties.join('')}`;
 }
 
 function spanText({ clock, first, last }: InventoryView): string {
@@ -199,6 +201,9 @@ export function eventsJson(view: InventoryView, asked: readonly Question[], read
     clock: clock.name,
     clock_unit: clock.unit,
     resolution: clock.resolution,
+    ...(clock.ties === undefined || clock.ties.length === 0
+      ? {}
+      : { clock_ties: clock.ties.map(({ to, offset, source }) => ({ to, offset_ns: offset.toString(), source })) }),
     origin: view.origin.toString(),
     first_ns: isNs ? ns(view.first) : null,
     duration_ns: isNs ? ns(view.last - view.first) : null,

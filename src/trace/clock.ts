@@ -10,4 +10,16 @@ export type Clock = {
   unit: 'ns' | 'ticks' | 'none';
   /** The smallest step that the file can express, in units: 1, or 1000 for text with microseconds. */
   resolution: number;
+  /** How it relates to other clocks, as far as the file says. */
+  ties?: readonly ClockTie[] | undefined;
+};
+
+/** One moment on two clocks, as a recorder noted it. */
+export type ClockTie = {
+  /** Name of the other clock, which counts ns. */
+  to: string;
+  /** What to add to a time of the trace to have the time on the other clock (ns). */
+  offset: bigint;
+  /** Who noted it, for people: `perf's clock data`. */
+  source: string;
 };

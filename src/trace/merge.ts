@@ -2,50 +2,30 @@ import { EventBatch } from './batch.ts';
 import type { Clock } from './clock.ts';
 import { TraceError } from './error.ts';
 import type { EventType } from './event-type.ts';
+import { GuestLayout, type GuestOf, guestName } from './guests.ts';
 import type { Loss } from './loss.ts';
+import { type Placement, type Timeline, timelineOf } from './timeline.ts';
 import { type Thread, type Trace, TypeTable } from './trace.ts';
 
 const batchSize = 16384;
 
 /**
- * Several traces as one, in time order. Throws a TraceError, with what to record next time, where their clocks do not
- * agree. Payloads are not copied: a batch holds a run of events of one trace. Closing it closes all.
+ * Several traces as one, in time order. Throws a TraceError, with the remedy, where their clocks do not agree and
+ * `offsets` does not say how far they are apart. Payloads are not copied: a batch holds a run of events of one
+ * trace. Closing it closes all. A guest's events stand on the host's threads that are its vCPUs, under names of their own.
  */
-export function mergeTraces(traces: readonly Trace[]): Trace {
+export function mergeTraces(traces: readonly Trace[], offsets?: ReadonlyMap<Trace, bigint>): Trace {
   const [first] = traces;
   if (first === undefined) throw new RangeError('no trace to merge');
-  if (traces.length === 1) return first;
-  for (const other of traces.slice(1)) requireSameClock(first, other);
-  return new MergedTrace(traces);
-}
-
-/** Clocks whose stamps of two recordings on one machine count from the same moment. */
-const shared = new Set(['local', 'global', 'mono', 'mono_raw', 'boot', 'tai', 'uptime', 'perf', 'x86-tsc', 'realtime']);
-
-function requireSameClock(a: Trace, b: Trace): void {
-  const same = a.clock.name === b.clock.name && a.clock.unit === b.clock.unit;
-  if (same && shared.has(a.clock.name)) return;
-  // Text that does not name its clock: two outputs of one tool are most likely parts of one recording.
-  if (same && a.clock.name === 'unknown' && a.format === b.format) return;
-  throw new TraceError(
-    b.file,
-    same
-      ? `its clock (${clockName(b.clock)}) cannot be compared with that of ${a.file}`
-      : `its clock (${clockName(b.clock)}) is not that of ${a.file} (${clockName(a.clock)})`,
-    undefined,
-    `one clock for all: record with 'trace-cmd record -C mono', 'perf record -k CLOCK_MONOTONIC' and QEMU's simpletrace, which all stamp with CLOCK_MONOTONIC`,
-  );
-}
-
-function clockName(clock: Clock): string {
-  if (clock.name === 'unknown') return 'not named in the file';
-  if (clock.name === 'none') return 'none: it has no time stamps';
-  return clock.name;
+  if (traces.length === 1 && (offsets === undefined || offsets.size === 0)) return first;
+  return new MergedTrace(timelineOf(traces, offsets));
 }
 
 /** One of the traces, and how far it was taken. */
 type Source = {
   trace: Trace;
+  offset: bigint;
+  guest: GuestOf | undefined;
   batches: AsyncIterator<EventBatch>;
   /** The batch at hand, undefined at the end; the next event in it; and its time in the merged trace. */
   batch: EventBatch | undefined;
@@ -67,24 +47,35 @@ class MergedTrace implements Trace {
   readonly types = this.#types.all;
   readonly threads: ReadonlyMap<number, Thread>;
   readonly #traces: readonly Trace[];
+  readonly #placements: readonly Placement[];
+  /** Holes in guests' traces, by trace: they make nothing unsure that the host recorded. */
+  readonly #guestHoles = new Map<Trace, number>();
 
-  constructor(traces: readonly Trace[]) {
-    const [first] = traces as readonly [Trace];
+  constructor({ clock, placements }: Timeline) {
+    const traces = placements.map((placement) => placement.trace);
     this.#traces = traces;
+    this.#placements = placements;
     this.file = traces.map((trace) => trace.file).join(', ');
     this.format = [...new Set(traces.map((trace) => trace.format))].join(' + ');
     this.version = [...new Set(traces.map((trace) => trace.version).filter((version) => version !== ''))].join(' + ');
-    this.clock = { ...first.clock, resolution: Math.max(...traces.map((trace) => trace.clock.resolution)) };
-    this.threads = new MergedThreads(traces.map((trace) => trace.threads));
+    this.clock = clock;
+    // A guest's thread ids are not the host's.
+    const own = placements.filter((placement) => placement.guest === undefined);
+    this.threads = new MergedThreads(own.map((placement) => placement.trace.threads));
   }
 
   get cpus(): number | undefined {
-    const known = this.#traces.map((trace) => trace.cpus).filter((cpus) => cpus !== undefined);
+    const own = this.#placements.filter((placement) => placement.guest === undefined);
+    const known = own.map(({ trace }) => trace.cpus).filter((cpus) => cpus !== undefined);
     return known.length === 0 ? undefined : Math.max(...known);
   }
 
   get notes(): readonly string[] {
     const notes = this.#traces.flatMap((trace) => trace.notes.map((note) => `${trace.file}: ${note}`));
+    for (const { notes: placed } of this.#placements) notes.push(...placed);
+    for (const [trace, holes] of this.#guestHoles) {
+      notes.push(`${trace.file}: the guest's recorder lost events in ${holes === 1 ? '1 place' : `${holes} places`}.`);
+    }
     // The first one's is `damage`.
     const damages = this.#traces.map((trace) => trace.damage).filter((damage) => damage !== undefined);
     return [...notes, ...damages.slice(1).map((damage) => damage.message)];
@@ -106,11 +97,20 @@ class MergedTrace implements Trace {
   }
 
   async *batches(wants?: (type: EventType) => boolean): AsyncGenerator<EventBatch> {
-    const sources = this.#traces.map((trace): Source => {
+    const sources = this.#placements.map(({ trace, offset, guest }): Source => {
       const types: (EventType | undefined)[] = [];
-      const asks = (type: EventType) => wants?.(this.#merged(types, type)) ?? true;
-      const batches = trace.batches(asks)[Symbol.asyncIterator]();
-      return { trace, batches, batch: undefined, next: 0, head: Number.POSITIVE_INFINITY, shift: 0, types };
+      const source = {
+        trace,
+        offset,
+        guest,
+        batch: undefined,
+        next: 0,
+        head: Number.POSITIVE_INFINITY,
+        shift: 0,
+        types,
+      };
+      const asks = (type: EventType) => wants?.(this.#merged(source, type)) ?? true;
+      return { ...source, batches: trace.batches(asks)[Symbol.asyncIterator]() };
     });
     try {
       await Promise.all(sources.map((source) => fetch(source)));
@@ -147,16 +147,19 @@ class MergedTrace implements Trace {
   /** The merged origin is the earliest, so that all shifts are whole and not negative. */
   #placeOrigin(sources: readonly Source[]): void {
     const begun = sources.filter((source) => source.batch !== undefined);
-    const origins = begun.map((source) => source.trace.origin).sort((a, b) => (a < b ? -1 : 1));
-    this.origin = origins[0] ?? 0n;
-    for (const source of begun) {
-      const shift = source.trace.origin - this.origin;
+    const origins = new Map(begun.map((source) => [source, source.trace.origin + source.offset]));
+    this.origin = [...origins.values()].reduce(
+      (least, one) => (one < least ? one : least),
+      origins.values().next().value ?? 0n,
+    );
+    for (const [source, origin] of origins) {
+      const shift = origin - this.origin;
       if (shift > BigInt(Number.MAX_SAFE_INTEGER) / 2n) {
         throw new TraceError(
           source.trace.file,
           'begins more than 50 days after the other trace',
           undefined,
-          'traces of one time',
+          'traces of one time, or another --offset',
         );
       }
       source.shift = Number(shift);
@@ -167,7 +170,7 @@ class MergedTrace implements Trace {
   /** Moves the next events of a source, up to (`inclusive`: and at) `bound`, at least one, into the batch. */
   #take(source: Source, bound: number, inclusive: boolean, out: EventBatch): void {
     const batch = source.batch as EventBatch;
-    const { shift, types } = source;
+    const { shift, types, guest } = source;
     const start = source.next;
     const end = Math.min(batch.count, start + batchSize);
     let i = start;
@@ -177,7 +180,7 @@ class MergedTrace implements Trace {
       if (n > 0 && (time > bound || (time === bound && !inclusive))) break;
       const id = batch.type[i] as number;
       out.time[n] = time;
-      out.type[n] = (types[id] ?? this.#merged(types, source.trace.types[id] as EventType)).id;
+      out.type[n] = (types[id] ?? this.#merged(source, source.trace.types[id] as EventType)).id;
     }
     for (const column of ['cpu', 'tid', 'pid', 'at', 'size'] as const) {
       const from = batch[column];
@@ -188,16 +191,29 @@ class MergedTrace implements Trace {
     out.count = n;
     out.bytes = batch.bytes;
     out.view = batch.view;
-    out.losses = start === 0 && batch.losses.length > 0 ? batch.losses.map((loss) => shiftLoss(loss, shift)) : [];
+    out.losses = [];
+    const losses = start === 0 ? batch.losses : [];
+    if (guest !== undefined) {
+      if (losses.length > 0)
+        this.#guestHoles.set(source.trace, (this.#guestHoles.get(source.trace) ?? 0) + losses.length);
+      toVcpus(out, n, guest);
+    } else if (losses.length > 0) out.losses = losses.map((loss) => shiftLoss(loss, shift));
     source.next = i;
     if (i < batch.count) source.head = (batch.time[i] as number) + shift;
   }
 
   /** A source's type in the merged table. Types of one name from two traces stay two: their payloads differ. */
-  #merged(types: (EventType | undefined)[], type: EventType): EventType {
+  #merged({ trace, guest, types }: Pick<Source, 'trace' | 'guest' | 'types'>, type: EventType): EventType {
     let merged = types[type.id];
     if (merged === undefined) {
-      merged = this.#types.add(type.name, type.layout, type.recordedAs);
+      merged =
+        guest === undefined
+          ? this.#types.add(type.name, type.layout, type.recordedAs)
+          : this.#types.add(
+              guestName(type.name),
+              new GuestLayout(type.layout, guest.name, trace.threads),
+              guestName(type.recordedAs),
+            );
       types[type.id] = merged;
     }
     return merged;
@@ -216,6 +232,16 @@ async function fetch(source: Source): Promise<void> {
   if (source.batch !== undefined && source.batch.count > 0)
     source.head = (source.batch.time[0] as number) + source.shift;
   else if (source.head === Number.POSITIVE_INFINITY) source.head = source.shift;
+}
+
+/** Puts a guest's events on the threads that are its vCPUs: its CPUs and threads have numbers of its own. */
+function toVcpus(out: EventBatch, count: number, { tids }: GuestOf): void {
+  const { cpu, tid, pid } = out;
+  for (let i = 0; i < count; i++) {
+    tid[i] = tids[cpu[i] as number] ?? -1;
+    cpu[i] = -1;
+    pid[i] = -1;
+  }
 }
 
 function shiftLoss(loss: Loss, shift: number): Loss {

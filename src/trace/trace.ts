@@ -11,6 +11,16 @@ export type Thread = {
   pid: number;
 };
 
+/** Which recordings were made together with this one, of a host and its guests (trace-cmd record -A). */
+export type Companions = {
+  /** This recording's id, undefined where it has none. */
+  id: bigint | undefined;
+  /** The id of its host's recording, where it is a guest's whose times were put on that one's clock. */
+  host: bigint | undefined;
+  /** The guests recorded with it: their recordings' ids, and the host's threads that are their vCPUs. */
+  guests: readonly { name: string; id: bigint; vcpus: readonly { vcpu: number; tid: number }[] }[];
+};
+
 /** An open trace: what its header says, and its events. */
 export interface Trace {
   /** The path as the user gave it, or `<stdin>`. */
@@ -34,6 +44,8 @@ export interface Trace {
   readonly damage: TraceError | undefined;
   /** Events that the file holds twice, identical to the ns: `batches` gives them once. How many, by type id. */
   readonly repeated?: ReadonlyMap<number, number>;
+  /** What the file says of recordings made together with it. */
+  readonly companions?: Companions;
   /** How many bytes of the input were read so far, and its size where known: for a progress bar. */
   progress(): { read: number; size: number | undefined };
   /**
