@@ -204,12 +204,19 @@ const anything = fc.constantFrom(
   (time: number) => mutex(time, 'locked'),
 );
 
+function schedule(
+  steps: readonly (readonly [event: (time: number) => SyntheticEvent, gap: number])[],
+): SyntheticEvent[] {
+  const events: SyntheticEvent[] = [entry(0)];
+  for (const [event, gap] of steps) events.push(event((events.at(-1) as SyntheticEvent).time + gap));
+  return events;
+}
+
 test('whatever happens, the states of a vCPU sum up to its wall time, and those of an exit to its duration', async () => {
   const schedules = fc.array(fc.tuple(anything, fc.integer({ min: 0, max: 50 })), { minLength: 2, maxLength: 60 });
   await fc.assert(
     fc.asyncProperty(schedules, fc.integer({ min: 1, max: 9 }), async (steps, batchSize) => {
-      let time = 0;
-      const events = [entry(0), ...steps.map(([event, gap]) => event((time += gap)))];
+      const events = schedule(steps);
       const { rows } = await divide(synthetic(events, { batchSize }));
       for (const row of rows) {
         const sum = vcpuStates.reduce((total, state) => total + row.states[state], 0);
@@ -226,11 +233,8 @@ test('random schedules divide as looking at every nanosecond does', async () => 
   const schedules = fc.array(fc.tuple(anything, fc.integer({ min: 1, max: 9 })), { minLength: 2, maxLength: 40 });
   await fc.assert(
     fc.asyncProperty(schedules, async (steps) => {
-      let time = 0;
       // Halt polling is decided on afterwards, which this naive walk cannot: it is in a test of its own.
-      const events = [entry(0), ...steps.map(([event, gap]) => event((time += gap)))].filter(
-        ({ name }) => name !== 'kvm:kvm_vcpu_wakeup',
-      );
+      const events = schedule(steps).filter(({ name }) => name !== 'kvm:kvm_vcpu_wakeup');
       const { rows } = await divide(synthetic(events));
       const naive = walk(events);
       assert.deepEqual(rows[0]?.states, naive);
