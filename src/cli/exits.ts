@@ -29,6 +29,7 @@ type ExitCommandOptions = TraceOptions & {
   slow?: number;
   than?: number;
   halts?: true;
+  breakdown?: true;
   tscMhz?: number;
 };
 
@@ -37,6 +38,7 @@ export default function define(command: Command): void {
     ['virtap exits perf.data', 'how often and how long vCPUs were out of the guest, by reason'],
     ['virtap exits --by vcpu,reason trace.dat', 'the same for each vCPU'],
     ['virtap exits --by port trace.dat', 'which I/O ports cost the time'],
+    ['virtap exits --breakdown trace.dat', 'where the time of each went: KVM, QEMU, locks, preempted, halted'],
     ['virtap exits --heatmap --exclude cpuid trace.dat', 'how durations change over time'],
     ['virtap exits --slow 5 trace.dat', 'the five slowest exits, and what happened in each'],
     ['virtap exits --than 1ms trace.dat', 'all that took longer than a millisecond, in order of time'],
@@ -51,6 +53,7 @@ export default function define(command: Command): void {
     .option('-x, --exclude <reasons>', 'leave out these reasons: hlt,npf; may be repeated', parseWords)
     .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
     .option('--pid <numbers>', 'only the VMs of these processes, or the vCPU threads with these ids', parseNumbers)
+    .option('--breakdown', "show where each row's time went: KVM, QEMU, a lock, preempted, halted")
     .option('--heatmap', 'draw a heat map: time across, duration up, count as colour')
     .option('--slow <number>', 'show the slowest exits, with what happened in them', parseCount)
     .option('--than <time>', 'show the exits longer than this: 1ms, 250us', parseDuration)
@@ -72,7 +75,12 @@ async function run(files: string[], options: ExitCommandOptions): Promise<void> 
   if (options.than !== undefined && ticks && options.tscMhz === undefined) {
     throw new UsageError(`${trace.file}: its clock counts cycles; say how long one is with --tsc-mhz to use --than`);
   }
-  const { by, exclude, vcpu, pid, heatmap, slow, than, halts, sort } = options;
+  if (options.breakdown === true && ticks) {
+    throw new UsageError(
+      `${trace.file}: its clock counts cycles, so no time can be divided; record with -C mono (trace-cmd) or -k mono (perf)`,
+    );
+  }
+  const { by, exclude, vcpu, pid, heatmap, slow, than, halts, breakdown, sort } = options;
   const exits = new Exits({
     by,
     exclude: exclude ?? [],
@@ -82,6 +90,7 @@ async function run(files: string[], options: ExitCommandOptions): Promise<void> 
     slow,
     than,
     halts: halts === true,
+    breakdown: breakdown === true,
     scale: options.tscMhz === undefined ? undefined : 1000 / options.tscMhz,
   });
   const reading = await runAnalyses(trace, [exits], runOptions(options));

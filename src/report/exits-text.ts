@@ -6,6 +6,16 @@ import type { Stats } from '../views/stats.ts';
 import { inOrder, type Vcpu } from '../views/vcpu.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
+import {
+  type DividedLine,
+  divisionsOf,
+  divisionTable,
+  exitStates,
+  heldLine,
+  partsJson,
+  sumOf,
+  waitJson,
+} from './exit-division.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';
 import type { Json } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
@@ -26,6 +36,7 @@ import {
 import { type Cell, type Column, table } from './table.ts';
 import type { Terminal } from './terminal.ts';
 import { count, percent, plural, rate, timestamps } from './units.ts';
+import { untoldJson } from './vcpu-states.ts';
 
 /** Command lines that record what exits are measured by. */
 const record = [
@@ -33,6 +44,9 @@ const record = [
   'perf record -a -e kvm:kvm_entry -e kvm:kvm_exit -- sleep 10',
 ];
 const recordInner = "add -e 'kvm:*' -e sched:sched_switch -e sched:sched_waking to see what happened within them";
+
+/** Exits that are not over at the end, shown one by one. */
+const shownOpen = 8;
 
 /** What a command needs to say of one trace. */
 export type ExitAnswer = {
@@ -63,6 +77,10 @@ export function exitsText(answer: ExitAnswer, terminal: Terminal): string {
   else if (result.all.count === 0) parts.push(nothingLeft(result));
   else {
     parts.push(statsTable(answer, terminal));
+    if (result.untold !== undefined && divisionsOf(result).length > 0) {
+      const names = result.by.map((dimension) => titles[dimension]);
+      parts.push(divisionTable(linesOf(answer).lines, names, result.untold, terminal));
+    }
     if (result.heat !== undefined) parts.push(heatmapPart(answer, terminal));
     if (result.slow !== undefined) parts.push(slowPart(answer, terminal));
   }
@@ -109,7 +127,7 @@ function vcpuSummary(vcpus: readonly Vcpu[]): string {
 
 // ---------------------------------------------------------------- statistics
 
-type Line = { names: string[]; stats: Stats; share: number; kind: 'row' | 'sum' | 'halt' };
+type Line = DividedLine & { stats: Stats; share: number };
 
 const titles: Record<Dimension, string> = {
   reason: 'reason',
@@ -122,38 +140,47 @@ const titles: Record<Dimension, string> = {
   userspace: 'userspace exit',
 };
 
-function statsTable(answer: ExitAnswer, terminal: Terminal): string {
-  const { result, sort } = answer;
-  const format = lengths(result.unit);
+/** The lines of the tables, and how many were too many to be shown. */
+function linesOf({ result, sort }: ExitAnswer): { lines: Line[]; hidden: number } {
   const several = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
-  const names = (group: Group) => result.by.map((dimension) => nameOf(group, dimension, several));
-  const busy = result.rows.flatMap((row) =>
-    row.busy === undefined ? [] : [{ names: names(row.group), stats: row.busy }],
+  const of = (kind: 'busy' | 'halts') =>
+    result.rows.flatMap((row) => {
+      const stats = row[kind];
+      if (stats === undefined) return [];
+      const names = result.by.map((dimension) => nameOf(row.group, dimension, several));
+      return [{ names, stats, parts: row.parts?.[kind] }];
+    });
+  const busy = of('busy');
+  const halts = of('halts');
+  const sum = (name: string, stats: Stats, rows: readonly Pick<Line, 'parts'>[], share = Number.NaN): Line => {
+    const parts = rows.flatMap((row) => row.parts ?? []);
+    const blank = result.by.slice(1).map(() => '');
+    return { names: [name, ...blank], stats, share, kind: 'sum', parts: parts.length === 0 ? undefined : sumOf(parts) };
+  };
+  const lines = sorted(busy, sort).map(
+    (row): Line => ({ ...row, share: row.stats.total / result.busy.total, kind: 'row' }),
   );
-  const halts = result.rows.flatMap((row) =>
-    row.halts === undefined ? [] : [{ names: names(row.group), stats: row.halts }],
-  );
-  const blank = result.by.slice(1).map(() => '');
-  const lines: Line[] = [
-    ...sorted(busy, sort).map((row): Line => ({ ...row, share: row.stats.total / result.busy.total, kind: 'row' })),
-  ];
   if (halts.length > 0) {
-    if (busy.length > 1) lines.push({ names: ['without halts', ...blank], stats: result.busy, share: 1, kind: 'sum' });
+    if (busy.length > 1) lines.push(sum('without halts', result.busy, busy, 1));
     for (const row of sorted(halts, sort)) {
       const last = result.by.includes('reason') ? '' : ' halted';
       lines.push({ ...row, names: row.names.map((n, i) => (i === 0 ? n + last : n)), share: Number.NaN, kind: 'halt' });
     }
-    if (halts.length > 1)
-      lines.push({ names: ['halts', ...blank], stats: result.halts, share: Number.NaN, kind: 'sum' });
+    if (halts.length > 1) lines.push(sum('halts', result.halts, halts));
   }
-  if (lines.length !== 1) lines.push({ names: ['all', ...blank], stats: result.all, share: Number.NaN, kind: 'sum' });
+  if (lines.length !== 1) lines.push(sum('all', result.all, [...busy, ...halts]));
+  return { lines, hidden: shorten(lines) };
+}
 
+function statsTable(answer: ExitAnswer, terminal: Terminal): string {
+  const { result } = answer;
+  const format = lengths(result.unit);
+  const { lines, hidden } = linesOf(answer);
   const columns: Column[] = [
     ...result.by.map((dimension): Column => ({ title: titles[dimension], shrink: 12 })),
     ...figureColumns,
   ];
   const seconds = result.unit === 'ns' ? result.duration / 1e9 : Number.NaN;
-  const hidden = shorten(lines);
   const cells = lines.map(({ names, stats, share, kind }): Cell[] => {
     const texts = [...names.map(escapeText), ...figureCells(stats, share, seconds, format)];
     if (kind === 'row') return texts;
@@ -161,7 +188,8 @@ function statsTable(answer: ExitAnswer, terminal: Terminal): string {
   });
   const notes: string[] = [];
   if (hidden > 0) notes.push(`${plural(hidden, 'more row')} not shown; --csv and --json have all.`);
-  if (halts.length > 0) notes.push('share is of the time without halts: in a halt the guest sleeps of its own will.');
+  if (lines.some(({ kind }) => kind === 'halt'))
+    notes.push('share is of the time without halts: in a halt the guest sleeps of its own will.');
   if (result.unit === 'cycles')
     notes.push('Durations are in cycles (cyc) of the clock x86-tsc; --tsc-mhz converts them.');
   return `${table(columns, cells, terminal)}${notes.map((note) => `${terminal.style('dim', note)}\n`).join('')}`;
@@ -308,8 +336,9 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
       rows.length === 0
         ? 'nothing recorded within it\n'
         : table(columns, rows, terminal).split('\n').slice(1).join('\n');
+    const held = heldLine(exit, result.untold ?? [], severalVms);
     const more = exit.omitted === 0 ? '' : `  … and ${plural(exit.omitted, 'event')} more\n`;
-    return `${head.filter((part) => part !== '').join('  ')}\n${inner.replace(/^(?=.)/gm, '  ')}${more}`;
+    return `${head.filter((part) => part !== '').join('  ')}\n${held === '' ? '' : `  ${held}\n`}${inner.replace(/^(?=.)/gm, '  ')}${more}`;
   });
   return [heading, ...exits].join('\n');
 }
@@ -318,12 +347,20 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
 
 function unpairedLines(result: ExitResult): string[] {
   const { counts, unknownReasons, vms } = result;
+  const several = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
   const lines: string[] = [];
   if (counts.exitThenExit > 0 && counts.entries > 0) {
     lines.push(`${plural(counts.exitThenExit, 'exit')} left out: the thread's next event is an exit again.`);
   }
-  if (counts.entries > 0 && counts.openAtEnd > 0) {
-    lines.push(`${plural(counts.openAtEnd, 'exit')} left out: not over when the trace, or the time range, ends.`);
+  for (const { vcpu, reason, age } of result.open.slice(0, shownOpen)) {
+    const who = vcpu.number === undefined ? `Thread ${vcpu.tid}` : `vCPU ${vcpu.number}`;
+    const of = several && vcpu.vm !== undefined ? ` of VM ${vcpu.vm}` : '';
+    // The trace may go on after the last event that was of interest.
+    const long = age > 0 ? `for ${lengths(result.unit).short(age)} or more` : 'it left last';
+    lines.push(`${who}${of} is out of the guest at the end: ${escapeText(reason)}, ${long}; not counted.`);
+  }
+  if (result.open.length > shownOpen) {
+    lines.push(`${plural(result.open.length - shownOpen, 'more exit')} left out: not over at the end.`);
   }
   if (counts.entryWithoutExit > 0) {
     lines.push(`${plural(counts.entryWithoutExit, 'kvm_entry', 'times kvm_entry')} without a kvm_exit before it.`);
@@ -371,6 +408,10 @@ export function exitsJson(answer: ExitAnswer): Json {
     return { count, rate_per_s, share: number(s.total / result.all.total), ...figures };
   };
   const byReason = result.by.includes('reason');
+  const states = exitStates(
+    [...divisionsOf(result), ...(result.slow ?? []).flatMap(({ parts }) => parts ?? [])],
+    result.untold ?? [],
+  );
   const rows: Json[] =
     result.unentered.length > 0
       ? result.unentered.map(({ reason, halt, count: n }) => ({
@@ -378,14 +419,15 @@ export function exitsJson(answer: ExitAnswer): Json {
           halt,
           ...stats({ ...nothing, count: n, total: NaN }),
         }))
-      : sortRows(answer).map(({ group, all, busy, halts: halted }) => ({
+      : sortRows(answer).map(({ group, all, busy, halts: halted, parts }) => ({
           ...groupJson(group, result.by),
           ...(byReason ? { halt: halted !== undefined } : {}),
           ...stats(all),
           share_without_halts: busy === undefined ? null : number(busy.total / result.busy.total),
           ...(byReason ? {} : { without_halts: stats(busy ?? nothing), halts: stats(halted ?? nothing) }),
+          ...(parts === undefined ? {} : { states: partsJson(sumOf([parts.busy, parts.halts]), states) }),
         }));
-  const { heat } = result;
+  const { heat, untold } = result;
   return {
     file: trace.file,
     format: trace.format,
@@ -409,6 +451,12 @@ export function exitsJson(answer: ExitAnswer): Json {
       entry_without_exit: counts.entryWithoutExit,
       before_first_entry: counts.beforeFirstEntry,
     },
+    open: result.open.map(({ vcpu, reason, begin, age }) => ({
+      ...vcpuJson(vcpu),
+      reason,
+      ...Object.fromEntries([time('begin', begin), time('age', age)]),
+    })),
+    ...(untold === undefined ? {} : { not_told_apart: untoldJson(untold) }),
     ...(result.slow === undefined
       ? {}
       : {
@@ -420,6 +468,8 @@ export function exitsJson(answer: ExitAnswer): Json {
             cpu: exit.cpu < 0 ? null : exit.cpu,
             reason: exit.reason,
             rip: exit.rip,
+            ...(exit.parts === undefined ? {} : { states: partsJson(exit.parts, states) }),
+            ...(exit.wait === undefined ? {} : { lock_wait: waitJson(exit.wait) }),
             events: exit.events.map((event) => ({
               ...Object.fromEntries([time('offset', event.offset)]),
               event: event.name,
@@ -439,7 +489,14 @@ export function exitsJson(answer: ExitAnswer): Json {
 export function exitsCsv(answer: ExitAnswer): string {
   const { result } = answer;
   const { unit } = result;
-  const header = [...result.by.flatMap(csvColumns), 'halt', ...csvFigureNames(unit)];
+  const divisions = divisionsOf(result);
+  const states = divisions.length === 0 ? [] : exitStates(divisions, result.untold ?? []);
+  const header = [
+    ...result.by.flatMap(csvColumns),
+    'halt',
+    ...csvFigureNames(unit),
+    ...states.map((state) => `${state}_ns`),
+  ];
   const seconds = unit === 'ns' ? result.duration / 1e9 : Number.NaN;
   if (result.unentered.length > 0) {
     return csv(
@@ -451,7 +508,8 @@ export function exitsCsv(answer: ExitAnswer): string {
     const s = halt ? row.halts : row.busy;
     if (s === undefined) return [];
     const names = result.by.flatMap((dimension) => csvNames(row.group, dimension));
-    return [[...names, String(halt), ...csvFigures(s, seconds)]];
+    const parts = halt ? row.parts?.halts : row.parts?.busy;
+    return [[...names, String(halt), ...csvFigures(s, seconds), ...states.map((state) => parts?.[state])]];
   };
   const rows = sortRows(answer);
   return csv(header, [...rows.flatMap((row) => line(row, false)), ...rows.flatMap((row) => line(row, true))]);

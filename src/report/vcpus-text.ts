@@ -1,37 +1,18 @@
 import { type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
-import type { Untold, VcpuRow, VcpusResult } from '../views/vcpus.ts';
+import type { VcpuRow, VcpusResult } from '../views/vcpus.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import { type Json, ns } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import { type Cell, type Column, table } from './table.ts';
-import type { Rgb, Terminal } from './terminal.ts';
+import type { Terminal } from './terminal.ts';
 import { duration, percent, plural, rate, shortDuration, timestamps } from './units.ts';
+import { stateLooks, toldStates, untoldJson, untoldLine } from './vcpu-states.ts';
 
 /** What `virtap vcpus` needs to say of one trace. */
 export type VcpusAnswer = { trace: Trace; result: VcpusResult; reading: Reading };
-
-/** What a state is called for people, its letter where there are no colours, and its colour (Okabe and Ito's, safe for the colour-blind). */
-export const stateLooks: Record<VcpuState, { name: string; letter: string; color: Rgb }> = {
-  guest: { name: 'in the guest', letter: 'g', color: [0, 158, 115] },
-  kvm: { name: 'in KVM', letter: 'k', color: [86, 180, 233] },
-  qemu: { name: 'in QEMU', letter: 'q', color: [0, 114, 178] },
-  lock: { name: 'waiting for a QEMU lock', letter: 'L', color: [213, 94, 0] },
-  blocked: { name: 'blocked otherwise in QEMU', letter: 'b', color: [204, 121, 167] },
-  preempted: { name: 'preempted', letter: 'P', color: [230, 159, 0] },
-  halted: { name: 'halted', letter: '.', color: [90, 90, 90] },
-  unsure: { name: 'unsure: events were lost', letter: '?', color: [240, 228, 66] },
-};
-
-/** States that stand in the answer: all that the trace can tell, and `unsure` where there is some. */
-export function toldStates(rows: readonly VcpuRow[], untold: readonly Untold[]): VcpuState[] {
-  return vcpuStates.filter(
-    (state) =>
-      rows.some((row) => row.states[state] > 0) || (state !== 'unsure' && !untold.some((one) => one.state === state)),
-  );
-}
 
 /** The whole answer as text. */
 export function vcpusText(answer: VcpusAnswer, terminal: Terminal): string {
@@ -67,7 +48,10 @@ export function nameOf({ vcpu }: Pick<VcpuRow, 'vcpu'>, rows: readonly Pick<Vcpu
 
 function sharesTable({ result }: VcpusAnswer, terminal: Terminal): string {
   const { rows, untold } = result;
-  const states = toldStates(rows, untold);
+  const states = toldStates(
+    rows.map((row) => row.states),
+    untold,
+  );
   const columns: Column[] = [
     { title: 'vCPU' },
     { title: 'thread', align: 'right', priority: 2 },
@@ -114,7 +98,10 @@ function statesTable({ trace, result }: VcpusAnswer, terminal: Terminal): string
     { title: 'at', priority: 1 },
   ];
   const lines: Cell[][] = [];
-  for (const state of toldStates(rows, untold)) {
+  for (const state of toldStates(
+    rows.map((row) => row.states),
+    untold,
+  )) {
     const first = rows.reduce((best, row) =>
       (row.longest[state]?.duration ?? 0) > (best.longest[state]?.duration ?? 0) ? row : best,
     );
@@ -214,21 +201,13 @@ function openLine(row: VcpuRow, { rows }: VcpusResult): string {
   return `vCPU ${nameOf(row, rows)} is out of the guest at the end: exit ${escapeText(reason)}, ${shortDuration(age)} ago.`;
 }
 
-function untoldLine({ state, within, lacking }: Untold): string {
-  const what =
-    state in stateLooks
-      ? `${stateLooks[state as VcpuState].name}`
-      : state === 'waking'
-        ? 'waiting for a CPU after waking'
-        : state;
-  const where = within in stateLooks ? `"${stateLooks[within as VcpuState].name}"` : within;
-  return `Not told apart: ${what}. It stands in ${where}: there is no ${lacking}.`;
-}
-
 /** The whole answer for programs: docs/json.md. */
 export function vcpusJson({ trace, result, reading }: VcpusAnswer): Json {
   const { rows, untold, timeline } = result;
-  const states = toldStates(rows, untold);
+  const states = toldStates(
+    rows.map((row) => row.states),
+    untold,
+  );
   return {
     file: trace.file,
     format: trace.format,
@@ -257,7 +236,7 @@ export function vcpusJson({ trace, result, reading }: VcpusAnswer): Json {
       timeline: row.timeline?.map((state) => state ?? null),
     })),
     timeline: timeline === undefined ? undefined : { from_ns: ns(timeline.from), time_step_ns: ns(timeline.step) },
-    not_told_apart: untold.map(({ state, within, lacking }) => ({ state, stands_in: within, lacking })),
+    not_told_apart: untoldJson(untold),
     ran_instead: result.others.map(({ tid, comm, time }) => ({ tid, comm, time_ns: ns(time) })),
     ...remarksJson(reading),
   };
@@ -265,7 +244,10 @@ export function vcpusJson({ trace, result, reading }: VcpusAnswer): Json {
 
 /** One row a vCPU. */
 export function vcpusCsv({ result }: VcpusAnswer): string {
-  const states = toldStates(result.rows, result.untold);
+  const states = toldStates(
+    result.rows.map((row) => row.states),
+    result.untold,
+  );
   return csv(
     ['vm', 'vcpu', 'tid', 'wall_ns', 'exits', ...states.map((state) => `${state}_ns`)],
     result.rows.map((row) => [

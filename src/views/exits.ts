@@ -1,16 +1,18 @@
 import { type DetailLabel, type DetailName, ExitDetail } from '../spans/exit-detail.ts';
 import { reasonFromText } from '../spans/exit-reasons.ts';
 import { ExitPairing, type ExitSpans, type PairingCounts, type VcpuThread } from '../spans/exits.ts';
+import { type ExitParts, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Heat } from './heatmap.ts';
-import { type SlowExit, Slowest } from './slowest.ts';
+import { type Parts, type SlowExit, Slowest } from './slowest.ts';
 import { defaultSlow, SpanView } from './span-view.ts';
 import { type Stats, Summary } from './stats.ts';
 import { type Vcpu, vcpuOf } from './vcpu.ts';
+import { type Untold, untold } from './vcpus.ts';
 
 /** What exits can be grouped by. */
 export const dimensions = ['reason', 'vcpu', 'vm', 'port', 'gpa', 'msr', 'rip', 'userspace'] as const;
@@ -31,6 +33,8 @@ export type ExitOptions = {
   than?: number | undefined;
   /** Whether the heat map and the slow exits take in halts. */
   halts?: boolean;
+  /** Whether to divide each row's time by where the vCPU was. */
+  breakdown?: boolean;
   /** ns per unit of the clock, where that counts cycles and the user knows their length. */
   scale?: number | undefined;
 };
@@ -48,7 +52,14 @@ export type Group = {
 };
 
 /** A group's exits: all, those that are no halts, and the halts; the latter two undefined where there are none. */
-export type ExitRow = { group: Group; all: Stats; busy: Stats | undefined; halts: Stats | undefined };
+export type ExitRow = {
+  group: Group;
+  all: Stats;
+  busy: Stats | undefined;
+  halts: Stats | undefined;
+  /** How the time of those that are no halts divides, and that of the halts; undefined where nobody asked. */
+  parts: { busy: Parts; halts: Parts } | undefined;
+};
 
 export type ExitResult = {
   /** What durations are in. */
@@ -68,11 +79,17 @@ export type ExitResult = {
   vms: { known: true; count: number } | { known: false; assumedOne: boolean };
   heat: Heat | undefined;
   slow: (Omit<SlowExit, 'thread'> & { vcpu: Vcpu })[] | undefined;
+  /** What of a division the trace cannot tell; undefined where nothing is divided. */
+  untold: Untold[] | undefined;
+  /** Exits that are not over at the end of the trace, or of the time range, the oldest first; their age is counted to the last event that was read. */
+  open: { vcpu: Vcpu; reason: string; begin: number; age: number }[];
   /** How many exits were over the threshold; more than `slow` has where that was cut. */
   over: number;
   /** What was to be left out and was not there. */
   unknownReasons: string[];
 };
+
+type Row = { group: Group; busy: Summary; halts: Summary; parts: { busy: Parts; halts: Parts } };
 
 /** Rips told apart; further ones are grouped as `others`. */
 const maxRips = 4096;
@@ -89,6 +106,9 @@ export class Exits implements Analysis {
   /** Its groups are rows: for one dimension `key * 2 + halt`, for two what both have in `#pairs`. */
   readonly #view: SpanView<never>;
   #row = new Int32Array(0);
+  readonly #time: VcpuTime | undefined;
+  /** Time by row and state. */
+  #parts = new Float64Array(64 * vcpuStates.length);
   readonly #pairs = new IdTable();
   readonly #rips = new IdTable();
   #ripIds = new Int32Array(0);
@@ -96,16 +116,19 @@ export class Exits implements Analysis {
   readonly #leftOut: boolean[] = [];
   readonly #threadChoice: number[] = [];
   #trace: Trace | undefined;
+  /** Time of the last event. */
+  #end = Number.NEGATIVE_INFINITY;
 
   constructor(options: ExitOptions) {
     this.#options = options;
     const { by, slow, than, halts } = options;
     const wantsSlow = slow !== undefined || than !== undefined;
-    const inner = wantsSlow || by.includes('rip') || by.some(isDetail);
+    const inner = wantsSlow || options.breakdown === true || by.includes('rip') || by.some(isDetail);
     this.pairing = new ExitPairing({ scale: options.scale ?? 1, inner });
     for (const dimension of by) {
       if (isDetail(dimension)) this.#details[dimension] = new ExitDetail(dimension, this.pairing);
     }
+    if (wantsSlow || options.breakdown === true) this.#time = new VcpuTime(this.pairing);
     if (wantsSlow) {
       this.#slowest = new Slowest(this.pairing, {
         limit: slow ?? defaultSlow,
@@ -118,7 +141,7 @@ export class Exits implements Analysis {
   }
 
   wants(type: EventType): boolean {
-    if (this.pairing.wants(type) || this.#slowest !== undefined) return true;
+    if (this.pairing.wants(type) || this.#slowest !== undefined || this.#time?.wants(type) === true) return true;
     return Object.values(this.#details).some((detail) => detail.wants(type));
   }
 
@@ -127,9 +150,13 @@ export class Exits implements Analysis {
     const spans = this.pairing.batch(trace, b);
     this.#filter(spans);
     for (const detail of Object.values(this.#details)) detail.batch(trace, b, spans);
-    this.#slowest?.batch(trace, b, spans);
+    const time = trace.clock.unit === 'ns' ? this.#time : undefined;
+    time?.batch(trace, b);
+    this.#slowest?.batch(trace, b, spans, time?.exits);
     this.#summarise(spans);
+    if (this.#options.breakdown === true && time !== undefined) this.#divide(spans, time.exits);
     this.#draw(spans);
+    if (b.count > 0) this.#end = Math.max(this.#end, b.time[b.count - 1] as number);
   }
 
   result(): ExitResult {
@@ -151,7 +178,7 @@ export class Exits implements Analysis {
     return {
       unit: this.#trace?.clock.unit === 'ticks' && this.#options.scale === undefined ? 'cycles' : 'ns',
       by: this.#options.by,
-      rows: rows.map(({ group, busy, halts }) => {
+      rows: rows.map(({ group, busy, halts, parts }) => {
         const both = new Summary();
         both.merge(busy);
         both.merge(halts);
@@ -160,6 +187,7 @@ export class Exits implements Analysis {
           all: both.result(),
           busy: busy.count > 0 ? busy.result() : undefined,
           halts: halts.count > 0 ? halts.result() : undefined,
+          parts: this.#options.breakdown === true ? parts : undefined,
         };
       }),
       all: all.result(),
@@ -175,6 +203,8 @@ export class Exits implements Analysis {
       heat: this.#view.heat(),
       slow: this.#slowest?.result().map(({ thread, ...exit }) => ({ ...exit, vcpu: vcpus[thread] as Vcpu })),
       over: this.#slowest?.over ?? 0,
+      untold: this.#time === undefined || !(this.#trace?.clock.unit === 'ns') ? undefined : untold(this.#time.evidence),
+      open: counts.entries > 0 ? this.#open() : [],
       unknownReasons: (this.#options.exclude ?? []).filter((name) => !names.has(foldReason(name))),
     };
   }
@@ -182,25 +212,28 @@ export class Exits implements Analysis {
   #filter(spans: ExitSpans): void {
     const { vcpus, pids } = this.#options;
     if (vcpus === undefined && pids === undefined && this.#exclude.size === 0) return;
+    spans.filter((k) => this.#takes(spans.reason[k] as number, spans.thread[k] as number));
+  }
+
+  /** Whether exits of this reason and thread were asked for. */
+  #takes(reason: number, thread: number): boolean {
     const { names } = this.pairing.reasons;
     for (let id = this.#leftOut.length; id < names.length; id++) {
       this.#leftOut.push(this.#exclude.has(foldReason(names[id] as string)));
     }
-    spans.filter((k) => {
-      if (this.#leftOut[spans.reason[k] as number] === true) return false;
-      const thread = spans.thread[k] as number;
-      let choice = this.#threadChoice[thread] ?? 0;
-      if (choice === 0) {
-        const { tid, vm, number } = this.#vcpu(this.pairing.threads[thread] as VcpuThread);
-        const taken =
-          (vcpus === undefined || (number !== undefined && vcpus.includes(number))) &&
-          (pids === undefined || pids.includes(tid) || (vm !== undefined && pids.includes(vm)));
-        choice = taken ? 1 : 2;
-        while (this.#threadChoice.length <= thread) this.#threadChoice.push(0);
-        this.#threadChoice[thread] = choice;
-      }
-      return choice === 1;
-    });
+    if (this.#leftOut[reason] === true) return false;
+    let choice = this.#threadChoice[thread] ?? 0;
+    if (choice === 0) {
+      const { vcpus, pids } = this.#options;
+      const { tid, vm, number } = this.#vcpu(this.pairing.threads[thread] as VcpuThread);
+      const taken =
+        (vcpus === undefined || (number !== undefined && vcpus.includes(number))) &&
+        (pids === undefined || pids.includes(tid) || (vm !== undefined && pids.includes(vm)));
+      choice = taken ? 1 : 2;
+      while (this.#threadChoice.length <= thread) this.#threadChoice.push(0);
+      this.#threadChoice[thread] = choice;
+    }
+    return choice === 1;
   }
 
   #summarise(spans: ExitSpans): void {
@@ -248,6 +281,42 @@ export class Exits implements Analysis {
     }
   }
 
+  /** Adds how each exit's time divides to its row. */
+  #divide(spans: ExitSpans, exits: ExitParts): void {
+    const states = vcpuStates.length;
+    let x = 0;
+    for (let k = 0; k < spans.count; k++) {
+      const row = this.#row[k] as number;
+      // Both are in the order of the kvm_entries; some that were divided are no spans, or were filtered out.
+      while (x < exits.count && (exits.endsAt[x] as number) < (spans.endsAt[k] as number)) x++;
+      if (x === exits.count) return;
+      if (exits.endsAt[x] !== spans.endsAt[k]) continue;
+      const at = row * states;
+      if (at >= this.#parts.length) this.#growParts(at);
+      for (let s = 0; s < states; s++) {
+        this.#parts[at + s] = (this.#parts[at + s] as number) + (exits.parts[x * states + s] as number);
+      }
+    }
+  }
+
+  #growParts(at: number): void {
+    const parts = new Float64Array(2 ** Math.ceil(Math.log2(at + vcpuStates.length) + 1));
+    parts.set(this.#parts);
+    this.#parts = parts;
+  }
+
+  #open(): ExitResult['open'] {
+    return [...this.pairing.open()]
+      .filter(({ reason, thread }) => this.#takes(reason, thread))
+      .map(({ thread, begin, reason }) => ({
+        vcpu: this.#vcpu(this.pairing.threads[thread] as VcpuThread),
+        reason: this.pairing.reasons.names[reason] as string,
+        begin,
+        age: (this.#end - begin) * (this.#options.scale ?? 1),
+      }))
+      .sort((a, b) => a.begin - b.begin);
+  }
+
   #draw(spans: ExitSpans): void {
     const { halt } = this.pairing.reasons;
     const skip = this.#options.halts === true ? undefined : (k: number) => halt[spans.reason[k] as number] === true;
@@ -255,10 +324,10 @@ export class Exits implements Analysis {
   }
 
   /** The groups with their exits, those that are the same to a reader merged. */
-  #rows(): { group: Group; busy: Summary; halts: Summary }[] {
+  #rows(): Row[] {
     const { by } = this.#options;
     const vcpus = this.#oneEach();
-    const rows = new Map<string, { group: Group; busy: Summary; halts: Summary }>();
+    const rows = new Map<string, Row>();
     this.#view.summaries.forEach((summary, row) => {
       if (summary === undefined) return;
       const key = by.length === 1 ? row : row === maxRows ? -1 : this.#pairs.high(row);
@@ -268,11 +337,15 @@ export class Exits implements Analysis {
       const name = JSON.stringify(Object.values(group).map((value) => value ?? null));
       let merged = rows.get(name);
       if (merged === undefined) {
-        merged = { group, busy: new Summary(), halts: new Summary() };
+        merged = { group, busy: new Summary(), halts: new Summary(), parts: { busy: noParts(), halts: noParts() } };
         rows.set(name, merged);
       }
       // What found no row any more may hold halts: it counts as none.
-      (key >= 0 && key % 2 === 1 ? merged.halts : merged.busy).merge(summary);
+      const kind = key >= 0 && key % 2 === 1 ? 'halts' : 'busy';
+      merged[kind].merge(summary);
+      vcpuStates.forEach((state, s) => {
+        merged.parts[kind][state] += this.#parts[row * vcpuStates.length + s] ?? 0;
+      });
     });
     return [...rows.values()];
   }
@@ -323,6 +396,10 @@ export class Exits implements Analysis {
       .filter(({ reason }) => !this.#exclude.has(foldReason(reason)))
       .sort((a, b) => b.count - a.count);
   }
+}
+
+function noParts(): Parts {
+  return Object.fromEntries(vcpuStates.map((state) => [state, 0])) as Parts;
 }
 
 function isDetail(dimension: Dimension): dimension is DetailName {

@@ -66,9 +66,14 @@ test('what a trace can answer follows from the events in it', async () => {
     const view = await inventory(synthetic(names.map((name, time) => ({ name, time }))));
     return Object.fromEntries(questions(view).map(({ command, answer }) => [command, answer]));
   };
-  assert.deepEqual(await asked(), { exits: 'no', leaks: 'no', dump: 'no' });
-  assert.deepEqual(await asked('kvm:kvm_exit'), { exits: 'no', leaks: 'no', dump: 'yes' });
-  assert.deepEqual(await asked('kvm:kvm_exit', 'kvm:kvm_entry'), { exits: 'partly', leaks: 'no', dump: 'yes' });
+  assert.deepEqual(await asked(), { exits: 'no', vcpus: 'no', leaks: 'no', dump: 'no' });
+  assert.deepEqual(await asked('kvm:kvm_exit'), { exits: 'no', vcpus: 'no', leaks: 'no', dump: 'yes' });
+  assert.deepEqual(await asked('kvm:kvm_exit', 'kvm:kvm_entry'), {
+    exits: 'partly',
+    vcpus: 'partly',
+    leaks: 'no',
+    dump: 'yes',
+  });
   assert.equal(
     (await asked('kvm:kvm_exit', 'kvm:kvm_entry', 'sched:sched_switch', 'kvm:kvm_userspace_exit')).exits,
     'yes',

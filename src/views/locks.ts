@@ -115,6 +115,13 @@ export type LocksResult = {
   duration: number;
 };
 
+/** Names for indices into `Locks.threads`, `mutexes` and `sites`; no site has none. */
+export type LockNames = {
+  role: (thread: number) => LockRole;
+  mutex: (mutex: number) => string;
+  site: (site: number) => string | undefined;
+};
+
 /** Mutexes times sites times threads that have statistics of their own; of more, the rest is one of no name. */
 const maxGroups = 8192;
 /** Who held what while whom waited. */
@@ -211,10 +218,8 @@ export class LocksView implements Analysis {
   result(): LocksResult {
     const { locks } = this;
     const roles = this.#roles();
-    const bql = this.#bqls();
-    const name = (mutex: number) => (bql.has(mutex) ? 'BQL' : addressOf(locks.mutexes[mutex] as Mutex));
+    const { mutex: name, role } = this.names(roles);
     const view = this.#options.holds === true ? this.#holds : this.#waits;
-    const role = (thread: number) => roles[thread] as LockRole;
     return {
       mutexes: this.#mutexes(roles, name),
       all: this.#group(Array.from(this.#groups.all())),
@@ -242,6 +247,16 @@ export class LocksView implements Analysis {
       unfinished: this.#unfinished(role, name),
       counts: locks.counts,
       duration: locks.last - locks.first,
+    };
+  }
+
+  /** What people call the threads, mutexes and sites of `locks`, as far as it is known now. */
+  names(roles: readonly LockRole[] = this.#roles()): LockNames {
+    const bql = this.#bqls();
+    return {
+      role: (thread) => roles[thread] as LockRole,
+      mutex: (mutex) => (bql.has(mutex) ? 'BQL' : addressOf(this.locks.mutexes[mutex] as Mutex)),
+      site: (site) => this.#site(site),
     };
   }
 

@@ -36,7 +36,7 @@ export const recordLocks = [
 export function questions(inventory: InventoryView): Question[] {
   const seen = new Set(inventory.types.map((type) => type.name));
   const lacks = (names: readonly string[]) => names.filter((name) => !seen.has(name));
-  return [exits(inventory, lacks), leaks(lacks), dump(inventory)];
+  return [exits(inventory, lacks), vcpus(inventory, lacks), leaks(lacks), dump(inventory)];
 }
 
 function exits(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
@@ -55,6 +55,27 @@ function exits(inventory: InventoryView, lacks: (names: readonly string[]) => st
     command,
     answer: 'partly',
     why: `how long vCPUs were out of the guest, and why; without ${list(inside, 'and')} not all that happened meanwhile.`,
+    record: recordKernel,
+  };
+}
+
+function vcpus(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
+  const command = 'vcpus';
+  const missing = [...(inventory.hasExits ? [] : ['kvm:kvm_exit']), ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
+  if (missing.length > 0) {
+    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordKernel };
+  }
+  if (inventory.clock.unit !== 'ns') {
+    const why = inventory.clock.unit === 'none' ? 'its events have no time stamps.' : 'its clock counts cycles.';
+    return { command, answer: 'no', why, record: recordKernel };
+  }
+  const why = "how vCPUs' time divides: guest, KVM, QEMU, preempted, halted";
+  const inside = lacks(['sched:sched_switch', 'sched:sched_waking', 'kvm:kvm_userspace_exit']);
+  if (inside.length === 0) return { command, answer: 'yes', why: `${why}.`, record: [] };
+  return {
+    command,
+    answer: 'partly',
+    why: `${why}; without ${list(inside, 'and')} not all of these are told apart.`,
     record: recordKernel,
   };
 }

@@ -1,10 +1,26 @@
 import { ExitEvents } from '../spans/exit-detail.ts';
 import type { ExitPairing, ExitSpans } from '../spans/exits.ts';
 import type { InnerEvent } from '../spans/inner-events.ts';
+import { LastWaits, type LockWait } from '../spans/lock-waits.ts';
+import { type ExitParts, type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
+import { type LockRole, LocksView } from './locks.ts';
 import { Longest } from './longest.ts';
+
+/** Time by state; their sum is the whole. */
+export type Parts = Record<VcpuState, number>;
+
+/** The longest wait for a mutex of QEMU within an exit, with the names that people know. */
+export type ExitLockWait = {
+  duration: number;
+  /** `BQL`, or the address. */
+  name: string;
+  /** Who had it for most of the wait, and where that locked it; undefined where the trace does not say. */
+  holder: LockRole | undefined;
+  site: string | undefined;
+};
 
 /** One slow exit, with what happened in it. */
 export type SlowExit = {
@@ -20,6 +36,9 @@ export type SlowExit = {
   events: InnerEvent[];
   /** Events of this exit beyond those in `events`. */
   omitted: number;
+  /** How the time divides; undefined where the clock counts no ns. */
+  parts: Parts | undefined;
+  wait: ExitLockWait | undefined;
 };
 
 export type SlowOptions = {
@@ -36,7 +55,10 @@ export class Slowest {
   readonly #options: SlowOptions;
   readonly #pairing: ExitPairing;
   readonly #events: ExitEvents;
-  readonly #longest: Longest<SlowExit>;
+  readonly #longest: Longest<Omit<SlowExit, 'wait'> & { wait: LockWait | undefined }>;
+  readonly #locks = new LocksView();
+  /** By thread of the pairing; undefined where it never waited. */
+  readonly #waits: (LastWaits | undefined)[] = [];
 
   constructor(pairing: ExitPairing, options: SlowOptions) {
     this.#pairing = pairing;
@@ -50,16 +72,23 @@ export class Slowest {
     return this.#longest.over;
   }
 
-  /** Takes the batch that pairing took just now. */
-  batch(trace: Trace, b: EventBatch, spans: ExitSpans): void {
+  /** Takes the batch that pairing took just now, and how the exits that ended divide. */
+  batch(trace: Trace, b: EventBatch, spans: ExitSpans, divided?: ExitParts): void {
     const { halts } = this.#options;
     const { reasons } = this.#pairing;
+    const { locks } = this.#locks;
+    this.#locks.batch(trace, b);
+    let wait = 0;
+    let part = 0;
     this.#events.batch(trace, b, spans, (k) => {
       const duration = spans.duration[k] as number;
       const reason = spans.reason[k] as number;
       if ((reasons.halt[reason] === true && !halts) || !this.#longest.admits(duration)) return;
       const begin = spans.begin[k] as number;
       const thread = spans.thread[k] as number;
+      const end = spans.endsAt[k] as number;
+      while (wait < locks.waits.count && (locks.waits.endsAt[wait] as number) < end) this.#note(wait++);
+      while (divided !== undefined && part < divided.count && (divided.endsAt[part] as number) < end) part++;
       this.#longest.add({
         begin,
         duration,
@@ -68,12 +97,43 @@ export class Slowest {
         reason: reasons.names[reason] as string,
         rip: hex64(spans.ripHigh[k] as number, spans.ripLow[k] as number),
         ...this.#events.events(thread, b, begin),
+        parts: divided?.endsAt[part] === end && part < divided.count ? partsOf(divided, part) : undefined,
+        wait: this.#waits[thread]?.longest(begin),
       });
     });
+    while (wait < locks.waits.count) this.#note(wait++);
   }
 
   /** The slowest first; equally slow ones in order of time. */
   result(): SlowExit[] {
-    return this.#longest.result();
+    const names = this.#locks.names();
+    return this.#longest.result().map(({ wait, ...exit }) => ({
+      ...exit,
+      wait: wait && {
+        duration: wait.duration,
+        name: names.mutex(wait.mutex),
+        holder: wait.holder < 0 ? undefined : names.role(wait.holder),
+        site: wait.holder < 0 ? undefined : names.site(wait.site),
+      },
+    }));
   }
+
+  /** Notes a wait that ended, where it was a vCPU's. */
+  #note(k: number): void {
+    const { locks } = this.#locks;
+    const { tid } = locks.threads[locks.waits.thread[k] as number] ?? { tid: -1 };
+    const thread = this.#pairing.find(tid);
+    if (thread < 0) return;
+    while (this.#waits.length <= thread) this.#waits.push(undefined);
+    let last = this.#waits[thread];
+    if (last === undefined) {
+      last = new LastWaits();
+      this.#waits[thread] = last;
+    }
+    last.add(locks, k);
+  }
+}
+
+function partsOf({ parts }: ExitParts, k: number): Parts {
+  return Object.fromEntries(vcpuStates.map((state, s) => [state, parts[k * vcpuStates.length + s] as number])) as Parts;
 }

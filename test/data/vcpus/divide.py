@@ -4,6 +4,7 @@
 
 For each thread it lists every change of place (guest, KVM, QEMU) and of running (running, runnable, asleep),
 cuts time at all of them, and gives each piece to a state. Polling is found by the wait times that kvm_vcpu_wakeup prints.
+The same for the time between each kvm_exit and the kvm_entry that comes next, by exit reason.
 """
 import bisect, json, re, sys
 
@@ -24,7 +25,7 @@ for time, tid, event, rest in events:
 
 answer = []
 for tid, begin in threads.items():
-    place, run, halts, waits, end = [], [(begin, 'running')], [], [], last
+    place, run, halts, waits, end, pairs, open_exit = [], [(begin, 'running')], [], [], last, [], None
     for time, own, event, rest in events:
         if time < begin:
             continue
@@ -45,9 +46,13 @@ for tid, begin in threads.items():
             if event == 'kvm_exit':
                 place.append((time, 'kvm'))
                 halts.append((time, 'reason hlt' in rest.lower()))
+                open_exit = (time, re.search(r'reason (?:EXIT_)?(\S+)', rest)[1].lower())
             elif event == 'kvm_entry':
                 place.append((time, 'guest'))
                 halts.append((time, False))
+                if open_exit is not None:
+                    pairs.append((*open_exit, time))
+                open_exit = None
             elif event == 'kvm_userspace_exit':
                 place.append((time, 'qemu'))
             elif event == 'kvm_fpu' and rest.strip() == 'load' and place[-1][1] == 'qemu':
@@ -65,6 +70,7 @@ for tid, begin in threads.items():
     slept = False
     states = dict.fromkeys(('guest', 'kvm', 'qemu', 'blocked', 'preempted', 'halted'), 0)
     polled = 0
+    reasons, n_pair = {}, 0
     left = {time for time, _ in halts}
     for a, b in zip(cuts, cuts[1:]):
         if a in left:
@@ -87,5 +93,10 @@ for tid, begin in threads.items():
         else:
             state = 'kvm'
         states[state] += b - a
-    answer.append({'tid': tid, 'wall_ns': end - begin, 'polled_ns': polled, 'states': states})
+        while n_pair < len(pairs) and pairs[n_pair][2] <= a:
+            n_pair += 1
+        if n_pair < len(pairs) and pairs[n_pair][0] <= a:
+            of = reasons.setdefault(pairs[n_pair][1], dict.fromkeys(states, 0))
+            of[state] += b - a
+    answer.append({'tid': tid, 'wall_ns': end - begin, 'polled_ns': polled, 'states': states, 'reasons': reasons})
 json.dump(answer, sys.stdout, indent=1)

@@ -1,0 +1,110 @@
+import type { VcpuState } from '../spans/vcpu-time.ts';
+import type { ExitResult } from '../views/exits.ts';
+import type { ExitLockWait, Parts } from '../views/slowest.ts';
+import type { Untold } from '../views/vcpus.ts';
+import { escapeText } from './escape.ts';
+import { type Json, ns } from './json.ts';
+import { roleName } from './locks-text.ts';
+import { type Cell, type Column, table } from './table.ts';
+import type { Terminal } from './terminal.ts';
+import { duration, percent } from './units.ts';
+import { toldStates, untoldLine } from './vcpu-states.ts';
+
+/** A line of the table of exits, with how its time divides. */
+export type DividedLine = { names: readonly string[]; parts: Parts | undefined; kind: 'row' | 'sum' | 'halt' };
+
+/** The states that an exit's time can be in, of those that the trace tells. */
+export function exitStates(divisions: readonly Parts[], untold: readonly Untold[]): VcpuState[] {
+  return toldStates(divisions, untold).filter((state) => state !== 'guest');
+}
+
+/** How the time of each row divides: shares of it, and what the trace cannot tell. */
+export function divisionTable(
+  lines: readonly DividedLine[],
+  titles: readonly string[],
+  untold: readonly Untold[],
+  terminal: Terminal,
+): string {
+  const states = exitStates(
+    lines.flatMap(({ parts }) => parts ?? []),
+    untold,
+  );
+  const columns: Column[] = [
+    ...titles.map((title): Column => ({ title, shrink: 12 })),
+    { title: 'total', align: 'unit', priority: 1 },
+    ...states.map((state): Column => ({ title: state, align: 'unit' })),
+  ];
+  const rows = lines.flatMap(({ names, parts, kind }): Cell[][] => {
+    if (parts === undefined) return [];
+    const total = states.reduce((sum, state) => sum + parts[state], 0);
+    const texts = [
+      ...names.map(escapeText),
+      duration(total),
+      ...states.map((state) => (parts[state] === 0 ? '-' : percent(parts[state] / total))),
+    ];
+    if (kind === 'row') return [texts];
+    return [texts.map((text) => ({ text, style: kind === 'sum' ? 'strong' : 'dim' }))];
+  });
+  const notes = untold.map((one) => `${terminal.style('dim', untoldLine(one))}\n`).join('');
+  return `${terminal.style('strong', 'Where the time went')}\n${table(columns, rows, terminal)}${notes}`;
+}
+
+/** One exit's time in a sentence; '' where the trace tells nothing about where it went. */
+export function heldLine(
+  { duration: whole, parts, wait }: { duration: number; parts: Parts | undefined; wait: ExitLockWait | undefined },
+  untold: readonly Untold[],
+  several: boolean,
+): string {
+  if (parts === undefined) return '';
+  const lacks = (state: string) => untold.some((one) => one.state === state);
+  if (lacks('qemu') && lacks('preempted')) return '';
+  const looks: Record<VcpuState, string> = {
+    guest: 'in the guest',
+    kvm: lacks('qemu') ? 'in KVM or QEMU' : 'in KVM',
+    qemu: 'in QEMU',
+    lock: wait === undefined ? 'waiting for a QEMU lock' : waitText(wait, parts.lock, several),
+    blocked: lacks('lock') ? 'blocked in QEMU' : 'blocked otherwise in QEMU',
+    preempted: 'preempted',
+    halted: 'halted',
+    unsure: 'unsure, for events were lost',
+  };
+  const told = (Object.entries(parts) as [VcpuState, number][]).filter(([, time]) => time > 0);
+  return `held ${duration(whole)}: ${told.map(([state, time]) => `${duration(time)} ${looks[state]}`).join(', ')}`;
+}
+
+function waitText({ duration: length, name, holder, site }: ExitLockWait, all: number, several: boolean): string {
+  const where = site === undefined ? '' : ` (${escapeText(site)})`;
+  const by =
+    holder === undefined
+      ? ''
+      : ` held by ${/^(vCPU|thread|IO|\d)/.test(roleName(holder, several)) ? '' : 'the '}${roleName(holder, several)}${where}`;
+  // Of several waits, the longest is told.
+  const most = length < all * 0.995 ? `, ${duration(length)} of it` : '';
+  return `waiting for ${name === 'BQL' ? 'the BQL' : `the mutex ${name}`}${most}${by}`;
+}
+
+/** Time by state, for programs. */
+export function partsJson(parts: Parts, states: readonly VcpuState[]): Json {
+  return Object.fromEntries(states.map((state) => [state, ns(parts[state])]));
+}
+
+export function waitJson({ duration: length, name, holder, site }: ExitLockWait): Json {
+  return {
+    name,
+    wait_ns: ns(length),
+    holder: holder === undefined ? null : { tid: holder.tid, role: holder.kind, vcpu: holder.vcpu ?? null },
+    site: site ?? null,
+  };
+}
+
+/** The sum of several divisions. */
+export function sumOf(all: readonly Parts[]): Parts {
+  const sum = { ...(all[0] as Parts) };
+  for (const parts of all.slice(1)) for (const state of Object.keys(sum) as VcpuState[]) sum[state] += parts[state];
+  return sum;
+}
+
+/** The divisions of all rows, of both kinds. */
+export function divisionsOf({ rows }: Pick<ExitResult, 'rows'>): Parts[] {
+  return rows.flatMap(({ parts }) => (parts === undefined ? [] : [parts.busy, parts.halts]));
+}

@@ -1,0 +1,56 @@
+import type { Locks } from './locks.ts';
+
+/** Waits remembered of one thread. */
+const remembered = 16;
+
+/** A wait for a mutex, and who had it for most of that time. */
+export type LockWait = {
+  duration: number;
+  /** Index into `Locks.mutexes`. */
+  mutex: number;
+  /** Index into `Locks.threads`, -1 where the trace does not say who had it; and into `Locks.sites`: where that locked it. */
+  holder: number;
+  site: number;
+};
+
+/** The last few waits of one thread, the longest within a stretch of time of which is asked for when that is over. */
+export class LastWaits {
+  readonly #begin = new Float64Array(remembered).fill(Number.NEGATIVE_INFINITY);
+  readonly #duration = new Float64Array(remembered);
+  readonly #mutex = new Int32Array(remembered);
+  readonly #holder = new Int32Array(remembered);
+  readonly #site = new Int32Array(remembered);
+  #next = 0;
+
+  /** Notes wait `k` of those that ended in the batch. */
+  add({ waits, stretches }: Pick<Locks, 'waits' | 'stretches'>, k: number): void {
+    const n = this.#next++ % remembered;
+    this.#begin[n] = waits.begin[k] as number;
+    this.#duration[n] = waits.duration[k] as number;
+    this.#mutex[n] = waits.mutex[k] as number;
+    this.#holder[n] = -1;
+    let most = 0;
+    for (let x = waits.firstStretch[k] as number; x < (waits.lastStretch[k] as number); x++) {
+      if ((stretches.duration[x] as number) <= most) continue;
+      most = stretches.duration[x] as number;
+      this.#holder[n] = stretches.thread[x] as number;
+      this.#site[n] = stretches.site[x] as number;
+    }
+  }
+
+  /** The longest of those that began at `since` or later. */
+  longest(since: number): LockWait | undefined {
+    let best = -1;
+    for (let n = 0; n < remembered; n++) {
+      if ((this.#begin[n] as number) < since) continue;
+      if (best < 0 || (this.#duration[n] as number) > (this.#duration[best] as number)) best = n;
+    }
+    if (best < 0) return undefined;
+    return {
+      duration: this.#duration[best] as number,
+      mutex: this.#mutex[best] as number,
+      holder: this.#holder[best] as number,
+      site: this.#site[best] as number,
+    };
+  }
+}
