@@ -66,18 +66,24 @@ test('what a trace can answer follows from the events in it', async () => {
     const view = await inventory(synthetic(names.map((name, time) => ({ name, time }))));
     return Object.fromEntries(questions(view).map(({ command, answer }) => [command, answer]));
   };
-  assert.deepEqual(await asked(), { exits: 'no', vcpus: 'no', leaks: 'no', dump: 'no' });
-  assert.deepEqual(await asked('kvm:kvm_exit'), { exits: 'no', vcpus: 'no', leaks: 'no', dump: 'yes' });
+  assert.deepEqual(await asked(), { exits: 'no', vcpus: 'no', leaks: 'no', locks: 'no', dump: 'no' });
+  assert.deepEqual(await asked('kvm:kvm_exit'), { exits: 'no', vcpus: 'no', leaks: 'no', locks: 'no', dump: 'yes' });
   assert.deepEqual(await asked('kvm:kvm_exit', 'kvm:kvm_entry'), {
     exits: 'partly',
     vcpus: 'partly',
     leaks: 'no',
+    locks: 'no',
     dump: 'yes',
   });
   assert.equal(
     (await asked('kvm:kvm_exit', 'kvm:kvm_entry', 'sched:sched_switch', 'kvm:kvm_userspace_exit')).exits,
     'yes',
   );
+  const locks = ['lock', 'locked', 'unlock'].map((what, time) => ({ name: `qemu:qemu_mutex_${what}`, time }));
+  const about = async (events: typeof locks) =>
+    questions(await inventory(synthetic(events))).find(({ command }) => command === 'locks');
+  assert.equal((await about(locks))?.why, 'its events do not say which thread they are of.');
+  assert.equal((await about(locks.map((event) => ({ ...event, tid: 5 }))))?.answer, 'yes');
   assert.equal((await asked('qemu:virtqueue_pop', 'qemu:virtqueue_fill')).leaks, 'partly');
   assert.equal(
     (await asked('qemu:virtqueue_pop', 'qemu:virtqueue_fill', 'qemu:virtio_set_status', 'qemu:virtio_notify')).leaks,

@@ -27,6 +27,8 @@ export type InventoryView = {
   /** Whether there are events with which a vCPU leaves the guest, and such with which it goes back in. */
   hasExits: boolean;
   hasEntries: boolean;
+  /** Whether QEMU's events say which thread they are of. */
+  hasQemuThreads: boolean;
 };
 
 export type TypeCount = {
@@ -137,6 +139,7 @@ export class Inventory implements Analysis {
       machines: this.#machines(trace),
       hasExits: trace.types.some((type) => isExit(type) && (this.#byType[type.id] ?? 0) > 0),
       hasEntries: trace.types.some((type) => isEntry(type) && (this.#byType[type.id] ?? 0) > 0),
+      hasQemuThreads: this.#qemuByTid.size > 0,
     };
   }
 

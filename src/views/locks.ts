@@ -293,7 +293,7 @@ export class LocksView implements Analysis {
       const begin = spans.begin[k] as number;
       const thread = spans.thread[k] as number;
       const behind = holds ? [] : this.#holders(spans, k);
-      const of = holds ? thread : (behind[0]?.thread ?? -1);
+      const of = holds ? thread : (behind[0]?.thread ?? thread);
       const { tid } = this.locks.threads[of] ?? { tid: -1 };
       slowest.add({
         begin,

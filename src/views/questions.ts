@@ -36,7 +36,7 @@ export const recordLocks = [
 export function questions(inventory: InventoryView): Question[] {
   const seen = new Set(inventory.types.map((type) => type.name));
   const lacks = (names: readonly string[]) => names.filter((name) => !seen.has(name));
-  return [exits(inventory, lacks), vcpus(inventory, lacks), leaks(lacks), dump(inventory)];
+  return [exits(inventory, lacks), vcpus(inventory, lacks), leaks(lacks), locks(inventory, lacks), dump(inventory)];
 }
 
 function exits(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
@@ -105,6 +105,18 @@ function leaks(lacks: (names: readonly string[]) => string[]): Question {
     };
   }
   return { command, answer: 'yes', why: `${why}.`, record: [] };
+}
+
+function locks(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
+  const command = 'locks';
+  const missing = lacks(['qemu:qemu_mutex_lock', 'qemu:qemu_mutex_locked', 'qemu:qemu_mutex_unlock']);
+  if (missing.length > 0)
+    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordLocks };
+  if (!inventory.hasQemuThreads)
+    return { command, answer: 'no', why: 'its events do not say which thread they are of.', record: recordLocks };
+  if (inventory.clock.unit !== 'ns')
+    return { command, answer: 'no', why: 'its events have no times in nanoseconds.', record: recordLocks };
+  return { command, answer: 'yes', why: 'who waits for which mutex of QEMU, and behind whom.', record: [] };
 }
 
 function dump(inventory: InventoryView): Question {
