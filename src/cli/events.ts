@@ -3,9 +3,11 @@ import { openTrace } from '../formats/detect.ts';
 import { eventsCsv, eventsJson, eventsText } from '../report/events-text.ts';
 import { json } from '../report/json.ts';
 import { TraceError } from '../trace/error.ts';
-import { Inventory, type InventoryView } from '../views/inventory.ts';
+import type { Condition } from '../views/conditions.ts';
+import { eventSubjects, Inventory, type InventoryView } from '../views/inventory.ts';
 import { type Question, questions } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
+import { failIf, failIfOption } from './fail-if.ts';
 import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
@@ -13,14 +15,18 @@ import { runAnalyses } from './run.ts';
 type Answer = { view: InventoryView; asked: Question[]; reading: Reading };
 
 export default function define(command: Command): void {
-  traceCommand(command, [
-    ['virtap events trace.dat', 'what is in it, and what virtap can tell from it'],
-    ['virtap events --json trace.dat | jq .types', 'event counts for a script'],
-    ['perf record -a -e kvm:* -o - | virtap events -', 'a recording as it is made; Ctrl-C ends it'],
-  ]).action(run);
+  failIfOption(
+    traceCommand(command, [
+      ['virtap events trace.dat', 'what is in it, and what virtap can tell from it'],
+      ['virtap events --json trace.dat | jq .types', 'event counts for a script'],
+      ['perf record -a -e kvm:* -o - | virtap events -', 'a recording as it is made; Ctrl-C ends it'],
+      ["virtap events --fail-if 'count(lost)>0' trace.dat", 'in a script: the exit status is 3 where events were lost'],
+    ]),
+    'count and rate of event, or event:NAME, and the count of lost events',
+  ).action(run);
 }
 
-async function run(files: string[], options: TraceOptions): Promise<void> {
+async function run(files: string[], options: TraceOptions & { failIf?: Condition[] }): Promise<void> {
   const out = new Output(options);
   const answers: Answer[] = [];
   const errors: TraceError[] = [];
@@ -47,6 +53,7 @@ async function run(files: string[], options: TraceOptions): Promise<void> {
     const objects = answers.map(({ view, asked, reading }) => eventsJson(view, asked, reading));
     await out.write(json(files.length === 1 ? objects[0] : objects));
   }
+  for (const { view, reading } of answers) failIf(options.failIf, () => eventSubjects(view, reading));
 }
 
 async function inventory(file: string, options: TraceOptions): Promise<Answer> {

@@ -1,8 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { exitsCsv, exitsJson, exitsText, noExits } from '../report/exits-text.ts';
+import { exitsCsv, exitsJson, exitsText, groupNames, noExits } from '../report/exits-text.ts';
 import { json } from '../report/json.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
-import { type Dimension, dimensions, Exits } from '../views/exits.ts';
+import type { Condition } from '../views/conditions.ts';
+import { type Dimension, dimensions, Exits, exitSubjects, sameReason } from '../views/exits.ts';
+import { failIf, failIfOption } from './fail-if.ts';
 import { openTraces } from './open.ts';
 import {
   openOptions,
@@ -30,20 +32,25 @@ type ExitCommandOptions = TraceOptions & {
   than?: number;
   halts?: true;
   breakdown?: true;
+  failIf?: Condition[];
   tscMhz?: number;
 };
 
 export default function define(command: Command): void {
-  traceCommand(command, [
-    ['virtap exits perf.data', 'how often and how long vCPUs were out of the guest, by reason'],
-    ['virtap exits --by vcpu,reason trace.dat', 'the same for each vCPU'],
-    ['virtap exits --by port trace.dat', 'which I/O ports cost the time'],
-    ['virtap exits --breakdown trace.dat', 'where the time of each went: KVM, QEMU, locks, preempted, halted'],
-    ['virtap exits --heatmap --exclude cpuid trace.dat', 'how durations change over time'],
-    ['virtap exits --slow 5 trace.dat', 'the five slowest exits, and what happened in each'],
-    ['virtap exits --than 1ms trace.dat', 'all that took longer than a millisecond, in order of time'],
-    ['perf record -a -e kvm:* -o - sleep 10 | virtap exits -', 'from a pipe'],
-  ])
+  failIfOption(
+    traceCommand(command, [
+      ['virtap exits perf.data', 'how often and how long vCPUs were out of the guest, by reason'],
+      ['virtap exits --by vcpu,reason trace.dat', 'the same for each vCPU'],
+      ['virtap exits --by port trace.dat', 'which I/O ports cost the time'],
+      ['virtap exits --breakdown trace.dat', 'where the time of each went: KVM, QEMU, locks, preempted, halted'],
+      ['virtap exits --heatmap --exclude cpuid trace.dat', 'how durations change over time'],
+      ['virtap exits --slow 5 trace.dat', 'the five slowest exits, and what happened in each'],
+      ['virtap exits --than 1ms trace.dat', 'all that took longer than a millisecond, in order of time'],
+      ['perf record -a -e kvm:* -o - sleep 10 | virtap exits -', 'from a pipe'],
+      ["virtap exits --fail-if 'p99(exit:npf)>100us' trace.dat", 'in a script: the exit status is 3 where that is so'],
+    ]),
+    'exit (all but halts), halt, or exit:NAME with the name of a row, exit:npf or with --by vcpu,reason exit:0,npf',
+  )
     .option('-b, --by <what>', `group by ${dimensions.join(', ')}; two as in vcpu,reason`, parseBy, ['reason'])
     .addOption(
       new Option('-s, --sort <column>', 'sort the table by this column')
@@ -103,6 +110,7 @@ async function run(files: string[], options: ExitCommandOptions): Promise<void> 
   if (out.form === 'json') await out.write(json(exitsJson(answer)));
   else if (out.form === 'csv') await out.write(exitsCsv(answer));
   else await out.write(exitsText(answer, out.terminal));
+  failIf(options.failIf, () => exitSubjects(result, (group) => groupNames(result, group)), sameReason);
 }
 
 function parseBy(text: string): Dimension[] {

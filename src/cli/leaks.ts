@@ -3,25 +3,30 @@ import { json } from '../report/json.ts';
 import { leaksCsv, leaksJson, leaksPlain, leaksText } from '../report/leaks-text.ts';
 import { Requests } from '../spans/requests.ts';
 import { TraceError } from '../trace/error.ts';
-import { bad, judgeLeaks } from '../views/leaks.ts';
+import type { Condition } from '../views/conditions.ts';
+import { bad, judgeLeaks, leakSubjects } from '../views/leaks.ts';
 import { recordQemu } from '../views/questions.ts';
+import { failIf, failIfOption } from './fail-if.ts';
 import { openTraces } from './open.ts';
 import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 
-type LeaksOptions = TraceOptions & { all?: true; plain?: true };
+type LeaksOptions = TraceOptions & { all?: true; plain?: true; failIf?: Condition[] };
 
 /** The exit status where something is leaked, lost or stuck. */
 const found = 3;
 
 export default function define(command: Command): void {
-  traceCommand(command, [
-    ['virtap leaks trace.bin', 'which elements QEMU took and never gave back, and why virtap says so'],
-    ['virtap leaks --all trace.bin', 'also those that are in flight, parked, taken back, …'],
-    ['virtap leaks --plain trace.bin', 'a line `pid elem` for each that leaked or was lost'],
-    ['virtap leaks trace.bin || echo leaks', 'in a script: the exit status is 3 where something leaked'],
-  ])
+  failIfOption(
+    traceCommand(command, [
+      ['virtap leaks trace.bin', 'which elements QEMU took and never gave back, and why virtap says so'],
+      ['virtap leaks --all trace.bin', 'also those that are in flight, parked, taken back, …'],
+      ['virtap leaks --plain trace.bin', 'a line `pid elem` for each that leaked or was lost'],
+      ['virtap leaks trace.bin || echo leaks', 'in a script: the exit status is 3 where something leaked'],
+    ]),
+    'count of leaked, lost, stuck, held-on-error, unsure, returned-unseen, in-flight, taken-back or parked elements',
+  )
     .option('--all', 'also list the elements without a fill that nothing is wrong with')
     .addOption(
       new Option('--plain', 'print only `pid elem` lines of what leaked or was lost').conflicts(['json', 'csv']),
@@ -52,4 +57,5 @@ async function run(files: string[], options: LeaksOptions): Promise<void> {
   else if (out.form === 'csv') await out.write(leaksCsv(report, trace, all));
   else await out.write(leaksText(report, reading, trace, all, out.terminal));
   if (report.elements.some(({ verdict }) => bad.has(verdict))) process.exitCode = found;
+  failIf(options.failIf, () => leakSubjects(report));
 }

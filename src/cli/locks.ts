@@ -2,8 +2,10 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { json } from '../report/json.ts';
 import { locksCsv, locksJson, locksText } from '../report/locks-text.ts';
 import type { Trace } from '../trace/trace.ts';
-import { LocksView } from '../views/locks.ts';
+import type { Condition } from '../views/conditions.ts';
+import { LocksView, lockSubjects } from '../views/locks.ts';
 import { recordLocks } from '../views/questions.ts';
+import { failIf, failIfOption } from './fail-if.ts';
 import { openTraces } from './open.ts';
 import {
   openOptions,
@@ -25,16 +27,24 @@ type LocksCommandOptions = TraceOptions & {
   slow?: number;
   than?: number;
   holds?: true;
+  failIf?: Condition[];
 };
 
 export default function define(command: Command): void {
-  traceCommand(command, [
-    ['virtap locks qemu.log', 'how long threads wait for which mutex, and behind whom'],
-    ['virtap locks --slow 5 qemu.log', 'the five slowest waits: who held the mutex, and what it did'],
-    ['virtap locks --slow 5 --holds qemu.log', 'the five slowest holds'],
-    ['virtap locks --mutex 0x55f0d2a4e880 qemu.log', 'call sites and threads of another mutex than the BQL'],
-    ['virtap locks --json qemu.log', 'for programs'],
-  ])
+  failIfOption(
+    traceCommand(command, [
+      ['virtap locks qemu.log', 'how long threads wait for which mutex, and behind whom'],
+      ['virtap locks --slow 5 qemu.log', 'the five slowest waits: who held the mutex, and what it did'],
+      ['virtap locks --slow 5 --holds qemu.log', 'the five slowest holds'],
+      ['virtap locks --mutex 0x55f0d2a4e880 qemu.log', 'call sites and threads of another mutex than the BQL'],
+      ['virtap locks --json qemu.log', 'for programs'],
+      [
+        "virtap locks --fail-if 'share(vcpu-wait:BQL)>5%' qemu.log",
+        'in a script: the exit status is 3 where that is so',
+      ],
+    ]),
+    'wait and hold of all mutexes, wait:BQL or wait:ADDRESS of one, vcpu-wait:BQL for the time of the vCPUs that waits took (total, share)',
+  )
     .option('--bql <addresses>', 'which mutexes are the big QEMU lock, where that is not recognised', parseAddresses)
     .option('-m, --mutex <names>', 'tell of these mutexes in detail: BQL, or addresses', parseWords)
     .option('--heatmap', 'draw a heat map of the waits: time across, duration up, count as colour')
@@ -72,6 +82,7 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
   if (out.form === 'json') await out.write(json(locksJson(answer)));
   else if (out.form === 'csv') await out.write(locksCsv(answer));
   else await out.write(locksText(answer, out.terminal));
+  failIf(options.failIf, () => lockSubjects(result));
 }
 
 /** What the trace cannot tell is said, with what to record instead. */

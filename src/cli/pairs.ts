@@ -3,8 +3,10 @@ import { json } from '../report/json.ts';
 import { pairsCsv, pairsJson, pairsText } from '../report/pairs-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import type { Trace } from '../trace/trace.ts';
+import type { Condition } from '../views/conditions.ts';
 import { Filter, FilterError } from '../views/filter.ts';
-import { type EndSpec, PairsView } from '../views/pairs.ts';
+import { type EndSpec, PairsView, pairSubjects } from '../views/pairs.ts';
+import { failIf, failIfOption } from './fail-if.ts';
 import { openTraces } from './open.ts';
 import {
   openOptions,
@@ -33,24 +35,31 @@ type PairsCommandOptions = Omit<TraceOptions, 'from' | 'to'> & {
   heatmap?: true;
   slow?: number;
   than?: number;
+  failIf?: Condition[];
   since?: Moment;
   until?: Moment;
 };
 
 export default function define(command: Command): void {
-  traceCommand(
-    command,
-    [
-      ['virtap pairs --from kvm_exit --to kvm_entry --by tid trace.dat', 'what virtap exits measures'],
-      ["virtap pairs --from 'kvm_pio if port == 0x3f8' --to kvm_entry --by tid trace.dat", 'of one port'],
+  failIfOption(
+    traceCommand(
+      command,
       [
-        'virtap pairs --from sched_wakeup --to sched_switch --by .pid=next_pid trace.dat',
-        'how long threads wait for a CPU',
+        ['virtap pairs --from kvm_exit --to kvm_entry --by tid trace.dat', 'what virtap exits measures'],
+        ["virtap pairs --from 'kvm_pio if port == 0x3f8' --to kvm_entry --by tid trace.dat", 'of one port'],
+        [
+          'virtap pairs --from sched_wakeup --to sched_switch --by .pid=next_pid trace.dat',
+          'how long threads wait for a CPU',
+        ],
+        [
+          'virtap pairs --from virtqueue_pop --to virtqueue_fill --by vq,elem --group vq trace.bin',
+          'requests, by queue',
+        ],
+        ['virtap pairs --from sched_switch --to sched_switch --by cpu trace.dat', 'how long threads run'],
       ],
-      ['virtap pairs --from virtqueue_pop --to virtqueue_fill --by vq,elem --group vq trace.bin', 'requests, by queue'],
-      ['virtap pairs --from sched_switch --to sched_switch --by cpu trace.dat', 'how long threads run'],
-    ],
-    { from: '--since', to: '--until' },
+      { from: '--since', to: '--until' },
+    ),
+    'pair, or pair:VALUES with the values of --group',
   )
     .requiredOption('--from <event>', "the event that it begins with: kvm_exit, 'kvm_pio if port == 0x3f8'", parseEnd)
     .requiredOption('--to <event>', 'the event that it ends with', parseEnd)
@@ -106,6 +115,7 @@ async function run(files: string[], options: PairsCommandOptions): Promise<void>
   if (out.form === 'json') await out.write(json(pairsJson(answer)));
   else if (out.form === 'csv') await out.write(pairsCsv(answer));
   else await out.write(pairsText(answer, out.terminal));
+  failIf(options.failIf, () => pairSubjects(result));
 }
 
 /** Names that the trace does not have are the user's mistake, and said. */

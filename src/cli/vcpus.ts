@@ -2,21 +2,27 @@ import type { Command } from 'commander';
 import { noExits } from '../report/exits-text.ts';
 import { json } from '../report/json.ts';
 import { vcpusCsv, vcpusJson, vcpusText } from '../report/vcpus-text.ts';
-import { Vcpus } from '../views/vcpus.ts';
+import type { Condition } from '../views/conditions.ts';
+import { Vcpus, vcpuSubjects } from '../views/vcpus.ts';
+import { failIf, failIfOption } from './fail-if.ts';
 import { openTraces } from './open.ts';
 import { openOptions, parseNumbers, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 import { UsageError } from './usage-error.ts';
 
-type VcpusOptions = TraceOptions & { vcpu?: number[]; pid?: number[]; timeline?: true };
+type VcpusOptions = TraceOptions & { vcpu?: number[]; pid?: number[]; timeline?: true; failIf?: Condition[] };
 
 export default function define(command: Command): void {
-  traceCommand(command, [
-    ['virtap vcpus trace.dat', "how each vCPU's time divides: guest, KVM, QEMU, preempted, halted, …"],
-    ['virtap vcpus --timeline trace.dat', 'the same over time, a row a vCPU'],
-    ['virtap vcpus --vcpu 0,1 --from 2s --to 3s trace.dat', 'two of them, for one second'],
-  ])
+  failIfOption(
+    traceCommand(command, [
+      ['virtap vcpus trace.dat', "how each vCPU's time divides: guest, KVM, QEMU, preempted, halted, …"],
+      ['virtap vcpus --timeline trace.dat', 'the same over time, a row a vCPU'],
+      ['virtap vcpus --vcpu 0,1 --from 2s --to 3s trace.dat', 'two of them, for one second'],
+      ["virtap vcpus --fail-if 'share(preempted)>5%' trace.dat", 'in a script: the exit status is 3 where that is so'],
+    ]),
+    'total, share or max (the longest stretch) of a state: share(lock) of all vCPUs, share(lock:0) of vCPU 0',
+  )
     .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
     .option('--pid <numbers>', 'only the VMs of these processes, or the vCPU threads with these ids', parseNumbers)
     .option('--timeline', 'draw what each vCPU did most, time across, a row a vCPU')
@@ -43,4 +49,5 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
   if (out.form === 'json') await out.write(json(vcpusJson(answer)));
   else if (out.form === 'csv') await out.write(vcpusCsv(answer));
   else await out.write(vcpusText(answer, out.terminal));
+  failIf(options.failIf, () => vcpuSubjects(result));
 }

@@ -142,13 +142,11 @@ const titles: Record<Dimension, string> = {
 
 /** The lines of the tables, and how many were too many to be shown. */
 function linesOf({ result, sort }: ExitAnswer): { lines: Line[]; hidden: number } {
-  const several = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
   const of = (kind: 'busy' | 'halts') =>
     result.rows.flatMap((row) => {
       const stats = row[kind];
       if (stats === undefined) return [];
-      const names = result.by.map((dimension) => nameOf(row.group, dimension, several));
-      return [{ names, stats, parts: row.parts?.[kind] }];
+      return [{ names: groupNames(result, row.group), stats, parts: row.parts?.[kind] }];
     });
   const busy = of('busy');
   const halts = of('halts');
@@ -204,6 +202,12 @@ function shorten(lines: Line[]): number {
     if (count > shownRows) lines.splice(first + shownRows, count - shownRows);
   }
   return before - lines.length;
+}
+
+/** What a group is called, a word for each dimension. */
+export function groupNames({ by, vcpus }: ExitResult, group: Group): string[] {
+  const several = new Set(vcpus.map(({ vm }) => vm)).size > 1;
+  return by.map((dimension) => nameOf(group, dimension, several));
 }
 
 function nameOf(group: Group, dimension: Dimension, severalVms: boolean): string {
@@ -516,10 +520,9 @@ export function exitsCsv(answer: ExitAnswer): string {
 }
 
 function sortRows({ result, sort }: ExitAnswer): ExitRow[] {
-  const several = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
   const rows = result.rows.map((row) => ({
     row,
-    names: result.by.map((dimension) => nameOf(row.group, dimension, several)),
+    names: groupNames(result, row.group),
     stats: row.all,
   }));
   return sorted(rows, sort).map(({ row }) => row);

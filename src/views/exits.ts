@@ -7,6 +7,7 @@ import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
+import { measured, type Subject } from './conditions.ts';
 import type { Heat } from './heatmap.ts';
 import { type Parts, type SlowExit, Slowest } from './slowest.ts';
 import { defaultSlow, SpanView } from './span-view.ts';
@@ -400,6 +401,25 @@ export class Exits implements Analysis {
 
 function noParts(): Parts {
   return Object.fromEntries(vcpuStates.map((state) => [state, 0])) as Parts;
+}
+
+/** What conditions can be about: all exits that are no halts (`exit`), the halts (`halt`), and each row under its names. */
+export function exitSubjects(
+  { busy, halts, rows, duration, unit }: ExitResult,
+  names: (group: Group) => readonly string[],
+): Subject[] {
+  const seconds = unit === 'ns' ? duration / 1e9 : Number.NaN;
+  const of = (stats: Stats) => measured(stats, busy.total, seconds);
+  return [
+    { kind: 'exit', name: undefined, measured: of(busy) },
+    { kind: 'halt', name: undefined, measured: of(halts) },
+    ...rows.map((row) => ({ kind: 'exit', name: names(row.group).join(','), measured: of(row.busy ?? row.all) })),
+  ];
+}
+
+/** Whether two names mean the same exit reason. */
+export function sameReason(a: string, b: string): boolean {
+  return foldReason(a) === foldReason(b);
 }
 
 function isDetail(dimension: Dimension): dimension is DetailName {

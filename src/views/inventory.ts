@@ -3,6 +3,8 @@ import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
+import type { Subject } from './conditions.ts';
+import type { Reading } from './reading.ts';
 
 /** What a trace holds: its event types, processes, machines and CPUs. */
 export type InventoryView = {
@@ -287,4 +289,16 @@ class ThreadCounts {
     this.pid = pid;
     this.vcpu = vcpu;
   }
+}
+
+/** What conditions can be about: all events, those of each name, and those that were lost. */
+export function eventSubjects(view: InventoryView, reading: Pick<Reading, 'lost' | 'losses'>): Subject[] {
+  const seconds = view.clock.unit === 'ns' ? (view.last - view.first) / 1e9 : Number.NaN;
+  // A hole of which nobody knows how many events fell into it has at least one.
+  const lost = reading.lost + reading.losses.filter(({ count }) => count === undefined).length;
+  return [
+    { kind: 'event', name: undefined, measured: { count: view.events, rate: view.events / seconds } },
+    ...view.types.map(({ name, count }) => ({ kind: 'event', name, measured: { count, rate: count / seconds } })),
+    { kind: 'lost', name: undefined, measured: { count: lost } },
+  ];
 }

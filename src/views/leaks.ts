@@ -3,6 +3,7 @@ import { type Moment, type Request, type Requests, shapeOf } from '../spans/requ
 import { Spread } from '../spans/spread.ts';
 import type { Clock } from '../trace/clock.ts';
 import type { Loss } from '../trace/loss.ts';
+import type { Subject } from './conditions.ts';
 
 /** What became of an element that was popped and not filled; docs/leaks.md says when which. */
 export const verdicts = [
@@ -332,4 +333,13 @@ function factor(count: number): number {
 
 function directionOfRequest(request: Request): Direction {
   return request.out === 0 ? 'in' : request.in === 0 ? 'out' : 'both';
+}
+
+/** What conditions can be about: how many elements have each verdict, its blanks written as `-`. */
+export function leakSubjects({ totals }: LeakReport): Subject[] {
+  return verdicts.map((verdict) => ({
+    kind: verdict.replaceAll(' ', '-'),
+    name: undefined,
+    measured: { count: totals[verdict] },
+  }));
 }

@@ -7,6 +7,7 @@ import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
+import { measured, type Subject } from './conditions.ts';
 import type { Heat } from './heatmap.ts';
 import { Longest } from './longest.ts';
 import { SpanView } from './span-view.ts';
@@ -517,6 +518,26 @@ export class LocksView implements Analysis {
 /** How long a site has been in QEMU's tree: `util/main-loop.c:318`, without the way there from the build directory. */
 export function siteName({ file, line }: { file: string; line: number }): string {
   return `${file.replace(/^(\.\.?\/)+/, '')}:${line}`;
+}
+
+/** What conditions can be about: waits and holds, of all mutexes and of each, and the vCPUs' time that waits for one took. */
+export function lockSubjects({ all, mutexes, duration }: LocksResult): Subject[] {
+  const seconds = duration / 1e9;
+  const of = (name: string | undefined, group: LockGroup): Subject[] => [
+    { kind: 'wait', name, measured: measured(group.wait, all.wait.total, seconds) },
+    { kind: 'hold', name, measured: measured(group.hold, all.hold.total, seconds) },
+  ];
+  return [
+    ...of(undefined, all),
+    ...mutexes.flatMap((mutex) => [
+      ...of(mutex.name, mutex),
+      {
+        kind: 'vcpu-wait',
+        name: mutex.name,
+        measured: { total: mutex.vcpus.wait, share: mutex.vcpus.wait / mutex.vcpus.time },
+      },
+    ]),
+  ];
 }
 
 function addressOf({ high, low }: Mutex): string {

@@ -6,6 +6,7 @@ import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
+import { measured, type Subject } from './conditions.ts';
 import { EventPatterns } from './event-pattern.ts';
 import type { Filter } from './filter.ts';
 import type { Heat } from './heatmap.ts';
@@ -61,6 +62,19 @@ export type PairsResult = {
   /** From the first event of either kind to the last, in the clock's unit; NaN where there is none. */
   duration: number;
 };
+
+/** What conditions can be about: all pairs, and each group under its values. */
+export function pairSubjects({ all, rows, duration }: PairsResult): Subject[] {
+  const of = (name: string | undefined, stats: Stats): Subject => ({
+    kind: 'pair',
+    name,
+    measured: measured(stats, all.total, duration / 1e9),
+  });
+  return [
+    of(undefined, all),
+    ...rows.map(({ group, stats }) => of(group.map((value) => value ?? '').join(','), stats)),
+  ];
+}
 
 /** Unfinished pairs that are listed; all are counted. */
 const maxUnfinished = 1000;

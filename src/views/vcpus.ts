@@ -4,6 +4,7 @@ import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
+import type { Subject } from './conditions.ts';
 import { inOrder, type Vcpu, vcpuOf } from './vcpu.ts';
 
 export type VcpuOptions = {
@@ -119,4 +120,22 @@ export function untold({ sched, wakes, userspace, locks, haltLength }: Evidence)
   else if (!wakes) add('waking', 'the sleep before it', 'sched:sched_waking');
   if (!haltLength) add('halt polling', sched ? 'kvm' : 'halted', 'kvm:kvm_vcpu_wakeup');
   return lines;
+}
+
+/** What conditions can be about: each state that the trace tells, of all vCPUs and of each. */
+export function vcpuSubjects({ rows, untold: lacking }: VcpusResult): Subject[] {
+  const told = vcpuStates.filter((state) => !lacking.some((one) => one.state === state));
+  const sum = (of: readonly VcpuRow[], figure: (row: VcpuRow) => number) =>
+    of.reduce((total, row) => total + figure(row), 0);
+  return told.flatMap((state) => {
+    const subject = (name: string | undefined, of: readonly VcpuRow[]): Subject => {
+      const total = sum(of, (row) => row.states[state]);
+      const max = Math.max(...of.map((row) => row.longest[state]?.duration ?? 0));
+      return { kind: state, name, measured: { total, share: total / sum(of, (row) => row.wall), max } };
+    };
+    return [
+      subject(undefined, rows),
+      ...rows.map((row) => subject(String(row.vcpu.number ?? `thread ${row.vcpu.tid}`), [row])),
+    ];
+  });
 }

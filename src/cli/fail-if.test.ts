@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+const root = join(import.meta.dirname, '../..');
+const kvm = join(root, 'samples/host-kvm.dat');
+const leak = join(root, 'samples/qemu-leak.bin.zst');
+const log = join(root, 'samples/kvm-and-qemu.log.zst');
+
+function virtap(...args: string[]): { status: number | null; stderr: string; stdout: string } {
+  return spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, NO_COLOR: '1' },
+    maxBuffer: 32 << 20,
+  });
+}
+
+test('the status is 3 where a condition holds, which is said, and the answer is printed all the same', () => {
+  const cases: [string[], status: number, stderr: RegExp][] = [
+    [['exits', kvm, '--fail-if', 'p99(exit:NPF)>10ms'], 3, /^virtap: p99\(exit:NPF\)>10ms: it is 14\.5\d* ms$/m],
+    [['exits', kvm, '--fail-if', 'p99(exit:npf)>15ms'], 0, /^$/],
+    [['exits', kvm, '--by', 'vcpu,reason', '--fail-if', 'count(exit:0,npf)>=529'], 3, /it is 529$/m],
+    [['exits', kvm, '--fail-if', 'count(halt)<689', '--fail-if', 'count(exit)<11223'], 0, /^$/],
+    [['vcpus', kvm, '--fail-if', 'share(preempted)>39%'], 3, /it is 39\.4 %$/m],
+    [['vcpus', kvm, '--fail-if', 'max(preempted:1)>89ms'], 0, /^$/],
+    [['locks', log, '--fail-if', 'max(wait:BQL)>=23.621ms'], 3, /it is 23\.62 ms$/m],
+    [['locks', log, '--fail-if', 'share(vcpu-wait:BQL)>2.5%'], 3, /it is 2\.6 %$/m],
+    [['events', kvm, '--fail-if', 'count(lost)>0'], 0, /^$/],
+    [['events', kvm, '--fail-if', 'count(event:kvm:kvm_exit)>11913'], 3, /it is 11,914$/m],
+    [
+      ['pairs', kvm, '--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid', '--fail-if', 'count(pair)>1'],
+      3,
+      /it is 11,912$/m,
+    ],
+    // A leak has this status of itself.
+    [['leaks', leak, '--fail-if', 'count(in-flight)>1000'], 3, /^$/],
+    [['leaks', leak, '--fail-if', 'count(leaked)>41'], 3, /it is 42$/m],
+  ];
+  for (const [args, status, stderr] of cases) {
+    const result = virtap(...args);
+    assert.equal(result.status, status, args.join(' '));
+    assert.match(result.stderr, stderr);
+    assert.notEqual(result.stdout, '');
+  }
+});
+
+test('a condition that cannot be judged has not passed', () => {
+  const cases: [string[], RegExp][] = [
+    [['exits', kvm, '--fail-if', 'p99(exit:EPT_VIOLATION)>1us'], /cannot be judged, there is nothing of the kind/],
+    [['exits', kvm, '--fail-if', 'p99(wait)>1us'], /nothing here is called wait; there is exit, halt/],
+    [['vcpus', kvm, '--fail-if', 'share(lock)>1%'], /nothing here is called lock; there is guest, kvm/],
+    [['vcpus', kvm, '--fail-if', 'p99(guest)>1s'], /guest has no p99; it has total, share, max/],
+    [['exits', kvm, '--fail-if', 'p99(exit'], /expected FIGURE\(WHAT\) > VALUE/],
+  ];
+  for (const [args, stderr] of cases) {
+    const result = virtap(...args);
+    assert.equal(result.status, 2, args.join(' '));
+    assert.match(result.stderr, stderr);
+  }
+});

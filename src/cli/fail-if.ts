@@ -1,0 +1,73 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { escapeText } from '../report/escape.ts';
+import { count, percent, rate, shortDuration } from '../report/units.ts';
+import {
+  type Condition,
+  ConditionError,
+  type Figure,
+  figureUnit,
+  judge,
+  parseCondition,
+  type Subject,
+} from '../views/conditions.ts';
+import { UsageError } from './usage-error.ts';
+
+/** The exit status where a condition holds: as where something leaked, the answer is there, and bad. */
+const holds = 3;
+
+/** Gives a command the option `--fail-if`; `what` says what its conditions can be about. */
+export function failIfOption(command: Command, what: string): Command {
+  return command
+    .option('--fail-if <condition>', 'exit with status 3 where this holds; may be repeated', parse)
+    .addHelpText('after', `\nConditions are FIGURE(WHAT) > VALUE, with >, >=, < or <=: ${what}.`);
+}
+
+function parse(text: string, previous: readonly Condition[] = []): Condition[] {
+  try {
+    return [...previous, parseCondition(text)];
+  } catch (error) {
+    if (error instanceof ConditionError) throw new InvalidArgumentError(`${error.message}.`);
+    throw error;
+  }
+}
+
+/**
+ * Says which conditions hold, and sets the exit status. Throws a UsageError for one that is about nothing here, or about a
+ * time that nothing took: what nobody measured has not passed.
+ */
+export function failIf(
+  conditions: readonly Condition[] | undefined,
+  subjects: () => readonly Subject[],
+  same?: (asked: string, name: string) => boolean,
+): void {
+  if (conditions === undefined) return;
+  const all = subjects();
+  for (const condition of conditions) {
+    let result: ReturnType<typeof judge>;
+    try {
+      result = judge(condition, all, same);
+    } catch (error) {
+      if (error instanceof ConditionError) throw new UsageError(`--fail-if ${escapeText(error.message)}`);
+      throw error;
+    }
+    const { actual } = result;
+    if (Number.isNaN(actual))
+      throw new UsageError(`--fail-if ${escapeText(condition.text)}: cannot be judged, there is nothing of the kind`);
+    if (!result.holds) continue;
+    process.exitCode = holds;
+    process.stderr.write(`virtap: ${escapeText(condition.text)}: it is ${written(condition.figure, actual)}\n`);
+  }
+}
+
+function written(figure: Figure, value: number): string {
+  switch (figureUnit(figure)) {
+    case 'number':
+      return count(value);
+    case 'share':
+      return percent(value);
+    case 'rate':
+      return rate(value);
+    case 'time':
+      return shortDuration(value);
+  }
+}

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { ConditionError, figures, judge, measured, parseCondition, type Subject } from './conditions.ts';
+import { Summary } from './stats.ts';
+
+test('conditions are read with their units', () => {
+  const read = (text: string) => {
+    const { text: _, ...rest } = parseCondition(text);
+    return rest;
+  };
+  assert.deepEqual(read('p99(exit:EPT_VIOLATION)>100us'), {
+    figure: 'p99',
+    kind: 'exit',
+    name: 'EPT_VIOLATION',
+    comparison: '>',
+    value: 100_000,
+  });
+  assert.deepEqual(read(' p999 ( wait : BQL ) >= 1.5 ms '), {
+    figure: 'p99.9',
+    kind: 'wait',
+    name: 'BQL',
+    comparison: '>=',
+    value: 1_500_000,
+  });
+  const value = (text: string) => parseCondition(text).value;
+  assert.equal(value('share(lock)<5%'), 0.05);
+  assert.equal(value('share(lock)<0.5'), 0.5);
+  assert.equal(value('rate(exit)<1000/s'), 1000);
+  assert.equal(value('count(exit)<1000'), 1000);
+  assert.equal(value('mean(exit:a,b (c))<=2s'), 2e9);
+  assert.equal(parseCondition('mean(exit:a,b (c))<=2s').name, 'a,b (c)');
+});
+
+test('what is no condition is refused with what was expected', () => {
+  const refused = (text: string) => {
+    try {
+      parseCondition(text);
+    } catch (error) {
+      assert.ok(error instanceof ConditionError);
+      return error.message;
+    }
+    return 'read';
+  };
+  assert.match(refused('p99 exit > 3'), /^expected FIGURE\(WHAT\) > VALUE/);
+  assert.match(refused('p98(exit)>3us'), /^there is no figure p98; it is one of count, rate/);
+  assert.match(refused('p99(exit)>3'), /^p99 is a length of time with its unit/);
+  assert.match(refused('p99(exit)>3%'), /^p99 is a length of time with its unit/);
+  assert.match(refused('count(exit)>3us'), /^count is a number without a unit/);
+  assert.match(refused('share(exit)>3'), /^share is a percentage/);
+  assert.match(refused('rate(exit)>3us'), /^rate is in events per second/);
+  assert.match(refused('p99(exit)==3us'), /^expected FIGURE/);
+});
+
+test('no text makes the reading of a condition fail in another way', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom(...'p9(x:)><=. 1us%/') }), (text) => {
+      try {
+        parseCondition(text);
+      } catch (error) {
+        assert.ok(error instanceof ConditionError);
+      }
+    }),
+  );
+});
+
+const subjects: Subject[] = [
+  { kind: 'exit', name: undefined, measured: { count: 7, max: 500, share: 1 } },
+  { kind: 'exit', name: 'npf', measured: { count: 3, max: 400, share: 0.5 } },
+];
+const holds = (text: string) => judge(parseCondition(text), subjects).holds;
+
+test('a condition holds by the figure of what it names', () => {
+  assert.equal(holds('count(exit)>6'), true);
+  assert.equal(holds('count(exit)>7'), false);
+  assert.equal(holds('count(exit)>=7'), true);
+  assert.equal(holds('max(exit:NPF)<401ns'), true);
+  assert.equal(holds('share(exit:npf)>50%'), false);
+});
+
+test('of what did not happen there are none, and how long it took nobody knows', () => {
+  assert.deepEqual(judge(parseCondition('count(exit:hlt)<1'), subjects).actual, 0);
+  const unknown = judge(parseCondition('max(exit:hlt)<1s'), subjects);
+  assert.ok(Number.isNaN(unknown.actual) && !unknown.holds);
+});
+
+test('a kind or a figure that is not there is named', () => {
+  assert.throws(() => holds('count(exits)>1'), /nothing here is called exits; there is exit/);
+  assert.throws(() => holds('p50(exit)>1us'), /exit has no p50; it has count, max, share/);
+});
+
+test('every figure of statistics can be asked for', () => {
+  const summary = new Summary();
+  for (const sample of [10, 20, 30]) summary.add(sample);
+  const all = measured(summary.result(), 120, 2);
+  assert.deepEqual(Object.keys(all).sort(), [...figures].sort());
+  assert.deepEqual(
+    [all.count, all.rate, all.total, all.share, all.min, all.avg, all.max],
+    [3, 1.5, 60, 0.5, 10, 20, 30],
+  );
+});

@@ -1,0 +1,163 @@
+import type { Stats } from './stats.ts';
+
+/*
+ * Conditions on figures, for scripts and CI: `p99(exit:EPT_VIOLATION) > 100us`.
+ */
+
+/** The figures that a condition can be about. */
+export const figures = [
+  'count',
+  'rate',
+  'total',
+  'share',
+  'min',
+  'avg',
+  'max',
+  'stddev',
+  'p50',
+  'p90',
+  'p99',
+  'p99.9',
+] as const;
+export type Figure = (typeof figures)[number];
+
+/** Figures that are numbers, shares and rates; all others are lengths of time. */
+const plain: Record<string, 'number' | 'share' | 'rate'> = { count: 'number', share: 'share', rate: 'rate' };
+
+const comparisons = {
+  '>=': (a: number, b: number) => a >= b,
+  '<=': (a: number, b: number) => a <= b,
+  '>': (a: number, b: number) => a > b,
+  '<': (a: number, b: number) => a < b,
+} as const;
+
+/** A condition as the user wrote it, and what it means. */
+export type Condition = {
+  text: string;
+  figure: Figure;
+  /** `exit`, `wait`, … */
+  kind: string;
+  /** `EPT_VIOLATION`; undefined for all of the kind. */
+  name: string | undefined;
+  comparison: keyof typeof comparisons;
+  /** In ns, a fraction of 1, events per second, or a number. */
+  value: number;
+};
+
+/** The figures of one thing: those that it has. */
+export type Measured = { [figure in Figure]?: number };
+
+/** Something that figures are of, by kind and name; `name` undefined is all of the kind. */
+export type Subject = { kind: string; name: string | undefined; measured: Measured };
+
+/** How a condition came out; `actual` is NaN where nothing was measured, which is neither. */
+export type Judgement = { condition: Condition; holds: boolean; actual: number };
+
+/** What is wrong with a condition as written, as a sentence. */
+export class ConditionError extends Error {
+  override name = 'ConditionError';
+}
+
+const units: Record<string, number> = { ns: 1, us: 1e3, µs: 1e3, μs: 1e3, ms: 1e6, s: 1e9, min: 60e9 };
+
+/** Reads `FIGURE(KIND[:NAME]) COMPARISON VALUE`. Throws a ConditionError. */
+export function parseCondition(text: string): Condition {
+  const match = /^\s*([\w.]+)\s*\(\s*([\w-]+)\s*(?::\s*(.*?))?\s*\)\s*(>=|<=|>|<)\s*(\S.*?)\s*$/s.exec(text);
+  if (match === null)
+    throw new ConditionError(
+      'expected FIGURE(WHAT) > VALUE: p99(exit:npf)>100us, count(exit)>1000, share(wait:BQL)>5%',
+    );
+  const [, word, kind, name, comparison, wanted] = match as unknown as [
+    string,
+    string,
+    string,
+    string?,
+    string?,
+    string?,
+  ];
+  const figure = figures.find(
+    (one) => one === word || one.replace('.', '') === word || (one === 'avg' && word === 'mean'),
+  );
+  if (figure === undefined) throw new ConditionError(`there is no figure ${word}; it is one of ${figures.join(', ')}`);
+  return {
+    text: text.trim(),
+    figure,
+    kind,
+    name: name === '' ? undefined : name,
+    comparison: comparison as keyof typeof comparisons,
+    value: parseValue(figure, wanted as string),
+  };
+}
+
+function parseValue(figure: Figure, text: string): number {
+  const match = /^(\d+(?:\.\d*)?|\.\d+)\s*([a-zµμ%/]*)$/.exec(text);
+  const number = Number(match?.[1]);
+  const unit = match?.[2] ?? '';
+  if (match !== null) {
+    switch (plain[figure]) {
+      case 'number':
+        if (unit === '') return number;
+        throw new ConditionError(`${figure} is a number without a unit, not ${text}`);
+      case 'rate':
+        if (unit === '' || unit === '/s') return number;
+        throw new ConditionError(`${figure} is in events per second, 1000 or 1000/s, not ${text}`);
+      case 'share':
+        if (unit === '%') return number / 100;
+        if (unit === '' && number <= 1) return number;
+        throw new ConditionError(`${figure} is a percentage, 5%, or a fraction of 1, not ${text}`);
+      default: {
+        const scale = units[unit];
+        if (scale !== undefined) return number * scale;
+      }
+    }
+  }
+  throw new ConditionError(`${figure} is a length of time with its unit, 250ns, 100us, 1.5ms, not ${text}`);
+}
+
+/**
+ * Judges a condition. `same` says whether a name in it means a subject's. Throws a ConditionError where there is no subject
+ * of its kind at all, or none that has the figure.
+ */
+export function judge(
+  condition: Condition,
+  subjects: readonly Subject[],
+  same = (asked: string, name: string) => asked.toLowerCase() === name.toLowerCase(),
+): Judgement {
+  const { kind, name, figure } = condition;
+  const kinds = [...new Set(subjects.map((subject) => subject.kind))];
+  const ofKind = subjects.filter((subject) => subject.kind === kind);
+  if (ofKind.length === 0)
+    throw new ConditionError(`${condition.text}: nothing here is called ${kind}; there is ${kinds.join(', ')}`);
+  const found = ofKind.find((one) => (name === undefined ? one.name === undefined : same(name, one.name ?? '')));
+  if (found !== undefined && !(figure in found.measured)) {
+    const has = Object.keys(found.measured).join(', ');
+    throw new ConditionError(`${condition.text}: ${kind} has no ${figure}; it has ${has}`);
+  }
+  // Of what did not happen there are none; how long it took nobody knows.
+  const none = figure === 'count' || figure === 'rate' || figure === 'total' || figure === 'share' ? 0 : Number.NaN;
+  const actual = found === undefined ? none : (found.measured[figure] as number);
+  return { condition, holds: comparisons[condition.comparison](actual, condition.value), actual };
+}
+
+/** The figures of statistics. `whole` is the total that a share is of; rates are per second of `seconds`. */
+export function measured(stats: Stats, whole: number, seconds: number): Measured {
+  return {
+    count: stats.count,
+    rate: stats.count / seconds,
+    total: stats.total,
+    share: whole > 0 ? stats.total / whole : Number.NaN,
+    min: stats.min,
+    avg: stats.mean,
+    max: stats.max,
+    stddev: stats.stddev,
+    p50: stats.p50,
+    p90: stats.p90,
+    p99: stats.p99,
+    'p99.9': stats.p999,
+  };
+}
+
+/** A figure's value as people write it. */
+export function figureUnit(figure: Figure): 'number' | 'share' | 'rate' | 'time' {
+  return plain[figure] ?? 'time';
+}
