@@ -85,6 +85,8 @@ test('mistyped commands, options, events and fields get suggestions', () => {
   says(['dump', '--head', '0', idle], /Expected a whole number, 1 or more/);
   says(['dump', '--json', '--csv', idle], /cannot be used with/);
   says(['dump', '--from', '3 lightyears', idle], /Expected a length of time/);
+  says(['dump', '--offset', 'idle', idle], /Expected FILE=TIME: /);
+  says(['dump', '--offset', 'nosuch=1s', idle], /--offset names nosuch, which is not among the files/);
   says(['events'], /missing required argument/);
 });
 
