@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
 /*
  * What the documentation shows is what the commands print. In a block marked `console`, each line that begins with
  * `$ virtap` is run, and what follows up to the next is what it prints. A line of just `…` stands for any
- * lines. UPDATE_DOCS=1 writes what the commands print now into the blocks that have no such line; read the difference before you commit it.
+ * lines. A block marked `ts` that begins with `// NAME.ts` is a script that the page's commands can name. UPDATE_DOCS=1 writes what the commands print now into the blocks that have no such line; read the difference before you commit it.
  */
 
 const root = join(import.meta.dirname, '..');
@@ -19,7 +20,20 @@ const pages = [
     .map((name) => `docs/${name}`),
 ];
 
-function run(command: string): string {
+const folder = mkdtempSync(join(tmpdir(), 'virtap-docs-'));
+process.on('exit', () => rmSync(folder, { recursive: true }));
+
+/** Writes the scripts that a page shows; gives their names. */
+function writeScripts(text: string): string[] {
+  return [...text.matchAll(/^```ts\n\/\/ (\w[\w-]*\.ts)\n(.*?)^```$/gms)].map(([, name, script]) => {
+    // The comment's line counts in errors.
+    writeFileSync(join(folder, name as string), `\n${script}`);
+    return name as string;
+  });
+}
+
+function run(shown: string, scripts: readonly string[]): string {
+  const command = scripts.reduce((line, name) => line.replaceAll(` ${name} `, ` ${join(folder, name)} `), shown);
   const { stdout } = spawnSync('sh', ['-c', `${command} 2>&1`], {
     cwd: root,
     encoding: 'utf8',
@@ -27,6 +41,7 @@ function run(command: string): string {
     maxBuffer: 64 << 20,
   });
   return stdout
+    .replaceAll(`${folder}/`, '')
     .split('\n')
     .map((line) => line.trimEnd())
     .join('\n')
@@ -48,6 +63,7 @@ function matches(shown: string, printed: string): boolean {
 for (const page of pages) {
   const path = join(root, page);
   const text = readFileSync(path, 'utf8');
+  const scripts = writeScripts(text);
   let updated = text;
   for (const block of text.matchAll(/^```console\n(.*?)^```$/gms)) {
     const parts = (block[1] as string).split(/^(?=\$ )/m);
@@ -61,11 +77,11 @@ for (const page of pages) {
         continue;
       }
       if (process.env.UPDATE_DOCS === '1') {
-        fresh.push(/^…$/m.test(shown) ? part : `${first}\n${run(command)}\n`);
+        fresh.push(/^…$/m.test(shown) ? part : `${first}\n${run(command, scripts)}\n`);
         continue;
       }
       test(`${page}: ${command}`, () => {
-        const printed = run(command);
+        const printed = run(command, scripts);
         if (!matches(shown, printed)) assert.equal(printed, shown);
       });
     }

@@ -56,7 +56,10 @@ test('what is no trace gets one sentence and status 2, from every command', () =
     assert.match(stderr, sentence);
   });
   const empty = join(folder, 'input0');
-  const required: Record<string, string[]> = { pairs: ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid'] };
+  const required: Record<string, string[]> = {
+    pairs: ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid'],
+    run: [join(import.meta.dirname, '../../examples/virtqueue-request-tracker.ts')],
+  };
   for (const { name } of commands.filter(({ name }) => !['completion', 'start'].includes(name))) {
     for (const [file, sentence] of [
       [empty, /is empty/],

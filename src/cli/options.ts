@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { OpenOptions } from '../formats/detect.ts';
 import type { ColorChoice } from '../report/terminal.ts';
+import { parseLength, unitNs } from '../report/units.ts';
 import type { FileOffset } from './open.ts';
 import type { Moment, RunOptions } from './run.ts';
 
@@ -21,11 +22,16 @@ export function traceCommand(
   examples: readonly [line: string, what: string][],
   range = { from: '--from', to: '--to' },
 ): Command {
-  const width = Math.max(...examples.map(([line]) => line.length));
-  return command
+  command
     .argument('<file...>', 'trace files of any format, also .gz and .zst; - is standard input')
     .option('--json', 'print JSON (docs/json.md)')
-    .addOption(new Option('--csv', 'print CSV').conflicts('json'))
+    .addOption(new Option('--csv', 'print CSV').conflicts('json'));
+  return readingOptions(command, range).addHelpText('after', exampleLines(examples));
+}
+
+/** The options of a command that reads traces and prints in a form of its own. */
+export function readingOptions(command: Command, range = { from: '--from', to: '--to' }): Command {
+  return command
     .addOption(
       new Option('--color <when>', 'colour the output')
         .choices(['auto', 'always', 'never'])
@@ -42,11 +48,13 @@ export function traceCommand(
       '--offset <file=time>',
       'add this to the times of one file: qemu.log=-1.5s, or OWN@OTHER, two time stamps of one moment',
       parseOffset,
-    )
-    .addHelpText(
-      'after',
-      `\nExamples:\n${examples.map(([line, what]) => `  ${line.padEnd(width)}  ${what}`).join('\n')}`,
     );
+}
+
+/** Examples for the end of a command's help. */
+export function exampleLines(examples: readonly [line: string, what: string][]): string {
+  const width = Math.max(...examples.map(([line]) => line.length));
+  return `\nExamples:\n${examples.map(([line, what]) => `  ${line.padEnd(width)}  ${what}`).join('\n')}`;
 }
 
 /** What of the options says how to open the files. */
@@ -99,26 +107,13 @@ function exactStamp(text: string): bigint | undefined {
   return stamp === null ? undefined : BigInt((stamp[1] as string) + (stamp[2] ?? '').padEnd(9, '0'));
 }
 
-const unitNs: Record<string, number> = {
-  ns: 1,
-  us: 1e3,
-  µs: 1e3,
-  μs: 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-  min: 60e9,
-  h: 3600e9,
-};
-
 /** For commander: a length of time with its unit (`1ms`, `2.5 s`, `100us`), in ns. */
 export function parseDuration(text: string): number {
-  const match = /^(\d+(?:\.\d*)?|\.\d+) ?([a-zµμ]+)$/.exec(text.trim());
-  const unit = unitNs[match?.[2] ?? ''];
-  if (match === null || unit === undefined) {
+  const length = parseLength(text);
+  if (length === undefined) {
     throw new InvalidArgumentError('Expected a length of time with a unit: 250ns, 100us, 1.5ms, 2s.');
   }
-  return Math.round(Number(match[1]) * unit);
+  return length;
 }
 
 /** For commander: a whole number, 1 or more. */

@@ -109,3 +109,23 @@ export function timestamps(origin: bigint, unit: 'ns' | 'ticks' | 'none' = 'ns')
 export function plural(n: number, noun: string, many = `${noun}s`): string {
   return `${count(n)} ${n === 1 ? noun : many}`;
 }
+
+/** Units of time as people type them, in ns. */
+export const unitNs: Record<string, number> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  μs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  min: 60e9,
+  h: 3600e9,
+};
+
+/** A length of time with its unit as people type it (`1ms`, `2.5 s`, `100us`), in ns; undefined where the text is none. */
+export function parseLength(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d*)?|\.\d+) ?([a-zµμ]+)$/.exec(text.trim());
+  const unit = unitNs[match?.[2] ?? ''];
+  return match === null || unit === undefined ? undefined : Math.round(Number(match[1]) * unit);
+}

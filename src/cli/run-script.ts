@@ -1,0 +1,141 @@
+import type { Command } from 'commander';
+import { remarks } from '../report/remarks.ts';
+import { timestamps } from '../report/units.ts';
+import { isScript, loadScripts } from '../script/load.ts';
+import { printedLine } from '../script/print.ts';
+import { ScriptError } from '../script/script-error.ts';
+import { ScriptRun } from '../script/script-run.ts';
+import type { Trace } from '../trace/trace.ts';
+import { openTraces } from './open.ts';
+import { exampleLines, openOptions, readingOptions, runOptions, type TraceOptions } from './options.ts';
+import { Output } from './output.ts';
+import { type RunAnalysis, runAnalyses } from './run.ts';
+import { didYouMean } from './suggest.ts';
+import { UsageError } from './usage-error.ts';
+
+type ScriptOptions = Pick<TraceOptions, 'color' | 'from' | 'to' | 'traceEvents' | 'offset'>;
+
+export default function define(command: Command): void {
+  command
+    .usage('SCRIPT… FILE… [options] [-- ARGUMENT…]')
+    .argument('<file...>', 'scripts (.ts, .js), and trace files of any format; - is standard input');
+  readingOptions(command)
+    .addHelpText(
+      'after',
+      exampleLines([
+        ['virtap run count.ts trace.dat', 'run the script over the events of the trace'],
+        ['virtap run leaks.ts slow.ts trace.bin', 'two scripts in one pass'],
+        ['virtap run slow.ts trace.dat -- 5ms', 'with an argument for the script'],
+      ]),
+    )
+    .addHelpText('after', help)
+    .action(run);
+}
+
+const help = `
+A script is your own code, and runs with all your rights: run none that you would not run otherwise.
+
+  import { analyzer } from 'virtap/script'
+
+  export default analyzer(({ print }) => ({
+    virtqueue_pop({ vq, elem }, { time }) { print(time, vq, elem) },
+  }))`;
+
+async function run(names: string[], options: ScriptOptions, command: Command): Promise<void> {
+  const { given, args } = split(names, command);
+  const files = given.filter((name) => !isScript(name));
+  const paths = given.filter(isScript);
+  if (paths.length === 0) throw new UsageError('no script given; expected a .ts or .js file before the trace files');
+  if (files.length === 0) throw new UsageError(`no trace given for ${paths.join(', ')} to run on`);
+  const out = new Output(options);
+  try {
+    const scripts = await loadScripts(paths);
+    const trace = await openTraces(files, openOptions(options));
+    const printer = new Printer(out);
+    try {
+      const host = { print: printer.print, args, stamp: stamps(trace) };
+      const analysis = new ScriptRun(trace, scripts, host);
+      await analysis.begin();
+      const reading = await runAnalyses(trace, [printer.settling(analysis)], runOptions(options));
+      await analysis.end(reading.last);
+      await printer.settle();
+      process.stderr.write(out.terminal.text(remarks({ ...reading, notes: [] }, out.terminal, '')));
+      if (reading.partial.length === 0) await trace.close();
+      if (!analysis.enough) explain(trace, analysis);
+    } finally {
+      await printer.settle();
+    }
+  } catch (error) {
+    if (error instanceof ScriptError) throw new UsageError(error.message);
+    throw error;
+  }
+}
+
+/** What stands behind `--` is the scripts'. */
+function split(names: readonly string[], command: Command): { given: readonly string[]; args: readonly string[] } {
+  const raw = (command.parent as Command & { rawArgs: string[] }).rawArgs;
+  const dashes = raw.indexOf('--');
+  const behind = dashes < 0 ? 0 : raw.length - dashes - 1;
+  return { given: names.slice(0, names.length - behind), args: names.slice(names.length - behind) };
+}
+
+/** Time stamps; a merged trace's origin is known only with its first batch. */
+function stamps(trace: Trace): (offset: number) => string {
+  let write: ((offset: number) => string) | undefined;
+  return (offset) => {
+    write ??= timestamps(trace.origin, trace.clock.unit);
+    return write(offset);
+  };
+}
+
+/** Names that no event of the trace has are likely mistakes, and said. A script that handles nothing else could not answer. */
+function explain(trace: Trace, analysis: ScriptRun): void {
+  const names = trace.types.map((type) => type.name);
+  for (const { file, names: unused, all } of analysis.unused()) {
+    for (const name of unused) {
+      const more = didYouMean(name, names) || ` (virtap events ${trace.file} lists what there is)`;
+      const sentence = `${file}: no event in ${trace.file} is called ${name}${more}`;
+      if (all) throw new UsageError(sentence);
+      process.stderr.write(`virtap: ${sentence}\n`);
+    }
+  }
+}
+
+/** Text handed to standard output at a time. */
+const chunkSize = 1 << 16;
+
+/** What scripts print, in larger pieces. */
+class Printer {
+  readonly #out: Output;
+  #text = '';
+
+  constructor(out: Output) {
+    this.#out = out;
+  }
+
+  readonly print = (...values: unknown[]): void => {
+    this.#text += printedLine(values);
+    if (this.#text.length < chunkSize) return;
+    // Nobody can wait in the middle of a handler; on Linux, files and pipes are written to at once.
+    process.stdout.write(this.#out.terminal.text(this.#text));
+    this.#text = '';
+  };
+
+  async settle(): Promise<void> {
+    const text = this.#text;
+    this.#text = '';
+    if (text !== '') await this.#out.write(text);
+  }
+
+  /** An analysis after each batch of which what was printed goes out. */
+  settling(analysis: ScriptRun): RunAnalysis {
+    return {
+      wants: (type) => analysis.wants(type),
+      batch: (trace, batch) => analysis.batch(trace, batch),
+      settle: () => this.settle(),
+      get enough() {
+        return analysis.enough;
+      },
+    };
+  }
+}

@@ -1,0 +1,24 @@
+/** `virtap/script`: what the scripts that `virtap run` runs are made of. */
+
+export type { Loss } from '../trace/loss.ts';
+export type {
+  Analyzer,
+  AnyFields,
+  Context,
+  EventHandler,
+  Handlers,
+  Hex,
+  Period,
+  Tick,
+  Tools,
+} from './analyzer.ts';
+export { analyzer } from './analyzer.ts';
+export type { KnownEvents } from './known-events.ts';
+
+/**
+ * The events that a user declares, by their full names, with the types of their fields; `virtap types` writes the declarations:
+ *
+ *     declare module 'virtap/script' { interface Events { 'block:block_rq_issue': { readonly dev: number } } }
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: it is there to be added to
+export interface Events {}

@@ -1,0 +1,259 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
+import { openTrace } from '../formats/detect.ts';
+import { timestamps } from '../report/units.ts';
+import type { Trace } from '../trace/trace.ts';
+import type { Handlers, Tools } from './index.ts';
+import { ScriptError } from './script-error.ts';
+import { ScriptRun } from './script-run.ts';
+
+const data = join(import.meta.dirname, '../../test/data');
+
+type Setup = (tools: Tools) => Handlers;
+
+/** Runs scripts over a trace; gives what they printed, a line each, and whatever was thrown. */
+async function run(trace: Trace, ...setups: Setup[]): Promise<{ lines: string[]; error: unknown; run: ScriptRun }> {
+  const lines: string[] = [];
+  const stamp = (offset: number) => timestamps(trace.origin, trace.clock.unit)(offset);
+  const host = { print: (...values: unknown[]) => void lines.push(values.join(' ')), args: ['a'], stamp };
+  const scripts = setups.map((setup, n) => ({ file: `script${n}.ts`, setup }));
+  const analysis = new ScriptRun(trace, scripts, host);
+  let error: unknown;
+  let last = 0;
+  try {
+    await analysis.begin();
+    for await (const batch of trace.batches((type) => analysis.wants(type))) {
+      last = batch.time[batch.count - 1] ?? last;
+      analysis.batch(trace, batch);
+      if (analysis.enough) break;
+    }
+    await analysis.end(last);
+  } catch (thrown) {
+    error = thrown;
+  }
+  return { lines, error, run: analysis };
+}
+
+const pop = (time: number, elem: number | bigint, more: Partial<SyntheticEvent> = {}): SyntheticEvent => ({
+  name: 'qemu:virtqueue_pop',
+  time,
+  tid: 7,
+  fields: { vq: 0x7f0000000010n, elem, in_num: 1, out_num: 2 },
+  ...more,
+});
+
+test('handlers get arguments by name, and time, thread, process and CPU', async () => {
+  const trace = synthetic([pop(5, 0xffff_8000_1234_5678n, { cpu: 3, pid: 70 })], {
+    origin: 9_000_000_001n,
+    threads: [[7, 'CPU 0/KVM', 70]],
+  });
+  const { lines, error } = await run(trace, ({ print, args }) => ({
+    virtqueue_pop({ vq, elem, in_num, out_num }, { time, ns, stamp, event, cpu, tid, pid, comm, vcpu, vm }) {
+      print(vq, elem, in_num, out_num, ...args);
+      print(time, ns, stamp, event, cpu, tid, pid, comm, vcpu, vm);
+    },
+  }));
+  assert.equal(error, undefined);
+  assert.deepEqual(lines, [
+    '0x7f0000000010 0xffff800012345678 1 2 a',
+    '5 9000000006 9.000000006 qemu:virtqueue_pop 3 7 70 CPU 0/KVM 0 70',
+  ]);
+});
+
+test('integers arrive exactly, whatever their size', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n), { minLength: 1 }), async (values) => {
+      const events = values.map((value, n) => ({
+        name: 'x:number',
+        time: n,
+        // An event that no format declares: a number as long as it is exact.
+        fields: { value },
+      }));
+      const got: unknown[] = [];
+      await run(synthetic(events), () => ({ 'x:number': ({ value }) => got.push(value) }));
+      assert.deepEqual(
+        got.map((value) => BigInt.asUintN(64, BigInt(value as number))),
+        values.map((value) => BigInt.asUintN(64, value)),
+      );
+      for (const value of got) assert.ok(typeof value === 'bigint' || Number.isSafeInteger(value));
+    }),
+  );
+});
+
+test('a handler is called for the events that its name means: with and without system, by pattern; catchall for the rest', async () => {
+  const names = ['kvm:kvm_exit', 'kvm:kvm_entry', 'guest/kvm:kvm_exit', 'qemu:kvm_x', 'sched:sched_switch'];
+  const trace = synthetic(names.map((name, time) => ({ name, time, tid: 1, fields: { f: time } })));
+  const { lines } = await run(trace, ({ print }) => ({
+    kvm_exit: (_, { event }) => print('short', event),
+    'kvm:kvm_entry': (_, { event }) => print('full', event),
+    'kvm_*': (_, { event }) => print('pattern', event),
+    catchall: (args, { event }) => print('catchall', event, args.f),
+  }));
+  assert.deepEqual(lines, [
+    'short kvm:kvm_exit',
+    'pattern kvm:kvm_exit',
+    'full kvm:kvm_entry',
+    'pattern kvm:kvm_entry',
+    'catchall guest/kvm:kvm_exit 2',
+    'pattern qemu:kvm_x',
+    'catchall sched:sched_switch 4',
+  ]);
+});
+
+test('only events with a handler are asked for, and entries into the guest, which name the vCPU', async () => {
+  const wanted = new Set<string>();
+  const trace = synthetic([
+    { name: 'kvm:kvm_entry', time: 0, tid: 5, pid: 4, fields: { vcpu_id: 3 } },
+    { name: 'sched:sched_switch', time: 1, tid: 5, pid: 4, fields: { next_pid: 0 } },
+    { name: 'kvm:kvm_pio', time: 2, tid: 5, fields: { port: 1 } },
+    { name: 'sched:sched_switch', time: 3, tid: 6, pid: 6, fields: { next_pid: 0 } },
+  ]);
+  const { batches } = trace;
+  trace.batches = (wants) =>
+    batches.call(trace, (type) => {
+      const answer = wants?.(type) === true;
+      if (answer) wanted.add(type.name);
+      return answer;
+    });
+  const { lines } = await run(trace, ({ print }) => ({ sched_switch: (_, { vcpu, vm }) => print(vcpu, vm) }));
+  assert.deepEqual(lines, ['3 4', '-1 -1']);
+  assert.deepEqual([...wanted], ['kvm:kvm_entry', 'sched:sched_switch']);
+});
+
+test('several scripts see each event in the order of the command line', async () => {
+  const script: Setup = ({ print }) => ({
+    begin: () => print('begin'),
+    virtqueue_pop: ({ elem }) => print(elem),
+    end: async () => print('end'),
+  });
+  const { lines } = await run(synthetic([pop(1, 1), pop(2, 2)]), script, script);
+  assert.deepEqual(lines, ['begin', 'begin', '0x1', '0x1', '0x2', '0x2', 'end', 'end']);
+});
+
+test('timers are called at multiples of their period, before the event that makes them due, in order of time', async () => {
+  const { lines } = await run(synthetic([pop(250, 1), pop(1050, 2), pop(1200, 3)]), ({ print, every }) => {
+    every('300ns', ({ time, stamp }) => print('300', time, stamp));
+    every('0.5us', ({ time }) => print('500', time));
+    return { virtqueue_pop: (_, { time }) => print('event', time) };
+  });
+  assert.deepEqual(lines, [
+    'event 250',
+    '300 300 0.000000300',
+    '500 500',
+    '300 600 0.000000600',
+    '300 900 0.000000900',
+    '500 1000',
+    'event 1050',
+    '300 1200 0.000001200',
+    'event 1200',
+  ]);
+});
+
+test('a leap of the clock does not call timers for years', async () => {
+  let ticks = 0;
+  await run(synthetic([pop(0, 1), pop(2 ** 53, 2)]), ({ every }) => {
+    every('1ms', () => {
+      ticks++;
+    });
+    return { virtqueue_pop() {} };
+  });
+  assert.ok(ticks > 0 && ticks < 200_000, String(ticks));
+});
+
+test('lost events are told of, before the events behind the hole', async () => {
+  const loss = { from: 1, to: 9, cpu: 2, count: 40 };
+  const { lines } = await run(synthetic([pop(1, 1), pop(9, 2, { loss })]), ({ print }) => ({
+    virtqueue_pop: ({ elem }) => print(elem),
+    lost: ({ from, to, cpu, count }) => print('lost', from, to, cpu, count),
+  }));
+  assert.deepEqual(lines, ['0x1', 'lost 1 9 2 40', '0x2']);
+});
+
+test('stop ends the reading after the event, and end is called', async () => {
+  const { lines } = await run(synthetic([pop(1, 1), pop(2, 2)]), ({ print, stop }) => ({
+    virtqueue_pop({ elem }) {
+      print(elem);
+      stop();
+    },
+    end: () => print('end'),
+  }));
+  assert.deepEqual(lines, ['0x1', 'end']);
+});
+
+test('a field that an event lacks is an error that names the event, its time and the fields that it has', async () => {
+  const { error, lines } = await run(synthetic([pop(1, 1), pop(2_000_000_000, 2)]), ({ print }) => ({
+    virtqueue_pop(args, { time }) {
+      print(time);
+      if (time > 1) print((args as unknown as { elme: string }).elme);
+    },
+  }));
+  assert.ok(error instanceof ScriptError);
+  assert.match(
+    error.message,
+    /^script0\.ts: qemu:virtqueue_pop has no field elme; it has vq, elem, in_num, out_num \(in qemu:virtqueue_pop at 2\.000000000\)$/,
+  );
+  assert.deepEqual(lines, ['1', '2000000000']);
+});
+
+test('what an event of another version has is undefined where this one lacks it', async () => {
+  const { lines, error } = await run(
+    synthetic([{ name: 'kvm:kvm_exit', time: 1, tid: 1, fields: { exit_reason: 120, guest_rip: 1n, isa: 2 } }]),
+    ({ print }) => ({ kvm_exit: ({ reason, requests, vcpu_id }) => print(reason, String(requests), String(vcpu_id)) }),
+  );
+  assert.deepEqual([lines, error], [['hlt undefined undefined'], undefined]);
+});
+
+test('arguments cannot be written, and print as their fields', async () => {
+  const { error } = await run(synthetic([pop(1, 1)]), () => ({
+    virtqueue_pop(args) {
+      assert.deepEqual({ ...args }, { vq: '0x7f0000000010', elem: '0x1', in_num: 1, out_num: 2 });
+      assert.equal(JSON.stringify(args), '{"vq":"0x7f0000000010","elem":"0x1","in_num":1,"out_num":2}');
+      (args as { elem: string }).elem = '0x2';
+    },
+  }));
+  assert.match((error as Error).message, /Cannot set property elem/);
+});
+
+test('handlers that cannot work are refused with a sentence', async () => {
+  const refuses = (setup: Setup, sentence: RegExp, unit: 'ns' | 'ticks' = 'ns') => {
+    const trace = synthetic([], { clock: { name: 'x86-tsc', unit, resolution: 1 } });
+    assert.throws(
+      () => new ScriptRun(trace, [{ file: 's.ts', setup }], { print() {}, args: [], stamp: String }),
+      sentence,
+    );
+  };
+  refuses(() => 3 as unknown as Handlers, /gives no handlers; expected an object/);
+  refuses(() => ({}), /it has no handlers/);
+  refuses(() => ({ kvm_exit: 3 }) as unknown as Handlers, /kvm_exit is no function/);
+  refuses(() => ({ kvm_exit: async () => {} }), /kvm_exit is async, and only begin and end can be/);
+  const timer =
+    (period: '1s'): Setup =>
+    ({ every }) => {
+      every(period, () => {});
+      return { kvm_exit() {} };
+    };
+  refuses(timer('1s'), /there is no every\('1s'\): .* count cycles of unknown length/, 'ticks');
+  refuses(timer('soon' as '1s'), /every\('soon'\): expected a period with its unit/);
+});
+
+test("QEMU's events that a recording holds twice are given once", async () => {
+  const file = join(data, 'ftrace-text/qemu-probes-and-markers.txt.gz');
+  const lines = gunzipSync(readFileSync(file)).toString().split('\n');
+  const asProbes = lines.filter((line) => line.includes(': virtqueue_pop: ')).length;
+  const asText = lines.filter((line) => line.includes('tracing_mark_write: virtqueue_pop ')).length;
+  assert.deepEqual([asProbes, asText], [17, 17]);
+  let pops = 0;
+  const trace = await openTrace(file);
+  await run(trace, () => ({
+    virtqueue_pop() {
+      pops++;
+    },
+  }));
+  await trace.close();
+  assert.equal(pops, 17);
+});
