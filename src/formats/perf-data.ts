@@ -5,7 +5,7 @@ import { TraceError } from '../trace/error.ts';
 import type { EventType, Layout } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Loss } from '../trace/loss.ts';
-import { EventSorter } from '../trace/sorter.ts';
+import { EventSorter, rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import type { Format, OpenOptions } from './detect.ts';
 import { asTraceError, type Input } from './input.ts';
@@ -276,8 +276,8 @@ class PerfTrace implements Trace {
     const little = this.#little;
     this.#align();
     sorter.begin(reader.slot);
-    let { time, type, cpu, tid, pid, at, size } = sorter;
-    let capacity = time.length;
+    let { times, words: columns } = sorter.rows;
+    let capacity = sorter.capacity;
     let n = sorter.count;
     let last = Number.NEGATIVE_INFINITY;
     let lastCpu = -1;
@@ -312,8 +312,8 @@ class PerfTrace implements Trace {
             sorter.count = n;
             if (n === capacity) {
               sorter.reserve(1);
-              ({ time, type, cpu, tid, pid, at, size } = sorter);
-              capacity = time.length;
+              ({ times, words: columns } = sorter.rows);
+              capacity = sorter.capacity;
               n = sorter.count;
             }
             if (t < last) {
@@ -327,14 +327,14 @@ class PerfTrace implements Trace {
           }
           last = t;
           const rest = (restOfId[id] as number) + 4;
-          time[n] = t;
-          type[n] = kind;
-          cpu[n] = c;
-          pid[n] = words[word + common.tid] as number;
-          tid[n] = words[word + common.tid + 1] as number;
-          at[n] = pos + rest;
-          size[n] = length - rest;
-          n++;
+          const row = n++ * 8;
+          times[row >> 1] = t;
+          columns[row + rowType] = kind;
+          columns[row + rowCpu] = c;
+          columns[row + rowPid] = words[word + common.tid] as number;
+          columns[row + rowTid] = words[word + common.tid + 1] as number;
+          columns[row + rowAt] = pos + rest;
+          columns[row + rowSize] = length - rest;
           pos += length;
           continue;
         }
@@ -348,8 +348,8 @@ class PerfTrace implements Trace {
         reader.pos = stop === 'round' ? pos + length : pos;
         return stop;
       }
-      ({ time, type, cpu, tid, pid, at, size } = sorter);
-      capacity = time.length;
+      ({ times, words: columns } = sorter.rows);
+      capacity = sorter.capacity;
       n = sorter.count;
       last = this.#lastTime;
       lastCpu = -1;

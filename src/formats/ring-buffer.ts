@@ -1,6 +1,6 @@
 import type { Arena } from '../trace/arena.ts';
 import type { Loss } from '../trace/loss.ts';
-import type { EventSorter } from '../trace/sorter.ts';
+import { type EventSorter, rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/sorter.ts';
 
 /*
  * Pages of the kernel's ring buffer, as trace.dat holds them and per_cpu/cpuN/trace_pipe_raw gives them.
@@ -61,7 +61,7 @@ export class RingBufferCpu {
   }
 }
 
-/** Decodes pages into the columns of a sorter. */
+/** Decodes pages into the rows of a sorter. */
 export class RingBufferDecoder {
   /** Holes right before an event that nobody wants, so that no row carries them; whoever decodes hands them out. */
   readonly looseLosses: Loss[] = [];
@@ -148,7 +148,7 @@ export class RingBufferDecoder {
 
     // The smallest event has an empty payload: 4 bytes of header and 8 of common fields.
     sorter.reserve(Math.floor(room / 12) + 1);
-    const { time: times, type: typeColumn, cpu: cpus, tid: tids, pid: pids, at: ats, size: sizes } = sorter;
+    const { times, words } = sorter.rows;
     const cpuNumber = cpu.cpu;
     let n = sorter.count;
     let last = cpu.last;
@@ -227,14 +227,14 @@ export class RingBufferDecoder {
         sorter.begin(slot);
       }
       floor = stamp;
-      times[n] = stamp;
-      typeColumn[n] = type;
-      cpus[n] = cpuNumber;
-      tids[n] = view.getInt32(data + 4, little);
-      pids[n] = -1;
-      ats[n] = data;
-      sizes[n] = size;
-      n++;
+      const row = n++ * 8;
+      times[row >> 1] = stamp;
+      words[row + rowType] = type;
+      words[row + rowCpu] = cpuNumber;
+      words[row + rowTid] = view.getInt32(data + 4, little);
+      words[row + rowPid] = -1;
+      words[row + rowAt] = data;
+      words[row + rowSize] = size;
     }
     sorter.count = n;
     cpu.last = last;

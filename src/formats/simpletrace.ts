@@ -4,7 +4,7 @@ import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
 import type { EventType, Layout } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
-import { EventSorter } from '../trace/sorter.ts';
+import { EventSorter, rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import type { Format } from './detect.ts';
 import { asTraceError, type Input } from './input.ts';
@@ -208,7 +208,7 @@ class SimpleTrace implements Trace {
     const high = 4 - low;
     const hasPid = this.#number > 2;
     sorter.begin(reader.slot);
-    let { time, type, cpu, tid, pid, at, size } = sorter;
+    let { times, words } = sorter.rows;
     let n = sorter.count;
     let codes = this.#codes;
     let sizes = this.#sizes;
@@ -250,7 +250,7 @@ class SimpleTrace implements Trace {
         if (before >= 0) this.#lastTime = this.#timeAt(before);
         sorter.count = n;
         const after = this.#otherRecord(pos, end);
-        ({ time, type, cpu, tid, pid, at, size } = sorter);
+        ({ times, words } = sorter.rows);
         n = sorter.count;
         codes = this.#codes;
         sizes = this.#sizes;
@@ -268,10 +268,10 @@ class SimpleTrace implements Trace {
       const t =
         (view.getUint32(record + 8 + high, little) - originHigh) * 0x100000000 +
         (view.getUint32(record + 8 + low, little) - originLow);
-      if (n === time.length) {
+      if (n === sorter.capacity) {
         sorter.count = n;
         sorter.reserve(1);
-        ({ time, type, cpu, tid, pid, at, size } = sorter);
+        ({ times, words } = sorter.rows);
         n = sorter.count;
       }
       if (t < last) {
@@ -281,14 +281,14 @@ class SimpleTrace implements Trace {
       }
       last = t;
       if (t > maxTime) maxTime = t;
-      time[n] = t;
-      type[n] = code;
-      cpu[n] = -1;
-      tid[n] = -1;
-      pid[n] = hasPid ? view.getUint32(record + 20, little) : -1;
-      at[n] = record + recordSize;
-      size[n] = length - recordSize;
-      n++;
+      const row = n++ * 8;
+      times[row >> 1] = t;
+      words[row + rowType] = code;
+      words[row + rowCpu] = -1;
+      words[row + rowTid] = -1;
+      words[row + rowPid] = hasPid ? view.getUint32(record + 20, little) : -1;
+      words[row + rowAt] = record + recordSize;
+      words[row + rowSize] = length - recordSize;
     }
     sorter.count = n;
     if (before >= 0) this.#lastTime = this.#timeAt(before);

@@ -4,6 +4,29 @@ import type { Loss } from './loss.ts';
 
 /** Events handed out at a time: enough to make per-batch work vanish, small enough to stay in cache. */
 const batchSize = 16384;
+/** Rows merged in one go, so that the loop's function has been called often, and is compiled well, before much has gone by. */
+const slice = 1024;
+
+/**
+ * The rows of events that wait for their turn: 32 bytes each, so that a row is written and read in one place. Row `n` has its time in
+ * `times[n * 4]`, and its other columns at `words[n * 8 + …]`, by the names of `EventBatch`'s columns below.
+ */
+export class Rows {
+  readonly times: Float64Array;
+  readonly words: Int32Array;
+
+  constructor(capacity: number) {
+    this.times = new Float64Array(capacity * 4);
+    this.words = new Int32Array(this.times.buffer);
+  }
+}
+
+export const rowType = 2;
+export const rowCpu = 3;
+export const rowTid = 4;
+export const rowPid = 5;
+export const rowAt = 6;
+export const rowSize = 7;
 
 /**
  * Puts events in time order. Readers append events run by run (a run is in time order and its payloads
@@ -12,14 +35,10 @@ const batchSize = 16384;
  * An arena slot is released once all of its events were taken and the batch that refers to them is done with.
  */
 export class EventSorter {
-  /** Columns of the events not yet taken, by order of appending. Hot readers write them directly after `reserve`. */
-  time = new Float64Array(batchSize);
-  type = new Uint32Array(batchSize);
-  cpu = new Int32Array(batchSize);
-  tid = new Int32Array(batchSize);
-  pid = new Int32Array(batchSize);
-  at = new Uint32Array(batchSize);
-  size = new Uint32Array(batchSize);
+  /** The events not yet taken, by order of appending. Hot readers write them directly after `reserve`. */
+  rows = new Rows(batchSize);
+  /** Number of rows there is room for. */
+  capacity = batchSize;
   /** Number of events appended; hot readers advance it. */
   count = 0;
   /** Events that were appended too late to be put in their places. */
@@ -49,21 +68,18 @@ export class EventSorter {
     return n;
   }
 
-  /** Makes room for `n` more events in the columns. Columns may be replaced: fetch them again after this. */
+  /** Makes room for `n` more events. `rows` may be replaced: fetch it again after this. */
   reserve(n: number): void {
-    if (this.count + n <= this.time.length) return;
+    if (this.count + n <= this.capacity) return;
     this.#compact();
-    let capacity = this.time.length;
+    let { capacity } = this;
     // Grow unless half is free after compaction, so that compaction stays rare.
     while (this.count + n > capacity || this.count > capacity / 2) capacity *= 2;
-    if (capacity === this.time.length) return;
-    this.time = enlarge(this.time, new Float64Array(capacity));
-    this.type = enlarge(this.type, new Uint32Array(capacity));
-    this.cpu = enlarge(this.cpu, new Int32Array(capacity));
-    this.tid = enlarge(this.tid, new Int32Array(capacity));
-    this.pid = enlarge(this.pid, new Int32Array(capacity));
-    this.at = enlarge(this.at, new Uint32Array(capacity));
-    this.size = enlarge(this.size, new Uint32Array(capacity));
+    if (capacity === this.capacity) return;
+    const rows = new Rows(capacity);
+    rows.times.set(this.rows.times);
+    this.rows = rows;
+    this.capacity = capacity;
   }
 
   /**
@@ -83,15 +99,16 @@ export class EventSorter {
 
   /** Appends one event to the open run. */
   append(time: number, type: number, cpu: number, tid: number, pid: number, at: number, size: number): void {
-    if (this.count === this.time.length) this.reserve(1);
-    const n = this.count++;
-    this.time[n] = time;
-    this.type[n] = type;
-    this.cpu[n] = cpu;
-    this.tid[n] = tid;
-    this.pid[n] = pid;
-    this.at[n] = at;
-    this.size[n] = size;
+    if (this.count === this.capacity) this.reserve(1);
+    const { times, words } = this.rows;
+    const row = this.count++ * 8;
+    times[row >> 1] = time;
+    words[row + rowType] = type;
+    words[row + rowCpu] = cpu;
+    words[row + rowTid] = tid;
+    words[row + rowPid] = pid;
+    words[row + rowAt] = at;
+    words[row + rowSize] = size;
   }
 
   /** Ends the open run, so that `take` sees it. */
@@ -101,7 +118,7 @@ export class EventSorter {
     this.#open = undefined;
     run.end = this.count;
     if (run.end > run.next) {
-      run.head = this.time[run.next] as number;
+      run.head = this.rows.times[run.next * 4] as number;
       this.#push(run);
     } else {
       this.#runs.pop();
@@ -128,14 +145,6 @@ export class EventSorter {
     const batch = this.#batch;
     const heap = this.#heap;
     const losses: Loss[] = [];
-    const { time, type, cpu, tid, pid, at, size } = this;
-    const outTime = batch.time;
-    const outType = batch.type;
-    const outCpu = batch.cpu;
-    const outTid = batch.tid;
-    const outPid = batch.pid;
-    const outAt = batch.at;
-    const outSize = batch.size;
     let n = 0;
     while (n < batchSize) {
       const run = heap[0];
@@ -145,39 +154,20 @@ export class EventSorter {
         losses.push(...run.losses);
         run.losses.length = 0;
       }
-      // Copy from this run as long as it stays ahead of the second in the heap.
-      let other = heap[1];
-      if (heap.length > 2 && before(heap[2] as Run, other as Run)) other = heap[2];
-      let bound = upTo;
-      let inclusive = true;
-      if (other !== undefined && other.head <= upTo) {
-        bound = other.head;
-        inclusive = run.number < other.number;
-      }
-      let i = run.next;
-      const end = Math.min(run.end, i + batchSize - n);
-      let t = run.head;
-      do {
-        outTime[n] = t;
-        outType[n] = type[i] as number;
-        outCpu[n] = cpu[i] as number;
-        outTid[n] = tid[i] as number;
-        outPid[n] = pid[i] as number;
-        outAt[n] = at[i] as number;
-        outSize[n] = size[i] as number;
-        n++;
-        i++;
-        if (i >= end) break;
-        t = time[i] as number;
-      } while (t < bound || (inclusive && t === bound));
-      run.next = i;
-      if (i === run.end) {
-        this.#pop();
-        this.#used.push(run);
+      const limit = Math.min(batchSize, n + slice);
+      const second = this.#lesser(1, 2);
+      const other = heap[second];
+      const third = heap[this.#lesser(3 - second, this.#lesser(2 * second + 1, 2 * second + 2))];
+      if (other === undefined || other.head > upTo) {
+        n = this.#copy(run, n, limit, upTo, true);
+      } else if (other.losses.length > 0 || (third !== undefined && third.head === run.head)) {
+        n = this.#copy(run, n, limit, other.head, run.number < other.number);
       } else {
-        run.head = time[i] as number;
-        this.#sink();
+        const toThird = third !== undefined && third.head <= upTo;
+        n = this.#merge(run, other, n, limit, toThird ? third.head : upTo, !toThird);
+        this.#moved(second);
       }
+      this.#moved(0);
     }
     if (n === 0) {
       // Losses after the last event of all still have to be told.
@@ -205,6 +195,34 @@ export class EventSorter {
     this.#newestTaken = time[count - 1] as number;
   }
 
+  /** Copies rows of a run to the batch, from its place `n` until `limit`, up to a time. Returns how far the batch is filled. */
+  #copy(run: Run, n: number, limit: number, bound: number, inclusive: boolean): number {
+    const { times } = this.rows;
+    const end = Math.min(run.end, run.next + limit - n);
+    let i = run.next;
+    do i++;
+    while (i < end && ((times[i * 4] as number) < bound || (inclusive && times[i * 4] === bound)));
+    fill(this.#batch, n, this.rows, run.next, i);
+    n += i - run.next;
+    run.next = i;
+    return n;
+  }
+
+  /** The same for the rows of two runs, merged. */
+  #merge(a: Run, b: Run, n: number, limit: number, bound: number, inclusive: boolean): number {
+    // Of equal times, the earlier run's comes first.
+    return a.number < b.number
+      ? merge(this.#batch, n, limit, this.rows, a, b, bound, inclusive)
+      : merge(this.#batch, n, limit, this.rows, b, a, bound, inclusive);
+  }
+
+  /** The index of the run that comes first, of two places in the heap. */
+  #lesser(i: number, j: number): number {
+    const heap = this.#heap;
+    const [a, b] = [heap[i], heap[j]];
+    return b === undefined || (a !== undefined && before(a, b)) ? i : j;
+  }
+
   #releaseUsed(): void {
     if (this.#used.length === 0) return;
     for (const run of this.#used) this.#arena.release(run.slot);
@@ -215,22 +233,14 @@ export class EventSorter {
     }
   }
 
-  /** Moves what is left of each run to the front of the columns. */
+  /** Moves what is left of each run to the front of the rows. */
   #compact(): void {
     const runs = this.#runs.filter((run) => run === this.#open || run.next < run.end);
     let to = 0;
     for (const run of runs) {
       const end = run === this.#open ? this.count : run.end;
       const length = end - run.next;
-      if (to !== run.next) {
-        this.time.copyWithin(to, run.next, end);
-        this.type.copyWithin(to, run.next, end);
-        this.cpu.copyWithin(to, run.next, end);
-        this.tid.copyWithin(to, run.next, end);
-        this.pid.copyWithin(to, run.next, end);
-        this.at.copyWithin(to, run.next, end);
-        this.size.copyWithin(to, run.next, end);
-      }
+      if (to !== run.next) this.rows.times.copyWithin(to * 4, run.next * 4, end * 4);
       run.next = to;
       to += length;
       run.end = to;
@@ -253,18 +263,17 @@ export class EventSorter {
     }
   }
 
-  #pop(): void {
-    const last = this.#heap.pop() as Run;
-    if (this.#heap.length === 0) return;
-    this.#heap[0] = last;
-    this.#sink();
-  }
-
-  /** Puts the heap in order again after its first run changed. */
-  #sink(): void {
+  /** Puts the heap in order again after rows of the run at this place were taken; those below it are in order. */
+  #moved(place: number): void {
     const heap = this.#heap;
-    const run = heap[0] as Run;
-    let i = 0;
+    let run = heap[place] as Run;
+    if (run.next === run.end) {
+      this.#used.push(run);
+      const last = heap.pop() as Run;
+      if (last === run) return;
+      run = last;
+    } else run.head = this.rows.times[run.next * 4] as number;
+    let i = place;
     for (;;) {
       let child = 2 * i + 1;
       let below = heap[child];
@@ -284,7 +293,7 @@ export class EventSorter {
 
 type Run = {
   number: number;
-  /** Index of its next event in the columns, and the index after its last. */
+  /** Index of its next row, and the index after its last. */
   next: number;
   end: number;
   slot: number;
@@ -297,7 +306,66 @@ function before(a: Run, b: Run): boolean {
   return a.head < b.head || (a.head === b.head && a.number < b.number);
 }
 
-function enlarge<T extends Float64Array | Uint32Array | Int32Array>(from: T, to: T): T {
-  to.set(from as never);
-  return to;
+/** Copies rows to a batch, from its place `n` on. */
+function fill(batch: EventBatch, n: number, rows: Rows, from: number, to: number): void {
+  const { time, type, cpu, tid, pid, at, size } = batch;
+  const { times, words } = rows;
+  for (let row = from * 8; row < to * 8; row += 8, n++) {
+    time[n] = times[row >> 1] as number;
+    type[n] = words[row + rowType] as number;
+    cpu[n] = words[row + rowCpu] as number;
+    tid[n] = words[row + rowTid] as number;
+    pid[n] = words[row + rowPid] as number;
+    at[n] = words[row + rowAt] as number;
+    size[n] = words[row + rowSize] as number;
+  }
+}
+
+/** Merges the rows of two runs into a batch, from its place `n` until `limit`, up to a time; of equal times, a's come first. */
+function merge(
+  batch: EventBatch,
+  n: number,
+  limit: number,
+  rows: Rows,
+  a: Run,
+  b: Run,
+  bound: number,
+  inclusive: boolean,
+): number {
+  const { time, type, cpu, tid, pid, at, size } = batch;
+  const { times, words } = rows;
+  // Places of the next rows, and their times.
+  let i = a.next * 8;
+  let j = b.next * 8;
+  const endOfA = a.end * 8;
+  const endOfB = b.end * 8;
+  let timeA = times[i >> 1] as number;
+  let timeB = times[j >> 1] as number;
+  for (let ended = false; n < limit && !ended; n++) {
+    let row = i;
+    let t = timeA;
+    if (timeA <= timeB) {
+      if (t >= bound && !(inclusive && t === bound)) break;
+      i += 8;
+      if (i === endOfA) ended = true;
+      else timeA = times[i >> 1] as number;
+    } else {
+      row = j;
+      t = timeB;
+      if (t >= bound && !(inclusive && t === bound)) break;
+      j += 8;
+      if (j === endOfB) ended = true;
+      else timeB = times[j >> 1] as number;
+    }
+    time[n] = t;
+    type[n] = words[row + rowType] as number;
+    cpu[n] = words[row + rowCpu] as number;
+    tid[n] = words[row + rowTid] as number;
+    pid[n] = words[row + rowPid] as number;
+    at[n] = words[row + rowAt] as number;
+    size[n] = words[row + rowSize] as number;
+  }
+  a.next = i / 8;
+  b.next = j / 8;
+  return n;
 }
