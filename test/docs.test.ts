@@ -90,3 +90,18 @@ for (const page of pages) {
   }
   if (updated !== text) writeFileSync(path, updated);
 }
+
+test('the scripts in the documentation pass the type check', () => {
+  const config = {
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: { typeRoots: [join(root, 'node_modules/@types')] },
+    include: ['*.ts'],
+    // It shows an error.
+    exclude: ['wrong.ts'],
+  };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  const { stdout, status } = spawnSync(process.execPath, [tsc, '-p', folder], { encoding: 'utf8' });
+  assert.deepEqual([stdout, status], ['', 0]);
+});

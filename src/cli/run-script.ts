@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { remarks } from '../report/remarks.ts';
 import { timestamps } from '../report/units.ts';
 import { isScript, loadScripts } from '../script/load.ts';
-import { printedLine } from '../script/print.ts';
+import { printed } from '../script/print.ts';
 import { ScriptError } from '../script/script-error.ts';
 import { ScriptRun } from '../script/script-run.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -113,8 +113,8 @@ class Printer {
     this.#out = out;
   }
 
-  readonly print = (...values: unknown[]): void => {
-    this.#text += printedLine(values);
+  readonly print = (values: readonly unknown[], seconds: number): void => {
+    this.#text += printed(values, this.#out.terminal, seconds);
     if (this.#text.length < chunkSize) return;
     // Nobody can wait in the middle of a handler; on Linux, files and pipes are written to at once.
     process.stdout.write(this.#out.terminal.text(this.#text));

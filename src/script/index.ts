@@ -1,6 +1,7 @@
 /** `virtap/script`: what the scripts that `virtap run` runs are made of. */
 
 export type { Loss } from '../trace/loss.ts';
+export { Aggregate, type StatsOptions, type Unit } from './aggregate.ts';
 export type {
   Analyzer,
   AnyFields,
@@ -13,7 +14,13 @@ export type {
   Tools,
 } from './analyzer.ts';
 export { analyzer } from './analyzer.ts';
+export type { TableOptions } from './figures-table.ts';
+export { HeatAggregate } from './heat.ts';
+export { type Bucket, Histogram, type LinearBounds } from './histogram.ts';
+export { Counter, type Key, KeyedAggregate, KeyedCounts } from './keyed.ts';
 export type { KnownEvents } from './known-events.ts';
+export { counts, heatmap, stats } from './make.ts';
+export type { Printable } from './printable.ts';
 
 /**
  * The events that a user declares, by their full names, with the types of their fields; `virtap types` writes the declarations:

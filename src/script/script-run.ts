@@ -15,7 +15,11 @@ import { ScriptError } from './script-error.ts';
 import { Timer } from './timer.ts';
 
 /** What scripts need from who runs them. */
-export type Host = Pick<Tools, 'print' | 'args'> & { stamp: Stamp };
+export type Host = Pick<Tools, 'args'> & {
+  /** Prints values; rates are per second of `seconds`. */
+  print(values: readonly unknown[], seconds: number): void;
+  stamp: Stamp;
+};
 
 // biome-ignore lint/complexity/noBannedTypes: what a script's handlers take is known when they are called
 type Handler = Function;
@@ -49,7 +53,9 @@ export class ScriptRun {
   readonly #dispatch: (Dispatch | null | undefined)[] = [];
   /** By type id: whether it may say which vCPU its thread runs. */
   readonly #entries: boolean[] = [];
-  #started = false;
+  /** Times of the first event and of the last. */
+  #first = Number.NaN;
+  #last = Number.NaN;
   /** When the earliest timer is due. */
   #due = Number.POSITIVE_INFINITY;
   /** What is called now, for the sentence that says where an error arose. */
@@ -70,6 +76,7 @@ export class ScriptRun {
 
   /** Calls the `end` handlers, after the last batch. `last` is the time of the last event that was read. */
   async end(last: number): Promise<void> {
+    this.#last = last;
     this.#guarded(() => this.#tick(last));
     await this.#callEach('end');
   }
@@ -102,7 +109,7 @@ export class ScriptRun {
     const entries = this.#entries;
     const { type: types, time, count } = b;
     cursor.b = b;
-    if (!this.#started && count > 0) this.#start(time[0] as number);
+    if (Number.isNaN(this.#first) && count > 0) this.#start(time[0] as number);
     for (let i = 0; i < count; i++) {
       const id = types[i] as number;
       if (entries[id] === true) cursor.note(b, i);
@@ -127,7 +134,8 @@ export class ScriptRun {
     const running: Running = { file, self: {}, handlers: new Map(), events: [] };
     this.#in = { running, name: 'setup' };
     this.#guarded(() => {
-      const { print, args } = this.#host;
+      const { args } = this.#host;
+      const print = (...values: unknown[]) => this.#host.print(values, this.#seconds());
       const stop = () => {
         this.enough = true;
       };
@@ -170,8 +178,15 @@ export class ScriptRun {
     });
   }
 
+  /** How much time has gone by since the first event; NaN where nobody knows how long a unit of the clock is. */
+  #seconds(): number {
+    if (this.#trace.clock.unit !== 'ns') return Number.NaN;
+    const now = Number.isNaN(this.#last) ? this.#cursor.time : this.#last;
+    return now > this.#first ? (now - this.#first) / 1e9 : Number.NaN;
+  }
+
   #start(time: number): void {
-    this.#started = true;
+    this.#first = time;
     for (const { timer } of this.#timers) timer.start(time);
     this.#setDue();
   }

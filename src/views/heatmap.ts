@@ -49,6 +49,18 @@ export class HeatMap {
     this.#total++;
   }
 
+  /** Takes over the spans of another with the same beginning, which stays as it was. */
+  merge(other: HeatMap): void {
+    while (this.#step < other.#step) this.#coarsen();
+    const bins = this.#step / other.#step;
+    other.#counts.forEach((n, at) => {
+      if (n === 0) return;
+      const to = Math.floor(Math.floor(at / latencyBins) / bins) * latencyBins + (at % latencyBins);
+      this.#counts[to] = (this.#counts[to] as number) + n;
+    });
+    this.#total += other.#total;
+  }
+
   /** The counts, without the empty buckets at either end of latency and the empty bins at the end of time. */
   result(): Heat {
     let low = latencyBins;

@@ -48,7 +48,7 @@ const sample = fc.oneof(
   { weight: 4, arbitrary: fc.nat({ max: 3000 }) },
   { weight: 4, arbitrary: fc.nat({ max: 5_000_000 }) },
   { weight: 2, arbitrary: fc.nat({ max: 2 ** 31 - 1 }) },
-  { weight: 1, arbitrary: fc.maxSafeNat().map((x) => x % 2 ** 50) },
+  { weight: 1, arbitrary: fc.maxSafeNat().map((x) => x % 2 ** 52) },
 );
 
 test('few samples: everything is exact', () => {
@@ -105,4 +105,30 @@ test('merging parts gives what the whole gives', () => {
 test('nearest rank: of 1 … 1000, p99.9 is 999 and p50 is 500', () => {
   const result = summarise(Array.from({ length: 1000 }, (_, i) => i + 1)).result();
   assert.deepEqual([result.p50, result.p90, result.p99, result.p999], [500, 900, 990, 999]);
+});
+
+test('samples are counted by powers of two exactly, also where they are in buckets', () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.oneof(
+          sample,
+          fc.maxSafeNat(),
+          fc.nat({ max: 52 }).map((k) => 2 ** k),
+        ),
+        { minLength: 1, maxLength: 200 },
+      ),
+      fc.constantFrom(1, 50),
+      (some, times) => {
+        const samples = Array.from({ length: times }, () => some).flat();
+        const expected = new Array<number>(54).fill(0);
+        for (const x of samples) {
+          const octave = x === 0 ? 0 : x.toString(2).length;
+          expected[octave] = (expected[octave] as number) + 1;
+        }
+        assert.deepEqual(summarise(samples).octaves(), expected);
+      },
+    ),
+    { numRuns: 40 },
+  );
 });

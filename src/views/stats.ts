@@ -21,9 +21,8 @@ export const exactSamples = 4096;
 /** Buckets per octave, as a power of two: the middle of one is at most 1/2048 away from what is in it. */
 const bucketBits = 10;
 const buckets = 1 << bucketBits;
-/** Samples from here on share the last bucket (26 days of ns). */
-const bucketLimit = 2 ** 51;
-const bucketCount = (51 - bucketBits + 1) * buckets;
+/** Buckets for every integer that a double holds exactly. */
+const bucketCount = (53 - bucketBits + 1) * buckets;
 
 /** Bits of the lower half of a sample in the sum of squares. */
 const half = 20;
@@ -70,12 +69,9 @@ export class Summary {
   }
 
   result(): Stats {
-    const exact = this.#counted.count === 0;
-    if (!exact) this.#countCollected();
-    const { count: n, total, squares, min, max } = exact ? tally(this.#samples, this.#collected) : this.#counted;
+    const { count: n, total, squares, min, max } = this.tally();
     if (n === 0) return { ...nothing };
-    const ranks = [0.5, 0.9, 0.99, 0.999].map((p) => Math.max(1, Math.ceil(Number((p * n).toPrecision(15)))));
-    const [p50, p90, p99, p999] = exact ? this.#ranked(ranks) : this.#inBuckets(ranks, min, max);
+    const [p50, p90, p99, p999] = this.ranked([0.5, 0.9, 0.99, 0.999].map((p) => rankOf(p, n)));
     // n·Σx² − (Σx)², exactly; the division comes last.
     const spread = Number(BigInt(n) * squares - total * total);
     return {
@@ -90,6 +86,33 @@ export class Summary {
       p99: p99 as number,
       p999: p999 as number,
     };
+  }
+
+  /** Sum, sum of squares and extremes, exactly. */
+  tally(): Readonly<Tally> {
+    if (this.#counted.count === 0) return tally(this.#samples, this.#collected);
+    this.#countCollected();
+    return this.#counted;
+  }
+
+  /** The samples of these ranks (from 1, ascending). Exact up to `exactSamples` samples, beyond that within 1 part in 2048. */
+  ranked(ranks: readonly number[]): number[] {
+    const { min, max } = this.tally();
+    return this.#counted.count === 0 ? this.#ranked(ranks) : this.#inBuckets(ranks, min, max);
+  }
+
+  /** How many samples there are of each power of two, exactly: first the zeros, then those from 2^(k−1) to 2^k − 1. */
+  octaves(): number[] {
+    const counts = new Array<number>(54).fill(0);
+    const add = (sample: number, n: number) => {
+      const octave = sample === 0 ? 0 : sample < 2 ** 31 ? 32 - Math.clz32(sample) : 63 - Math.clz32(sample / 2 ** 31);
+      counts[octave] = (counts[octave] as number) + n;
+    };
+    for (let i = 0; i < this.#collected; i++) add(this.#samples[i] as number, 1);
+    this.#buckets?.forEach((n, at) => {
+      if (n > 0) add(bucketStart(at), n);
+    });
+    return counts;
   }
 
   #makeRoom(): void {
@@ -112,8 +135,9 @@ export class Summary {
       let rest = samples[i] as number;
       let octave = 0;
       if (rest >= 0x80000000) {
-        octave = half;
-        rest = Math.floor(Math.min(rest, bucketLimit - 1) / halfSize);
+        // Such that what is left has 11 bits at least, and 31 at most.
+        octave = rest < 2 ** 51 ? 20 : 22;
+        rest = Math.floor(rest / 2 ** octave);
       }
       // The sample's 11 highest bits: the first says the octave, and counts as one more octave; the others the bucket.
       const more = 31 - bucketBits - Math.clz32(rest);
@@ -137,14 +161,24 @@ export class Summary {
     for (let at = 0; at < bucketCount && found.length < ranks.length; at++) {
       seen += counts[at] as number;
       while (found.length < ranks.length && seen >= (ranks[found.length] as number)) {
-        const octave = Math.floor(at / buckets);
-        const width = octave < 2 ? 1 : 2 ** (octave - 1);
-        const start = octave === 0 ? at : (buckets + (at % buckets)) * width;
-        found.push(Math.min(max, Math.max(min, start + Math.floor(width / 2))));
+        const width = Math.max(1, 2 ** (Math.floor(at / buckets) - 1));
+        found.push(Math.min(max, Math.max(min, bucketStart(at) + Math.floor(width / 2))));
       }
     }
     return found;
   }
+}
+
+/** The rank, from 1, of a percentile given as a fraction, among `n` samples: nearest rank. */
+export function rankOf(fraction: number, n: number): number {
+  // What is a whole number but for the rounding of a double is one.
+  return Math.max(1, Math.ceil(Number((fraction * n).toPrecision(15))));
+}
+
+/** The least sample of a bucket. */
+function bucketStart(at: number): number {
+  const octave = Math.floor(at / buckets);
+  return octave === 0 ? at : (buckets + (at % buckets)) * Math.max(1, 2 ** (octave - 1));
 }
 
 const nothing: Stats = {
@@ -160,7 +194,8 @@ const nothing: Stats = {
   p999: Number.NaN,
 };
 
-type Tally = { count: number; total: bigint; squares: bigint; min: number; max: number };
+/** What is known exactly of a set of samples; of none, the extremes are infinite. */
+export type Tally = { count: number; total: bigint; squares: bigint; min: number; max: number };
 
 /** Sum, sum of squares and extremes of at most `exactSamples` samples; few enough for doubles to hold the parts exactly. */
 function tally(samples: Float64Array, count: number): Tally {
