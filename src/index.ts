@@ -1,6 +1,21 @@
 /** The public face of the library: open a trace of any format, read its events, and run virtap's analyses on them. */
 export type { Format, OpenOptions } from './formats/detect.ts';
 export { openTrace } from './formats/detect.ts';
+export type { AnyFields, Hex } from './script/analyzer.ts';
+export {
+  events,
+  exits,
+  type IterateOptions,
+  lockHolds,
+  lockWaits,
+  pairs,
+  requests,
+  type TraceEvent,
+} from './script/iterate.ts';
+export type { Exit, Lock, LockWait, Pair, PairOptions, Request, Span } from './script/span-sources.ts';
+export { ExitPairing, ExitSpans, type PairingCounts, type VcpuThread } from './spans/exits.ts';
+export { type LockCounts, LockSpans, Locks, type Mutex, type Site, Stretches } from './spans/locks.ts';
+export { type PairCounts, type PairEnd, type PairOptions as PairingOptions, PairSpans, Pairs } from './spans/pairs.ts';
 export { Requests } from './spans/requests.ts';
 export type { Analysis } from './trace/analysis.ts';
 export type { EventBatch } from './trace/batch.ts';

@@ -7,8 +7,8 @@ import { test } from 'node:test';
 
 /*
  * What the documentation shows is what the commands print. In a block marked `console`, each line that begins with
- * `$ virtap` is run, and what follows up to the next is what it prints. A line of just `…` stands for any
- * lines. A block marked `ts` that begins with `// NAME.ts` is a script that the page's commands can name. UPDATE_DOCS=1 writes what the commands print now into the blocks that have no such line; read the difference before you commit it.
+ * `$ virtap` or `$ node` is run, and what follows up to the next is what it prints. A line of just `…` stands for any
+ * lines. A block marked `ts` that begins with `// NAME.ts` is a script or program that the page's commands can name. UPDATE_DOCS=1 writes what the commands print now into the blocks that have no such line; read the difference before you commit it.
  */
 
 const root = join(import.meta.dirname, '..');
@@ -22,6 +22,8 @@ const pages = [
 
 const folder = mkdtempSync(join(tmpdir(), 'virtap-docs-'));
 process.on('exit', () => rmSync(folder, { recursive: true }));
+writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+const alias = join(root, 'test/virtap-alias.ts');
 
 /** Writes the scripts that a page shows; gives their names. */
 function writeScripts(text: string): string[] {
@@ -33,7 +35,9 @@ function writeScripts(text: string): string[] {
 }
 
 function run(shown: string, scripts: readonly string[]): string {
-  const command = scripts.reduce((line, name) => line.replaceAll(` ${name} `, ` ${join(folder, name)} `), shown);
+  const command = scripts
+    .reduce((line, name) => line.replaceAll(` ${name} `, ` ${join(folder, name)} `), shown)
+    .replace(/^node /, `node --import ${alias} `);
   const { stdout } = spawnSync('sh', ['-c', `${command} 2>&1`], {
     cwd: root,
     encoding: 'utf8',
@@ -72,7 +76,7 @@ for (const page of pages) {
       const [first = '', ...rest] = part.split('\n');
       const command = first.replace(/^\$ /, '');
       const shown = rest.join('\n').trimEnd();
-      if (!/^virtap( |$)/.test(command)) {
+      if (!/^(virtap|node)( |$)/.test(command)) {
         fresh.push(part);
         continue;
       }
@@ -100,7 +104,6 @@ test('the scripts in the documentation pass the type check', () => {
     exclude: ['wrong.ts'],
   };
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
-  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   const { stdout, status } = spawnSync(process.execPath, [tsc, '-p', folder], { encoding: 'utf8' });
   assert.deepEqual([stdout, status], ['', 0]);

@@ -59,7 +59,8 @@ async function run(names: string[], options: ScriptOptions, command: Command): P
       const reading = await runAnalyses(trace, [printer.settling(analysis)], runOptions(options));
       await analysis.end(reading.last);
       await printer.settle();
-      process.stderr.write(out.terminal.text(remarks({ ...reading, notes: [] }, out.terminal, '')));
+      const unsure = analysis.hasSpans ? 'Spans across them are left out.' : '';
+      process.stderr.write(out.terminal.text(remarks({ ...reading, notes: [] }, out.terminal, unsure)));
       if (reading.partial.length === 0) await trace.close();
       if (!analysis.enough) explain(trace, analysis);
     } finally {
@@ -88,16 +89,20 @@ function stamps(trace: Trace): (offset: number) => string {
   };
 }
 
-/** Names that no event of the trace has are likely mistakes, and said. A script that handles nothing else could not answer. */
+/** Handlers that could not be called are likely mistakes, and said. A script that has no others could not answer. */
 function explain(trace: Trace, analysis: ScriptRun): void {
   const names = trace.types.map((type) => type.name);
-  for (const { file, names: unused, all } of analysis.unused()) {
-    for (const name of unused) {
-      const more = didYouMean(name, names) || ` (virtap events ${trace.file} lists what there is)`;
-      const sentence = `${file}: no event in ${trace.file} is called ${name}${more}`;
-      if (all) throw new UsageError(sentence);
-      process.stderr.write(`virtap: ${sentence}\n`);
-    }
+  for (const { file, events, spans, all } of analysis.unused()) {
+    const sentences = [
+      ...events.map((name) => {
+        const more = didYouMean(name, names) || ` (virtap events ${trace.file} lists what there is)`;
+        return `no event in ${trace.file} is called ${name}${more}`;
+      }),
+      ...spans.map(({ name, needs }) => `${trace.file} has nothing for ${name}; it needs ${needs}`),
+    ];
+    const last = all ? sentences.pop() : undefined;
+    for (const sentence of sentences) process.stderr.write(`virtap: ${file}: ${sentence}\n`);
+    if (last !== undefined) throw new UsageError(`${file}: ${last}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Loss } from '../trace/loss.ts';
 import type { Events } from './index.ts';
 import type { KnownEvents } from './known-events.ts';
+import type { Exit, Lock, LockWait, Pair, PairOptions, Request } from './span-sources.ts';
 
 /** An address, or other 64 bits, as `0x…` without leading zeros: exact, as no number would be. Compare and join it as text; `BigInt` takes it. */
 export type Hex = `0x${string}`;
@@ -50,9 +51,15 @@ export type Tick = Pick<Context, 'time' | 'ns' | 'stamp'>;
 /** A handler of the events of one name. */
 export type EventHandler<Fields> = (args: Fields, context: Context) => void;
 
-type EventHandlers = {
-  [Name in keyof TypedEvents as Name | ShortName<Name>]?: EventHandler<TypedEvents[Name]>;
-};
+/** The arguments of the typed events, by both their names. */
+type FieldsByName = { [Name in keyof TypedEvents as Name | ShortName<Name>]: TypedEvents[Name] };
+
+type FieldsOf<Name extends string> = Name extends keyof FieldsByName ? FieldsByName[Name] : AnyFields;
+
+type EventHandlers = { [Name in keyof FieldsByName]?: EventHandler<FieldsByName[Name]> };
+
+/** A handler of spans, called for the event that ends each. */
+export type SpanHandler<T> = (span: T, context: Context) => void;
 
 /** What an analyzer does, by name. */
 export type Handlers = EventHandlers & {
@@ -64,6 +71,13 @@ export type Handlers = EventHandlers & {
   catchall?: EventHandler<AnyFields>;
   /** A stretch in which the recorder lost events. Times count from the trace's first event. */
   lost?: (loss: Loss) => void;
+  /** Exits of vCPUs, as `virtap exits` pairs them. */
+  exit?: SpanHandler<Exit>;
+  /** Virtqueue elements, when they are filled. */
+  request?: SpanHandler<Request>;
+  /** Waits for QEMU's mutexes, as `virtap locks` sees them, and holds of them. */
+  lockWait?: SpanHandler<LockWait>;
+  lockHold?: SpanHandler<Lock>;
 } & {
   /** Events of any name, typed or not: `'kvm:kvm_exit'`, `'virtio_blk_*'`. */
   // biome-ignore lint/suspicious/noExplicitAny: also the handlers of typed events match these names
@@ -83,6 +97,11 @@ export type Tools = {
   stop: () => void;
   /** Calls a handler regularly in the trace's time: at the multiples of the period from its first event on. For `analyzer`'s setup only. */
   every: (period: Period, handler: (tick: Tick) => void) => void;
+  /** Calls a handler for each two events that belong together, as `virtap pairs` finds them. For `analyzer`'s setup only. */
+  pair: <From extends string, To extends string>(
+    options: PairOptions<From, To>,
+    handler: SpanHandler<Pair<FieldsOf<From>, FieldsOf<To>>>,
+  ) => void;
 };
 
 const brand = Symbol.for('virtap.analyzer');

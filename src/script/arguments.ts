@@ -1,4 +1,6 @@
 import { inspect } from 'node:util';
+import { Reasons, reasonDecoder } from '../spans/exit-reasons.ts';
+import { isExit } from '../spans/exits.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, type FieldReader, hex64, unsigned64 } from '../trace/event-type.ts';
 import { kindOf, knownEvents } from './field-kind.ts';
@@ -7,16 +9,13 @@ import { ScriptError } from './script-error.ts';
 /** The event that is at hand. */
 type Cursor = { b: EventBatch; i: number };
 
-/** A property that an arguments object has besides the event's own fields. */
-type Extra = { name: string; get: () => unknown };
-
 /**
  * The object that stands for the arguments of the cursor's event, if that is of this type. A field is decoded when it is read. One
  * object serves all events of the type: `{ ...args }` makes a copy that stays.
  *
  * A name that the event does not have is looked for in the prototype, which throws: reading what there is costs nothing more.
  */
-export function argumentsOf(type: EventType, cursor: Cursor, extras: readonly Extra[] = []): object {
+export function argumentsOf(type: EventType, cursor: Cursor): object {
   const names = new Set<string>();
   const args = Object.create(strictPrototype(type, names)) as object;
   const add = (name: string, get: () => unknown) => {
@@ -28,7 +27,12 @@ export function argumentsOf(type: EventType, cursor: Cursor, extras: readonly Ex
     const reader = type.reader(field.name);
     if (reader !== undefined) add(field.name, getter(kindOf(type, field), reader, cursor));
   }
-  for (const { name, get } of extras) add(name, get);
+  // An exit's reason by name, whatever number the file has.
+  if (isExit(type)) {
+    const reasons = new Reasons();
+    const decoder = reasonDecoder(type, reasons);
+    add('reason', () => reasons.names[decoder.id(cursor.b, cursor.i)]);
+  }
   return args;
 }
 

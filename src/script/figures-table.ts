@@ -33,6 +33,7 @@ export function figuresTable(
   terminal: Terminal,
   seconds: number,
 ): string {
+  if (rows.every(({ stats }) => stats.count === 0)) return 'no values\n';
   const total = rows.reduce((sum, { stats }) => sum + stats.total, 0);
   // Of negative values there are no shares.
   const shares = rows.length > 1 && rows.every(({ stats }) => stats.min >= 0);
@@ -56,6 +57,7 @@ export function countsTable(
   seconds: number,
 ): string {
   const total = rows.reduce((sum, row) => sum + row.count, 0);
+  if (total === 0) return 'nothing counted\n';
   const timed = !Number.isNaN(seconds);
   const columns: Column[] = [
     ...keyColumns(by),

@@ -10,6 +10,7 @@ export type {
   Handlers,
   Hex,
   Period,
+  SpanHandler,
   Tick,
   Tools,
 } from './analyzer.ts';
@@ -21,6 +22,7 @@ export { Counter, type Key, KeyedAggregate, KeyedCounts } from './keyed.ts';
 export type { KnownEvents } from './known-events.ts';
 export { counts, heatmap, stats } from './make.ts';
 export type { Printable } from './printable.ts';
+export type { Exit, Lock, LockWait, Pair, PairOptions, Request, Span } from './span-sources.ts';
 
 /**
  * The events that a user declares, by their full names, with the types of their fields; `virtap types` writes the declarations:

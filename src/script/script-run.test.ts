@@ -258,3 +258,66 @@ test("QEMU's events that a recording holds twice are given once", async () => {
   await trace.close();
   assert.equal(pops, 17);
 });
+
+test('span handlers are called right after the event that ends the span, with its context', async () => {
+  const entry = (time: number): SyntheticEvent => ({
+    name: 'kvm:kvm_entry',
+    time,
+    tid: 5,
+    pid: 4,
+    fields: { vcpu_id: 3 },
+  });
+  const exit = (time: number): SyntheticEvent => ({
+    name: 'kvm:kvm_exit',
+    time,
+    tid: 5,
+    pid: 4,
+    fields: { exit_reason: 120, isa: 2, guest_rip: 16n },
+  });
+  const story = [entry(0), exit(10), entry(14), pop(15, 1), exit(20), entry(29)];
+  const script: Setup = ({ print, pair }) => {
+    pair({ from: 'kvm_exit', to: 'kvm_entry', by: 'tid' }, (span, { time }) =>
+      print('pair', span.duration, span.from.reason, span.to.vcpu_id, time),
+    );
+    return {
+      exit: ({ reason, begin, duration, vcpu, vm }, { time }) => print('exit', reason, begin, duration, vcpu, vm, time),
+      kvm_entry: (_, { time }) => print('entry', time),
+      virtqueue_pop: (_, { time }) => print('pop', time),
+    };
+  };
+  const { lines, error, run: analysis } = await run(synthetic(story), script);
+  assert.equal(error, undefined);
+  assert.deepEqual(lines, [
+    'entry 0',
+    'entry 14',
+    'pair 4 hlt 3 14',
+    'exit hlt 10 4 3 4 14',
+    'pop 15',
+    'entry 29',
+    'pair 9 hlt 3 29',
+    'exit hlt 20 9 3 4 29',
+  ]);
+  assert.deepEqual(analysis.unused(), [{ file: 'script0.ts', events: [], spans: [], all: false }]);
+});
+
+test('what spans lack is told, and an error in their handlers names the span and its event', async () => {
+  const { run: analysis } = await run(synthetic([pop(1, 1)]), () => ({ exit() {}, lockWait() {} }));
+  assert.deepEqual(analysis.unused(), [
+    {
+      file: 'script0.ts',
+      events: [],
+      spans: [
+        { name: 'exit', needs: 'kvm:kvm_exit and kvm:kvm_entry' },
+        { name: 'lockWait', needs: 'qemu:qemu_mutex_lock, qemu_mutex_locked and qemu_mutex_unlock, with threads' },
+      ],
+      all: true,
+    },
+  ]);
+  const fill: SyntheticEvent = { name: 'qemu:virtqueue_fill', time: 9, fields: { vq: 0x7f0000000010n, elem: 1n } };
+  const { error } = await run(synthetic([pop(1, 1), fill]), () => ({
+    request() {
+      throw new Error('boo');
+    },
+  }));
+  assert.equal((error as Error).message, 'script0.ts: Error: boo (in request, for qemu:virtqueue_fill at 0.000000009)');
+});

@@ -1,0 +1,19 @@
+import type { EventType } from '../trace/event-type.ts';
+import { EventPatterns } from '../views/event-pattern.ts';
+
+/** The events that a name means. */
+export type EventNames = {
+  takes(type: EventType): boolean;
+  /** Whether no type was taken so far. */
+  unused(): boolean;
+};
+
+/** Events with or without their system, by name or pattern. A guest's events are meant only where the name says so. */
+export function eventNames(name: string): EventNames {
+  const patterns = new EventPatterns([name]);
+  const ofGuest = name.startsWith('guest/');
+  return {
+    takes: (type) => type.name.startsWith('guest/') === ofGuest && patterns.takes(type),
+    unused: () => patterns.unused().length > 0,
+  };
+}

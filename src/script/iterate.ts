@@ -1,0 +1,120 @@
+import { timestamps } from '../report/units.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import type { EventType } from '../trace/event-type.ts';
+import type { Loss } from '../trace/loss.ts';
+import type { Trace } from '../trace/trace.ts';
+import type { AnyFields, Context } from './analyzer.ts';
+import { argumentsOf } from './arguments.ts';
+import { Cursor } from './cursor.ts';
+import { eventNames } from './event-names.ts';
+import {
+  type Exit,
+  ExitSource,
+  type Lock,
+  LockHoldSource,
+  type LockWait,
+  LockWaitSource,
+  type Pair,
+  type PairOptions,
+  PairSource,
+  type Request,
+  RequestSource,
+  type Span,
+  type SpanSource,
+} from './span-sources.ts';
+
+/** For those who want to know of more than what comes out. */
+export type IterateOptions = {
+  /** Told of each stretch in which the recorder lost events. Spans that straddle one are left out. */
+  lost?: (loss: Loss) => void;
+};
+
+/*
+ * All of these read the trace to its end, once, and close it then, or when the loop is left. What is damaged gives what came before, and then
+ * throws the TraceError.
+ */
+
+/** The exits of vCPUs, from kvm_exit to kvm_entry, in the order of their ends. */
+export function exits(trace: Trace, options?: IterateOptions): AsyncGenerator<Exit, void> {
+  return spans(trace, new ExitSource(), options);
+}
+
+/** Virtqueue elements, from virtqueue_pop to virtqueue_fill, in the order of their fills. */
+export function requests(trace: Trace, options?: IterateOptions): AsyncGenerator<Request, void> {
+  return spans(trace, new RequestSource(), options);
+}
+
+/** Waits for QEMU's mutexes, in the order of their ends. */
+export function lockWaits(trace: Trace, options?: IterateOptions): AsyncGenerator<LockWait, void> {
+  return spans(trace, new LockWaitSource(), options);
+}
+
+/** Holds of QEMU's mutexes, in the order of their ends. */
+export function lockHolds(trace: Trace, options?: IterateOptions): AsyncGenerator<Lock, void> {
+  return spans(trace, new LockHoldSource(), options);
+}
+
+/** Each two events that belong together, in the order of the second ones. */
+export function pairs(trace: Trace, options: PairOptions & IterateOptions): AsyncGenerator<Pair, void> {
+  return spans(trace, new PairSource(options), options);
+}
+
+/** An event with its arguments, decoded. */
+export type TraceEvent = Pick<Context, 'time' | 'ns' | 'event' | 'cpu' | 'tid' | 'pid' | 'comm'> & { args: AnyFields };
+
+/** The events of a name or pattern, or all, in order of time: with or without the system, as `virtap dump --event` takes them. */
+export async function* events(
+  trace: Trace,
+  names: string | readonly string[] = '*',
+  { lost }: IterateOptions = {},
+): AsyncGenerator<TraceEvent, void> {
+  const wanted = (typeof names === 'string' ? [names] : names).map(eventNames);
+  // All are asked, whatever the others say.
+  const wants = (type: EventType) => wanted.map((one) => one.takes(type)).includes(true);
+  const taken: (object | null | undefined)[] = [];
+  let cursor: Cursor | undefined;
+  for await (const b of batches(trace, wants, lost)) {
+    cursor ??= new Cursor(trace, b, timestamps(trace.origin, trace.clock.unit));
+    cursor.b = b;
+    for (let i = 0; i < b.count; i++) {
+      const id = b.type[i] as number;
+      let args = taken[id];
+      if (args === undefined) {
+        const type = trace.types[id] as EventType;
+        args = wants(type) ? argumentsOf(type, cursor) : null;
+        taken[id] = args;
+      }
+      if (args === null) continue;
+      cursor.i = i;
+      const { time, ns, event, cpu, tid, pid, comm } = cursor;
+      yield { time, ns, event, cpu, tid, pid, comm, args: { ...args } };
+    }
+  }
+}
+
+async function* spans<T extends Span>(
+  trace: Trace,
+  source: SpanSource<T>,
+  { lost }: IterateOptions = {},
+): AsyncGenerator<T, void> {
+  for await (const b of batches(trace, (type) => source.wants(type), lost)) {
+    source.batch(trace, b);
+    for (let k = 0; k < source.count; k++) yield source.make(k);
+  }
+}
+
+async function* batches(
+  trace: Trace,
+  wants: (type: EventType) => boolean,
+  lost: IterateOptions['lost'],
+): AsyncGenerator<EventBatch, void> {
+  try {
+    for await (const b of trace.batches(wants)) {
+      if (lost !== undefined) for (const loss of b.losses) lost(loss);
+      yield b;
+    }
+    if (trace.damage !== undefined) throw trace.damage;
+  } finally {
+    await trace.close();
+  }
+}

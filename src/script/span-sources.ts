@@ -1,0 +1,404 @@
+import { EventCopies } from '../spans/event-copies.ts';
+import { ExitPairing, ExitSpans, type VcpuThread } from '../spans/exits.ts';
+import { type LockSpans, Locks, type Mutex } from '../spans/locks.ts';
+import { type PairEnd, Pairs } from '../spans/pairs.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import { type EventType, type FieldReader, hex64 } from '../trace/event-type.ts';
+import type { Trace } from '../trace/trace.ts';
+import { siteName } from '../views/locks.ts';
+import { NamedFields } from '../views/named-fields.ts';
+import { vcpuOf } from '../views/vcpu.ts';
+import type { AnyFields, Hex } from './analyzer.ts';
+import { argumentsOf } from './arguments.ts';
+import { type EventNames, eventNames } from './event-names.ts';
+import { ScriptError } from './script-error.ts';
+
+/** When something began, from the trace's first event, and how long it took: in ns, or in ticks where nobody knows how long these are. */
+export type Span = { begin: number; duration: number };
+
+/** A vCPU out of the guest, from kvm_exit to the next kvm_entry of its thread. */
+export type Exit = Span & {
+  /** The kernel's name for it, as `virtap exits` has it: `hlt`, `EPT_VIOLATION`. */
+  reason: string;
+  /** Whether it is a halt: the guest slept of its own will. */
+  halt: boolean;
+  /** The vCPU's number and its VM's process; -1 where the trace does not say. */
+  vcpu: number;
+  vm: number;
+  tid: number;
+  /** CPU of the kvm_exit, -1 where the trace does not say. */
+  cpu: number;
+  /** Where the guest was. */
+  rip: Hex;
+};
+
+/** A virtqueue element in QEMU's hands, from virtqueue_pop to the virtqueue_fill of the same process, queue and element. */
+export type Request = Span & {
+  vq: Hex;
+  elem: Hex;
+  /** Numbers of buffers that the device writes, and reads. */
+  inNum: number;
+  outNum: number;
+  /** QEMU's process, and the thread that popped it; -1 where the trace does not say. */
+  pid: number;
+  tid: number;
+};
+
+/** A wait for one of QEMU's mutexes, from qemu_mutex_lock to qemu_mutex_locked, or a hold, from that to qemu_mutex_unlock. */
+export type Lock = Span & {
+  mutex: Hex;
+  /** Where it was locked: `util/main-loop.c:305`; '' where the trace does not say. */
+  site: string;
+  tid: number;
+  pid: number;
+};
+
+/** A wait, and who had the mutex meanwhile. */
+export type LockWait = Lock & {
+  /** Whether another thread had it at some moment. */
+  contended: boolean;
+  /** The threads that had it, where they locked it, and for how much of the wait. */
+  behind: { tid: number; site: string; duration: number }[];
+};
+
+/** Two events that belong together. */
+export type Pair<From = AnyFields, To = AnyFields> = Span & {
+  /** The arguments of both, copied. */
+  from: From;
+  to: To;
+  /** Thread and CPU of the first. */
+  tid: number;
+  cpu: number;
+};
+
+/** Makes objects of the spans that end within a batch. */
+export interface SpanSource<T extends Span = Span> {
+  /** The events that it needs, for a sentence. */
+  readonly needs: string;
+  /** Whether any event came that a span can begin or end with. */
+  readonly seen: boolean;
+  /** Spans that ended with the batch taken last. */
+  readonly count: number;
+  wants(type: EventType): boolean;
+  batch(trace: Trace, b: EventBatch): void;
+  /** Index in the batch of the event that span `k` ended with; they ascend. */
+  endsAt(k: number): number;
+  make(k: number): T;
+}
+
+export class ExitSource implements SpanSource<Exit> {
+  readonly needs = 'kvm:kvm_exit and kvm:kvm_entry';
+  readonly #pairing = new ExitPairing({ inner: true });
+  #spans = new ExitSpans();
+  #trace: Trace | undefined;
+
+  get seen(): boolean {
+    return this.#pairing.counts.exits > 0 && this.#pairing.counts.entries > 0;
+  }
+
+  get count(): number {
+    return this.#spans.count;
+  }
+
+  wants(type: EventType): boolean {
+    return this.#pairing.wants(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.#spans = this.#pairing.batch(trace, b);
+  }
+
+  endsAt(k: number): number {
+    return this.#spans.endsAt[k] as number;
+  }
+
+  make(k: number): Exit {
+    const { begin, duration, thread, reason, cpu, ripHigh, ripLow } = this.#spans;
+    const { threads, reasons } = this.#pairing;
+    const { tid, vm, number } = vcpuOf(threads[thread[k] as number] as VcpuThread, this.#trace);
+    const id = reason[k] as number;
+    return {
+      begin: begin[k] as number,
+      duration: duration[k] as number,
+      reason: reasons.names[id] as string,
+      halt: reasons.halt[id] as boolean,
+      vcpu: number ?? -1,
+      vm: vm ?? -1,
+      tid,
+      cpu: cpu[k] as number,
+      rip: hex64(ripHigh[k] as number, ripLow[k] as number) as Hex,
+    };
+  }
+}
+
+/** What the process of an event is, as part of a key; -1 where the trace does not say. */
+const process: FieldReader = {
+  kind: 'int',
+  number: (b, i) => b.pid[i] as number,
+  low: (b, i) => (b.pid[i] as number) >>> 0,
+  high: () => 0,
+  text: (b, i) => String(b.pid[i]),
+};
+
+export class RequestSource implements SpanSource<Request> {
+  readonly needs = 'qemu:virtqueue_pop and qemu:virtqueue_fill';
+  readonly #pairs: Pairs;
+  #batch: EventBatch | undefined;
+  #trace: Trace | undefined;
+  #pops: EventType | undefined;
+
+  constructor() {
+    const end = (name: string): PairEnd => ({
+      takes: (type) => type.name === name,
+      keys: (type) => [process, type.reader('vq'), type.reader('elem')],
+    });
+    this.#pairs = new Pairs(end('qemu:virtqueue_pop'), end('qemu:virtqueue_fill'), {
+      keys: 3,
+      local: false,
+      note: (trace, b, i) => this.#shape(trace, b, i),
+    });
+  }
+
+  get seen(): boolean {
+    return !Number.isNaN(this.#pairs.first);
+  }
+
+  get count(): number {
+    return this.#pairs.spans.count;
+  }
+
+  wants(type: EventType): boolean {
+    return this.#pairs.wants(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.#batch = b;
+    this.#pairs.batch(trace, b);
+  }
+
+  endsAt(k: number): number {
+    return this.#pairs.spans.endsAt[k] as number;
+  }
+
+  make(k: number): Request {
+    const { begin, duration, tid, note } = this.#pairs.spans;
+    const b = this.#batch as EventBatch;
+    const i = this.endsAt(k);
+    const type = this.#trace?.types[b.type[i] as number] as EventType;
+    const shape = note[k] as number;
+    const address = (name: string) => {
+      const reader = type.reader(name) as FieldReader;
+      return hex64(reader.high(b, i), reader.low(b, i)) as Hex;
+    };
+    return {
+      begin: begin[k] as number,
+      duration: duration[k] as number,
+      vq: address('vq'),
+      elem: address('elem'),
+      inNum: shape >>> 16,
+      outNum: shape & 0xffff,
+      pid: b.pid[i] as number,
+      tid: tid[k] as number,
+    };
+  }
+
+  /** Both numbers of buffers of a pop in one; a queue has no more than 1024. */
+  #shape(trace: Trace, b: EventBatch, i: number): number {
+    const type = b.type[i] as number;
+    if (this.#pops?.id !== type) this.#pops = trace.types[type] as EventType;
+    const number = (name: string) => Math.min(0xffff, this.#pops?.reader(name)?.low(b, i) ?? 0);
+    return (number('in_num') << 16) | number('out_num');
+  }
+}
+
+/** Waits and holds come from the same events. */
+class LockSource {
+  readonly needs = 'qemu:qemu_mutex_lock, qemu_mutex_locked and qemu_mutex_unlock, with threads';
+  protected readonly locks = new Locks();
+
+  get seen(): boolean {
+    return this.locks.counts.locked > 0 && this.locks.threads.length > 0;
+  }
+
+  wants(type: EventType): boolean {
+    return this.locks.wants(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.locks.batch(trace, b);
+  }
+
+  protected lock(spans: LockSpans, k: number): Lock {
+    const mutex = this.locks.mutexes[spans.mutex[k] as number] as Mutex;
+    return {
+      begin: spans.begin[k] as number,
+      duration: spans.duration[k] as number,
+      mutex: hex64(mutex.high, mutex.low) as Hex,
+      site: this.site(spans.site[k] as number),
+      tid: this.locks.threads[spans.thread[k] as number]?.tid ?? -1,
+      pid: mutex.pid,
+    };
+  }
+
+  protected site(site: number): string {
+    const known = this.locks.sites[site];
+    return known === undefined ? '' : siteName(known);
+  }
+}
+
+export class LockWaitSource extends LockSource implements SpanSource<LockWait> {
+  get count(): number {
+    return this.locks.waits.count;
+  }
+
+  endsAt(k: number): number {
+    return this.locks.waits.endsAt[k] as number;
+  }
+
+  make(k: number): LockWait {
+    const { waits, stretches, threads } = this.locks;
+    const behind: LockWait['behind'] = [];
+    for (let x = waits.firstStretch[k] as number; x < (waits.lastStretch[k] as number); x++) {
+      behind.push({
+        tid: threads[stretches.thread[x] as number]?.tid ?? -1,
+        site: this.site(stretches.site[x] as number),
+        duration: stretches.duration[x] as number,
+      });
+    }
+    return { ...this.lock(waits, k), contended: waits.contended[k] === 1, behind };
+  }
+}
+
+export class LockHoldSource extends LockSource implements SpanSource<Lock> {
+  get count(): number {
+    return this.locks.holds.count;
+  }
+
+  endsAt(k: number): number {
+    return this.locks.holds.endsAt[k] as number;
+  }
+
+  make(k: number): Lock {
+    return this.lock(this.locks.holds, k);
+  }
+}
+
+/** What a pair begins and ends with, and the fields that both must have in common: as in `virtap pairs`. */
+export type PairOptions<From extends string = string, To extends string = string> = {
+  /** An event's name, with or without its system, or a pattern. */
+  from: From;
+  to: To;
+  /** Names of fields, or tid, pid, cpu, comm, vcpu; `FROM=TO` where the two events name it differently: `'.pid=next_pid'`. */
+  by: string | readonly string[];
+};
+
+/** Pairs that are open of which the first event is kept, and bytes of each. */
+const maxCopies = 1 << 18;
+const maxPayload = 256;
+
+export class PairSource implements SpanSource<Pair> {
+  readonly needs: string;
+  readonly #pairs: Pairs;
+  readonly #from: EventNames;
+  readonly #to: EventNames;
+  readonly #names = new NamedFields();
+  readonly #copies = new EventCopies(maxCopies, maxPayload);
+  /** Arguments of copies and of events in the batch, by type id. */
+  readonly #copied: (object | undefined)[] = [];
+  readonly #current: (object | undefined)[] = [];
+  readonly #copyCursor: { b: EventBatch; i: number };
+  readonly #cursor: { b: EventBatch; i: number };
+  /** First events of the pairs that ended with the batch. */
+  #firsts: AnyFields[] = [];
+  #trace: Trace | undefined;
+
+  constructor({ from, to, by }: PairOptions) {
+    this.needs = `${from} and ${to}`;
+    this.#from = eventNames(from);
+    this.#to = eventNames(to);
+    this.#copyCursor = { b: this.#copies.batch, i: 0 };
+    this.#cursor = { b: this.#copies.batch, i: 0 };
+    const keys = (typeof by === 'string' ? by.split(',') : by).map((text) => {
+      const [first = '', last = first] = text.trim().split('=');
+      if (first === '' || last === '') throw new ScriptError(`by: '${text}' names no field`);
+      return [first, last] as const;
+    });
+    const end = (names: EventNames, n: 0 | 1): PairEnd => ({
+      takes: (type) => names.takes(type),
+      keys: (type) => keys.map((key) => this.#key(key[n], type)),
+    });
+    this.#pairs = new Pairs(end(this.#from, 0), end(this.#to, 1), {
+      keys: keys.length,
+      local: keys.some(([first, last]) => first === last && (first === 'tid' || first === 'cpu')),
+      listener: {
+        began: (entry, _, b, i) => this.#copies.keep(entry, b, i),
+        ended: (entry, span) => {
+          this.#firsts[span] = this.#first(entry);
+        },
+      },
+    });
+  }
+
+  get seen(): boolean {
+    const { begins, ends } = this.#pairs.result();
+    return begins > 0 && ends > 0;
+  }
+
+  get count(): number {
+    return this.#pairs.spans.count;
+  }
+
+  wants(type: EventType): boolean {
+    return this.#pairs.wants(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.#names.trace = trace;
+    this.#cursor.b = b;
+    this.#firsts = [];
+    this.#pairs.batch(trace, b);
+  }
+
+  endsAt(k: number): number {
+    return this.#pairs.spans.endsAt[k] as number;
+  }
+
+  make(k: number): Pair {
+    const { begin, duration, tid, cpu } = this.#pairs.spans;
+    this.#cursor.i = this.endsAt(k);
+    return {
+      begin: begin[k] as number,
+      duration: duration[k] as number,
+      from: this.#firsts[k] as AnyFields,
+      to: this.#fields(this.#current, this.#cursor),
+      tid: tid[k] as number,
+      cpu: cpu[k] as number,
+    };
+  }
+
+  #first(entry: number): AnyFields {
+    // What had no room is without arguments.
+    if (!this.#copies.whole(entry)) return {};
+    this.#copyCursor.i = entry;
+    return this.#fields(this.#copied, this.#copyCursor);
+  }
+
+  #fields(made: (object | undefined)[], cursor: { b: EventBatch; i: number }): AnyFields {
+    const id = cursor.b.type[cursor.i] as number;
+    while (made.length <= id) made.push(undefined);
+    made[id] ??= argumentsOf(this.#trace?.types[id] as EventType, cursor);
+    return { ...made[id] };
+  }
+
+  #key(name: string, type: EventType): FieldReader {
+    const reader = this.#names.reader(name, type);
+    if (reader !== undefined) return reader;
+    const fields = type.fields.map((field) => field.name);
+    throw new ScriptError(
+      `${type.name} has no field ${name} to pair by; it has ${fields.join(', ')}, and tid, pid, cpu, comm, vcpu`,
+    );
+  }
+}
