@@ -44,6 +44,11 @@ export const commands: readonly CommandEntry[] = [
   },
   { name: 'dump', summary: 'the events as text, several files merged by time', load: () => import('./dump.ts') },
   { name: 'run', summary: 'your own script over the events of a trace', load: () => import('./run-script.ts') },
+  {
+    name: 'types',
+    summary: 'declarations of events, for editors of scripts',
+    load: () => import('./types.ts'),
+  },
   { name: 'completion', summary: 'completion for bash, zsh or fish', load: () => import('./completion.ts') },
   { name: 'start', summary: 'the main job on the samples', hidden: true, load: () => import('./start.ts') },
 ];

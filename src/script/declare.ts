@@ -1,4 +1,7 @@
-import type { KnownEvents, KnownField } from './field-kind.ts';
+import type { Signature } from '../formats/trace-events.ts';
+import { isExit } from '../spans/exits.ts';
+import type { EventType } from '../trace/event-type.ts';
+import { addVersion, type KnownEvents, type KnownField, kindOf, knownEvents, qemuFields } from './field-kind.ts';
 
 /*
  * Declarations of events for TypeScript, from their fields. Names come from traces: what is no plain name is quoted, and nothing of a
@@ -25,7 +28,12 @@ function comment(fields: ReadonlyMap<string, KnownField>): string {
   const declared = [...fields].filter(([, field]) => field.declared !== '');
   if (declared.length === 0) return '';
   const text = declared.map(([name, field]) => joined(field.declared, name)).join(', ');
-  return `  /** ${text.replace(/[^\x20-\x7e]/g, '?').replaceAll('*/', '* /')} */\n`;
+  return `  /** ${plain(text)} */\n`;
+}
+
+/** Text that can stand in a comment. */
+function plain(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, '?').replaceAll('*/', '* /');
 }
 
 /** A C declaration: `void *vq`, `char comm[16]`. */
@@ -46,6 +54,53 @@ function fieldsType(fields: ReadonlyMap<string, KnownField>): string {
 
 function quoted(name: string): string {
   return `'${name.replace(/[^\x20-\x7e]|['\\]/g, (c) => `\\u{${(c.codePointAt(0) as number).toString(16)}}`)}'`;
+}
+
+/** The fields of the events of a trace, or of a kernel. Where two types have one name, what only one has is optional. */
+export function fieldsOfTypes(types: Iterable<EventType>): KnownEvents {
+  const events = new Map<string, Map<string, KnownField>>();
+  for (const type of types) {
+    const fields = new Map<string, KnownField>();
+    for (const field of type.fields) {
+      fields.set(field.name, { kind: kindOf(type, field), optional: false, declared: field.declared });
+    }
+    if (isExit(type)) fields.set('reason', { kind: 'text', optional: false, declared: '' });
+    const before = events.get(type.name);
+    if (before === undefined) events.set(type.name, fields);
+    else addVersion(before, fields);
+  }
+  return events;
+}
+
+/** The fields of the events of a trace-events-all. */
+export function fieldsOfSignatures(signatures: Iterable<Signature>): KnownEvents {
+  return new Map([...signatures].map((signature) => [`qemu:${signature.name}`, qemuFields(signature)]));
+}
+
+/** Of these events, those that virtap does not know, or knows otherwise. */
+export function unknownOf(events: KnownEvents): KnownEvents {
+  const known = knownEvents();
+  return new Map(
+    [...events].filter(([name, fields]) => {
+      const own = known.get(name);
+      return own === undefined || [...fields].some(([field, { kind }]) => own.get(field)?.kind !== kind);
+    }),
+  );
+}
+
+/** The file that `virtap types` writes: declarations for editors. */
+export function eventsFile(events: KnownEvents, of: string): string {
+  const heading = `// Events of ${plain(of)}, for the scripts of virtap. Written by virtap types.\n`;
+  if (events.size === 0) return `${heading}// virtap/script knows all of them of itself.\nexport {};\n`;
+  return `${heading}// Left out is what virtap/script knows of itself.
+import type { Hex } from 'virtap/script';
+
+declare module 'virtap/script' {
+  interface Events {
+${declareEvents(events).replace(/^/gm, '  ').trimEnd()}
+  }
+}
+`;
 }
 
 /** The file of the events that virtap knows: src/script/known-events.ts. */

@@ -47,14 +47,17 @@ export function knownEvents(): KnownEvents {
     const name = `qemu:${signature.name}`;
     const fields = qemuFields(signature);
     const before = events.get(name);
-    // Another version of an event: what only one of them has is optional.
-    if (before !== undefined) {
-      for (const [field, what] of before) if (!fields.has(field)) what.optional = true;
-      for (const [field, what] of fields) if (!before.has(field)) before.set(field, { ...what, optional: true });
-    } else events.set(name, fields);
+    if (before === undefined) events.set(name, fields);
+    else addVersion(before, fields);
   }
   known = events;
   return events;
+}
+
+/** Adds another version of an event: what only one of them has is optional. */
+export function addVersion(before: Map<string, KnownField>, fields: ReadonlyMap<string, KnownField>): void {
+  for (const [field, what] of before) if (!fields.has(field)) what.optional = true;
+  for (const [field, what] of fields) if (!before.has(field)) before.set(field, { ...what, optional: true });
 }
 
 /** The fields of a QEMU event, by its signature. */

@@ -34,7 +34,7 @@ export interface KnownEvents {
   'kvm:kvm_hv_timer_state': { readonly vcpu_id: number; readonly hv_timer_in_use: number };
   'kvm:kvm_hypercall': { readonly nr: Hex; readonly a0: Hex; readonly a1: Hex; readonly a2: Hex; readonly a3: Hex };
   'kvm:kvm_inj_virq': { readonly vector: number; readonly soft: number; readonly reinjected: number };
-  'kvm:kvm_ioapic_set_irq': { readonly e: Hex; readonly pin: number; readonly coalesced: number };
+  'kvm:kvm_ioapic_set_irq': { readonly e?: Hex; readonly pin: number; readonly coalesced?: number; readonly dst?: number; readonly vec?: number };
   'kvm:kvm_mmio': { readonly type: number; readonly len: number; readonly gpa: Hex; readonly val: Hex };
   'kvm:kvm_msi_set_irq': { readonly address: Hex; readonly data: number };
   'kvm:kvm_msr': { readonly write: number; readonly ecx: number; readonly data: Hex; readonly exception: number };
@@ -50,7 +50,7 @@ export interface KnownEvents {
   'kvm:kvm_track_tsc': { readonly vcpu_id: number; readonly nr_vcpus_matched_tsc: number; readonly online_vcpus: number; readonly use_master_clock: number; readonly host_clock: number };
   'kvm:kvm_unmap_hva_range': { readonly start: Hex; readonly end: Hex };
   'kvm:kvm_update_master_clock': { readonly use_master_clock: number; readonly host_clock: number; readonly offset_matched: number };
-  'kvm:kvm_userspace_exit': { readonly reason?: number; readonly errno?: number };
+  'kvm:kvm_userspace_exit': { readonly reason?: number; readonly reason_name?: string; readonly errno?: number };
   'kvm:kvm_vcpu_wakeup': { readonly ns: number; readonly waited: number; readonly valid: number };
   'kvm:kvm_wait_lapic_expire': { readonly vcpu_id: number; readonly delta: number };
   'kvm:kvm_write_tsc_offset': { readonly vcpu_id: number; readonly previous_tsc_offset: number; readonly next_tsc_offset: number };

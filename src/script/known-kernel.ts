@@ -30,7 +30,7 @@ kvm:kvm_hv_syndbg_get_msr vcpu_id vp_index msr data:x
 kvm:kvm_hv_timer_state vcpu_id hv_timer_in_use
 kvm:kvm_hypercall nr:x a0:x a1:x a2:x a3:x
 kvm:kvm_inj_virq vector soft reinjected
-kvm:kvm_ioapic_set_irq e:x pin coalesced
+kvm:kvm_ioapic_set_irq e:x? pin coalesced? dst? vec?
 kvm:kvm_mmio type len gpa:x val:x
 kvm:kvm_msi_set_irq address:x data
 kvm:kvm_msr write ecx data:x exception
@@ -46,7 +46,7 @@ kvm:kvm_smm_transition vcpu_id smbase:x entering
 kvm:kvm_track_tsc vcpu_id nr_vcpus_matched_tsc online_vcpus use_master_clock host_clock
 kvm:kvm_unmap_hva_range start:x end:x
 kvm:kvm_update_master_clock use_master_clock host_clock offset_matched
-kvm:kvm_userspace_exit reason? errno?
+kvm:kvm_userspace_exit reason? reason_name:s? errno?
 kvm:kvm_vcpu_wakeup ns waited valid
 kvm:kvm_wait_lapic_expire vcpu_id delta
 kvm:kvm_write_tsc_offset vcpu_id previous_tsc_offset next_tsc_offset

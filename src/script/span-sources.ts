@@ -141,19 +141,37 @@ const process: FieldReader = {
   text: (b, i) => String(b.pid[i]),
 };
 
-export class RequestSource implements SpanSource<Request> {
+/** What is the same of all that is made of two events. */
+abstract class OfPairs {
+  protected abstract readonly pairs: Pairs;
+
+  get count(): number {
+    return this.pairs.spans.count;
+  }
+
+  wants(type: EventType): boolean {
+    return this.pairs.wants(type);
+  }
+
+  endsAt(k: number): number {
+    return this.pairs.spans.endsAt[k] as number;
+  }
+}
+
+export class RequestSource extends OfPairs implements SpanSource<Request> {
   readonly needs = 'qemu:virtqueue_pop and qemu:virtqueue_fill';
-  readonly #pairs: Pairs;
+  protected readonly pairs: Pairs;
   #batch: EventBatch | undefined;
   #trace: Trace | undefined;
   #pops: EventType | undefined;
 
   constructor() {
+    super();
     const end = (name: string): PairEnd => ({
       takes: (type) => type.name === name,
       keys: (type) => [process, type.reader('vq'), type.reader('elem')],
     });
-    this.#pairs = new Pairs(end('qemu:virtqueue_pop'), end('qemu:virtqueue_fill'), {
+    this.pairs = new Pairs(end('qemu:virtqueue_pop'), end('qemu:virtqueue_fill'), {
       keys: 3,
       local: false,
       note: (trace, b, i) => this.#shape(trace, b, i),
@@ -161,29 +179,17 @@ export class RequestSource implements SpanSource<Request> {
   }
 
   get seen(): boolean {
-    return !Number.isNaN(this.#pairs.first);
-  }
-
-  get count(): number {
-    return this.#pairs.spans.count;
-  }
-
-  wants(type: EventType): boolean {
-    return this.#pairs.wants(type);
+    return !Number.isNaN(this.pairs.first);
   }
 
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     this.#batch = b;
-    this.#pairs.batch(trace, b);
-  }
-
-  endsAt(k: number): number {
-    return this.#pairs.spans.endsAt[k] as number;
+    this.pairs.batch(trace, b);
   }
 
   make(k: number): Request {
-    const { begin, duration, tid, note } = this.#pairs.spans;
+    const { begin, duration, tid, note } = this.pairs.spans;
     const b = this.#batch as EventBatch;
     const i = this.endsAt(k);
     const type = this.#trace?.types[b.type[i] as number] as EventType;
@@ -298,9 +304,9 @@ export type PairOptions<From extends string = string, To extends string = string
 const maxCopies = 1 << 18;
 const maxPayload = 256;
 
-export class PairSource implements SpanSource<Pair> {
+export class PairSource extends OfPairs implements SpanSource<Pair> {
   readonly needs: string;
-  readonly #pairs: Pairs;
+  protected readonly pairs: Pairs;
   readonly #from: EventNames;
   readonly #to: EventNames;
   readonly #names = new NamedFields();
@@ -315,6 +321,7 @@ export class PairSource implements SpanSource<Pair> {
   #trace: Trace | undefined;
 
   constructor({ from, to, by }: PairOptions) {
+    super();
     this.needs = `${from} and ${to}`;
     this.#from = eventNames(from);
     this.#to = eventNames(to);
@@ -329,7 +336,7 @@ export class PairSource implements SpanSource<Pair> {
       takes: (type) => names.takes(type),
       keys: (type) => keys.map((key) => this.#key(key[n], type)),
     });
-    this.#pairs = new Pairs(end(this.#from, 0), end(this.#to, 1), {
+    this.pairs = new Pairs(end(this.#from, 0), end(this.#to, 1), {
       keys: keys.length,
       local: keys.some(([first, last]) => first === last && (first === 'tid' || first === 'cpu')),
       listener: {
@@ -342,16 +349,8 @@ export class PairSource implements SpanSource<Pair> {
   }
 
   get seen(): boolean {
-    const { begins, ends } = this.#pairs.result();
+    const { begins, ends } = this.pairs.result();
     return begins > 0 && ends > 0;
-  }
-
-  get count(): number {
-    return this.#pairs.spans.count;
-  }
-
-  wants(type: EventType): boolean {
-    return this.#pairs.wants(type);
   }
 
   batch(trace: Trace, b: EventBatch): void {
@@ -359,15 +358,11 @@ export class PairSource implements SpanSource<Pair> {
     this.#names.trace = trace;
     this.#cursor.b = b;
     this.#firsts = [];
-    this.#pairs.batch(trace, b);
-  }
-
-  endsAt(k: number): number {
-    return this.#pairs.spans.endsAt[k] as number;
+    this.pairs.batch(trace, b);
   }
 
   make(k: number): Pair {
-    const { begin, duration, tid, cpu } = this.#pairs.spans;
+    const { begin, duration, tid, cpu } = this.pairs.spans;
     this.#cursor.i = this.endsAt(k);
     return {
       begin: begin[k] as number,

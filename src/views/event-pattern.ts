@@ -9,7 +9,7 @@ export class EventPatterns {
   }
 
   /** Whether any of the patterns takes the type; all do where there is no pattern. */
-  takes(type: EventType): boolean {
+  takes(type: Pick<EventType, 'name' | 'recordedAs'>): boolean {
     let taken = this.#patterns.length === 0;
     for (const pattern of this.#patterns) {
       const names = [type.name, type.name.replace(/^.*?:/, ''), type.recordedAs];

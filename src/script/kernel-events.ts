@@ -1,0 +1,35 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { endianness } from 'node:os';
+import { join } from 'node:path';
+import { KernelLayout, parseKernelFormat } from '../formats/kernel-format.ts';
+import { EventType } from '../trace/event-type.ts';
+import { ScriptError } from './script-error.ts';
+
+/** Where tracefs is mounted, of old below debugfs. */
+const places = ['/sys/kernel/tracing/events', '/sys/kernel/debug/tracing/events'];
+
+/** The events of the running kernel, from their format files. Throws a ScriptError where these cannot be read. */
+export function kernelEvents(folders: readonly string[] = places): EventType[] {
+  const folder = folders.find((path) => existsSync(path));
+  if (folder === undefined) throw new ScriptError(`${folders[0]} cannot be read: it needs tracefs, and root`);
+  const types: EventType[] = [];
+  for (const system of subfolders(folder)) {
+    for (const event of subfolders(join(folder, system))) {
+      const file = join(folder, system, event, 'format');
+      if (!existsSync(file)) continue;
+      const format = parseKernelFormat(readFileSync(file, 'utf8'));
+      if (format === undefined) continue;
+      const name = `${system}:${event}`;
+      types.push(new EventType(types.length, name, new KernelLayout(format, endianness() === 'LE'), name));
+    }
+  }
+  if (types.length === 0) throw new ScriptError(`${folder} has no events that can be read: it needs root`);
+  return types;
+}
+
+function subfolders(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
+}
