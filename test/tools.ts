@@ -7,6 +7,7 @@ const components = {
   perf: () => spawnSync('perf', ['--version']).status === 0,
   QEMU: () => installed('qemu-system-x86_64'),
   'a C compiler': () => installed('cc'),
+  KVM: () => existsSync('/dev/kvm'),
   'permission to trace': () => process.getuid?.() === 0 && existsSync('/sys/kernel/tracing/events/sched'),
 } as const;
 

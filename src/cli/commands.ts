@@ -42,6 +42,16 @@ export const commands: readonly CommandEntry[] = [
     summary: 'how long it takes from any event to any other with the same fields',
     load: () => import('./pairs.ts'),
   },
+  {
+    name: 'record',
+    summary: 'record running virtual machines into a trace.dat',
+    load: () => import('./record.ts'),
+  },
+  {
+    name: 'cleanup',
+    summary: 'finish and remove what a killed virtap record left behind',
+    load: () => import('./cleanup.ts'),
+  },
   { name: 'dump', summary: 'the events as text, several files merged by time', load: () => import('./dump.ts') },
   { name: 'run', summary: 'your own script over the events of a trace', load: () => import('./run-script.ts') },
   {

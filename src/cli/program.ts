@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { LiveError } from '../live/live-error.ts';
 import { TraceError } from '../trace/error.ts';
 import { commands } from './commands.ts';
 import { didYouMean } from './suggest.ts';
@@ -24,7 +25,8 @@ export async function main(args: readonly string[]): Promise<void> {
     const program = await buildProgram(args);
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
-    if (error instanceof TraceError || error instanceof UsageError) process.stderr.write(`virtap: ${error.message}\n`);
+    const known = error instanceof TraceError || error instanceof UsageError || error instanceof LiveError;
+    if (known) process.stderr.write(`virtap: ${error.message}\n`);
     else if (!(error instanceof CommanderError)) throw error;
     process.exitCode = error instanceof CommanderError && error.exitCode === 0 ? 0 : badInput;
   }
@@ -63,7 +65,8 @@ export async function buildProgram(args: readonly string[]): Promise<Command> {
   return program;
 }
 
-function version(): string {
+/** The version of virtap. */
+export function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }

@@ -28,7 +28,9 @@ export function notesOf(header: TraceDatHeader): string[] {
   const { options, buffers } = header;
   const notes: string[] = [];
   if (options.uname !== '' || options.version !== '') {
-    const by = options.version === '' ? '' : ` by trace-cmd ${options.version.split(' ')[0]}`;
+    const own = options.version.startsWith('virtap ');
+    const by =
+      options.version === '' ? '' : ` by ${own ? options.version : `trace-cmd ${options.version.split(' ')[0]}`}`;
     const on = options.uname === '' ? '' : ` on ${options.uname}`;
     notes.push(`Recorded${on}${by}.`);
   }

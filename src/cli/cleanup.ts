@@ -1,0 +1,29 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Command, Option } from 'commander';
+import { cleanUp, startOf } from '../live/remains.ts';
+import { findTracefs } from '../live/tracefs.ts';
+import { escapeText } from '../report/escape.ts';
+
+export default function define(command: Command): void {
+  command
+    .addOption(
+      new Option('--after <pid>', 'wait for the end of this process, which is ending').argParser(Number).hideHelp(),
+    )
+    .addHelpText(
+      'after',
+      `
+What was switched on in the kernel is switched off, and recordings in parts are made whole. What belongs
+to a virtap that still runs stays. Each virtap that records does this first, so it is seldom needed.
+
+Examples:
+  sudo virtap cleanup`,
+    )
+    .action(async ({ after }: { after?: number }) => {
+      for (let n = 0; after !== undefined && startOf(after) !== undefined && n < 100; n++) await sleep(20);
+      const { done, failed } = cleanUp(findTracefs());
+      for (const what of done) process.stdout.write(`${escapeText(what)}\n`);
+      for (const what of failed) process.stderr.write(`virtap: ${escapeText(what)}\n`);
+      if (done.length === 0 && failed.length === 0) process.stdout.write('Nothing was left behind.\n');
+      if (failed.length > 0) process.exitCode = 1;
+    });
+}

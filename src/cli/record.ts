@@ -1,0 +1,207 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { type Command, InvalidArgumentError } from 'commander';
+import { eventsFor, matchEvents, type Purpose, purposes } from '../live/event-sets.ts';
+import { Recorder, type RecordingStatus } from '../live/recorder.ts';
+import { findTracefs } from '../live/tracefs.ts';
+import { escapeText } from '../report/escape.ts';
+import { bytes, count, plural, shortDuration } from '../report/units.ts';
+import { type Chosen, chooseMachines, type MachineOptions } from './machines.ts';
+import { parseDuration, parseNumbers, parseWords } from './options.ts';
+import { version } from './program.ts';
+import { UsageError } from './usage-error.ts';
+
+type RecordOptions = MachineOptions & {
+  output: string;
+  event?: string[];
+  for?: number;
+  buffer?: number;
+} & { [option in `for${Capitalize<Purpose>}`]?: true };
+
+export default function define(command: Command): void {
+  command
+    .argument('[command...]', 'record until this command, given after --, ends')
+    .option('-o, --output <file>', 'where to write', 'trace.dat')
+    .option('-p, --pid <numbers>', 'only these processes', parseNumbers)
+    .option('--vm <names>', "only the virtual machines with these names (QEMU's -name) or uuids", parseWords)
+    .option('--all', 'the whole host: also machines that start later')
+    .option('--for <time>', 'how long: 10s, 500ms; else until Ctrl-C', parseDuration)
+    .option('-e, --event <pattern>', "these events instead: kvm:kvm_exit, 'kvm_*', sched; may be repeated", parseWords)
+    .option('--for-exits', 'what virtap exits and virtap vcpus need: kvm and sched events')
+    .option('-b, --buffer <size>', "room in the kernel for each CPU's events: 16M; else it follows the rate", parseSize)
+    .addHelpText(
+      'after',
+      `
+Without a choice of machines, it records those that run now; with a command, the whole host.
+
+Examples:
+  sudo virtap record --for 10s                     all running machines, for ten seconds
+  sudo virtap record --vm web1 -o web1.dat         one machine, until Ctrl-C
+  sudo virtap record -e 'kvm:*' -- sleep 5         all kvm events of the host, for as long as a command runs
+  virtap exits trace.dat                           then ask; trace-cmd report and KernelShark read it, too`,
+    )
+    .action(run);
+}
+
+async function run(line: string[], options: RecordOptions): Promise<void> {
+  const tracefs = findTracefs();
+  const events = chooseEvents(tracefs, options);
+  const chosen = chooseMachines(options, line.length > 0);
+  const until = new Until();
+  const recorder = new Recorder({
+    file: options.output,
+    events: events.map((name) => ({ name })),
+    tids: chosen.tids,
+    pids: chosen.pids,
+    bufferKiB: options.buffer === undefined ? undefined : Math.ceil(options.buffer / 1024),
+    version: `virtap ${version()}`,
+    cleanup: [
+      process.execPath,
+      fileURLToPath(new URL('./main.js', import.meta.url)).replace(/\.js$/, extension()),
+      'cleanup',
+      '--after',
+      String(process.pid),
+    ],
+  });
+  const began = performance.now();
+  // Whatever ends the process, what was switched on is switched off.
+  const last = () => void recorder.stop();
+  process.on('exit', last);
+  until.stop = () => recorder.end();
+  if (options.for !== undefined) until.after(options.for / 1e6);
+  if (line.length > 0) until.command(line);
+  const status = new StatusLine(`${subject(chosen)} into ${escapeText(options.output)}`, () => recorder.status());
+  try {
+    await recorder.run();
+  } finally {
+    status.end();
+    until.end();
+  }
+  const elapsed = performance.now() - began;
+  const summary = recorder.stop();
+  process.removeListener('exit', last);
+  if (recorder.failure === undefined) {
+    process.stderr.write(closing(summary, elapsed, chosen, options));
+    process.exitCode = until.status;
+    return;
+  }
+  const why = escapeText(recorder.failure.message);
+  process.stderr.write(`virtap: recording ended early: ${why}; the file holds what was recorded before\n`);
+  process.exitCode = 1;
+}
+
+/** Whether this runs from TypeScript or from the built package. */
+function extension(): string {
+  return import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+}
+
+function chooseEvents(tracefs: string, options: RecordOptions): string[] {
+  const wanted = purposes.filter((purpose) => options[`for${capital(purpose)}`] === true);
+  const events = new Set<string>();
+  for (const pattern of options.event ?? []) {
+    const found = matchEvents(tracefs, pattern);
+    if (found.length === 0) throw new UsageError(`this kernel has no event ${pattern} (trace-cmd list -e lists them)`);
+    for (const name of found) events.add(name);
+  }
+  if (wanted.length > 0 || events.size === 0) {
+    for (const name of eventsFor(tracefs, wanted.length > 0 ? wanted : purposes)) events.add(name);
+  }
+  return [...events];
+}
+
+function capital<T extends string>(word: T): Capitalize<T> {
+  return word.replace(/^./, (c) => c.toUpperCase()) as Capitalize<T>;
+}
+
+/** What is recorded, for people. */
+function subject({ machines, tids, pids }: Chosen): string {
+  if (tids === undefined) return 'the whole host';
+  if (machines.length === 1) return `${escapeText(machines[0]?.name ?? '')} (${machines[0]?.pid})`;
+  if (machines.length > 0) return plural(machines.length, 'virtual machine');
+  return plural(pids.length, 'process', 'processes');
+}
+
+function closing(summary: RecordingStatus, ms: number, chosen: Chosen, options: RecordOptions): string {
+  const lost =
+    summary.lost === 0 ? 'none lost' : `${count(summary.lost)} lost: a larger --buffer or fewer events would keep them`;
+  const file = escapeText(options.output);
+  return `${plural(summary.events, 'event')} of ${subject(chosen)} in ${shortDuration(ms * 1e6)} into ${file} (${bytes(summary.bytes)}), ${lost}\n`;
+}
+
+/** What ends a recording: Ctrl-C, a signal, a length of time, a command's end. */
+class Until {
+  /** The exit status: of the command, where there is one. */
+  status = 0;
+  /** Ends the recording, once there is one. */
+  stop: (() => void) | undefined;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #interrupted = false;
+
+  constructor() {
+    for (const signal of signals) process.on(signal, this.#signal);
+  }
+
+  after(ms: number): void {
+    this.#timers.push(setTimeout(() => this.stop?.(), ms));
+  }
+
+  command([program = '', ...args]: string[]): void {
+    const child = spawn(program, args, { stdio: 'inherit' });
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      const why = error.code === 'ENOENT' ? 'there is no such command' : error.message;
+      process.stderr.write(`virtap: cannot run ${escapeText(program)}: ${escapeText(why)}\n`);
+      this.status = 127;
+      this.stop?.();
+    });
+    child.on('exit', (code, signal) => {
+      this.status = code ?? (signal === null ? 1 : 128 + 15);
+      this.stop?.();
+    });
+  }
+
+  end(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    for (const signal of signals) process.removeListener(signal, this.#signal);
+  }
+
+  readonly #signal = () => {
+    // A second one does not wait for the buffers to be emptied; the file is completed all the same.
+    if (this.#interrupted) process.exit(130);
+    this.#interrupted = true;
+    this.stop?.();
+  };
+}
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** How the recording stands, on standard error where that is a terminal. */
+class StatusLine {
+  readonly #timer: NodeJS.Timeout | undefined;
+
+  constructor(what: string, status: () => RecordingStatus) {
+    if (process.stderr.isTTY !== true) return;
+    const began = performance.now();
+    this.#timer = setInterval(() => {
+      const { events, lost, bytes: size } = status();
+      const time = shortDuration(Math.round((performance.now() - began) / 1000) * 1e9);
+      const losses = lost === 0 ? '' : `, ${count(lost)} lost`;
+      process.stderr.write(
+        `\r${time}: ${count(events)} events of ${what}, ${bytes(size)}${losses}; Ctrl-C ends it\x1b[K`,
+      );
+    }, 1000);
+  }
+
+  end(): void {
+    if (this.#timer === undefined) return;
+    clearInterval(this.#timer);
+    process.stderr.write('\r\x1b[K');
+  }
+}
+
+/** For commander: a size in bytes, with K, M or G (1024 each). */
+function parseSize(text: string): number {
+  const match = /^(\d{1,9})([KMG]?)(?:i?B)?$/i.exec(text);
+  if (match === null) throw new InvalidArgumentError('Expected a size: 512K, 16M, 1G.');
+  const unit = { K: 1 << 10, M: 1 << 20, G: 1 << 30 }[(match[2] ?? '').toUpperCase()] ?? 1;
+  return Number(match[1]) * unit;
+}

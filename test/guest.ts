@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/*
+ * A guest of our own for a real QEMU under KVM: 64 KiB of firmware that stay in real mode, and do a known number of things
+ * that KVM traces.
+ */
+
+/** I/O port that each round writes to once, and the address of the VGA memory that it writes to once. */
+export const guestPort = 0xe9;
+export const guestAddress = 0xa0000;
+
+/** The firmware: `rounds` (at most 65535) writes to a port and to memory of the VGA, then QEMU's end. */
+function firmware(rounds: number): Uint8Array {
+  const body = [
+    ...[0xb0, 0x76, 0xe6, guestPort], // mov al, 'v'; out port, al
+    ...[0x26, 0xa2, 0x00, 0x00], // mov es:[0], al
+  ];
+  const code = [
+    ...[0xfa, 0xb8, (guestAddress >> 4) & 0xff, guestAddress >> 12, 0x8e, 0xc0], // cli; mov ax, 0xa000; mov es, ax
+    ...[0xb9, rounds & 0xff, rounds >> 8], // mov cx, rounds
+    ...body,
+    ...[0xe2, 256 - body.length - 2], // loop body
+    ...[0x30, 0xc0, 0xe6, 0xf4], // xor al, al; out 0xf4, al: isa-debug-exit
+    ...[0xf4, 0xeb, 0xfd], // hlt; jmp hlt
+  ];
+  const rom = new Uint8Array(1 << 16);
+  rom.set(code);
+  rom.set([0xea, 0x00, 0x00, 0x00, 0xf0], 0xfff0); // jmp f000:0000, where the CPU begins
+  return rom;
+}
+
+/** A QEMU that waits to be told to begin, and ends by itself. */
+export class Guest {
+  readonly process: ChildProcess;
+  /** When it is over. */
+  readonly ended: Promise<unknown>;
+
+  constructor(folder: string, rounds: number, name = 'virtap-test', more: string[] = []) {
+    const rom = join(folder, `rom-${rounds}`);
+    writeFileSync(rom, firmware(rounds));
+    const args = ['-accel', 'kvm', '-M', 'pc', '-nodefaults', '-display', 'none', '-m', '16', '-bios', rom];
+    args.push('-device', 'VGA', '-device', 'isa-debug-exit,iobase=0xf4', '-S', '-monitor', 'stdio');
+    args.push('-chardev', 'null,id=out', '-device', `isa-debugcon,chardev=out,iobase=${guestPort}`);
+    args.push('-name', `guest=${name.replaceAll(',', ',,')},debug-threads=on`, ...more);
+    this.process = spawn('qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'ignore'] });
+    this.ended = once(this.process, 'exit');
+  }
+
+  get pid(): number {
+    return this.process.pid as number;
+  }
+
+  /** Until its monitor answers: all its threads are there, then. */
+  async ready(): Promise<void> {
+    // Read on to the end: QEMU dies of a monitor that nobody reads.
+    await new Promise<void>((resolve) => {
+      this.process.stdout?.on('data', (chunk: Buffer) => {
+        if (chunk.includes('(qemu)')) resolve();
+      });
+    });
+  }
+
+  /** Lets it run. */
+  begin(): void {
+    this.process.stdin?.write('cont\n');
+  }
+
+  end(): void {
+    this.process.kill('SIGKILL');
+  }
+}
+
+/** Waits until something is so; throws after ten seconds. */
+export async function until(what: string, isSo: () => boolean): Promise<void> {
+  for (let n = 0; n < 1000; n++) {
+    if (isSo()) return;
+    await sleep(10);
+  }
+  throw new Error(`${what} did not happen`);
+}
