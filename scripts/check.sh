@@ -2,4 +2,4 @@
 # npm run check: types and lint, as CI does.
 here=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
 . "$here/scripts/ready.sh"
-cd "$here" && node_modules/.bin/tsc && node_modules/.bin/biome ci
+cd "$here" && node_modules/.bin/tsc && node_modules/.bin/tsc -p web && node_modules/.bin/biome ci

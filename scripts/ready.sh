@@ -10,3 +10,12 @@ if [ ! -x "$node" ] || [ "$here/package-lock.json" -nt "$here/node_modules/.pack
   fi
   touch "$here/node_modules/.package-lock.json"
 fi
+
+# The page of reports, which Vite builds from web/ and what that uses of src/: for who asks for it with `page=yes`.
+built="$here/dist/web/page.js"
+if [ "${page-}" = yes ] && { [ ! -e "$built" ] || [ -n "$(find "$here/web" "$here/src/report" "$here/src/views" -newer "$built" -print -quit)" ]; }; then
+  if ! (cd "$here" && PATH="$here/node_modules/.bin:$PATH" "$node" node_modules/vite/bin/vite.js build web >&2); then
+    echo 'virtap: the page could not be built; nothing was run' >&2
+    exit 1
+  fi
+fi

@@ -52,6 +52,21 @@ export const commands: readonly CommandEntry[] = [
     summary: 'finish and remove what a killed virtap record left behind',
     load: () => import('./cleanup.ts'),
   },
+  {
+    name: 'report',
+    summary: 'everything with its pictures, as one page to mail, or in the terminal',
+    load: () => import('./report.ts'),
+  },
+  {
+    name: 'serve',
+    summary: 'explore a trace of any size in the browser',
+    load: () => import('./serve.ts'),
+  },
+  {
+    name: 'export',
+    summary: 'exits and requests for Perfetto, Parquet, CSV, JSON lines or HdrHistogram',
+    load: () => import('./export.ts'),
+  },
   { name: 'dump', summary: 'the events as text, several files merged by time', load: () => import('./dump.ts') },
   { name: 'run', summary: 'your own script over the events of a trace', load: () => import('./run-script.ts') },
   {

@@ -16,16 +16,20 @@ export type TraceOptions = {
   offset?: FileOffset[];
 };
 
-/** Gives a command its FILE arguments, the shared options, and examples at the end of its help. `range` names the options for a part of the time. */
+type CommandForm = { range?: { from: string; to: string }; forms?: readonly ('json' | 'csv')[] };
+
+/**
+ * Gives a command its FILE arguments, the shared options, and examples at the end of its help. `range` names the options for a
+ * part of the time, `forms` says what it prints besides text.
+ */
 export function traceCommand(
   command: Command,
   examples: readonly [line: string, what: string][],
-  range = { from: '--from', to: '--to' },
+  { range = { from: '--from', to: '--to' }, forms = ['json', 'csv'] }: CommandForm = {},
 ): Command {
-  command
-    .argument('<file...>', 'trace files of any format, also .gz and .zst; - is standard input')
-    .option('--json', 'print JSON (docs/json.md)')
-    .addOption(new Option('--csv', 'print CSV').conflicts('json'));
+  command.argument('<file...>', 'trace files of any format, also .gz and .zst; - is standard input');
+  if (forms.includes('json')) command.option('--json', 'print JSON (docs/json.md)');
+  if (forms.includes('csv')) command.addOption(new Option('--csv', 'print CSV').conflicts('json'));
   return readingOptions(command, range).addHelpText('after', exampleLines(examples));
 }
 

@@ -57,7 +57,7 @@ export default function define(command: Command): void {
         ],
         ['virtap pairs --from sched_switch --to sched_switch --by cpu trace.dat', 'how long threads run'],
       ],
-      { from: '--since', to: '--until' },
+      { range: { from: '--since', to: '--until' } },
     ),
     'pair, or pair:VALUES with the values of --group',
   )

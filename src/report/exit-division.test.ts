@@ -81,7 +81,7 @@ test('a slow exit says where its time went, for which lock it waited, and who he
     const [slow] = result.slow ?? [];
     assert.ok(slow !== undefined);
     assert.equal(
-      heldLine(slow, result.untold ?? [], false),
+      heldLine(slow, result, false),
       'held 3.900 µs: 30 ns in KVM, 70 ns in QEMU, 3.780 µs waiting for the BQL held by the main loop (util/main-loop.c:318), 20 ns preempted',
     );
   }
@@ -101,13 +101,10 @@ test('a wait of another exit of the thread is not told', async () => {
 
 test('what a trace cannot tell of an exit is not said', async () => {
   const bare = await read(synthetic([entry(0), exit(10), entry(50)]), { slow: 1 });
-  assert.equal(heldLine(bare.slow?.[0] as never, bare.untold ?? [], false), '');
+  assert.equal(heldLine(bare.slow?.[0] as never, bare, false), '');
   const switched = [entry(0), exit(10), at(20, 'sched:sched_switch', { prev_pid: vcpu, prev_state: 0, next_pid: 3 })];
   const some = await read(synthetic([...switched, entry(50)]), { slow: 1 });
-  assert.equal(
-    heldLine(some.slow?.[0] as never, some.untold ?? [], false),
-    'held 40 ns: 10 ns in KVM or QEMU, 30 ns preempted',
-  );
+  assert.equal(heldLine(some.slow?.[0] as never, some, false), 'held 40 ns: 10 ns in KVM or QEMU, 30 ns preempted');
 });
 
 test('exits that are not over at the end are listed with their age, filtered like the others', async () => {

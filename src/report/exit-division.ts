@@ -1,6 +1,8 @@
+import type { LockWait } from '../spans/lock-waits.ts';
 import type { VcpuState } from '../spans/vcpu-time.ts';
 import type { ExitResult } from '../views/exits.ts';
-import type { ExitLockWait, Parts } from '../views/slowest.ts';
+import type { LockNames } from '../views/locks.ts';
+import type { Parts } from '../views/slowest.ts';
 import type { Untold } from '../views/vcpus.ts';
 import { escapeText } from './escape.ts';
 import { type Json, ns } from './json.ts';
@@ -51,8 +53,8 @@ export function divisionTable(
 
 /** One exit's time in a sentence; '' where the trace tells nothing about where it went. */
 export function heldLine(
-  { duration: whole, parts, wait }: { duration: number; parts: Parts | undefined; wait: ExitLockWait | undefined },
-  untold: readonly Untold[],
+  { duration: whole, parts, wait }: { duration: number; parts: Parts | undefined; wait: LockWait | undefined },
+  { untold = [], lockNames }: Pick<ExitResult, 'untold' | 'lockNames'>,
   several: boolean,
 ): string {
   if (parts === undefined) return '';
@@ -62,7 +64,7 @@ export function heldLine(
     guest: 'in the guest',
     kvm: lacks('qemu') ? 'in KVM or QEMU' : 'in KVM',
     qemu: 'in QEMU',
-    lock: wait === undefined ? 'waiting for a QEMU lock' : waitText(wait, parts.lock, several),
+    lock: wait === undefined ? 'waiting for a QEMU lock' : waitText(wait, lockNames as LockNames, parts.lock, several),
     blocked: lacks('lock') ? 'blocked in QEMU' : 'blocked otherwise in QEMU',
     preempted: 'preempted',
     halted: 'halted',
@@ -72,7 +74,9 @@ export function heldLine(
   return `held ${duration(whole)}: ${told.map(([state, time]) => `${duration(time)} ${looks[state]}`).join(', ')}`;
 }
 
-function waitText({ duration: length, name, holder, site }: ExitLockWait, all: number, several: boolean): string {
+function waitText(wait: LockWait, names: LockNames, all: number, several: boolean): string {
+  const { duration: length } = wait;
+  const { name, holder, site } = named(wait, names);
   const where = site === undefined ? '' : ` (${escapeText(site)})`;
   const by =
     holder === undefined
@@ -88,10 +92,19 @@ export function partsJson(parts: Parts, states: readonly VcpuState[]): Json {
   return Object.fromEntries(states.map((state) => [state, ns(parts[state])]));
 }
 
-export function waitJson({ duration: length, name, holder, site }: ExitLockWait): Json {
+function named({ mutex, holder, site }: LockWait, names: LockNames) {
+  return {
+    name: names.mutex(mutex),
+    holder: holder < 0 ? undefined : names.role(holder),
+    site: holder < 0 ? undefined : names.site(site),
+  };
+}
+
+export function waitJson(wait: LockWait, names: LockNames): Json {
+  const { name, holder, site } = named(wait, names);
   return {
     name,
-    wait_ns: ns(length),
+    wait_ns: ns(wait.duration),
     holder: holder === undefined ? null : { tid: holder.tid, role: holder.kind, vcpu: holder.vcpu ?? null },
     site: site ?? null,
   };

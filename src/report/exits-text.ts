@@ -1,4 +1,5 @@
 import type { DetailLabel } from '../spans/exit-detail.ts';
+import type { VcpuState } from '../spans/vcpu-time.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Dimension, ExitResult, ExitRow, Group } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
@@ -35,7 +36,7 @@ import {
 } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import type { Terminal } from './terminal.ts';
-import { count, percent, plural, rate, timestamps } from './units.ts';
+import { count, percent, plural, rate, timestamp, timestamps } from './units.ts';
 import { untoldJson } from './vcpu-states.ts';
 
 /** Command lines that record what exits are measured by. */
@@ -47,6 +48,7 @@ const recordInner = "add -e 'kvm:*' -e sched:sched_switch -e sched:sched_waking 
 
 /** Exits that are not over at the end, shown one by one. */
 const shownOpen = 8;
+export type SlowAnswer = NonNullable<ExitResult['slow']>[number];
 
 /** What a command needs to say of one trace. */
 export type ExitAnswer = {
@@ -340,7 +342,7 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
       rows.length === 0
         ? 'nothing recorded within it\n'
         : table(columns, rows, terminal).split('\n').slice(1).join('\n');
-    const held = heldLine(exit, result.untold ?? [], severalVms);
+    const held = heldLine(exit, result, severalVms);
     const more = exit.omitted === 0 ? '' : `  … and ${plural(exit.omitted, 'event')} more\n`;
     return `${head.filter((part) => part !== '').join('  ')}\n${held === '' ? '' : `  ${held}\n`}${inner.replace(/^(?=.)/gm, '  ')}${more}`;
   });
@@ -404,7 +406,6 @@ function unsure({ counts }: ExitResult): string {
 export function exitsJson(answer: ExitAnswer): Json {
   const { trace, result, reading, halts } = answer;
   const { unit, counts } = result;
-  const stamp = timestamps(trace.origin, trace.clock.unit);
   const time = (name: string, value: number) => [`${name}_${unit}`, integer(value)] as const;
   const seconds = unit === 'ns' ? result.duration / 1e9 : Number.NaN;
   const stats = (s: Stats) => {
@@ -412,10 +413,7 @@ export function exitsJson(answer: ExitAnswer): Json {
     return { count, rate_per_s, share: number(s.total / result.all.total), ...figures };
   };
   const byReason = result.by.includes('reason');
-  const states = exitStates(
-    [...divisionsOf(result), ...(result.slow ?? []).flatMap(({ parts }) => parts ?? [])],
-    result.untold ?? [],
-  );
+  const states = statesOf(result);
   const rows: Json[] =
     result.unentered.length > 0
       ? result.unentered.map(({ reason, halt, count: n }) => ({
@@ -465,27 +463,43 @@ export function exitsJson(answer: ExitAnswer): Json {
       ? {}
       : {
           over_threshold: result.over,
-          slow: result.slow.map((exit) => ({
-            time: stamp(exit.begin),
-            ...Object.fromEntries([time('begin', exit.begin), time('duration', exit.duration)]),
-            ...vcpuJson(exit.vcpu),
-            cpu: exit.cpu < 0 ? null : exit.cpu,
-            reason: exit.reason,
-            rip: exit.rip,
-            ...(exit.parts === undefined ? {} : { states: partsJson(exit.parts, states) }),
-            ...(exit.wait === undefined ? {} : { lock_wait: waitJson(exit.wait) }),
-            events: exit.events.map((event) => ({
-              ...Object.fromEntries([time('offset', event.offset)]),
-              event: event.name,
-              cpu: event.cpu < 0 ? null : event.cpu,
-              ...(event.effect === undefined ? {} : { effect: event.effect }),
-              text: event.text.trimEnd(),
-            })),
-            omitted: exit.omitted,
-          })),
+          slow: result.slow.map((exit) => slowExitJson(exit, answer)),
         }),
     ...(heat === undefined ? {} : { heatmap: { halts, ...heatJson(heat, unit) } }),
     ...remarksJson(reading),
+  };
+}
+
+/** The states that the exits' time can be told to be in. */
+function statesOf(result: ExitResult): VcpuState[] {
+  const slow = (result.slow ?? []).flatMap(({ parts }) => parts ?? []);
+  return exitStates([...divisionsOf(result), ...slow], result.untold ?? []);
+}
+
+/** One slow exit, with what happened in it. */
+export function slowExitJson(exit: SlowAnswer, { trace, result }: Pick<ExitAnswer, 'trace' | 'result'>): Json {
+  const { unit } = result;
+  return {
+    time: timestamp(trace.origin, exit.begin, trace.clock.unit),
+    [`begin_${unit}`]: integer(exit.begin),
+    [`duration_${unit}`]: integer(exit.duration),
+    ...vcpuJson(exit.vcpu),
+    cpu: exit.cpu < 0 ? null : exit.cpu,
+    reason: exit.reason,
+    rip: exit.rip,
+    ...(exit.parts === undefined ? {} : { states: partsJson(exit.parts, statesOf(result)) }),
+    ...(exit.wait === undefined || result.lockNames === undefined
+      ? {}
+      : { lock_wait: waitJson(exit.wait, result.lockNames) }),
+    events: exit.events.map((event) => ({
+      [`offset_${unit}`]: integer(event.offset),
+      event: event.name,
+      cpu: event.cpu < 0 ? null : event.cpu,
+      ...(event.effect === undefined ? {} : { effect: event.effect }),
+      ...(event.brief === undefined ? {} : { brief: event.brief }),
+      text: event.text.trimEnd(),
+    })),
+    omitted: exit.omitted,
   };
 }
 

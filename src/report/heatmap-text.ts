@@ -1,4 +1,5 @@
 import type { Heat } from '../views/heatmap.ts';
+import { level, shade } from './color.ts';
 import type { Json } from './json.ts';
 import { integer } from './stats-table.ts';
 import type { Rgb, Terminal } from './terminal.ts';
@@ -6,20 +7,6 @@ import { count } from './units.ts';
 
 /** Glyphs from few to many, where there are no colours. */
 const glyphs = '.:-=+*#%@';
-
-/** Matplotlib's viridis at even steps, without its darkest: equal steps look equal, also without colour vision. */
-const palette: readonly Rgb[] = [
-  [72, 36, 117],
-  [65, 68, 135],
-  [53, 95, 141],
-  [42, 120, 142],
-  [33, 145, 140],
-  [34, 168, 132],
-  [68, 191, 112],
-  [122, 209, 81],
-  [189, 223, 38],
-  [253, 231, 37],
-];
 
 /** Most lines of the picture itself. */
 const maxLines = 20;
@@ -177,23 +164,13 @@ function legend(most: number, terminal: Terminal, painted: boolean): string {
   return `${' '.repeat(margin)}per cell: ${samples.map(([text, n]) => `${text} ${count(n)}`).join('  ')}`;
 }
 
-/** From 0 (one) to 1 (the most). */
-function level(n: number, most: number): number {
-  return most <= 1 ? 1 : Math.log(n) / Math.log(most);
-}
-
 function glyphOf(n: number, most: number): string {
   if (n === 0) return ' ';
   return glyphs[Math.min(glyphs.length - 1, Math.floor(level(n, most) * glyphs.length))] as string;
 }
 
 function colorOf(n: number, most: number): Rgb | undefined {
-  if (n === 0) return undefined;
-  const at = level(n, most) * (palette.length - 1);
-  const low = palette[Math.floor(at)] as Rgb;
-  const high = palette[Math.ceil(at)] as Rgb;
-  const part = at - Math.floor(at);
-  return low.map((c, i) => Math.round(c + ((high[i] as number) - c) * part)) as unknown as Rgb;
+  return n === 0 ? undefined : shade(level(n, most));
 }
 
 function halfBlocks(upper: number, lower: number, most: number): Cell {

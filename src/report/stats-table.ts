@@ -1,7 +1,7 @@
 import type { Stats } from '../views/stats.ts';
 import type { Json } from './json.ts';
 import type { Column } from './table.ts';
-import { count, duration, percent, rate, shortDuration } from './units.ts';
+import { count, cycles, duration, lengthText, percent, rate } from './units.ts';
 
 /** What tables of statistics can be sorted by: a figure, largest first, or `name`. */
 export const sortKeys = [
@@ -82,19 +82,7 @@ export function sorted<T extends { names: readonly string[]; stats: Stats }>(row
 export type Lengths = { long: (n: number) => string; short: (n: number) => string };
 
 export function lengths(unit: 'ns' | 'cycles'): Lengths {
-  if (unit === 'ns') return { long: duration, short: shortDuration };
-  return { long: cycles, short: (n) => cycles(n).replace(/\.0+ /, ' ') };
-}
-
-function cycles(n: number): string {
-  if (Number.isNaN(n)) return '-';
-  const steps: [unit: string, size: number][] = [
-    ['Gcyc', 1e9],
-    ['Mcyc', 1e6],
-    ['kcyc', 1e3],
-  ];
-  for (const [unit, size] of steps) if (Math.abs(n) >= size * 0.99995) return `${(n / size).toPrecision(4)} ${unit}`;
-  return `${Math.round(n)} cyc`;
+  return { long: unit === 'ns' ? duration : cycles, short: lengthText(unit) };
 }
 
 /** The figures for programs, in the order of the table. Rates are per second of `seconds`. */

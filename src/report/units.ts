@@ -32,6 +32,23 @@ export function shortDuration(ns: number): string {
     .replace('. ', ' ');
 }
 
+/** A number of cycles with four significant digits and the unit that fits: `1.234 kcyc`. */
+export function cycles(n: number): string {
+  if (Number.isNaN(n)) return '-';
+  const sizes: [unit: string, size: number][] = [
+    ['Gcyc', 1e9],
+    ['Mcyc', 1e6],
+    ['kcyc', 1e3],
+  ];
+  for (const [unit, size] of sizes) if (Math.abs(n) >= size * 0.99995) return `${(n / size).toPrecision(4)} ${unit}`;
+  return `${Math.round(n)} cyc`;
+}
+
+/** How lengths are written on axes and in sentences: `1.2 ms`, or `1.2 kcyc` where the clock counts cycles of unknown length. */
+export function lengthText(unit: 'ns' | 'cycles'): (length: number) => string {
+  return unit === 'ns' ? shortDuration : (n) => cycles(n).replace(/\.0+ /, ' ');
+}
+
 /** A whole number with thousands separators: `1,234,567`. */
 export function count(n: number | bigint): string {
   if (typeof n === 'number' && !Number.isFinite(n)) return '-';

@@ -8,7 +8,9 @@ import { type EventType, hex64 } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { measured, type Subject } from './conditions.ts';
+import type { ExitPicture } from './exit-picture.ts';
 import type { Heat } from './heatmap.ts';
+import type { LockNames } from './locks.ts';
 import { type Parts, type SlowExit, Slowest } from './slowest.ts';
 import { defaultSlow, SpanView } from './span-view.ts';
 import { type Stats, Summary } from './stats.ts';
@@ -38,6 +40,8 @@ export type ExitOptions = {
   breakdown?: boolean;
   /** ns per unit of the clock, where that counts cycles and the user knows their length. */
   scale?: number | undefined;
+  /** Is given the same exits, for a picture that can be taken apart. Wants `slow`. */
+  picture?: ExitPicture | undefined;
 };
 
 /** What a group of exits has in common: one value for each dimension asked for. */
@@ -84,6 +88,8 @@ export type ExitResult = {
   untold: Untold[] | undefined;
   /** Exits that are not over at the end of the trace, or of the time range, the oldest first; their age is counted to the last event that was read. */
   open: { vcpu: Vcpu; reason: string; begin: number; age: number }[];
+  /** Names for what slow exits waited for; undefined where no slow exits are kept. */
+  lockNames: LockNames | undefined;
   /** How many exits were over the threshold; more than `slow` has where that was cut. */
   over: number;
   /** What was to be left out and was not there. */
@@ -135,6 +141,7 @@ export class Exits implements Analysis {
         limit: slow ?? defaultSlow,
         than: than ?? -1,
         halts: halts === true,
+        offer: options.picture?.offer,
       });
     }
     this.#view = new SpanView({ heatmap: options.heatmap });
@@ -150,6 +157,7 @@ export class Exits implements Analysis {
     this.#trace = trace;
     const spans = this.pairing.batch(trace, b);
     this.#filter(spans);
+    this.#options.picture?.take(spans, this.pairing);
     for (const detail of Object.values(this.#details)) detail.batch(trace, b, spans);
     const time = trace.clock.unit === 'ns' ? this.#time : undefined;
     time?.batch(trace, b);
@@ -203,6 +211,7 @@ export class Exits implements Analysis {
         : { known: true, count: pids.size },
       heat: this.#view.heat(),
       slow: this.#slowest?.result().map(({ thread, ...exit }) => ({ ...exit, vcpu: vcpus[thread] as Vcpu })),
+      lockNames: this.#slowest?.lockNames(),
       over: this.#slowest?.over ?? 0,
       untold: this.#time === undefined || !(this.#trace?.clock.unit === 'ns') ? undefined : untold(this.#time.evidence),
       open: counts.entries > 0 ? this.#open() : [],

@@ -6,7 +6,7 @@ const firstStep = 2 ** 14;
 const bits = 3;
 const perOctave = 1 << bits;
 /** Latencies from 2^44 ns (4.9 h) on share the last bucket. */
-const latencyBins = (44 - bits + 1) * perOctave;
+export const latencyBins = (44 - bits + 1) * perOctave;
 
 /** How many spans began in each stretch of time and lasted how long. */
 export type Heat = {
@@ -97,7 +97,8 @@ export class HeatMap {
   }
 }
 
-function latencyBin(duration: number): number {
+/** The latency bucket of a duration. */
+export function latencyBin(duration: number): number {
   let rest = duration;
   let octave = 0;
   if (rest >= 0x80000000) {
@@ -111,7 +112,7 @@ function latencyBin(duration: number): number {
 }
 
 /** The least duration of a bucket. */
-function latencyEdge(bin: number): number {
+export function latencyEdge(bin: number): number {
   if (bin < perOctave) return bin;
   return (perOctave + (bin % perOctave)) * 2 ** (Math.floor(bin / perOctave) - 1);
 }

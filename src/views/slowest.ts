@@ -6,21 +6,11 @@ import { type ExitParts, type VcpuState, vcpuStates } from '../spans/vcpu-time.t
 import type { EventBatch } from '../trace/batch.ts';
 import { hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type LockRole, LocksView } from './locks.ts';
+import { type LockNames, LocksView } from './locks.ts';
 import { Longest } from './longest.ts';
 
 /** Time by state; their sum is the whole. */
 export type Parts = Record<VcpuState, number>;
-
-/** The longest wait for a mutex of QEMU within an exit, with the names that people know. */
-export type ExitLockWait = {
-  duration: number;
-  /** `BQL`, or the address. */
-  name: string;
-  /** Who had it for most of the wait, and where that locked it; undefined where the trace does not say. */
-  holder: LockRole | undefined;
-  site: string | undefined;
-};
 
 /** One slow exit, with what happened in it. */
 export type SlowExit = {
@@ -38,7 +28,8 @@ export type SlowExit = {
   omitted: number;
   /** How the time divides; undefined where the clock counts no ns. */
   parts: Parts | undefined;
-  wait: ExitLockWait | undefined;
+  /** The longest wait for a mutex of QEMU within it; `Slowest.lockNames` has the names. */
+  wait: LockWait | undefined;
 };
 
 export type SlowOptions = {
@@ -48,14 +39,19 @@ export type SlowOptions = {
   than: number;
   /** Whether halts are slow exits too, or only rest. */
   halts: boolean;
+  /** Is shown every exit, and may tell one in full while it ends. */
+  offer?: Offer | undefined;
 };
+
+/** One exit that ends: `describe` tells it in full, and is for use during the call only. */
+export type Offer = (reason: number, begin: number, duration: number, describe: () => SlowExit) => void;
 
 /** Keeps the slowest exits, and what happened in them. */
 export class Slowest {
   readonly #options: SlowOptions;
   readonly #pairing: ExitPairing;
   readonly #events: ExitEvents;
-  readonly #longest: Longest<Omit<SlowExit, 'wait'> & { wait: LockWait | undefined }>;
+  readonly #longest: Longest<SlowExit>;
   readonly #locks = new LocksView();
   /** By thread of the pairing; undefined where it never waited. */
   readonly #waits: (LastWaits | undefined)[] = [];
@@ -74,7 +70,7 @@ export class Slowest {
 
   /** Takes the batch that pairing took just now, and how the exits that ended divide. */
   batch(trace: Trace, b: EventBatch, spans: ExitSpans, divided?: ExitParts): void {
-    const { halts } = this.#options;
+    const { halts, offer } = this.#options;
     const { reasons } = this.#pairing;
     const { locks } = this.#locks;
     this.#locks.batch(trace, b);
@@ -83,39 +79,38 @@ export class Slowest {
     this.#events.batch(trace, b, spans, (k) => {
       const duration = spans.duration[k] as number;
       const reason = spans.reason[k] as number;
-      if ((reasons.halt[reason] === true && !halts) || !this.#longest.admits(duration)) return;
       const begin = spans.begin[k] as number;
-      const thread = spans.thread[k] as number;
       const end = spans.endsAt[k] as number;
-      while (wait < locks.waits.count && (locks.waits.endsAt[wait] as number) < end) this.#note(wait++);
-      while (divided !== undefined && part < divided.count && (divided.endsAt[part] as number) < end) part++;
-      this.#longest.add({
-        begin,
-        duration,
-        thread,
-        cpu: spans.cpu[k] as number,
-        reason: reasons.names[reason] as string,
-        rip: hex64(spans.ripHigh[k] as number, spans.ripLow[k] as number),
-        ...this.#events.events(thread, b, begin),
-        parts: divided?.endsAt[part] === end && part < divided.count ? partsOf(divided, part) : undefined,
-        wait: this.#waits[thread]?.longest(begin),
-      });
+      const describe = (): SlowExit => {
+        const thread = spans.thread[k] as number;
+        while (wait < locks.waits.count && (locks.waits.endsAt[wait] as number) < end) this.#note(wait++);
+        while (divided !== undefined && part < divided.count && (divided.endsAt[part] as number) < end) part++;
+        return {
+          begin,
+          duration,
+          thread,
+          cpu: spans.cpu[k] as number,
+          reason: reasons.names[reason] as string,
+          rip: hex64(spans.ripHigh[k] as number, spans.ripLow[k] as number),
+          ...this.#events.events(thread, b, begin),
+          parts: divided?.endsAt[part] === end && part < divided.count ? partsOf(divided, part) : undefined,
+          wait: this.#waits[thread]?.longest(begin),
+        };
+      };
+      offer?.(reason, begin, duration, describe);
+      if ((reasons.halt[reason] !== true || halts) && this.#longest.admits(duration)) this.#longest.add(describe());
     });
     while (wait < locks.waits.count) this.#note(wait++);
   }
 
   /** The slowest first; equally slow ones in order of time. */
   result(): SlowExit[] {
-    const names = this.#locks.names();
-    return this.#longest.result().map(({ wait, ...exit }) => ({
-      ...exit,
-      wait: wait && {
-        duration: wait.duration,
-        name: names.mutex(wait.mutex),
-        holder: wait.holder < 0 ? undefined : names.role(wait.holder),
-        site: wait.holder < 0 ? undefined : names.site(wait.site),
-      },
-    }));
+    return this.#longest.result();
+  }
+
+  /** What people call the mutexes, threads and call sites that exits waited for, as far as it is known now. */
+  lockNames(): LockNames {
+    return this.#locks.names();
   }
 
   /** Notes a wait that ended, where it was a vCPU's. */

@@ -1,0 +1,106 @@
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Command } from 'commander';
+import { exitsText } from '../report/exits-text.ts';
+import { heatmapImage } from '../report/heatmap-image.ts';
+import { json } from '../report/json.ts';
+import { leaksText } from '../report/leaks-text.ts';
+import { pageFiles, reportHtml } from '../report/page.ts';
+import { png } from '../report/png.ts';
+import { svg } from '../report/svg.ts';
+import type { Terminal } from '../report/terminal.ts';
+import { bytes } from '../report/units.ts';
+import { verdictsText } from '../report/verdicts.ts';
+import { askEverything, type Everything, nothingToShow, pageOf } from './everything.ts';
+import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
+import { Output } from './output.ts';
+import { UsageError } from './usage-error.ts';
+
+type ReportOptions = TraceOptions & { output?: string; title?: string; open?: true; svg?: string; png?: string };
+
+export default function define(command: Command): void {
+  traceCommand(
+    command,
+    [
+      ['virtap report -o report.html trace.dat', 'a page with everything, in one file that needs no network'],
+      ['virtap report trace.dat', 'the same in the terminal'],
+      ['virtap report --png heat.png trace.dat', 'the heat map alone, for a bug report'],
+    ],
+    { forms: ['json'] },
+  )
+    .option('-o, --output <file>', 'write a page: one HTML file that works from anywhere')
+    .option('--title <text>', 'what the page is called (the file, where not given)')
+    .option('--open', 'open the page in the browser')
+    .option('--svg <file>', 'write the heat map of the exits alone, as SVG')
+    .option('--png <file>', 'write the heat map of the exits alone, as PNG')
+    .action(run);
+}
+
+async function run(files: string[], options: ReportOptions): Promise<void> {
+  const out = new Output(options);
+  const { output, svg: svgFile, png: pngFile } = options;
+  if (options.open === true && output === undefined) {
+    throw new UsageError('--open opens the page that -o writes: say where to write it, as in -o report.html');
+  }
+  const page = output === undefined ? undefined : pageFiles();
+  const everything = await askEverything(files, openOptions(options), runOptions(options));
+  const nothing = nothingToShow(everything);
+  if (nothing !== undefined) throw new UsageError(nothing);
+  const title = options.title ?? files.map((file) => basename(file)).join(', ');
+
+  if (svgFile !== undefined || pngFile !== undefined) {
+    const image = heatImage(everything, title);
+    if (svgFile !== undefined) write(svgFile, svg(image));
+    if (pngFile !== undefined) write(pngFile, png(image));
+  }
+  if (output !== undefined && page !== undefined) {
+    const { data, cells } = pageOf(everything, title);
+    const html = reportHtml(data, cells, page);
+    write(output, html);
+    process.stderr.write(`virtap: wrote ${output}, ${bytes(Buffer.byteLength(html))}\n`);
+    if (options.open === true) openInBrowser(output);
+  } else if (svgFile === undefined && pngFile === undefined) {
+    const { data } = pageOf(everything, title);
+    if (out.form === 'json') {
+      const { recording, verdicts, sections } = data;
+      const answers = sections.map(({ kind, answer }) => [kind, answer]);
+      await out.write(json({ recording, verdicts, ...Object.fromEntries(answers) }));
+    } else await out.write(reportText(everything, verdictsText(data.verdicts, out.terminal), out.terminal));
+  }
+}
+
+/** The page's content for a terminal: what the commands print, under the verdicts. */
+function reportText({ trace, reading, exits, leaks }: Everything, verdicts: string, terminal: Terminal): string {
+  const title = (command: string) => `${terminal.style('heading', `virtap ${command}`)}\n\n`;
+  const parts = [verdicts];
+  if (leaks !== undefined) parts.push(title('leaks') + leaksText(leaks, reading, trace, false, terminal));
+  if (exits !== undefined) parts.push(title('exits') + exitsText(exits.answer, terminal));
+  return parts.join('\n');
+}
+
+function heatImage({ exits, trace }: Everything, title: string) {
+  const heat = exits?.answer.result.heat;
+  if (exits === undefined || heat === undefined || heat.total === 0) {
+    throw new UsageError(`${trace.file}: there are no exits to draw`);
+  }
+  const { unit } = exits.answer.result;
+  return heatmapImage(heat, { title, unit, what: 'VM exits by time and duration, halts left out' });
+}
+
+function write(file: string, content: string | Uint8Array): void {
+  try {
+    writeFileSync(file, content);
+  } catch (error) {
+    throw new UsageError(`cannot write ${file}: ${(error as Error).message}`);
+  }
+}
+
+/** By the desktop's own opener; that there is none is no failure. */
+function openInBrowser(file: string): void {
+  const opener = process.platform === 'darwin' ? 'open' : 'xdg-open';
+  const child = spawn(opener, [pathToFileURL(resolve(file)).href], { detached: true, stdio: 'ignore' });
+  child.on('error', () => process.stderr.write(`virtap: there is no ${opener}; open ${file} in a browser\n`));
+  child.unref();
+}

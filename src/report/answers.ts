@@ -1,0 +1,119 @@
+/*
+ * The answers as programs read them (docs/json.md), as far as pages and verdicts use them. The objects are those that `--json`
+ * prints: figures stand under names that end in the unit, `total_ns` or `total_cycles`.
+ */
+
+export type Unit = 'ns' | 'cycles';
+
+/** A row of statistics; `figure` reads one with its unit. */
+export type StatsJson = { count: number; rate_per_s: number | null; share: number | null } & Record<string, unknown>;
+
+export type VcpuJson = { vm: number | null; vcpu: number | null; tid: number };
+
+export type LossesJson = {
+  partial: boolean;
+  why?: string[];
+  lost: number;
+  holes: number;
+  losses: { from_ns: number | null; to_ns: number | null; cpu: number | null; count: number | null }[];
+  notes?: string[];
+};
+
+export type EventsJson = LossesJson & {
+  file: string;
+  format: string;
+  version: string;
+  clock: string;
+  clock_unit: 'ns' | 'ticks' | 'none';
+  origin: string;
+  first_ns: number | null;
+  duration_ns: number | null;
+  events: number;
+  cpus: number | null;
+  cpus_seen: number[];
+  types: { name: string; count: number; rate: number | null }[];
+  processes: { pid: number | null; comm: string; threads: number; events: number }[];
+  machines: {
+    pid: number | null;
+    comm: string;
+    qemu_events: number;
+    vcpus: { vcpu: number | null; tid: number; comm: string; events: number }[];
+  }[];
+  answers: { command: string; answer: 'yes' | 'partly' | 'no'; why: string; record: string[] }[];
+};
+
+export type ExitRowJson = StatsJson & { reason: string; halt: boolean; share_without_halts: number | null };
+
+export type InnerEventJson = {
+  event: string;
+  cpu: number | null;
+  effect?: string;
+  brief?: string;
+  text: string;
+} & Record<string, unknown>;
+
+export type SlowExitJson = VcpuJson & {
+  time: string;
+  cpu: number | null;
+  reason: string;
+  rip: string;
+  events: InnerEventJson[];
+  omitted: number;
+} & Record<string, unknown>;
+
+export type ExitsJson = LossesJson & {
+  file: string;
+  unit: Unit;
+  origin: string;
+  vcpus: VcpuJson[];
+  totals: { all: StatsJson; without_halts: StatsJson; halts: StatsJson };
+  rows: ExitRowJson[];
+  unpaired: Record<string, number>;
+  slow?: SlowExitJson[];
+  over_threshold?: number;
+} & Record<string, unknown>;
+
+export type QueueJson = {
+  pid: number | null;
+  device: string | null;
+  vdev: string | null;
+  queue: number | null;
+  role: string | null;
+  vq: string;
+  popped: number;
+  filled: number;
+  p50_ns: number | null;
+  p99_ns: number | null;
+  max_ns: number | null;
+} & Record<string, unknown>;
+
+export type ElementJson = {
+  verdict: string;
+  pid: number | null;
+  device: string | null;
+  vdev: string | null;
+  queue: number | null;
+  role: string | null;
+  elem: string;
+  pop_ns: number | null;
+  popped_at: string | null;
+  age_ns: number | null;
+  why: string;
+  operation?: string;
+  sector?: number;
+  sectors?: number;
+  events?: { after_pop_ns: number | null; event: string; own: boolean }[];
+};
+
+export type LeaksJson = LossesJson & {
+  file: string;
+  totals: Record<string, number>;
+  queues: QueueJson[];
+  elements: ElementJson[];
+};
+
+/** A figure of a row, `total` for `total_ns`; NaN where there is none. */
+export function figure(row: Record<string, unknown>, name: string, unit: Unit): number {
+  const value = row[`${name}_${unit}`];
+  return typeof value === 'number' ? value : Number.NaN;
+}

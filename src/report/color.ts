@@ -1,0 +1,44 @@
+import type { Rgb } from './terminal.ts';
+
+/** Matplotlib's viridis at even steps, without its darkest: equal steps look equal, also without colour vision. */
+const viridis: readonly Rgb[] = [
+  [72, 36, 117],
+  [65, 68, 135],
+  [53, 95, 141],
+  [42, 120, 142],
+  [33, 145, 140],
+  [34, 168, 132],
+  [68, 191, 112],
+  [122, 209, 81],
+  [189, 223, 38],
+  [253, 231, 37],
+];
+
+/** The colour of a share of the scale, from 0 (dark) to 1 (bright). */
+export function shade(share: number): Rgb {
+  const at = Math.min(1, Math.max(0, share)) * (viridis.length - 1);
+  const low = viridis[Math.floor(at)] as Rgb;
+  const high = viridis[Math.ceil(at)] as Rgb;
+  const part = at - Math.floor(at);
+  return low.map((c, i) => Math.round(c + ((high[i] as number) - c) * part)) as unknown as Rgb;
+}
+
+/** The same on white: much is dark, and little still stands out from the paper. */
+export function shadeOnLight(share: number): Rgb {
+  return shade(0.82 * (1 - share));
+}
+
+/** The same on black, from which little has to stand out, too. */
+export function shadeOnDark(share: number): Rgb {
+  return shade(0.1 + 0.9 * share);
+}
+
+/** Where a count stands on a logarithmic scale, from 0 (one) to 1 (the most). */
+export function level(n: number, most: number): number {
+  return most <= 1 ? 1 : Math.log(n) / Math.log(most);
+}
+
+/** `#rrggbb`. */
+export function hexColor(color: Rgb): string {
+  return `#${color.map((c) => Math.round(c).toString(16).padStart(2, '0')).join('')}`;
+}

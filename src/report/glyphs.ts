@@ -1,0 +1,44 @@
+import { inflateRawSync } from 'node:zlib';
+
+/*
+ * Letters for pictures that are made without a browser: ASCII and the few others that virtap's figures need, drawn from DejaVu
+ * Sans (whose licence allows it) at 24 pixels. Four bits of coverage a pixel, row by row, deflated.
+ */
+
+/** Height of every glyph, and its rows above the baseline. */
+export const glyphHeight = 30;
+export const glyphAscent = 23;
+
+const others = 'µ…–×·';
+const widths =
+  '8 10 11 20 15 23 19 7 9 9 12 20 8 9 8 8 15 15 15 15 15 15 15 15 15 15 8 8 20 20 20 13 24 16 16 17 18 15 14 19 18 7 7 16 13 21 18 19 14 19 17 15 15 18 16 24 16 15 16 9 8 9 20 12 12 15 15 13 15 15 8 15 15 7 7 14 7 23 15 15 15 15 10 13 9 15 14 20 14 14 13 15 8 15 20 15 24 12 20 8';
+const packed =
+  '7Vx7cGPVef9dvW3J3gtLgQJra2fKa1rWojMJTUnWSjrTJqEgQWeYPJGhf7SBggxJQ2d5SATyR0uJFMi0M02mMoFQZlqQgTKQcdcyoR1exddLQ6BsWHkXCBR2ff3Qw7Kke8r3fed6vbDssovldWjPWD4PnXvOPef7zvc+AtZbCqgP98/vAPC1AXj5X4se/oNDDfXRUnfF1wSK8cToBxRDj3gfx7pNmSHPkpRK0UBdSjPoqnDBu4SeWdmyOgZGAXSNbW+NWTvHYogoSXGAvrJM7pfOGi0ZpBD3NaRkmaEaAM/YmENPj8CjH50GEKogkedukTlkklzqn0ApyqVUFvtkkFzSHW5NUr/Mb8yvrJ486Tx7OXCasiZVDF2tzfPGFUA5zt/2LkhnK89Vv3qK9zColPN9Wv2VSu3goT5vj/LIPmXyyL0LMGDMe1QUv0D/6eUpbHCec9RrwO+Nq73ff/9rLFeDZieWfsfeIdr54XfhWny8PARsmnp3WYkRY8YkaAGhKuGHl9GmECOgTUaXm9P0nPTum+DxaBCNTzS2t4E79g5LddIsPF2Wcnpo8AmaAUDfRKCuMbB7AbkkMvRCvgbNEKzJczRPIc74C0/L7NsNYMso0NW6oy7PAaFdT62HE3b+rmcFrdNKqRgVtjTOPf0eKvjby8dwVBe8KuoSlpYGr2G1NdzLV7ZNGGMmivnutonBaQzMIdw2Aw0EWsCpLbMUR3oKOK2VGgUj2GlqAehvmsBg2wRyzjeNa5wmQU4p9astBMQLdjl3IrXYkcV3V4gKvicLPdKRqRYgSGnFgMQE0EWYYEeBxDQQpG9KWaCHWgmte6rUdwgIU0shD/iJdA0QwSvFgQDRmz6iUbkhwCA65LvusG8xaQJ+erKHDmkmCxjEkMI0Wc6dY3AO8BAu9BOWEwntX6CWle9aHJYxfAysJNA3xWcMuP6Id2bE/R+Kdo94sqcsnnJ37m58/dVdL9JbEeRPmpm5FoFXv3jvq0N9t3SPnLzboP6m+6w/uX45WPdDbql37ihLGeFHiytLH2W8A0rrMA1W5JPaDeSywLgJdIi7WkoNR5Sqr5elH2cC6bn9nyNOxgzgXwK6q0DvbiAxCuSGASsKTwsILALhihCO1AhQGALKUXibQKgORBaAgSkgnRcic/3Rr8Tzw70/oKysVJV4w4snlBaA9B4YVh6RBgm3pqGSQH8Vg/NM9JgjROpIM43Ls/QbbiBB+2BlmfX01Kg/6EErz1sUcGI4rQFsal98AdGsc5SiUXH2+DPxTkLK+MY4s8uUIhYG/7PfFu6JgQVZf6eqTAFMbKCso6f4K7tIvDNspdR/AQMvf/YMeweMIcCnRCgKa9G8KNJBj5ClgMPigMceFulgQrKfScbU0Cg9sSJD6QXJ9nCWoIW14eN1TnVwfd5tk/vu0aLGIhD87rknlKpa2RgRCVYLQCVe4AlF+nZAqTcZJmqR12lc0I5pgUhTLxF/DSXoN7hAfAphBe9LUc/X1DAGlVLOMPAFq3Wf2WF6ElFDIuazYOrZZ3O1dBlXUyNc3bSnl6qhOqjqbYGrVoyr6TxXSYK1h9BdA1ctUZBEyXJ4JhlZnn1/tVNKt6BImjEGgaY0pwUf31t17Feu1XLuG4DvtugZZcE4wz4Q3Ak5VqIBAZkphuDWJjwvRU8oqjjhgHKSML5htZ/pMAQ/Nf7Ore/KbRe9e+bzQKJ5yca/WnHSZPKSHMfe6hd33UeIl1OqHUNCvXj8NS341DyQqGKQZc+sobJA9xI20BDFEfojkutTUf5E2hefYedJLlfqbtIpx1/pqGzFVEzFhKjJtkeWNNGT85ObWklc/Fr/KIry1l/TeCAbYQkcB0SdC2lwlrMC1fmVx9SQg3F0TPZIkn97m/S8LqVUy0RA3bXx5qYQmPQcsTNWqZiXTSOghnBhHQjaSv0Hr1a1h4FTG+eeqfLoblBLjLlBTx2pOVYZfLraz9/GUVw690w1AaOslCKae+OuZzorHXt/9M6dYkkgo4BffWcjEXLadGuYVYlAGwGiEYkFWiN8Ks4nK11joPaoLFKLm88nGSynVKOcJMr4Zn/lAHgLBaYh8NW4J1PnvaFjjDNLb1/XYRAuC6SDldXp16l510BgPljauCwxaC3d+z0tUZ9oqZcZgF+wnR/wqb5JNS/X5oaXtCkh075cP3+27kWALy5/b/yF+wxwVtm5Rxd9/7hsEzAuxccmfYCyt6pPrPf0u/vX9qjLX9Pqf2Jas7hRta512aOtfrIfY16OLvdwNTp/edHt6dzFuHKjxiZ/ST0V1Vh3l57tbVdluNQ8Vms3/nbmaRMem9lF4ifHZ5bgiQK5aSGHKwTuNEsvaRZZE8wI+/i/TwSy1NQKG94JsRVTpKdFelhRWcv05e3txzSgvq7a21WD9zqk7jVxkkhkOVYWfpMsgr6mQCI3AmzaAc+228Rql4njMqXGZj1N4Hl47OtOtGdRND2LCNFBmEUm5q8iPA/0zyIdD1TYVdBL7fvLOdO33OdVeBYRrAPpWbLM/ScMGrNCjCcTJ6FxjF+0bwd8/3Bb8H5ClODSilWVHmYbPC/sFPUD4CRb5I6rVWtM/UoD98uT6ukOoFZKi7pFYZeGKrJIGFhKMBJEqj2sOg5Mh5gt5PJeBn45Disp7qjMCNC9CLLYom8BCNdEUlYtoMRUJcoGQBSzoZagF5sq0VcRwap7qTCB1fFZHS4VlGo/Zoripl4ACqPYWFjiHF1tyek1VtbTNenfSuo8zu2eq/VzJG5SjnJe8tLIAXW/Gub+NzumzFvlcZxnomtzaE76l32PE859muZ+ErjM+dbmP7SG0deMss01JLqACa2bu2rofnhoQXpZLF4WfX3avIABl2iWdjMWwbAJqYPD8Ntvfs74Wh3wFGnvqP8fPbjztjUkGgXl7Pz7qNbW+SQWRnH6TWpCwGfk6lJAtxOVgsfOSmEZlChM6EJm2i3Mvvcrt7NHZQ8c0J1CT8qvsfLF1iJ18Ukcktlr6NLHXt78A6uiW3Vpw9FhOh+8ys/m96+6Ywd7eXVD7tyHzJRSS/uzD/HAIbLOp+A/z/z0Cir8jovEFznf3fyJOxaATXyOg1H3IJMJRZ9kDMy7wswybaXDHCJQ8GnOEWzkOIcbrMezAVUf6HDDPdGlPDzqYd0UVG9dgs+TVcFHuiK3G9vG1dOxtRd65KAtHXWB0fOAwkcc8H2FVT/JNPjIUWdHMFGTV3Hk2RJQzCOySKYSr7UbqobInUcHWo/1GufnODFmomVh2lvIcVwY9dovcL+t7Ecu3MtVFMriYC4oMYIXntf1H9tsNS6MbOUGev4JmYcbCqPw2Q/JvImmqZn3qEDSlZM6QZqbK2hJJyuM4oLps2vBceaY8LC4M8QiZhJdbRIB+2eo8YF58kXbSXQtkenB2kqNP26TH4kbwxWE6r3UOJLOoxzlRsNBYlQau6tdNXAjEnfPmNIIOzOiG0OqAt042IZuxPVJt5EppTSyDXRl4zFKBdodstYVyBMlhQldIA8DF+5v68LdZFenwkhuShf6aroQbOuCYQ9LAZndutBb14WAc4oUUP4bXUi/ows9Shf8bgHlxtrvyMkP7L2fT+9nFNumgVT7Tzfe7MSBvlYU+EybMI2O/2AdUBxxVZzSdi+/MrWBd7Ci9WCo4S4RYzfUNePzqKQWZBPzmvF1Kc34PCoPDxn5jdIOkogfif6W9Tq1W5rvAV+afDy+dgii1N5bhFu1Wbg8UxOodIWzDXXOehora+mq9HxC9JcoZRS6sw7lnKMC94QGd2A/uBdcpUUNhd4H7iEX3JVlcJsuuEdccFdccC+64Bbs/1KJjNVirLRddupT2WXH0nBHhHdRF5l2J5mue652oppX1TShJ7MBNfQ2pIG9rYVRnFGe19S/psd4TXjDCSXN/wzyf9AjXiXaLTs7eFDaWlFrJ6TB5+q7keYaIERg+8yz14lXSU0gom497vR/IxCyxpqaO8DUP7AU1YfkMT6RNyv1NgH6xAeUQMVzk3YN9bn+5wnXs7OZ9b68/+2/3HxeeY+4kqvAiQ86v7yl414s1dSBo6PL7irX97Rm1U4nDockw0/nClZW+43JNckhaEwEUvPAIDumyaqjrjvuj+n4G2SPYOOa74f77l87o61r60qwcBpeEjAMVIRMZabEe1nOsqOPFLL0bor+FBMtLa67CUZ8+o4XWh7maBjkpsQwO7AQYVIVWZSwj0BbaKGhT4Fr6+ukTHvoRIE4KHDk4ESE1s9E1srTMg2nxVE6pLH6GmWTnOkUERGqFeIgA2I5i/B8OsuaaGEUG6YHRrGhStZXJEZ6Z9kHP1BBZri7Qg54woxSLFgnFZYI2AyFLFGMQcCh2KUZDg7yqPPqQOk8hoG9jazE25hEFB+cBRIP1sSPQCxVsUo9SAQ/zIHe6CWIhdQIjmnyMk3M7aY/eFWSveERTdIzZBwv7PBI1EYj3BSmVdij8UHwYrDt2oKZPfodIY99tU11IZZ+YjnEPMm2TY1baoLQAScqPNUa3cS4N1jt6GLDbEgerG2pCx8ihwZFD5VGQWukD71i0DFTezgwoI9XMNhqab+XWCrs/Domm93CEubcXAsagmZb2jpuQSAYUqKy6GBnjy3y2ibdqygSS1D3GhRJxihLr7DulVvQ3FTiG3pk3mqvzldxabaaRW9rDLBjdL8Aq1h4bhS96sM6EqyohDhSqCOFPFLoI4VAcmRzKSZhzgMTEq/cVdMxyxTMX0xKqCOFPIYXwO4fIicfKu6xqCoIjtlxoKcivpTVKtwwXiG8WTV9JOfar4LKlXBTi+m6K/MGBKG2vsuEUxU3cs/vUCylhIntwf+nTqQxTnIwP7DTnzEabGX7rV9YfYYJfVfl47MTxrbJV4a0VvMzIPit6BlWXhNBkXLI52v8yCa/gM92ntu+CMO+i7yRSE2QkIRggwL5skiTc2YRXjXsLZSzZCRXf70IBCbbw4WOEHtLyHGkeujq2ZN0zc66RqmmiYjzxnGXLQHWAmu5HPJWzFLAFDmVI3TsUhN8+8PfpvA8voFDgm+4gYiKsTRg7br4N+wRRGqWUg8B1sXFZvYYQO72mafj8Nlkdfeqe477ZBYCuUHGWB2DmRtxbd60lIkV6p4IGkgsnev5c5BLn1jjWeOtR1dfXBXea+hYwYNUA+PPflaZrGOn5hBQV2x8Xpl0Gccoz4E86UFlss8/MccXcjzK7KLXH5hj97lPmX5y3uTmWMrvUyYytc2fLs8xXr9OE11lP9l/DG9eeG7nmHy/zUjodW49/upFwIoDA7sxSGCx4gFnbGxsvKZdKcMaZnxta4WvuKfJDmIkWp/Dp6Z15BHfJnMeXyX/kXGjTVwQA6+bfMbTozzLV613xjik90g+Hbdv7Mec9ByC6oqNk8o0DsScwBFiDgRzHOt12tir7CcHBQSaCRCxMC6Hz5oC+lvj6ucArizvvLZD5Ovk8VdMwLpaqbaJSPvF40h+sHZzdDQpfx4lt9U2zMuzKsbPblg4suoqpNIQB6/cvmz+p5pu/HDZmk1E1+7KcQrbVIvY8NQRAewwmVF6gbJTWyaspGE9QY3nUCyVdUmZiLH1PT7YlmJibJVY5bAuZR3SSrJwaCUpHplGoeAZKwkSFGmGTHWVYPQRsmOdItWzJp+C74H/jsqpaPiVcmKItN84Pld7a/OFmrmTSSQxx/edgsQA7BifktQ0X/Ak5Ocbl5ZsLIsyq9S8HtOvExk5uuT70TvfodBFsUoG1XUbSwswSKGyRjg826/MIBHw/gXxxqkkc9jeKt+xNlSUGUF6FmTrILkwU998voqKoZPQ/kZ7Z/xYQlDLsTd3WI49HD9aC1becSHwELLoiupRKyaX3L6Pjlob1swlXoaR3JCxhvXVctnOQ//rbLqqvPNWMqVQAFPizXPxCQ7fXdYYvOpfIQLrK2Tsv8F2+JUukBipvgpdzDJUrPtR01Oa5mEq8G6z9965SrjwTeFVzHSoQJdOWhfYz43l3RYcotBNCJ97iJax96fwPiC8tsOpd0GoKBnTBmaPvOpTAvj0LIce9CgyFm2+oDzLYPo5yaJfsR8emD0W1Ic9Ib3VMKFIajpAhu5i3lAxGHac6A4Fu6emOI65t8I/WtDVYM3F58glOfti1joL/ySW5701MZHOifV1dF0xS7IGkjG3ONxFShq5yOL+JgxniWiOR8G3OMP6dTkeqhZj1KmQjcylh+jB9Gj/xOBI/yyBNZHvnU6RbbSSS3bPkxGku14ygzXS+wLNFrxNIjRe8ozbvC92FRCBsDi3GtLeKiWOjCxNEP8gL8GWGjsugk7UYsf2U2wA36J0EAEbIcLyozbpfQ02Jf0JWTojS+xcye0glwO5wb1qiK0QmTW3c/YzPle6GZ+n+N5GKYtykn9rIzMKkhQG5vmnQMJ1/u0Nf5uC8gD7s3Rkkfs7BtiAIHJYENkv3gV9AVlfAImIuZfckDC2s5hvqNX9ARoivyobHBsbE+QJkgkZPrYue8RJY0mstQBlQbw/+61A4g8Kyf1xe+fY2NhQbyfuMxk3lHlrCg7/0ou+aujVfrOUUGl/66BVbU3oErPVmWI65+vcQLj8pnTaqgPphYktX0Q++Mg+Pa++tQqryW/lKX54BwD9mkenP4dPG/ZKjMV2zec8ZZEfutzdEPNkSMef5fIHVDN6r9zdaIgZ6UI5z/7yO7Fl96hrQkRo6aBD6Wq34I0hV9HHymyQ3KD+fR2bwflXF+6l+CTgVKXUW7Gz6TbTvcffLIbxb9N9Iue+j4vZ/6PKKl4lYZ6pWY6WCisTdg2/rxbM3oZSi9YS7E+OP+b75XCvVgnt2PK8B6n+H0+JyuE/v1api9xr+YgEna3zxDT/t02WZ8ipn9e/i3IaB7mf1jYNi7mmYT0R1r+3tqlZ1BKLp+y4RveiGw0UUm5cY6560ZJuSvqED5NMd1GD5aQhHffo+QV9cVmMQ/I0LTo26fjoR/wNJEn/Cw==';
+
+export type Glyph = { width: number /** Coverage of each pixel, 0–15. */; coverage: Uint8Array };
+
+let glyphs: Glyph[] | undefined;
+
+/** The glyph of a character; a question mark for one that there is none of. */
+export function glyphOf(character: string): Glyph {
+  glyphs ??= unpack();
+  const code = character.codePointAt(0) as number;
+  const at = code >= 32 && code < 127 ? code - 32 : others.indexOf(character) + 95;
+  return glyphs[at < 95 && code >= 127 ? '?'.charCodeAt(0) - 32 : at] as Glyph;
+}
+
+function unpack(): Glyph[] {
+  const bytes = inflateRawSync(Buffer.from(packed, 'base64'));
+  let at = 0;
+  return widths
+    .split(' ')
+    .map(Number)
+    .map((width) => {
+      const coverage = new Uint8Array(width * glyphHeight);
+      for (let i = 0; i < coverage.length; i++, at++) {
+        const byte = bytes[at >>> 1] as number;
+        coverage[i] = at % 2 === 0 ? byte >>> 4 : byte & 15;
+      }
+      return { width, coverage };
+    });
+}

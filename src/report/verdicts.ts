@@ -1,0 +1,161 @@
+import {
+  type ElementJson,
+  type EventsJson,
+  type ExitsJson,
+  figure,
+  type LeaksJson,
+  type SlowExitJson,
+} from './answers.ts';
+import { escapeText } from './escape.ts';
+import type { Section, Verdict } from './page-data.ts';
+import type { Style, Terminal } from './terminal.ts';
+import { count, duration, percent, plural, shortDuration } from './units.ts';
+
+/** A vCPU that was held this long is worth a warning, in ns. */
+const longHold = 10e6;
+
+const order: Verdict['level'][] = ['bad', 'warn', 'note', 'good'];
+
+/** What a recording shows, in plain sentences, the worst first. They are made of the answers' own figures. */
+export function verdicts(recording: EventsJson, sections: readonly Section[]): Verdict[] {
+  const all = sections.flatMap((section) =>
+    section.kind === 'leaks' ? leaksVerdicts(section.answer) : exitsVerdicts(section.answer),
+  );
+  all.push(...lossVerdicts(recording, sections));
+  return all.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level));
+}
+
+/** The verdicts as lines for a terminal. */
+export function verdictsText(all: readonly Verdict[], terminal: Terminal): string {
+  return all.map(({ level, text }) => `${terminal.style(styles[level], level.padEnd(4))}  ${text}\n`).join('');
+}
+
+const styles: Record<Verdict['level'], Style> = { bad: 'bad', warn: 'warn', note: 'dim', good: 'good' };
+
+function leaksVerdicts({ totals, elements, queues }: LeaksJson): Verdict[] {
+  const found: Verdict[] = [];
+  for (const verdict of ['leaked', 'lost', 'stuck'] as const) {
+    const places = new Map<string, { device: string; queues: Map<string, number> }>();
+    for (const element of elements.filter((one) => one.verdict === verdict)) {
+      const device = deviceName(element);
+      const place = places.get(device) ?? { device, queues: new Map<string, number>() };
+      places.set(device, place);
+      const queue = element.queue === null ? '?' : String(element.queue);
+      place.queues.set(queue, (place.queues.get(queue) ?? 0) + 1);
+    }
+    for (const { device, queues: of } of places.values()) {
+      const n = [...of.values()].reduce((a, b) => a + b, 0);
+      const names = [...of].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
+      const each = names.length > 1 ? ` (${names.map(([, m]) => count(m)).join(' + ')})` : '';
+      const what = { leaked: 'leaked on', lost: 'lost on', stuck: 'stuck on' }[verdict];
+      found.push({
+        level: 'bad',
+        text: `${plural(n, 'element')} ${what} ${device} queue${names.length > 1 ? 's' : ''} ${list(names.map(([q]) => q))}${each}.`,
+        evidence: 'leaks',
+      });
+    }
+  }
+  const popped = queues.reduce((sum, queue) => sum + queue.popped, 0);
+  const held = totals.held_on_error ?? 0;
+  if (held > 0) {
+    found.push({
+      level: 'bad',
+      text: `${plural(held, 'request')} failed and ${held === 1 ? 'is' : 'are'} held by the device, as rerror=stop and werror=stop ask for: the VM waits for a person.`,
+      evidence: 'leaks',
+    });
+  }
+  if (found.length === 0) {
+    found.push({
+      level: 'good',
+      text: `No virtqueue element was leaked, lost or stuck, of ${count(popped)} that QEMU popped.`,
+      evidence: 'leaks',
+    });
+  }
+  return found;
+}
+
+function deviceName({ device, vdev }: Pick<ElementJson, 'device' | 'vdev'>): string {
+  return `${device ?? 'an unknown device'}${vdev === null ? '' : ` ${vdev}`}`;
+}
+
+function exitsVerdicts(answer: ExitsJson): Verdict[] {
+  const { unit, totals, vcpus, rows } = answer;
+  const total = figure(totals.without_halts, 'total', unit);
+  const wall = figure(answer, 'duration', unit) * vcpus.length;
+  const held = rows.filter((row) => !row.halt).sort((a, b) => figure(b, 'total', unit) - figure(a, 'total', unit));
+  const found: Verdict[] = [];
+  const [most] = held;
+  if (most !== undefined && unit === 'ns' && wall > 0) {
+    const who = vcpus.length === 1 ? 'The vCPU was' : `${count(vcpus.length)} vCPUs were`;
+    const share = most.share_without_halts;
+    found.push({
+      level: 'note',
+      text: `${who} held outside the guest for ${percent(total / wall)} of the time, halts not counted: ${plural(totals.without_halts.count, 'exit')}, ${duration(total)} in all${share === null || held.length === 1 ? '' : `, ${percent(share)} of it for ${escapeText(most.reason)}`}.`,
+      evidence: 'exits',
+    });
+  }
+  const [slowest] = answer.slow ?? [];
+  if (slowest !== undefined && unit === 'ns') found.push(slowestVerdict(slowest, unit));
+  return found;
+}
+
+function slowestVerdict(exit: SlowExitJson, unit: 'ns'): Verdict {
+  const length = figure(exit, 'duration', unit);
+  const who = exit.vcpu === null ? `thread ${exit.tid}` : `vCPU ${exit.vcpu}`;
+  const off = timeOff(exit, unit);
+  const meanwhile = off > length / 10 ? `; its thread was off the CPU for ${shortDuration(off)} of that` : '';
+  return {
+    level: length >= longHold ? 'warn' : 'note',
+    text: `The longest hold-up: ${who} for ${shortDuration(length)} (${escapeText(exit.reason)}) at ${exit.time}${meanwhile}.`,
+    evidence: 'slow-exits',
+  };
+}
+
+/** How long the thread was switched out within an exit, as far as the events kept of it tell. */
+export function timeOff(exit: SlowExitJson, unit: 'ns' | 'cycles'): number {
+  let off = 0;
+  let since = Number.NaN;
+  for (const event of exit.events) {
+    const at = figure(event, 'offset', unit);
+    if (event.effect === 'switched out') since = at;
+    else if (event.effect === 'switched in' && !Number.isNaN(since)) {
+      off += at - since;
+      since = Number.NaN;
+    }
+  }
+  return off;
+}
+
+function lossVerdicts(recording: EventsJson, sections: readonly Section[]): Verdict[] {
+  const found: Verdict[] = [];
+  if (recording.holes > 0) {
+    const exits = sections.find((section) => section.kind === 'exits');
+    const leaks = sections.find((section) => section.kind === 'leaks');
+    const aside = [
+      ...(exits === undefined ? [] : [[exits.answer.unpaired.straddling_loss ?? 0, 'exit'] as const]),
+      ...(leaks === undefined ? [] : [[leaks.answer.totals.unsure ?? 0, 'element'] as const]),
+    ].filter(([n]) => n > 0);
+    const what = recording.lost > 0 ? `${count(recording.lost)} events` : 'Events';
+    const unsure =
+      aside.length === 0
+        ? ''
+        : ` ${aside.map(([n, noun]) => plural(n, noun)).join(' and ')} set aside because of that.`;
+    found.push({
+      level: 'warn',
+      text: `${what} were lost while recording, in ${plural(recording.holes, 'hole')}.${unsure}`,
+      evidence: 'recording',
+    });
+  }
+  for (const why of recording.why ?? []) {
+    found.push({
+      level: 'warn',
+      text: `This rests on a part of the recording: ${escapeText(why)}`,
+      evidence: 'recording',
+    });
+  }
+  return found;
+}
+
+function list(names: readonly string[]): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+}

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import { ExitSpans } from '../spans/exits.ts';
+import { ExitRowsWriter, scanExits } from './exit-rows.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'virtap-rows-'));
+after(() => rmSync(folder, { recursive: true }));
+let files = 0;
+
+type Row = [begin: number, duration: number, thread: number, reason: number];
+
+function written(rows: readonly Row[], batch = 1000): { path: string; facts: ExitRowsWriter['facts'] } {
+  const path = join(folder, String(files++));
+  const writer = new ExitRowsWriter(path);
+  for (let from = 0; from < rows.length; from += batch) {
+    const spans = new ExitSpans();
+    spans.reserve(batch);
+    for (const [begin, duration, thread, reason] of rows.slice(from, from + batch)) {
+      const k = spans.count++;
+      spans.begin[k] = begin;
+      spans.duration[k] = duration;
+      spans.thread[k] = thread;
+      spans.reason[k] = reason;
+    }
+    writer.take(spans);
+  }
+  writer.close();
+  return { path, facts: writer.facts };
+}
+
+function scanned(index: ReturnType<typeof written>, from: number, to: number): Row[] {
+  const found: Row[] = [];
+  scanExits(index.path, index.facts, { from, to }, (...row) => found.push(row));
+  return found;
+}
+
+const row = fc.tuple(fc.nat(1_000_000), fc.oneof(fc.nat(100), fc.nat(900_000)), fc.nat(7), fc.nat(90));
+
+test('a stretch of time gives the exits that began in it, and no others', () => {
+  fc.assert(
+    fc.property(
+      fc.array(row, { maxLength: 400 }),
+      fc.nat(1_000_000),
+      fc.nat(500_000),
+      fc.integer({ min: 1, max: 50 }),
+      (all, from, length, times) => {
+        // Many copies, so that there are several blocks; in the order of their ends.
+        const many = Array.from({ length: times }, () => all).flat();
+        const rows = many.sort((a, b) => a[0] + a[1] - b[0] - b[1]);
+        const found = scanned(written(rows), from, from + length);
+        assert.deepEqual(
+          found,
+          rows.filter(([begin]) => begin >= from && begin < from + length),
+        );
+      },
+    ),
+    { numRuns: 40 },
+  );
+});
+
+test('an index that is shorter than it says is an error, not fewer exits', () => {
+  const index = written(Array.from({ length: 20_000 }, (_, n): Row => [n, 1, 0, 0]));
+  truncateSync(index.path, statSync(index.path).size - 1);
+  assert.throws(() => scanned(index, 0, 1e9), /the index is shorter than it says/);
+});

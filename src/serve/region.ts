@@ -1,0 +1,118 @@
+import type { ExitRowJson, ExitsJson, SlowExitJson, Unit, VcpuJson } from '../report/answers.ts';
+import { number, statsJson } from '../report/stats-table.ts';
+import { timestamp } from '../report/units.ts';
+import { Longest } from '../views/longest.ts';
+import { Summary } from '../views/stats.ts';
+import { type RowsFacts, scanExits } from './exit-rows.ts';
+
+/** Slow exits told of a region. */
+const slow = 50;
+
+/** What an explorer keeps of a trace's exits besides their rows. */
+export type ExitsIndex = {
+  rows: RowsFacts;
+  unit: Unit;
+  origin: string;
+  /** By the rows' thread and reason. */
+  vcpus: VcpuJson[];
+  reasons: { name: string; halt: boolean }[];
+};
+
+/** A question about some exits; what is undefined does not matter. `to` and `most` are not part of the region. */
+export type RegionQuery = {
+  from: number;
+  to: number;
+  least: number;
+  most: number;
+  reason: string | undefined;
+  /** As the page names them: `0`, `1234/0`, `thread 17`. */
+  vcpu: string | undefined;
+  vm: string | undefined;
+  halts: boolean;
+};
+
+type Row = { begin: number; duration: number; thread: number; reason: number };
+
+/** Statistics by reason of the exits of a region, all reasons, and the slowest of the reason asked for (or of all but halts). */
+export function askRows(
+  path: string,
+  index: ExitsIndex,
+  query: RegionQuery,
+  logs: ReadonlyMap<string, SlowExitJson>,
+): { rows: ExitRowJson[]; slow: SlowExitJson[]; over: number } {
+  const { least, most } = query;
+  const { reasons, unit } = index;
+  const takesThread = index.vcpus.map((vcpu) => fits(vcpu, query));
+  const takesReason = reasons.map(({ name, halt }) =>
+    query.reason === undefined ? halt === query.halts : name === query.reason,
+  );
+  const byReason: (Summary | undefined)[] = reasons.map(() => undefined);
+  const longest = new Longest<Row>(slow);
+  let over = 0;
+  scanExits(path, index.rows, query, (begin, duration, thread, reason) => {
+    if (duration < least || duration >= most || takesThread[thread] !== true) return;
+    let summary = byReason[reason];
+    if (summary === undefined) {
+      summary = new Summary();
+      byReason[reason] = summary;
+    }
+    summary.add(duration);
+    if (takesReason[reason] !== true) return;
+    over++;
+    if (longest.admits(duration)) longest.add({ begin, duration, thread, reason });
+  });
+  const seconds = unit === 'ns' && Number.isFinite(query.to - query.from) ? (query.to - query.from) / 1e9 : Number.NaN;
+  const all = byReason.flatMap((summary, reason) =>
+    summary === undefined ? [] : [{ stats: summary.result(), reason }],
+  );
+  const isHalt = (reason: number) => reasons[reason]?.halt === true;
+  const total = all.reduce((sum, { stats }) => sum + stats.total, 0);
+  const busy = all.reduce((sum, { stats, reason }) => sum + (isHalt(reason) ? 0 : stats.total), 0);
+  all.sort((a, b) => Number(isHalt(a.reason)) - Number(isHalt(b.reason)) || b.stats.total - a.stats.total);
+  return {
+    rows: all.map(
+      ({ stats, reason }) =>
+        ({
+          reason: reasons[reason]?.name,
+          halt: isHalt(reason),
+          share: number(stats.total / total),
+          ...statsJson(stats, seconds, unit),
+          share_without_halts: isHalt(reason) ? null : number(stats.total / busy),
+        }) as unknown as ExitRowJson,
+    ),
+    slow: longest.result().map((row) => {
+      const vcpu = index.vcpus[row.thread] as VcpuJson;
+      const known = logs.get(logKey(row.begin, vcpu.tid));
+      return (known ?? { ...tell(row, index), ...vcpu, cpu: null }) as SlowExitJson;
+    }),
+    over,
+  };
+}
+
+/** Under what a log is found. */
+export function logKey(begin: number, tid: number): string {
+  return `${begin}/${tid}`;
+}
+
+/** The logs that a page keeps, to be found by their exit. */
+export function logsByExit(
+  logs: readonly SlowExitJson[],
+  { unit }: Pick<ExitsJson, 'unit'>,
+): Map<string, SlowExitJson> {
+  return new Map(logs.map((log) => [logKey(log[`begin_${unit}`] as number, log.tid), log]));
+}
+
+function tell({ begin, duration, reason }: Row, { unit, origin, reasons }: ExitsIndex) {
+  return {
+    time: timestamp(BigInt(origin), begin, unit === 'ns' ? 'ns' : 'ticks'),
+    [`begin_${unit}`]: begin,
+    [`duration_${unit}`]: duration,
+    reason: reasons[reason]?.name,
+  };
+}
+
+function fits({ vm, vcpu, tid }: VcpuJson, query: Pick<RegionQuery, 'vcpu' | 'vm'>): boolean {
+  const name = vcpu === null ? `thread ${tid}` : String(vcpu);
+  const rightVcpu = query.vcpu === undefined || query.vcpu === name || query.vcpu === `${vm}/${name}`;
+  return rightVcpu && (query.vm === undefined || query.vm === String(vm));
+}

@@ -1,0 +1,288 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { startBrowser } from './browser.ts';
+
+/*
+ * The page in a browser: reports opened from files, and the explorer's. What they show is compared with what the commands print of
+ * the same recording.
+ */
+
+const root = join(import.meta.dirname, '../..');
+const host = join(root, 'samples/host-kvm.dat');
+const leak = join(root, 'samples/qemu-leak.bin.zst');
+const folder = mkdtempSync(join(tmpdir(), 'virtap-page-'));
+const browserThere = existsSync(process.env.CHROMIUM ?? '/usr/bin/chromium') || process.env.VIRTAP_FULL === '1';
+const skip = browserThere ? false : 'Chromium is not installed';
+
+let browser: Awaited<ReturnType<typeof startBrowser>> | undefined;
+before(async () => {
+  if (browserThere) browser = await startBrowser();
+});
+after(async () => {
+  await browser?.close();
+  rmSync(folder, { recursive: true });
+});
+
+function virtap(...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'src/cli/main.ts'), ...args], {
+    encoding: 'utf8',
+    maxBuffer: 64 << 20,
+  });
+  assert.ok(status === 0 || status === 3, stderr);
+  return stdout;
+}
+
+function report(name: string, ...files: string[]): string {
+  const path = join(folder, name);
+  virtap('report', '-o', path, ...files);
+  return path;
+}
+
+type Open = { page: Page; complaints: string[] };
+async function open(url: string, look?: Parameters<NonNullable<typeof browser>['open']>[1]): Promise<Open> {
+  assert.ok(browser !== undefined);
+  return browser.open(/^(http|file):/.test(url) ? url : `file://${url}`, look);
+}
+
+/** The statistics as the page shows them, by reason: the text of each cell by its column. */
+async function statistics(page: Page): Promise<Map<string, Record<string, string>>> {
+  const rows = await page.$$eval('#exits .table table', ([table]) => {
+    const heads = [...(table as HTMLTableElement).querySelectorAll('thead th')].map((head) => head.textContent ?? '');
+    return [...(table as HTMLTableElement).querySelectorAll('tbody tr')].map((row) =>
+      Object.fromEntries([...row.children].map((cell, i) => [heads[i], cell.textContent ?? ''])),
+    );
+  });
+  return new Map(rows.map((row) => [row.reason as string, row as Record<string, string>]));
+}
+
+/** The axe rules that the page breaks seriously. */
+async function serious(page: Page): Promise<string[]> {
+  await page.evaluate(readFileSync(join(root, 'node_modules/axe-core/axe.min.js'), 'utf8'));
+  return page.evaluate(async () => {
+    type Axe = { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> };
+    const { violations } = await (globalThis as unknown as { axe: Axe }).axe.run();
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+  });
+}
+
+type Row = { reason: string; halt: boolean; count: number; total_ns: number; max_ns: number; p99_ns: number };
+const figures = (row: Record<string, string> | undefined) => [row?.count, row?.total, row?.max];
+const { duration, count } = await import('../../src/report/units.ts');
+const expected = (row: Row) => [count(row.count), duration(row.total_ns), duration(row.max_ns)];
+
+test('a report opens from a file without a complaint and shows the figures that the command prints', {
+  skip,
+}, async () => {
+  const path = report('host.html', host);
+  assert.ok(statSync(path).size < 1_500_000);
+  const { page, complaints } = await open(path);
+  const shown = await statistics(page);
+  const { rows } = JSON.parse(virtap('exits', '--json', host)) as { rows: Row[] };
+  for (const row of rows) {
+    assert.deepEqual(figures(shown.get(row.reason)), expected(row), row.reason);
+    assert.equal(shown.get(row.reason)?.p99, duration(row.p99_ns));
+  }
+  assert.deepEqual(await serious(page), []);
+  assert.deepEqual(complaints, []);
+  assert.equal(await page.evaluate(() => document.querySelectorAll('[src], link').length), 0);
+  await page.close();
+});
+
+test('a click on a reason, a brush and the keyboard pick exits; the address holds what was picked', {
+  skip,
+}, async () => {
+  const { page, complaints } = await open(join(folder, 'host.html'));
+  await page.click('#exits button.pick:has-text("cpuid")');
+  assert.match((await page.textContent('.status')) as string, /^Shown: 4,966 exits, reason cpuid\.$/);
+  assert.match(page.url(), /reason=cpuid/);
+  await page.click('#exits button.pick:has-text("cpuid")');
+
+  // Every exit as a row is the other way to what the cells say.
+  const spans = virtap('export', '--to', 'jsonl', host)
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  await page.locator('.u-over').scrollIntoViewIfNeeded();
+  const box = await page.locator('.u-over').boundingBox();
+  assert.ok(box !== null);
+  await page.mouse.move(box.x + box.width * 0.3, box.y + box.height * 0.2);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.6, box.y + box.height * 0.8, { steps: 4 });
+  await page.mouse.up();
+  const region = /region=([^&]+)/.exec(page.url())?.[1];
+  const [from, to, least, most] = decodeURIComponent(region as string)
+    .split(',')
+    .map(Number) as [number, number, number, number];
+  const inside = spans.filter(
+    ({ begin_ns: begin, duration_ns: length }) => begin >= from && begin < to && length >= least && length < most,
+  );
+  assert.ok(inside.length > 20 && inside.length < spans.length / 2);
+  const shown = await statistics(page);
+  for (const reason of new Set(inside.map((span) => span.reason as string))) {
+    const lengths = inside.filter((span) => span.reason === reason).map((span) => span.duration_ns as number);
+    const total = lengths.reduce((a, b) => a + b, 0);
+    assert.deepEqual(
+      figures(shown.get(reason)),
+      [count(lengths.length), duration(total), duration(Math.max(...lengths))],
+      reason,
+    );
+  }
+  assert.equal(shown.size, new Set(inside.map((span) => span.reason)).size);
+
+  // Who gets the address sees the same.
+  const again = await open(page.url());
+  assert.deepEqual(await statistics(again.page), shown);
+  await again.page.close();
+
+  await page.focus('.heatmap-box');
+  await page.keyboard.press('Escape');
+  const told = () => page.textContent('[aria-live=polite].visually-hidden');
+  await page.keyboard.press('ArrowRight');
+  assert.match((await told()) as string, /^\d[\d,]* exits?, lasting .* begun /);
+  for (let n = 0; n < 40 && !((await told()) as string).includes('longest: '); n++)
+    await page.keyboard.press('ArrowLeft');
+  assert.match((await told()) as string, /^\d[\d,]* exits?, lasting .* longest: /);
+  await page.keyboard.press('Enter');
+  assert.match(page.url(), /region=/);
+  assert.ok((await page.locator('#exits details.slow').count()) > 0);
+  assert.deepEqual(complaints, []);
+  await page.close();
+});
+
+test('dark, and as narrow as a phone, the page is whole and readable', { skip }, async () => {
+  const path = report('leak.html', leak);
+  for (const file of [path, join(folder, 'host.html')]) {
+    const { page, complaints } = await open(file, { width: 390, scheme: 'dark' });
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+    assert.deepEqual(await serious(page), []);
+    // The system's theme is dark; the reader's choice is remembered, and the other way is a click away.
+    const chosen = file === path ? 'light' : 'dark';
+    await page.click('header button');
+    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), chosen);
+    assert.deepEqual(await serious(page), []);
+    assert.deepEqual(complaints, []);
+    await page.close();
+  }
+});
+
+test('leaks stand first, with their evidence', { skip }, async () => {
+  const { page } = await open(join(folder, 'leak.html'));
+  const { elements } = JSON.parse(virtap('leaks', '--json', leak)) as { elements: { elem: string; why: string }[] };
+  assert.match(
+    (await page.textContent('.verdicts li')) as string,
+    /^Found42 elements leaked on virtio-blk 0x56112e1233c0 queues 0 and 1 \(25 \+ 17\)\.$/,
+  );
+  assert.equal(await page.locator('#leaks details.slow').count(), elements.length);
+  assert.ok(((await page.textContent('#leaks details.slow')) as string).includes(elements[0]?.why as string));
+  await page.click('.verdicts a');
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'leaks');
+  await page.close();
+});
+
+/** A trace whose process and reason are markup. */
+function hostile(): string {
+  const path = join(folder, 'hostile.txt');
+  const name = '<img/src=x>';
+  const lines = [0, 1, 2, 3].flatMap((n) => [
+    `     ${name}-100     [000] d..1.  1.00${n}010: kvm_exit: vcpu 0 reason <b>x</b>${n} rip 0xfff0 info1 0x0000000000000000 info2 0x0000000000000000 intr_info 0x00000000 error_code 0x00000000`,
+    `     ${name}-100     [000] d..1.  1.00${n}020: sched_waking: comm=</script><script>alert(1)</script> pid=100 prio=120 target_cpu=000`,
+    `     ${name}-100     [000] d..1.  1.00${n}050: kvm_entry: vcpu 0, rip 0xfff0`,
+  ]);
+  writeFileSync(path, `# tracer: nop\n#\n${lines.join('\n')}\n`);
+  return path;
+}
+
+test('names from a trace stay text', { skip }, async () => {
+  const path = join(folder, 'hostile.html');
+  virtap('report', '-o', path, '--title', '</title><script>alert(2)</script>', hostile());
+  const { page, complaints } = await open(path);
+  assert.equal(await page.evaluate(() => document.querySelectorAll('#app img, #app b, #app script').length), 0);
+  assert.ok(((await page.textContent('#exits')) as string).includes('<b>x</b>0'));
+  assert.equal(await page.textContent('h1'), '</title><script>alert(2)</script>');
+  assert.deepEqual(complaints, []);
+  await page.close();
+});
+
+test('the explorer answers a brush with what a query of the same range gives, and refuses strangers', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const cache = join(folder, 'cache');
+  const start = async () => {
+    const child = spawn(process.execPath, [join(root, 'src/cli/main.ts'), 'serve', host], {
+      env: { ...process.env, XDG_CACHE_HOME: cache },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const text = await new Promise<string>((resolve) => child.stdout.once('data', (bytes) => resolve(String(bytes))));
+    return { child, address: /http:\S+/.exec(text)?.[0] as string };
+  };
+  const { child, address } = await start();
+  try {
+    const { page, complaints } = await open(address);
+    const { rows } = JSON.parse(virtap('exits', '--json', host)) as { rows: Row[] };
+    const all = await statistics(page);
+    for (const row of rows) assert.deepEqual(figures(all.get(row.reason)), expected(row), row.reason);
+
+    // A stretch at whose ends every vCPU is in the guest: the command leaves out what its ends cut.
+    const spans = virtap('export', '--to', 'jsonl', host)
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const quiet = (time: number) => !spans.some((s) => s.begin_ns < time && s.begin_ns + s.duration_ns >= time);
+    const step = (time: number) => {
+      let at = time;
+      while (!quiet(at)) at += 1000;
+      return at;
+    };
+    const [from, to] = [step(2e9), step(3e9)];
+    await page.evaluate(
+      (hash) => {
+        location.hash = hash;
+      },
+      `region=${from},${to},0,${2 ** 44}`,
+    );
+    await page.waitForFunction(() => document.querySelector('#exits')?.textContent?.includes('From the trace itself'));
+    const shown = await statistics(page);
+    const origin = BigInt(JSON.parse(virtap('events', '--json', host)).origin);
+    const stamp = (time: number) =>
+      `${(origin + BigInt(time)) / 1_000_000_000n}.${String((origin + BigInt(time)) % 1_000_000_000n).padStart(9, '0')}`;
+    const part = JSON.parse(virtap('exits', '--json', '--from', stamp(from), '--to', stamp(to - 1), host)) as {
+      rows: Row[];
+    };
+    assert.ok(part.rows.length > 3);
+    assert.equal(shown.size, part.rows.length);
+    for (const row of part.rows) {
+      assert.deepEqual(figures(shown.get(row.reason)), expected(row), row.reason);
+      assert.equal(shown.get(row.reason)?.p99, duration(row.p99_ns), row.reason);
+    }
+    // One that was not kept with the page is read from the trace when it is opened.
+    const unread = page.locator('#slow-exits + div details').last();
+    await unread.locator('summary').click();
+    await unread.locator('.events, .inner p').first().waitFor();
+    assert.deepEqual(complaints, []);
+    await page.close();
+
+    const status = async (path: string, headers: Record<string, string> = {}, method = 'GET') =>
+      (await fetch(new URL(path, address), { headers, method })).status;
+    assert.equal(await status('/api/page', { Origin: 'http://evil.example' }), 403);
+    assert.equal(await status('/api/page', {}, 'POST'), 405);
+    assert.equal(await status('/package.json'), 404);
+    assert.equal(await status('/..%2f..%2fetc/passwd'), 404);
+    const { request } = await import('node:http');
+    const foreign = await new Promise((resolve) => {
+      request(address, { headers: { Host: 'evil.example' } }, (response) => resolve(response.statusCode)).end();
+    });
+    assert.equal(foreign, 403);
+    const policy = (await fetch(address)).headers.get('content-security-policy') as string;
+    assert.match(policy, /default-src 'none'; script-src 'self'/);
+  } finally {
+    child.kill('SIGINT');
+  }
+});

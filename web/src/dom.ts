@@ -1,0 +1,41 @@
+import { escapeText } from '../../src/report/escape.ts';
+
+type Child = Node | string | number | undefined | null | false;
+type Attributes = Record<string, string | number | boolean | undefined | ((event: never) => void)>;
+
+/**
+ * An element with attributes (functions are event listeners) and children. Strings become text, never markup, with what could
+ * reverse or hide text escaped: traces are written by whoever ran on the machine.
+ */
+export function el<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  fill(element, attributes, children);
+  return element;
+}
+
+/** The same for SVG. */
+export function svg(tag: string, attributes: Attributes = {}, ...children: Child[]): SVGElement {
+  const element = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  fill(element, attributes, children);
+  return element;
+}
+
+function fill(element: Element, attributes: Attributes, children: readonly Child[]): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === 'function') element.addEventListener(name, value as EventListener);
+    else if (value === true) element.setAttribute(name, '');
+    else if (value !== undefined && value !== false) element.setAttribute(name, text(value));
+  }
+  for (const child of children) {
+    if (child === undefined || child === null || child === false) continue;
+    element.append(child instanceof Node ? child : text(child));
+  }
+}
+
+function text(value: string | number): string {
+  return typeof value === 'number' ? String(value) : escapeText(value);
+}

@@ -1,0 +1,505 @@
+import {
+  type ExitRowJson,
+  type ExitsJson,
+  figure,
+  type SlowExitJson,
+  type StatsJson,
+} from '../../src/report/answers.ts';
+import type { ExitsSection } from '../../src/report/page-data.ts';
+import { count, cycles, duration, lengthText, percent, plural, rate } from '../../src/report/units.ts';
+import { latencyEdge } from '../../src/views/heatmap.ts';
+import { timeLabels } from './axis.ts';
+import { askRegion, type RegionAnswer } from './data.ts';
+import { el, svg } from './dom.ts';
+import { Heatmap } from './heatmap.ts';
+import type { Picture } from './picture.ts';
+import { slowExit } from './slow-exit.ts';
+import { fromHash, type State, toHash } from './state.ts';
+import { Table } from './table.ts';
+
+/** Slow exits listed at most. */
+const listed = 50;
+
+/** A line of the statistics. */
+type Line = {
+  name: string;
+  /** Value in the picture's first dimension; undefined for sums. */
+  value: number | undefined;
+  halt: boolean;
+  count: number;
+  rate: number;
+  total: number;
+  share: number;
+  avg: number;
+  /** NaN where only the picture's cells are known. */
+  min: number;
+  max: number;
+  p50: number;
+  p90: number;
+  p99: number;
+  p999: number;
+};
+
+/** The section on exits: heat map, statistics and slow exits, which follow what the reader picks. */
+export function exitsPart(section: ExitsSection, picture: Picture, live: boolean): HTMLElement {
+  return new ExitsPart(section, picture, live).element;
+}
+
+class ExitsPart {
+  readonly element: HTMLElement;
+  readonly #section: ExitsSection;
+  readonly #picture: Picture;
+  readonly #live: boolean;
+  readonly #heatmap: Heatmap;
+  readonly #table: Table<Line>;
+  readonly #picks = el('div', { class: 'toolbar' });
+  readonly #status = el('p', { class: 'status', 'aria-live': 'polite' });
+  readonly #note = el('p', { class: 'faint' });
+  readonly #slow = el('div');
+  readonly #cells = el('details', { class: 'alternative' });
+  #state: State;
+  /** Counts the questions to the server: a late answer to an earlier one is not shown. */
+  #asked = 0;
+
+  constructor(section: ExitsSection, picture: Picture, live: boolean) {
+    this.#section = section;
+    this.#picture = picture;
+    this.#live = live;
+    this.#state = fromHash(location.hash, picture);
+    this.#heatmap = new Heatmap(picture, this.#state.filter, BigInt(section.answer.origin), {
+      selected: (region) => this.#set({ region }),
+      zoomed: (view) => this.#set({ view }),
+      opened: () => this.#slow.scrollIntoView({ behavior: 'smooth', block: 'nearest' }),
+    });
+    this.#table = this.#statistics();
+    this.element = el(
+      'section',
+      { id: 'exits', 'aria-labelledby': 'exits-title', tabindex: -1 },
+      el('h2', { id: 'exits-title' }, 'VM exits'),
+      el(
+        'p',
+        {},
+        'How long vCPUs were held outside the guest, from each kvm_exit to the kvm_entry that follows on the same thread.',
+      ),
+      this.#picks,
+      this.#heatmap.element,
+      this.#cells,
+      this.#status,
+      this.#table.element,
+      this.#note,
+      el('h3', { id: 'slow-exits', tabindex: -1 }, 'Slow exits'),
+      this.#slow,
+    );
+    addEventListener('hashchange', () => {
+      this.#state = fromHash(location.hash, picture);
+      this.#show();
+    });
+    this.#show();
+  }
+
+  #set(change: Partial<State>): void {
+    this.#state = { ...this.#state, ...change };
+    history.replaceState(null, '', `#${toHash(this.#state, this.#picture)}`);
+    this.#show();
+  }
+
+  #show(): void {
+    const { filter, region, view, lines } = this.#state;
+    this.#heatmap.show(filter);
+    this.#heatmap.showLines(lines);
+    this.#heatmap.look(view);
+    this.#heatmap.select(region);
+    this.#fillPicks();
+    this.#fillCells();
+    this.#status.textContent = this.#statusText();
+    if (this.#live && (region !== undefined || this.#filtered)) void this.#askServer();
+    else this.#showOwn();
+  }
+
+  get #filtered(): boolean {
+    return this.#state.filter.values.some((value, d) => d > 0 && value !== undefined);
+  }
+
+  /** What the page itself knows: the command's own figures of everything, or those of the picture's cells. */
+  #showOwn(): void {
+    const { filter, region } = this.#state;
+    const { answer, logs } = this.#section;
+    if (region === undefined && !this.#filtered) {
+      this.#fillTable(
+        answer.rows.map((row) => this.#line(row)),
+        answer,
+      );
+      this.#note.textContent = 'Share is of the time without halts: in a halt the guest sleeps of its own will.';
+    } else {
+      this.#fillTable(this.#cellLines());
+      this.#note.textContent =
+        'Count, total, average and longest are exact; percentiles are those of the picture’s cells, within an eighth.';
+    }
+    this.#fillSlow(
+      region === undefined && !this.#filtered && filter.values[0] === undefined && !filter.apart
+        ? (answer.slow ?? [])
+        : this.#within(logs),
+      undefined,
+    );
+  }
+
+  async #askServer(): Promise<void> {
+    const asked = ++this.#asked;
+    const { filter, region } = this.#state;
+    let found: RegionAnswer;
+    try {
+      found = await askRegion(this.#picture, region, { ...filter, values: filter.values });
+    } catch (error) {
+      if (asked === this.#asked) this.#status.textContent = `The server could not answer: ${(error as Error).message}`;
+      return;
+    }
+    if (asked !== this.#asked) return;
+    this.#fillTable(found.rows.map((row) => this.#line(row)));
+    this.#note.textContent = 'From the trace itself: all figures are exact, percentiles as the commands give them.';
+    this.#fillSlow(found.slow, found.over);
+  }
+
+  #line(row: ExitRowJson): Line {
+    const { unit } = this.#section.answer;
+    const of = (name: string) => figure(row, name, unit);
+    return {
+      name: row.reason,
+      value: this.#reasonIndex(row.reason),
+      halt: row.halt,
+      count: row.count,
+      rate: row.rate_per_s ?? Number.NaN,
+      total: of('total'),
+      share: row.share_without_halts ?? Number.NaN,
+      avg: of('avg'),
+      min: of('min'),
+      max: of('max'),
+      p50: of('p50'),
+      p90: of('p90'),
+      p99: of('p99'),
+      p999: of('p999'),
+    };
+  }
+
+  #reasonIndex(reason: string): number | undefined {
+    const at = this.#picture.frame.dimensions[0]?.values.indexOf(reason) ?? -1;
+    return at < 0 ? undefined : at;
+  }
+
+  #cellLines(): Line[] {
+    const { filter, region } = this.#state;
+    const by = this.#picture.figuresBy(0, filter, region);
+    const { unit } = this.#section.answer;
+    const length = region === undefined ? figure(this.#section.answer, 'duration', unit) : region.to - region.from;
+    const halts = new Set(this.#picture.frame.apart?.values ?? []);
+    const lines = [...by].map(([value, figures]): Line => {
+      const { count: n, total } = figures;
+      return {
+        ...figures,
+        name: this.#picture.frame.dimensions[0]?.values[value] ?? '',
+        value,
+        halt: halts.has(value),
+        rate: unit === 'ns' ? n / (length / 1e9) : Number.NaN,
+        avg: total / n,
+        min: Number.NaN,
+        share: Number.NaN,
+      };
+    });
+    const busy = lines.reduce((sum, line) => sum + (line.halt ? 0 : line.total), 0);
+    for (const line of lines) if (!line.halt) line.share = line.total / busy;
+    return lines.sort((a, b) => Number(a.halt) - Number(b.halt) || b.total - a.total);
+  }
+
+  #statistics(): Table<Line> {
+    const long = this.#section.answer.unit === 'ns' ? duration : cycles;
+    const histograms = this.#picture.histograms(0, this.#state.filter);
+    const most = this.#picture.last - this.#picture.first;
+    const length = (title: string, of: (line: Line) => number) => ({
+      title,
+      number: true,
+      cell: (line: Line) => long(of(line)),
+      key: of,
+    });
+    return new Table<Line>(
+      'Exits by reason',
+      [
+        { title: 'reason', cell: (line) => this.#nameCell(line), key: (line) => line.name },
+        { title: 'durations', cell: (line) => histogram(histograms.get(line.value ?? -1), most) },
+        { title: 'count', number: true, cell: (line) => count(line.count), key: (line) => line.count },
+        { title: 'rate', number: true, cell: (line) => rate(line.rate), key: (line) => line.rate },
+        length('total', (line) => line.total),
+        {
+          title: 'share',
+          number: true,
+          cell: (line) => (Number.isNaN(line.share) ? '' : percent(line.share)),
+          key: (line) => line.share,
+        },
+        length('avg', (line) => line.avg),
+        length('max', (line) => line.max),
+        length('p50', (line) => line.p50),
+        length('p90', (line) => line.p90),
+        length('p99', (line) => line.p99),
+        length('p99.9', (line) => line.p999),
+        length('min', (line) => line.min),
+      ],
+      'Find a reason',
+    );
+  }
+
+  /** The name of a row, which filters the picture by it. */
+  #nameCell(line: Line): string | Node {
+    if (line.value === undefined) return line.name;
+    const picked = this.#state.filter.values[0] === line.value;
+    return el(
+      'button',
+      {
+        type: 'button',
+        class: 'pick',
+        'aria-pressed': String(picked),
+        title: picked ? 'Show all reasons in the heat map' : `Show only ${line.name} in the heat map`,
+        click: () => this.#pick(0, picked ? undefined : line.value, line.halt && !picked),
+      },
+      line.name,
+    );
+  }
+
+  #pick(dimension: number, value: number | undefined, apart = this.#state.filter.apart): void {
+    const values = this.#state.filter.values.map((old, d) => (d === dimension ? value : old));
+    this.#set({ filter: { values, apart } });
+  }
+
+  #fillTable(lines: readonly Line[], answer?: ExitsJson): void {
+    const kept: Line[] = [];
+    if (answer !== undefined) {
+      const sum = (name: string, stats: StatsJson) =>
+        this.#line({ ...stats, reason: name, halt: false, share_without_halts: null } as ExitRowJson);
+      const { all, without_halts: busy, halts } = answer.totals;
+      if (halts.count > 0 && busy.count > 0) kept.push(sum('without halts', busy));
+      kept.push(sum('all', all));
+    }
+    this.#table.show(lines, kept);
+  }
+
+  #fillSlow(slow: readonly SlowExitJson[], over: number | undefined): void {
+    const { unit, over_threshold: all } = this.#section.answer;
+    const { region } = this.#state;
+    const sorted = [...slow].sort((a, b) => figure(b, 'duration', unit) - figure(a, 'duration', unit)).slice(0, listed);
+    const inside = this.#inside();
+    const told =
+      over !== undefined
+        ? `The ${plural(sorted.length, 'slowest exit')} of ${count(over)} picked.`
+        : region === undefined && !this.#filtered && this.#state.filter.values[0] === undefined
+          ? `The ${plural(sorted.length, 'slowest exit')} of ${count(all ?? sorted.length)}; halts left out.`
+          : `${count(sorted.length)} of the ${plural(inside, 'exit')} picked: a page keeps the slowest exit of each reason, factor of two and stretch of time. All of them:`;
+    this.#slow.replaceChildren(
+      el('p', { class: 'faint' }, told),
+      ...(over === undefined && (region !== undefined || this.#filtered)
+        ? [el('code', { class: 'command', tabindex: 0 }, this.#command())]
+        : []),
+      ...sorted.map((exit, i) => slowExit(exit, unit, { open: i === 0, live: this.#live })),
+    );
+  }
+
+  /** How many spans pass the filter, in the region. */
+  #inside(): number {
+    const { filter, region } = this.#state;
+    const wanted = filter.values[0];
+    let sum = 0;
+    for (const [value, { count: n }] of this.#picture.figuresBy(0, filter, region)) {
+      const apart = this.#picture.frame.apart?.values.includes(value) === true;
+      if (wanted === undefined ? apart === filter.apart : value === wanted) sum += n;
+    }
+    return sum;
+  }
+
+  #within(logs: readonly SlowExitJson[]): SlowExitJson[] {
+    const { filter, region } = this.#state;
+    const { unit } = this.#section.answer;
+    const halts = new Set(this.#picture.frame.apart?.values ?? []);
+    const [reasons, vcpus, vms] = this.#picture.frame.dimensions;
+    const wanted = (d: number, values: readonly string[] | undefined) => values?.[filter.values[d] ?? -1];
+    const [reason, vcpu, vm] = [wanted(0, reasons?.values), wanted(1, vcpus?.values), wanted(2, vms?.values)];
+    return logs.filter((exit) => {
+      const begin = figure(exit, 'begin', unit);
+      const length = figure(exit, 'duration', unit);
+      const who = [
+        exit.vcpu === null ? `thread ${exit.tid}` : String(exit.vcpu),
+        `${exit.vm}/${exit.vcpu}`,
+        `${exit.vm}/thread ${exit.tid}`,
+      ];
+      return (
+        halts.has(this.#reasonIndex(exit.reason) ?? -1) === filter.apart &&
+        (reason === undefined || exit.reason === reason) &&
+        (vcpu === undefined || who.includes(vcpu)) &&
+        (vm === undefined || String(exit.vm) === vm) &&
+        (region === undefined ||
+          (begin >= region.from && begin < region.to && length >= region.least && length < region.most))
+      );
+    });
+  }
+
+  /** The command line that lists what is picked. */
+  #command(): string {
+    const { answer, picture } = this.#section;
+    const { region, filter } = this.#state;
+    const { unit } = answer;
+    const words = ['virtap exits', quoted(answer.file)];
+    if (region !== undefined && unit === 'ns') {
+      // The command counts from the trace's first event, the picture from its own.
+      const stamp = (time: number) => {
+        const ns = BigInt(answer.origin) + BigInt(Math.round(time));
+        return `${ns / 1_000_000_000n}.${String(ns % 1_000_000_000n).padStart(9, '0')}`;
+      };
+      words.push(
+        `--from ${stamp(region.from)} --to ${stamp(region.to)} --than ${Math.max(0, Math.ceil(region.least) - 1)}ns`,
+      );
+    } else words.push('--slow 100');
+    const vcpu = picture.dimensions[1]?.values[filter.values[1] ?? -1];
+    if (vcpu !== undefined && /^\d+$/.test(vcpu)) words.push(`--vcpu ${vcpu}`);
+    if (filter.apart) words.push('--halts');
+    return words.join(' ');
+  }
+
+  #statusText(): string {
+    const { region, filter } = this.#state;
+    const { noun, unit, dimensions, from } = this.#picture.frame;
+    const label = lengthText(unit);
+    const parts = [plural(this.#inside(), noun[0], noun[1])];
+    dimensions.forEach(({ title, values }, d) => {
+      const value = filter.values[d];
+      if (value !== undefined) parts.push(`${title} ${values[value]}`);
+    });
+    if (region !== undefined) {
+      parts.push(`begun ${timeLabels([region.from - from, region.to - from], unit).join(' to ')} after the start`);
+      parts.push(`lasting ${label(region.least)} to ${label(region.most)}`);
+    }
+    return `${region === undefined ? 'Shown' : 'Selected'}: ${parts.join(', ')}.`;
+  }
+
+  #fillPicks(): void {
+    const { filter, region, view, lines } = this.#state;
+    const { dimensions, apart } = this.#picture.frame;
+    const selects = dimensions.map(({ title, values }, d) => {
+      const select = el(
+        'select',
+        { change: () => this.#pick(d, select.value === '' ? undefined : Number(select.value)) },
+        el('option', { value: '' }, 'all'),
+        ...values.map((value, i) => el('option', { value: i, selected: filter.values[d] === i }, value)),
+      );
+      return el('label', {}, `${title} `, select);
+    });
+    const toggle = (name: string, on: boolean, click: () => void) =>
+      el('button', { type: 'button', class: 'toggle', 'aria-pressed': String(on), click }, name);
+    this.#picks.replaceChildren(
+      ...selects,
+      ...(apart === undefined
+        ? []
+        : [
+            toggle(apart.others, !filter.apart, () =>
+              this.#set({ filter: { values: filter.values.with(0, undefined), apart: false } }),
+            ),
+            toggle(apart.title, filter.apart, () =>
+              this.#set({ filter: { values: filter.values.with(0, undefined), apart: true } }),
+            ),
+          ]),
+      toggle('percentiles', lines, () => this.#set({ lines: !lines })),
+      ...(region === undefined
+        ? []
+        : [
+            el('button', { type: 'button', click: () => this.#set({ view: region }) }, 'Zoom in'),
+            el('button', { type: 'button', click: () => this.#set({ region: undefined }) }, 'Clear selection'),
+          ]),
+      ...(view === undefined
+        ? []
+        : [el('button', { type: 'button', click: () => this.#set({ view: undefined }) }, 'Show all')]),
+    );
+  }
+
+  /** The picture as a table: octaves of latency by a dozen stretches of time. */
+  #fillCells(): void {
+    const grid = this.#picture.grid(this.#state.filter);
+    const { step, unit } = this.#picture.frame;
+    const per = Math.max(1, Math.ceil(grid.bins / 12));
+    const columns = Math.ceil(grid.bins / per);
+    const label = lengthText(unit);
+    const heads = timeLabels(
+      Array.from({ length: columns }, (_, c) => c * per * step),
+      unit,
+    );
+    const rows = new Map<number, number[]>();
+    for (let bin = 0; bin < grid.bins; bin++) {
+      for (let row = 0; row < grid.rows; row++) {
+        const n = grid.counts[bin * grid.rows + row] as number;
+        if (n === 0) continue;
+        const octave = Math.floor((grid.first + row) / 8);
+        const line = rows.get(octave) ?? new Array<number>(columns).fill(0);
+        rows.set(octave, line);
+        const c = Math.floor(bin / per);
+        line[c] = (line[c] as number) + n;
+      }
+    }
+    const [, many] = this.#picture.frame.noun;
+    this.#cells.replaceChildren(
+      el('summary', {}, 'The picture as a table'),
+      el(
+        'div',
+        { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'The picture as a table' },
+        el(
+          'table',
+          {},
+          el('caption', {}, `Number of ${many} by duration and time of their beginning`),
+          el(
+            'thead',
+            {},
+            el(
+              'tr',
+              {},
+              el('th', { scope: 'col' }, 'lasting from'),
+              ...heads.map((head) => el('th', { scope: 'col', class: 'number' }, head)),
+            ),
+          ),
+          el(
+            'tbody',
+            {},
+            ...[...rows]
+              .sort(([a], [b]) => b - a)
+              .map(([octave, line]) =>
+                el(
+                  'tr',
+                  {},
+                  el('th', { scope: 'row' }, label(latencyEdge(octave * 8))),
+                  ...line.map((n) => el('td', { class: 'number' }, n === 0 ? '' : count(n))),
+                ),
+              ),
+          ),
+        ),
+      ),
+    );
+  }
+}
+
+function quoted(file: string): string {
+  return /^[\w./,:@%+-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`;
+}
+
+/** The durations of a row as a small histogram, short ones at the left; the figures beside it say the same. */
+function histogram(counts: Float64Array | undefined, rows: number): Node {
+  const [width, height] = [96, 22];
+  const picture = svg('svg', {
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    class: 'histogram',
+    'aria-hidden': 'true',
+  });
+  if (counts === undefined) return picture;
+  const most = counts.reduce((a, b) => Math.max(a, b), 0);
+  const bar = width / rows;
+  let path = '';
+  counts.forEach((n, row) => {
+    if (n === 0) return;
+    const high = Math.max(1, (height - 1) * Math.sqrt(n / most));
+    path += `M${(row * bar).toFixed(2)} ${height}v${-high.toFixed(2)}h${bar.toFixed(2)}v${high.toFixed(2)}z`;
+  });
+  picture.append(svg('path', { d: path }));
+  return picture;
+}

@@ -1,0 +1,130 @@
+import type { ElementJson, LeaksJson, QueueJson } from '../../src/report/answers.ts';
+import { count, duration, plural, shortDuration } from '../../src/report/units.ts';
+import { el } from './dom.ts';
+import { type Column, Table } from './table.ts';
+
+/** Every verdict, the worst first, by its name in the answer. */
+const verdicts = [
+  'leaked',
+  'lost',
+  'stuck',
+  'held_on_error',
+  'unsure',
+  'returned_unseen',
+  'in_flight',
+  'taken_back',
+  'parked',
+];
+const bad = new Set(['leaked', 'lost', 'stuck']);
+/** Elements told one by one. */
+const listed = 200;
+
+/** The section on virtqueue elements without a fill. */
+export function leaksPart(answer: LeaksJson): HTMLElement {
+  const told = verdicts.filter((verdict) => verdict === 'leaked' || (answer.totals[verdict] ?? 0) > 0);
+  const latency = (title: string, key: 'p50_ns' | 'p99_ns' | 'max_ns'): Column<QueueJson> => ({
+    title,
+    number: true,
+    cell: (queue) => duration(queue[key] ?? Number.NaN),
+    key: (queue) => queue[key] ?? Number.NaN,
+  });
+  const table = new Table<QueueJson>('Virtqueues', [
+    { title: 'device', cell: deviceName, key: deviceName },
+    { title: 'queue', cell: queueName, key: queueName },
+    { title: 'popped', number: true, cell: (queue) => count(queue.popped), key: (queue) => queue.popped },
+    { title: 'filled', number: true, cell: (queue) => count(queue.filled), key: (queue) => queue.filled },
+    latency('median', 'p50_ns'),
+    latency('99 %', 'p99_ns'),
+    latency('longest', 'max_ns'),
+    ...told.map((verdict): Column<QueueJson> => {
+      const of = (queue: QueueJson) => Number(queue[verdict] ?? 0);
+      return {
+        title: verdict.replaceAll('_', ' '),
+        number: true,
+        cell: (queue) =>
+          of(queue) === 0
+            ? '–'
+            : bad.has(verdict)
+              ? el('strong', { class: 'bad' }, count(of(queue)))
+              : count(of(queue)),
+        key: of,
+      };
+    }),
+  ]);
+  table.show(answer.queues);
+  const { elements } = answer;
+  return el(
+    'section',
+    { id: 'leaks', 'aria-labelledby': 'leaks-title', tabindex: -1 },
+    el('h2', { id: 'leaks-title' }, 'Virtqueue elements'),
+    el('p', {}, 'What QEMU popped from each queue and filled, and what became of the rest.'),
+    table.element,
+    ...(elements.length === 0 ? [] : [el('h3', {}, 'Elements that the guest waits for in vain')]),
+    ...elements.slice(0, listed).map((element, i) => elementPart(element, i === 0)),
+    ...(elements.length > listed
+      ? [
+          el(
+            'p',
+            { class: 'faint' },
+            `… and ${plural(elements.length - listed, 'element')} more, which virtap leaks --json lists.`,
+          ),
+        ]
+      : []),
+  );
+}
+
+function deviceName({ device, vdev }: Pick<QueueJson, 'device' | 'vdev'>): string {
+  return `${device ?? 'unknown device'}${vdev === null ? '' : ` ${vdev}`}`;
+}
+
+function queueName({ queue, vq, role }: QueueJson): string {
+  return `${queue ?? `at ${vq}`}${role === null ? '' : ` ${role}`}`;
+}
+
+function elementPart(element: ElementJson, open: boolean): HTMLElement {
+  const asked =
+    element.operation === undefined
+      ? ''
+      : `${element.operation} of ${plural(element.sectors ?? 0, 'sector')} from sector ${element.sector}`;
+  return el(
+    'details',
+    { class: 'slow', open },
+    el(
+      'summary',
+      {},
+      el('strong', { class: 'bad' }, element.verdict),
+      el('span', {}, `elem ${element.elem}`),
+      el('span', {}, `${deviceName(element)} queue ${element.queue ?? '?'}`),
+      element.age_ns === null ? undefined : el('span', { class: 'length' }, `open ${shortDuration(element.age_ns)}`),
+      asked === '' ? undefined : el('span', { class: 'faint' }, asked),
+    ),
+    el(
+      'div',
+      { class: 'inner' },
+      el('p', {}, element.why),
+      element.events === undefined || element.events.length === 0
+        ? undefined
+        : el(
+            'table',
+            { class: 'events' },
+            el('caption', { class: 'visually-hidden' }, 'Events of its queue around its pop'),
+            el(
+              'tbody',
+              {},
+              ...element.events.map(({ after_pop_ns: after, event, own }) =>
+                el(
+                  'tr',
+                  { class: own ? 'own' : 'faint' },
+                  el(
+                    'th',
+                    { scope: 'row', class: 'number' },
+                    after === null ? '' : `${after < 0 ? '−' : '+'}${duration(Math.abs(after))}`,
+                  ),
+                  el('td', { class: 'text' }, event),
+                ),
+              ),
+            ),
+          ),
+    ),
+  );
+}

@@ -1,0 +1,65 @@
+import './page.css';
+import type { PageData, Section, Verdict } from '../../src/report/page-data.ts';
+import { follow, loadData, loadPicture } from './data.ts';
+import { el } from './dom.ts';
+import { exitsPart } from './exits.ts';
+import { leaksPart } from './leaks.ts';
+import { recordingPart } from './recording.ts';
+import { restoreTheme, themeButton } from './theme.ts';
+
+const words: Record<Verdict['level'], string> = { bad: 'Found', warn: 'Look', note: 'Note', good: 'Good' };
+
+async function main(): Promise<void> {
+  restoreTheme();
+  const app = document.getElementById('app') as HTMLElement;
+  try {
+    const data = await loadData();
+    document.title = data.title;
+    if (data.live === true) void follow();
+    const parts: Node[] = [];
+    for (const section of data.sections) parts.push(await part(section, data.live === true));
+    app.replaceChildren(
+      el('header', {}, el('h1', {}, data.title), themeButton()),
+      el('main', {}, verdictsPart(data.verdicts), ...parts, recordingPart(data.recording)),
+      el('footer', {}, `Made by ${data.madeBy}. Every figure is what its commands print with --json.`),
+    );
+  } catch (error) {
+    app.replaceChildren(el('p', { role: 'alert' }, `This page cannot be shown: ${(error as Error).message}`));
+    throw error;
+  }
+}
+
+async function part(section: Section, live: boolean): Promise<Node> {
+  if (section.kind === 'leaks') return leaksPart(section.answer);
+  return exitsPart(section, await loadPicture(section.kind, section.picture), live);
+}
+
+function verdictsPart(verdicts: PageData['verdicts']): HTMLElement {
+  return el(
+    'section',
+    { id: 'verdict', 'aria-labelledby': 'verdict-title' },
+    el('h2', { id: 'verdict-title', class: 'visually-hidden' }, 'Verdict'),
+    el(
+      'ul',
+      { class: 'verdicts' },
+      ...verdicts.map(({ level, text, evidence }) =>
+        el(
+          'li',
+          { class: level },
+          el('span', { class: 'level' }, words[level]),
+          el('a', { href: `#${evidence}`, click: (event: MouseEvent) => go(event, evidence) }, text),
+        ),
+      ),
+    ),
+  );
+}
+
+/** The address holds what the reader has picked: going to a part of the page must not overwrite that. */
+function go(event: MouseEvent, id: string): void {
+  event.preventDefault();
+  const target = document.getElementById(id);
+  target?.scrollIntoView({ behavior: 'smooth' });
+  target?.focus({ preventScroll: true });
+}
+
+void main();
