@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs';
 import type { OpenOptions } from '../formats/detect.ts';
-import type { EventsJson, LeaksJson } from '../report/answers.ts';
+import type { EventsJson, LeaksJson, LocksJson, VcpusJson } from '../report/answers.ts';
 import { eventsJson } from '../report/events-text.ts';
 import { exitsSection } from '../report/exits-page.ts';
 import type { ExitAnswer } from '../report/exits-text.ts';
 import { leaksJson } from '../report/leaks-text.ts';
+import { type LocksAnswer, locksJson, summary } from '../report/locks-text.ts';
 import type { PageData, Section } from '../report/page-data.ts';
+import { type VcpusAnswer, vcpusJson } from '../report/vcpus-text.ts';
 import { verdicts } from '../report/verdicts.ts';
 import type { ExitSpans } from '../spans/exits.ts';
 import { Requests } from '../spans/requests.ts';
@@ -14,13 +16,17 @@ import { ExitPicture } from '../views/exit-picture.ts';
 import { Exits } from '../views/exits.ts';
 import { Inventory, type InventoryView } from '../views/inventory.ts';
 import { judgeLeaks, type LeakReport } from '../views/leaks.ts';
+import { LocksView } from '../views/locks.ts';
 import { type Question, questions } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
+import { Vcpus } from '../views/vcpus.ts';
 import { openTraces } from './open.ts';
 import { type RunOptions, runAnalyses } from './run.ts';
 
 /** Slow exits told one by one. */
 const slow = 20;
+/** Slow waits for a mutex told one by one. */
+const slowWaits = 10;
 /** Bytes that the packed cells of all pictures may take in a page, deflated. */
 const cellRoom = 740_000;
 
@@ -31,7 +37,9 @@ export type Everything = {
   inventory: InventoryView;
   asked: Question[];
   exits: { answer: ExitAnswer; picture: ExitPicture } | undefined;
+  vcpus: VcpusAnswer | undefined;
   leaks: LeakReport | undefined;
+  locks: LocksAnswer | undefined;
 };
 
 /** Asks a trace everything, in one reading. `also` is given the exits that ended with each batch. */
@@ -45,8 +53,10 @@ export async function askEverything(
   const inventory = new Inventory();
   const picture = new ExitPicture(also);
   const exits = new Exits({ by: ['reason'], slow, heatmap: true, picture });
+  const vcpus = new Vcpus({ timeline: true });
   const requests = new Requests();
-  const reading = await runAnalyses(trace, [inventory, exits, requests], options);
+  const locks = new LocksView({ slow: slowWaits });
+  const reading = await runAnalyses(trace, [inventory, exits, vcpus, requests, locks], options);
   if (reading.partial.length === 0) await trace.close();
   const view = inventory.view(trace);
   const asked = questions(view);
@@ -65,13 +75,17 @@ export async function askEverything(
     inventory: view,
     asked,
     exits: can('exits') && answer.result.counts.pairs > 0 ? { answer, picture } : undefined,
+    vcpus: can('vcpus') ? { trace, reading, result: vcpus.result() } : undefined,
     leaks: can('leaks') ? judgeLeaks(requests, trace.clock) : undefined,
+    locks: can('locks')
+      ? { trace, reading, result: locks.result(), holds: false, than: undefined, chosen: [] }
+      : undefined,
   };
 }
 
 /** The same as a page shows it, with the packed cells of its pictures by the kind of their section. */
 export function pageOf(everything: Everything, title: string): { data: PageData; cells: Map<string, Uint8Array> } {
-  const { trace, reading, inventory, asked, exits, leaks } = everything;
+  const { trace, reading, inventory, asked, exits, vcpus, leaks, locks } = everything;
   const recording = eventsJson(inventory, asked, reading) as unknown as EventsJson;
   const sections: Section[] = [];
   const cells = new Map<string, Uint8Array>();
@@ -83,6 +97,16 @@ export function pageOf(everything: Everything, title: string): { data: PageData;
     cells.set('exits', drawn.cells);
     sections.push(drawn.section);
   }
+  if (vcpus !== undefined) sections.push({ kind: 'vcpus', answer: vcpusJson(vcpus) as unknown as VcpusJson });
+  if (locks !== undefined) {
+    const several = new Set(locks.result.mutexes.map(({ pid }) => pid)).size > 1;
+    const bql = locks.result.mutexes.filter(({ name }) => name === 'BQL');
+    sections.push({
+      kind: 'locks',
+      answer: locksJson(locks) as unknown as LocksJson,
+      summary: bql.map((mutex) => summary(mutex, several)).join('\n'),
+    });
+  }
   return {
     data: { title, madeBy: `virtap ${version()}`, recording, verdicts: verdicts(recording, sections), sections },
     cells,
@@ -90,8 +114,8 @@ export function pageOf(everything: Everything, title: string): { data: PageData;
 }
 
 /** Why there is nothing to show, where no command can answer from the trace; undefined where one can. */
-export function nothingToShow({ trace, asked, exits, leaks }: Everything): string | undefined {
-  if (exits !== undefined || leaks !== undefined) return undefined;
+export function nothingToShow({ trace, asked, exits, leaks, locks }: Everything): string | undefined {
+  if (exits !== undefined || leaks !== undefined || locks !== undefined) return undefined;
   const why = asked.filter(({ answer }) => answer === 'no').map(({ command, why }) => `for ${command}: ${why}`);
   return `${trace.file} has nothing that a report could show (${why.join(' ')}) virtap events says what to record`;
 }

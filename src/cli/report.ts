@@ -7,11 +7,13 @@ import { exitsText } from '../report/exits-text.ts';
 import { heatmapImage } from '../report/heatmap-image.ts';
 import { json } from '../report/json.ts';
 import { leaksText } from '../report/leaks-text.ts';
+import { locksText } from '../report/locks-text.ts';
 import { pageFiles, reportHtml } from '../report/page.ts';
 import { png } from '../report/png.ts';
 import { svg } from '../report/svg.ts';
 import type { Terminal } from '../report/terminal.ts';
 import { bytes } from '../report/units.ts';
+import { vcpusText } from '../report/vcpus-text.ts';
 import { verdictsText } from '../report/verdicts.ts';
 import { askEverything, type Everything, nothingToShow, pageOf } from './everything.ts';
 import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
@@ -72,11 +74,17 @@ async function run(files: string[], options: ReportOptions): Promise<void> {
 }
 
 /** The page's content for a terminal: what the commands print, under the verdicts. */
-function reportText({ trace, reading, exits, leaks }: Everything, verdicts: string, terminal: Terminal): string {
+function reportText(
+  { trace, reading, exits, vcpus, leaks, locks }: Everything,
+  verdicts: string,
+  terminal: Terminal,
+): string {
   const title = (command: string) => `${terminal.style('heading', `virtap ${command}`)}\n\n`;
   const parts = [verdicts];
   if (leaks !== undefined) parts.push(title('leaks') + leaksText(leaks, reading, trace, false, terminal));
   if (exits !== undefined) parts.push(title('exits') + exitsText(exits.answer, terminal));
+  if (vcpus !== undefined) parts.push(title('vcpus') + vcpusText(vcpus, terminal));
+  if (locks !== undefined) parts.push(title('locks') + locksText(locks, terminal));
   return parts.join('\n');
 }
 

@@ -59,6 +59,13 @@ export type SlowExitJson = VcpuJson & {
   rip: string;
   events: InnerEventJson[];
   omitted: number;
+  states?: Record<string, number>;
+  lock_wait?: {
+    name: string;
+    wait_ns: number;
+    holder: { tid: number; role: string; vcpu: number | null } | null;
+    site: string | null;
+  };
 } & Record<string, unknown>;
 
 export type ExitsJson = LossesJson & {
@@ -111,6 +118,59 @@ export type LeaksJson = LossesJson & {
   queues: QueueJson[];
   elements: ElementJson[];
 };
+
+/** Time by state, in ns; a state that the trace cannot tell apart is absent. */
+export type StatesJson = Record<string, number>;
+
+export type VcpuRowJson = VcpuJson & {
+  wall_ns: number;
+  exits: number;
+  states: StatesJson;
+  longest: Record<string, { begin_ns: number; duration_ns: number }>;
+  open_exit: { reason: string; age_ns: number } | null;
+  timeline?: (string | null)[];
+};
+
+export type VcpusJson = LossesJson & {
+  file: string;
+  vcpus: VcpuRowJson[];
+  timeline?: { from_ns: number; time_step_ns: number };
+  not_told_apart: { state: string; stands_in: string; lacking: string }[];
+  ran_instead: { tid: number; comm: string; time_ns: number }[];
+};
+
+export type RoleJson = { role: string; vcpu?: number | null; name?: string; tid: number; pid: number | null };
+
+export type LockGroupJson = { acquisitions: number; contended: number; wait: StatsJson; hold: StatsJson };
+
+export type HolderJson = RoleJson & {
+  site: string | null;
+  inner_site: string | null;
+  total_ns: number;
+};
+
+export type MutexJson = LockGroupJson & {
+  name: string;
+  mutex: string;
+  pid: number | null;
+  held_by_others_ns: number;
+  vcpus: { wait_ns: number; time_ns: number | null; share: number | null; behind: HolderJson[] };
+  sites: (LockGroupJson & { site: string })[];
+  threads: (LockGroupJson & RoleJson)[];
+  behind: (HolderJson & { waits: number })[];
+};
+
+export type SlowLockJson = RoleJson & {
+  time: string;
+  duration_ns: number;
+  mutex: string;
+  site: string | null;
+  holders: HolderJson[];
+  events: { offset_ns: number; event: string; text: string }[];
+  events_of: number | null;
+};
+
+export type LocksJson = LossesJson & { file: string; mutexes: MutexJson[]; slow?: SlowLockJson[] };
 
 /** A figure of a row, `total` for `total_ns`; NaN where there is none. */
 export function figure(row: Record<string, unknown>, name: string, unit: Unit): number {

@@ -1,4 +1,4 @@
-import type { EventsJson, ExitsJson, LeaksJson, SlowExitJson, Unit } from './answers.ts';
+import type { EventsJson, ExitsJson, LeaksJson, LocksJson, SlowExitJson, Unit, VcpusJson } from './answers.ts';
 
 /** Everything that a page shows: the very objects that the commands print with --json, and pictures of the same spans. */
 export type PageData = {
@@ -21,7 +21,11 @@ export type Verdict = {
 };
 
 /** One analysis. Its `kind` is the command's name, `answer` what that command prints. */
-export type Section = ExitsSection | { kind: 'leaks'; answer: LeaksJson };
+export type Section =
+  | ExitsSection
+  | { kind: 'leaks'; answer: LeaksJson }
+  | { kind: 'vcpus'; answer: VcpusJson }
+  | { kind: 'locks'; answer: LocksJson; summary: string };
 
 export type ExitsSection = {
   kind: 'exits';

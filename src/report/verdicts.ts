@@ -4,7 +4,10 @@ import {
   type ExitsJson,
   figure,
   type LeaksJson,
+  type LocksJson,
   type SlowExitJson,
+  type VcpuRowJson,
+  type VcpusJson,
 } from './answers.ts';
 import { escapeText } from './escape.ts';
 import type { Section, Verdict } from './page-data.ts';
@@ -14,15 +17,30 @@ import { count, duration, percent, plural, shortDuration } from './units.ts';
 /** A vCPU that was held this long is worth a warning, in ns. */
 const longHold = 10e6;
 
+/** Shares of a vCPU's time without a CPU, and waiting for the BQL, that are worth a warning. */
+const muchPreempted = 0.02;
+const muchWaited = 0.02;
+
 const order: Verdict['level'][] = ['bad', 'warn', 'note', 'good'];
 
 /** What a recording shows, in plain sentences, the worst first. They are made of the answers' own figures. */
 export function verdicts(recording: EventsJson, sections: readonly Section[]): Verdict[] {
-  const all = sections.flatMap((section) =>
-    section.kind === 'leaks' ? leaksVerdicts(section.answer) : exitsVerdicts(section.answer),
-  );
+  const all = sections.flatMap(sectionVerdicts);
   all.push(...lossVerdicts(recording, sections));
   return all.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level));
+}
+
+function sectionVerdicts(section: Section): Verdict[] {
+  switch (section.kind) {
+    case 'leaks':
+      return leaksVerdicts(section.answer);
+    case 'exits':
+      return exitsVerdicts(section.answer);
+    case 'vcpus':
+      return vcpusVerdicts(section.answer);
+    case 'locks':
+      return locksVerdicts(section.answer, section.summary);
+  }
 }
 
 /** The verdicts as lines for a terminal. */
@@ -97,6 +115,30 @@ function exitsVerdicts(answer: ExitsJson): Verdict[] {
   const [slowest] = answer.slow ?? [];
   if (slowest !== undefined && unit === 'ns') found.push(slowestVerdict(slowest, unit));
   return found;
+}
+
+/** Who was kept from running, where that is worth a word. */
+function vcpusVerdicts({ vcpus, ran_instead: others }: VcpusJson): Verdict[] {
+  const shareOf = ({ wall_ns: wall, states }: VcpuRowJson) => (states.preempted ?? 0) / wall;
+  const worst = vcpus.reduce((a, b) => (shareOf(b) > shareOf(a) ? b : a), vcpus[0] as VcpuRowJson);
+  if (vcpus.length === 0 || shareOf(worst) < muchPreempted) return [];
+  const [first] = others.filter(({ tid }) => tid !== 0);
+  const behind = first === undefined ? '' : `, mostly behind ${escapeText(first.comm)} (${first.tid})`;
+  const who = worst.vcpu === null ? `Thread ${worst.tid}` : `vCPU ${worst.vcpu}`;
+  return [
+    {
+      level: 'warn',
+      text: `${who} could run and had no CPU for ${percent(shareOf(worst))} of its time${behind}.`,
+      evidence: 'vcpus',
+    },
+  ];
+}
+
+function locksVerdicts({ mutexes }: LocksJson, summary: string): Verdict[] {
+  if (summary === '') return [];
+  const bql = mutexes.find(({ name }) => name === 'BQL');
+  const level = (bql?.vcpus.share ?? 0) >= muchWaited ? 'warn' : 'note';
+  return [{ level, text: summary.replaceAll('\n', ' '), evidence: 'locks' }];
 }
 
 function slowestVerdict(exit: SlowExitJson, unit: 'ns'): Verdict {

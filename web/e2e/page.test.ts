@@ -74,7 +74,7 @@ async function serious(page: Page): Promise<string[]> {
 
 type Row = { reason: string; halt: boolean; count: number; total_ns: number; max_ns: number; p99_ns: number };
 const figures = (row: Record<string, string> | undefined) => [row?.count, row?.total, row?.max];
-const { duration, count } = await import('../../src/report/units.ts');
+const { duration, count, percent } = await import('../../src/report/units.ts');
 const expected = (row: Row) => [count(row.count), duration(row.total_ns), duration(row.max_ns)];
 
 test('a report opens from a file without a complaint and shows the figures that the command prints', {
@@ -198,6 +198,42 @@ function hostile(): string {
   writeFileSync(path, `# tracer: nop\n#\n${lines.join('\n')}\n`);
   return path;
 }
+
+test("vCPUs' time and locks are those that the commands print", { skip }, async () => {
+  const trace = join(root, 'samples/kvm-and-qemu.dat');
+  const log = join(root, 'samples/kvm-and-qemu.log.zst');
+  const files = [trace, log, '--offset', `${log}=-1795418437072120300`];
+  const { page, complaints } = await open(report('both.html', ...files));
+  const { vcpus } = JSON.parse(virtap('vcpus', '--json', ...files)) as {
+    vcpus: { wall_ns: number; states: Record<string, number> }[];
+  };
+  const cells = (id: string) =>
+    page.$$eval(`${id} .table table`, ([table]) =>
+      [...(table as HTMLTableElement).rows].map((row) => [...row.cells].map((cell) => cell.textContent ?? '')),
+    );
+  const [heads = [], ...rows] = await cells('#vcpus');
+  vcpus.forEach(({ wall_ns: wall, states }, n) => {
+    for (const [state, time] of Object.entries(states))
+      assert.equal(rows[n]?.[heads.indexOf(state)], percent(time / wall), state);
+  });
+  assert.equal(await page.locator('#vcpus .bar').count(), 2 * vcpus.length);
+
+  const { mutexes } = JSON.parse(virtap('locks', '--json', ...files)) as {
+    mutexes: { name: string; acquisitions: number; wait: { total_ns: number } }[];
+  };
+  const [, ...shown] = await cells('#locks');
+  assert.deepEqual(
+    shown.map(([name, acquired, , waited]) => [name, acquired, waited]),
+    mutexes.map(({ name, acquisitions, wait }) => [name, count(acquisitions), duration(wait.total_ns)]),
+  );
+  assert.match(
+    (await page.textContent('#verdict')) as string,
+    /vCPUs spent 2\.6 % of their time waiting for the BQL\./,
+  );
+  assert.deepEqual(await serious(page), []);
+  assert.deepEqual(complaints, []);
+  await page.close();
+});
 
 test('names from a trace stay text', { skip }, async () => {
   const path = join(folder, 'hostile.html');

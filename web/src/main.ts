@@ -4,8 +4,10 @@ import { follow, loadData, loadPicture } from './data.ts';
 import { el } from './dom.ts';
 import { exitsPart } from './exits.ts';
 import { leaksPart } from './leaks.ts';
+import { locksPart } from './locks.ts';
 import { recordingPart } from './recording.ts';
 import { restoreTheme, themeButton } from './theme.ts';
+import { vcpusPart } from './vcpus.ts';
 
 const words: Record<Verdict['level'], string> = { bad: 'Found', warn: 'Look', note: 'Note', good: 'Good' };
 
@@ -31,6 +33,8 @@ async function main(): Promise<void> {
 
 async function part(section: Section, live: boolean): Promise<Node> {
   if (section.kind === 'leaks') return leaksPart(section.answer);
+  if (section.kind === 'vcpus') return vcpusPart(section.answer);
+  if (section.kind === 'locks') return locksPart(section.answer, section.summary);
   return exitsPart(section, await loadPicture(section.kind, section.picture), live);
 }
 

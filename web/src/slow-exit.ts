@@ -1,5 +1,6 @@
 import { figure, type SlowExitJson, type Unit } from '../../src/report/answers.ts';
 import { cycles, duration, plural } from '../../src/report/units.ts';
+import { stateLooks } from '../../src/report/vcpu-states.ts';
 import { askExit } from './data.ts';
 import { el, svg } from './dom.ts';
 
@@ -49,11 +50,13 @@ export function slowExit(
 
 function fill(body: HTMLElement, exit: SlowExitJson, unit: Unit): void {
   const long = unit === 'ns' ? duration : cycles;
+  const states = dividedTime(exit);
   if (exit.events.length === 0) {
-    body.replaceChildren(el('p', { class: 'faint' }, 'Nothing was recorded within it.'));
+    body.replaceChildren(...states, el('p', { class: 'faint' }, 'Nothing was recorded within it.'));
     return;
   }
   body.replaceChildren(
+    ...states,
     strip(exit, unit),
     el(
       'table',
@@ -76,6 +79,30 @@ function fill(body: HTMLElement, exit: SlowExitJson, unit: Unit): void {
     ),
     ...(exit.omitted > 0 ? [el('p', { class: 'faint' }, `… and ${plural(exit.omitted, 'event')} more`)] : []),
   );
+}
+
+/** Where its time went, where the trace tells. */
+function dividedTime({ states, lock_wait: wait }: SlowExitJson): Node[] {
+  const told = Object.entries(states ?? {}).filter(([, time]) => time > 0);
+  if (told.length < 2 && told[0]?.[0] !== 'preempted') return [];
+  const holder =
+    wait?.holder === undefined || wait.holder === null
+      ? ''
+      : `, held by ${wait.holder.vcpu === null ? wait.holder.role : `vCPU ${wait.holder.vcpu}`}${wait.site === null ? '' : ` (${wait.site})`}`;
+  return [
+    el(
+      'ul',
+      { class: 'states' },
+      ...told.map(([state, time]) =>
+        el(
+          'li',
+          { class: `state-${state}` },
+          `${duration(time)} ${stateLooks[state as keyof typeof stateLooks].name}`,
+          state === 'lock' && wait !== undefined ? ` (${wait.name}${holder})` : undefined,
+        ),
+      ),
+    ),
+  ];
 }
 
 /** The exit as a strip of time: where its thread was off the CPU, and when something happened. */
