@@ -58,6 +58,7 @@ test('what is no trace gets one sentence and status 2, from every command', () =
   const empty = join(folder, 'input0');
   const required: Record<string, string[]> = {
     pairs: ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid'],
+    export: ['--to', 'csv'],
     run: [join(import.meta.dirname, '../../examples/virtqueue-request-tracker.ts')],
   };
   for (const { name } of commands.filter(({ name }) => !['completion', 'start', 'record', 'cleanup'].includes(name))) {

@@ -9,14 +9,20 @@ import { UsageError } from './usage-error.ts';
 /** The exit status for input or usage that nothing could be answered for. */
 const badInput = 2;
 
-/** How long the process may take to end of itself, in ms. */
+/**
+ * How long the process may take to end of itself, in ms. It is not ended at once: process.exit waits for V8's compiler threads, and
+ * these may be waiting for a garbage collection that no longer comes.
+ */
 const patience = 100;
 
 /** Runs one command line (without node and script); the process ends soon after. */
 export async function main(args: readonly string[]): Promise<void> {
   // `| head` closes the pipe: that is no error, and nobody is left to be told.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit();
+    if (error.code === 'EPIPE') {
+      setTimeout(() => process.exit(0), patience);
+      return;
+    }
     process.stderr.write(`virtap: cannot write: ${error.message}\n`);
     process.exit(badInput);
   });
@@ -25,14 +31,15 @@ export async function main(args: readonly string[]): Promise<void> {
     const program = await buildProgram(args);
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
+    // A command that was writing meanwhile hears of it, too.
+    if ((error as NodeJS.ErrnoException).code === 'EPIPE') return;
     const known = error instanceof TraceError || error instanceof UsageError || error instanceof LiveError;
     if (known) process.stderr.write(`virtap: ${error.message}\n`);
     else if (!(error instanceof CommanderError)) throw error;
     process.exitCode = error instanceof CommanderError && error.exitCode === 0 ? 0 : badInput;
   }
   await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
-  // A read from a pipe may still be under way, and would keep the process alive. Not at once, though: process.exit
-  // waits for V8's compiler threads, and these may be waiting for a garbage collection that no longer comes.
+  // A read from a pipe may still be under way, and would keep the process alive.
   setTimeout(() => process.exit(), patience).unref();
 }
 

@@ -42,6 +42,8 @@ async function run(files: string[], options: ServeOptions): Promise<void> {
     throw new UsageError('serve takes whole files: select a part of the time in the page');
   }
   const page = pageFiles();
+  // Files that cannot be read are named now, not when somebody looks.
+  await (await openTraces(files, openOptions(options))).close();
   const explorer = new Explorer(files, options);
   await explorer.refresh();
   const { server, address } = await serve(
@@ -69,17 +71,21 @@ class Explorer {
   #index: Index | undefined;
   #logs: ReadonlyMap<string, SlowExitJson> = new Map();
   #busy = false;
+  /** The options that make a difference to what is read. */
+  readonly #how: string;
 
   constructor(files: readonly string[], options: ServeOptions) {
     this.#files = files;
     this.#options = options;
     this.#folder = indexFolder(files);
+    const { traceEvents = '', offset = [] } = options;
+    this.#how = JSON.stringify([traceEvents, ...offset.map(({ file, ns }) => [file, String(ns)])]);
   }
 
   /** Takes the index from the cache, or makes it, where the files are not as they were. */
   async refresh(): Promise<void> {
     if (this.#busy) return;
-    const id = identity(this.#files);
+    const id = identity(this.#files, this.#how);
     if (id === this.#id) return;
     this.#busy = true;
     try {

@@ -27,9 +27,9 @@ export function indexFolder(files: readonly string[]): string {
   return join(cache, 'virtap', createHash('sha256').update(names).digest('hex').slice(0, 24));
 }
 
-/** What tells one state of some files from another: size, time of change, and both their ends. */
-export function identity(files: readonly string[]): string {
-  const hash = createHash('sha256').update(String(version));
+/** What tells one state of some files from another: size, time of change, and both their ends; and how they are read. */
+export function identity(files: readonly string[], how: string): string {
+  const hash = createHash('sha256').update(`${version} ${how} `);
   for (const path of files) {
     const { size, mtimeMs } = statSync(path);
     hash.update(`${size} ${mtimeMs} `);
