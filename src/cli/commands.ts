@@ -33,6 +33,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./leaks.ts'),
   },
   {
+    name: 'requests',
+    summary: 'how long virtio requests take, and where on their path the time goes',
+    load: () => import('./requests.ts'),
+  },
+  {
     name: 'locks',
     summary: "how long QEMU's threads wait for which mutex, and behind whom",
     load: () => import('./locks.ts'),

@@ -2,11 +2,10 @@ import { type Command, Option } from 'commander';
 import { json } from '../report/json.ts';
 import { leaksCsv, leaksJson, leaksPlain, leaksText } from '../report/leaks-text.ts';
 import { Requests } from '../spans/requests.ts';
-import { TraceError } from '../trace/error.ts';
 import type { Condition } from '../views/conditions.ts';
 import { bad, judgeLeaks, leakSubjects } from '../views/leaks.ts';
-import { recordQemu } from '../views/questions.ts';
 import { failIf, failIfOption } from './fail-if.ts';
+import { needPopsAndFills } from './lacking.ts';
 import { openTraces } from './open.ts';
 import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
@@ -41,16 +40,7 @@ async function run(files: string[], options: LeaksOptions): Promise<void> {
   const reading = await runAnalyses(trace, [requests], runOptions(options));
   if (reading.partial.length === 0) await trace.close();
   const report = judgeLeaks(requests, trace.clock);
-  const lacking = ['virtqueue_pop', 'virtqueue_fill'].filter((name) => (requests.seen.get(name) ?? 0) === 0);
-  if (lacking.length > 0) {
-    const held = [...new Set(trace.types.map((type) => type.name.split(':', 1)[0]))].slice(0, 8).join(', ');
-    throw new TraceError(
-      trace.file,
-      `has no ${lacking.join(' and no ')} event, so it cannot tell what leaked (it holds ${held === '' ? 'no events' : `events of ${held}`}${trace.damage === undefined ? '' : ', and is damaged'})`,
-      undefined,
-      `a recording of both, such as ${recordQemu[0]}`,
-    );
-  }
+  needPopsAndFills(trace, requests.seen, 'what leaked');
   const all = options.all === true;
   if (options.plain === true) await out.write(leaksPlain(report));
   else if (out.form === 'json') await out.write(json(leaksJson(report, reading, trace, all)));

@@ -1,8 +1,5 @@
 import type { Locks } from './locks.ts';
 
-/** Waits remembered of one thread. */
-const remembered = 16;
-
 /** A wait for a mutex, and who had it for most of that time. */
 export type LockWait = {
   duration: number;
@@ -15,16 +12,25 @@ export type LockWait = {
 
 /** The last few waits of one thread, the longest within a stretch of time of which is asked for when that is over. */
 export class LastWaits {
-  readonly #begin = new Float64Array(remembered).fill(Number.NEGATIVE_INFINITY);
-  readonly #duration = new Float64Array(remembered);
-  readonly #mutex = new Int32Array(remembered);
-  readonly #holder = new Int32Array(remembered);
-  readonly #site = new Int32Array(remembered);
+  readonly #begin: Float64Array;
+  readonly #duration: Float64Array;
+  readonly #mutex: Int32Array;
+  readonly #holder: Int32Array;
+  readonly #site: Int32Array;
   #next = 0;
+
+  /** Remembers so many. */
+  constructor(remembered = 16) {
+    this.#begin = new Float64Array(remembered).fill(Number.NEGATIVE_INFINITY);
+    this.#duration = new Float64Array(remembered);
+    this.#mutex = new Int32Array(remembered);
+    this.#holder = new Int32Array(remembered);
+    this.#site = new Int32Array(remembered);
+  }
 
   /** Notes wait `k` of those that ended in the batch. */
   add({ waits, stretches }: Pick<Locks, 'waits' | 'stretches'>, k: number): void {
-    const n = this.#next++ % remembered;
+    const n = this.#next++ % this.#begin.length;
     this.#begin[n] = waits.begin[k] as number;
     this.#duration[n] = waits.duration[k] as number;
     this.#mutex[n] = waits.mutex[k] as number;
@@ -38,11 +44,12 @@ export class LastWaits {
     }
   }
 
-  /** The longest of those that began at `since` or later. */
-  longest(since: number): LockWait | undefined {
+  /** The longest of those that began at `since` or later, and before `until`. */
+  longest(since: number, until = Number.POSITIVE_INFINITY): LockWait | undefined {
     let best = -1;
-    for (let n = 0; n < remembered; n++) {
-      if ((this.#begin[n] as number) < since) continue;
+    for (let n = 0; n < this.#begin.length; n++) {
+      const begin = this.#begin[n] as number;
+      if (begin < since || begin >= until) continue;
       if (best < 0 || (this.#duration[n] as number) > (this.#duration[best] as number)) best = n;
     }
     if (best < 0) return undefined;

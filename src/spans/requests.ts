@@ -23,6 +23,8 @@ export type Ending = 'reset' | 'reused';
 /** An element from its pop on. These objects are used again and again: only those without a fill outlive it. */
 export class Request {
   queue!: Queue;
+  /** A small number that no other request has while this one is open. */
+  readonly slot: number;
   /** The element's address. */
   high = 0;
   low = 0;
@@ -69,7 +71,27 @@ export class Request {
   older: Request | undefined;
   newer: Request | undefined;
   listed = false;
+
+  constructor(slot: number) {
+    this.slot = slot;
+  }
 }
+
+/** What happens to requests, told as the events come. Requests must not be kept: they are used again. */
+export type RequestListener = {
+  popped(request: Request, b: EventBatch, i: number): void;
+  /** Its fill, which is its own for sure: what a hole makes doubtful is told as `gone`. */
+  filled(request: Request, b: EventBatch, i: number): void;
+  /** It is out of sight, without a fill that is known to be its own. */
+  gone(request: Request, b: EventBatch, i: number): void;
+  /** A reset of its device takes it back; a fill can still follow. */
+  takenBack(request: Request, b: EventBatch, i: number): void;
+  /** Its device begins to work on it, or is done with it. */
+  begun(request: Request, b: EventBatch, i: number): void;
+  done(request: Request, b: EventBatch, i: number): void;
+  /** QEMU was told of a queue (`queue`), or tells the guest of it: through an eventfd (`irqfd`), or itself. */
+  notified(queue: Queue, what: 'queue' | 'guest' | 'irqfd', b: EventBatch, i: number): void;
+};
 
 /** Bounds on what is kept, against traces that never fill. */
 const maxElements = 2_000_000;
@@ -135,6 +157,8 @@ export class Requests implements Analysis {
   #machine: Machine | undefined;
   #pid = Number.NaN;
   readonly #pool: Request[] = [];
+  #slots = 0;
+  readonly #listener: RequestListener | undefined;
   readonly #recent = new Recent();
   #nearbyTaken = 0;
   #elements = 0;
@@ -149,25 +173,41 @@ export class Requests implements Analysis {
   /** Requests whose address was used again, by machine and element, the latest each: a fill can still come to light. */
   readonly #reused = new Map<Machine, Map<number, Request>>();
 
+  constructor(listener?: RequestListener) {
+    this.#listener = listener;
+  }
+
   wants(type: EventType): boolean {
     if (!type.name.startsWith('qemu:')) return false;
     return this.#actOf(type.name.slice(5)) !== undefined;
   }
 
   batch(trace: Trace, b: EventBatch): void {
+    this.begin(trace, b);
+    for (let i = 0; i < b.count; i++) this.take(b, i);
+  }
+
+  /** Begins a batch whose events `take` is then given, all of them and in their order. */
+  begin(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     for (const loss of b.losses) this.#addHole(trace.format === 'simpletrace' ? widened(loss) : loss);
-    const { type, count } = b;
-    const handlers = this.#handlers;
-    for (let i = 0; i < count; i++) {
-      const id = type[i] as number;
-      let handler = handlers[id];
-      if (handler === undefined) handler = this.#prepare(id);
-      if (handler === null) continue;
-      this.#counts[id] = (this.#counts[id] as number) + 1;
-      handler.act(b, i, handler);
-    }
-    if (count > 0) this.end = b.time[count - 1] as number;
+    if (b.count > 0) this.end = b.time[b.count - 1] as number;
+  }
+
+  /** Whether the event was one that requests rest on. */
+  take(b: EventBatch, i: number): boolean {
+    const id = b.type[i] as number;
+    let handler = this.#handlers[id];
+    if (handler === undefined) handler = this.#prepare(id);
+    if (handler === null) return false;
+    this.#counts[id] = (this.#counts[id] as number) + 1;
+    handler.act(b, i, handler);
+    return true;
+  }
+
+  /** Whether events may be missing at this time. */
+  unsureAt(time: number): boolean {
+    return time <= this.#unsureUntil;
   }
 
   /** Ends the analysis: counts by event are complete, and what is open is handed out, oldest first. */
@@ -268,8 +308,8 @@ export class Requests implements Analysis {
       return;
     }
     const before = machine.open[element];
-    if (before !== undefined) this.#endReused(before, time);
-    const request = this.#pool.pop() ?? new Request();
+    if (before !== undefined) this.#endReused(before, time, b, i);
+    const request = this.#pool.pop() ?? new Request(this.#slots++);
     machine.open[element] = request;
     request.queue = queue;
     request.high = high;
@@ -289,6 +329,7 @@ export class Requests implements Analysis {
     this.#list(request);
     this.#lastPop.set(machine, request);
     this.#note(time, h.nearby, queue, high, low, request.in, request.out);
+    this.#listener?.popped(request, b, i);
   };
 
   readonly #fill = (b: EventBatch, i: number, h: Handler): void => {
@@ -302,7 +343,7 @@ export class Requests implements Analysis {
     const element = machine.elements.find(high, low);
     const request = element < 0 ? undefined : machine.open[element];
     if (request === undefined || request.queue !== queue) {
-      this.#fillUnseen(machine, queue, element, request, time);
+      this.#fillUnseen(machine, queue, element, request, b, i);
       return;
     }
     const waited = queue.fills - request.fillsAtPop;
@@ -333,11 +374,20 @@ export class Requests implements Analysis {
     machine.open[element] = undefined;
     if (this.#lastPop.get(machine) === request) this.#lastPop.delete(machine);
     this.#unlist(request);
+    if (Number.isNaN(request.hole)) this.#listener?.filled(request, b, i);
+    else this.#listener?.gone(request, b, i);
     this.#free(request);
   };
 
   /** A fill of an element that is not open on this queue. */
-  #fillUnseen(machine: Machine, queue: Queue, element: number, open: Request | undefined, time: number): void {
+  #fillUnseen(
+    machine: Machine,
+    queue: Queue,
+    element: number,
+    open: Request | undefined,
+    b: EventBatch,
+    i: number,
+  ): void {
     queue.fills++;
     // Two threads' events can stand in the wrong order, by little: the fill of the element that seemed lost.
     const lost = element < 0 ? undefined : this.#reused.get(machine)?.get(element);
@@ -350,7 +400,7 @@ export class Requests implements Analysis {
     queue.unseenPops++;
     if (open !== undefined) {
       machine.open[element] = undefined;
-      this.#endReused(open, time);
+      this.#endReused(open, b.time[i] as number, b, i);
     }
   }
 
@@ -361,6 +411,7 @@ export class Requests implements Analysis {
     const n = h.c.number(b, i);
     machine.attach(queue, h.a.high(b, i), h.a.low(b, i), n >= 0 && n < 65536 ? n : -1);
     this.#note(b.time[i] as number, h.nearby, queue, 0, 0, n, 0);
+    this.#listener?.notified(queue, notices[h.nearby] ?? 'queue', b, i);
   };
 
   readonly #status = (b: EventBatch, i: number, h: Handler): void => {
@@ -375,6 +426,7 @@ export class Requests implements Analysis {
         request.reset = this.at(time, request);
         this.#takeNearby(request);
         this.#unlist(request);
+        this.#listener?.takenBack(request, b, i);
         request = next;
       }
     }
@@ -398,6 +450,7 @@ export class Requests implements Analysis {
       request.sector,
       request.sectors,
     );
+    this.#listener?.begun(request, b, i);
   };
 
   readonly #complete = (b: EventBatch, i: number, h: Handler): void => {
@@ -412,6 +465,7 @@ export class Requests implements Analysis {
       request.fillsAtDone = request.queue.fills;
     }
     this.#note(time, h.nearby, request.queue, request.high, request.low, code, 0);
+    this.#listener?.done(request, b, i);
   };
 
   /** The open request that a virtio-blk event is about: its `req` is the element. */
@@ -447,6 +501,7 @@ export class Requests implements Analysis {
       request.command = h.b.number(b, i);
       if (this.#tags.size >= maxTags) this.#tags.clear();
       this.#tags.set(request.tag, request);
+      this.#listener?.begun(request, b, i);
     }
   };
 
@@ -459,6 +514,7 @@ export class Requests implements Analysis {
     request.done = b.time[i] as number;
     request.fillsAtDone = request.queue.fills;
     request.answered = true;
+    this.#listener?.done(request, b, i);
   };
 
   /**
@@ -541,8 +597,9 @@ export class Requests implements Analysis {
     }
   }
 
-  #endReused(request: Request, time: number): void {
+  #endReused(request: Request, time: number, b: EventBatch, i: number): void {
     const { machine } = request.queue;
+    this.#listener?.gone(request, b, i);
     request.reused = this.at(time, request);
     this.#takeNearby(request);
     this.#unlist(request);
@@ -627,6 +684,10 @@ function widened(loss: Loss): Loss {
 
 const readKind = nearbyKinds.indexOf('virtio_blk_handle_read');
 const answerKind = nearbyKinds.indexOf('virtio_blk_req_complete');
+/** Who is told by which event, by index in `nearbyKinds`. */
+const notices = nearbyKinds.map((kind) =>
+  kind === 'virtio_notify' ? 'guest' : kind === 'virtio_notify_irqfd' ? 'irqfd' : 'queue',
+);
 
 /**
  * Requests of one shape take times of one kind: on a disk, many buffers to write are a read, many to read are a

@@ -6,10 +6,10 @@ import { Carriers } from './carriers.ts';
 import { EventCopies } from './event-copies.ts';
 import { type InnerEvent, type InnerKind, InnerKinds } from './inner-events.ts';
 
-/** Threads followed, events remembered of each, and bytes of each. */
-const maxThreads = 1024;
-const perThread = 64;
 const maxPayload = 256;
+
+/** Of how many threads how many events are remembered, and of which threads: of all where not said. */
+export type ThreadEventOptions = { threads?: number; perThread?: number; follows?: (tid: number) => boolean };
 
 /**
  * The last few events of every thread, and the scheduler's events about it, so that what a thread did in a stretch of time can be
@@ -17,9 +17,12 @@ const maxPayload = 256;
  */
 export class ThreadEvents {
   readonly #threads = new IdTable();
-  readonly #copies = new EventCopies(maxThreads * perThread, maxPayload);
+  readonly #copies: EventCopies;
   /** Events seen so far, by thread. */
-  readonly #seen = new Float64Array(maxThreads);
+  readonly #seen: Float64Array;
+  readonly #perThread: number;
+  readonly #maxThreads: number;
+  readonly #follows: ((tid: number) => boolean) | undefined;
   readonly #kinds = new InnerKinds();
   readonly #carriers = new Carriers();
   /** By type id. */
@@ -29,8 +32,16 @@ export class ThreadEvents {
   #next = 0;
 
   /** `skip` says which events tell nothing, and would only crowd out others. */
-  constructor(skip: (type: EventType) => boolean = () => false) {
+  constructor(
+    skip: (type: EventType) => boolean = () => false,
+    { threads = 1024, perThread = 64, follows }: ThreadEventOptions = {},
+  ) {
     this.#skip = skip;
+    this.#maxThreads = threads;
+    this.#perThread = perThread;
+    this.#follows = follows;
+    this.#copies = new EventCopies(threads * perThread, maxPayload);
+    this.#seen = new Float64Array(threads);
   }
 
   /** Begins a batch. */
@@ -56,6 +67,7 @@ export class ThreadEvents {
     if (thread < 0) return { events: [], more: false };
     const seen = this.#seen[thread] as number;
     const { batch } = this.#copies;
+    const perThread = this.#perThread;
     const events: InnerEvent[] = [];
     const start = Math.max(0, seen - perThread);
     for (let n = start; n < seen; n++) {
@@ -80,9 +92,11 @@ export class ThreadEvents {
   }
 
   #keep(tid: number, b: EventBatch, i: number): void {
+    if (this.#follows?.(tid) === false) return;
+    const perThread = this.#perThread;
     let thread = this.#threads.find(0, tid);
     if (thread < 0) {
-      if (this.#threads.size === maxThreads) return;
+      if (this.#threads.size === this.#maxThreads) return;
       thread = this.#threads.id(0, tid);
     }
     const n = this.#seen[thread] as number;

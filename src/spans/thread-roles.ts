@@ -81,6 +81,22 @@ export function roleBySites({ bql, any }: LockFiles): ThreadRole {
   return { kind: has(any, ioFile) ? 'iothread' : 'other' };
 }
 
+/** The role of a thread by all that is known of it: its name, its vCPU, its process (-1 where the trace does not say), its call sites. */
+export function threadRole(
+  tid: number,
+  pid: number,
+  comm: string,
+  vcpu: number | undefined,
+  sites?: LockFiles,
+): ThreadRole {
+  const named = roleByName(comm);
+  if (named !== undefined) return named;
+  if (vcpu !== undefined) return { kind: 'vcpu', vcpu };
+  // The main loop runs on a process's first thread.
+  if (pid === tid) return { kind: 'main loop' };
+  return sites === undefined ? { kind: 'other' } : roleBySites(sites);
+}
+
 /** Whether these files are those of the big QEMU lock: the main loop takes it, and the vCPUs' loops do. */
 export function isBql(files: Iterable<string>): boolean {
   let main = false;

@@ -66,12 +66,20 @@ test('what a trace can answer follows from the events in it', async () => {
     const view = await inventory(synthetic(names.map((name, time) => ({ name, time }))));
     return Object.fromEntries(questions(view).map(({ command, answer }) => [command, answer]));
   };
-  assert.deepEqual(await asked(), { exits: 'no', vcpus: 'no', leaks: 'no', locks: 'no', dump: 'no' });
-  assert.deepEqual(await asked('kvm:kvm_exit'), { exits: 'no', vcpus: 'no', leaks: 'no', locks: 'no', dump: 'yes' });
+  assert.deepEqual(await asked(), { exits: 'no', vcpus: 'no', leaks: 'no', requests: 'no', locks: 'no', dump: 'no' });
+  assert.deepEqual(await asked('kvm:kvm_exit'), {
+    exits: 'no',
+    vcpus: 'no',
+    leaks: 'no',
+    requests: 'no',
+    locks: 'no',
+    dump: 'yes',
+  });
   assert.deepEqual(await asked('kvm:kvm_exit', 'kvm:kvm_entry'), {
     exits: 'partly',
     vcpus: 'partly',
     leaks: 'no',
+    requests: 'no',
     locks: 'no',
     dump: 'yes',
   });
@@ -85,6 +93,9 @@ test('what a trace can answer follows from the events in it', async () => {
   assert.equal((await about(locks))?.why, 'its events do not say which thread they are of.');
   assert.equal((await about(locks.map((event) => ({ ...event, tid: 5 }))))?.answer, 'yes');
   assert.equal((await asked('qemu:virtqueue_pop', 'qemu:virtqueue_fill')).leaks, 'partly');
+  assert.equal((await asked('qemu:virtqueue_pop', 'qemu:virtqueue_fill')).requests, 'partly');
+  const path = ['virtqueue_pop', 'virtqueue_fill', 'virtio_queue_notify'].map((name) => `qemu:${name}`);
+  assert.equal((await asked(...path, 'kvm:kvm_exit', 'kvm:kvm_msi_set_irq')).requests, 'yes');
   assert.equal(
     (await asked('qemu:virtqueue_pop', 'qemu:virtqueue_fill', 'qemu:virtio_set_status', 'qemu:virtio_notify')).leaks,
     'yes',

@@ -1,7 +1,7 @@
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { type LockCounts, type LockSpans, Locks, type LockThread, type Mutex } from '../spans/locks.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
-import { isBql, roleByName, roleBySites, type ThreadRole, VcpuNumbers } from '../spans/thread-roles.ts';
+import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
@@ -384,13 +384,8 @@ export class LocksView implements Analysis {
       const known = this.#trace?.threads.get(tid);
       const process = pid >= 0 ? pid : (known?.pid ?? -1);
       const number = this.#numbers.of(tid);
-      const role: ThreadRole =
-        roleByName(known?.comm ?? '') ??
-        (number !== undefined
-          ? { kind: 'vcpu', vcpu: number }
-          : process === tid
-            ? { kind: 'main loop' }
-            : roleBySites(files[thread] as (typeof files)[number]));
+      const sites = files[thread] as (typeof files)[number];
+      const role = threadRole(tid, process, known?.comm ?? '', number, sites);
       return { ...role, tid, pid: process >= 0 ? process : undefined };
     });
   }

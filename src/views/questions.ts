@@ -36,7 +36,14 @@ export const recordLocks = [
 export function questions(inventory: InventoryView): Question[] {
   const seen = new Set(inventory.types.map((type) => type.name));
   const lacks = (names: readonly string[]) => names.filter((name) => !seen.has(name));
-  return [exits(inventory, lacks), vcpus(inventory, lacks), leaks(lacks), locks(inventory, lacks), dump(inventory)];
+  return [
+    exits(inventory, lacks),
+    vcpus(inventory, lacks),
+    leaks(lacks),
+    requests(inventory, lacks),
+    locks(inventory, lacks),
+    dump(inventory),
+  ];
 }
 
 function exits(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
@@ -78,6 +85,26 @@ function vcpus(inventory: InventoryView, lacks: (names: readonly string[]) => st
     why: `${why}; without ${list(inside, 'and')} not all of these are told apart.`,
     record: recordKernel,
   };
+}
+
+function requests(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
+  const command = 'requests';
+  const missing = lacks(['qemu:virtqueue_pop', 'qemu:virtqueue_fill']);
+  if (missing.length > 0) {
+    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordQemu };
+  }
+  if (inventory.clock.unit === 'none') {
+    return { command, answer: 'no', why: 'its events have no time stamps.', record: recordQemu };
+  }
+  const why = 'how long virtio requests take, and where on their path';
+  // The ends of the path are KVM's: in the same recording, or in one beside it.
+  const ends = [
+    ...(inventory.hasExits ? [] : ['kvm:kvm_exit']),
+    ...lacks(['qemu:virtio_queue_notify', 'kvm:kvm_msi_set_irq']),
+  ];
+  if (ends.length === 0) return { command, answer: 'yes', why: `${why}.`, record: [] };
+  const beside = lacks(['qemu:virtio_queue_notify']).length > 0 ? recordQemu : recordKernel;
+  return { command, answer: 'partly', why: `${why}; without ${list(ends, 'and')} not all of that.`, record: beside };
 }
 
 function leaks(lacks: (names: readonly string[]) => string[]): Question {

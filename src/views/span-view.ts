@@ -45,6 +45,13 @@ export class SpanView<Slow extends { begin: number; duration: number }> {
     }
   }
 
+  /** Takes one span into the statistics of its group and the heat map; `start` as for `draw`. */
+  add(begin: number, duration: number, group: number, start: number): void {
+    (this.summaries[group] ?? this.#newSummary(group)).add(duration);
+    this.#heat?.start(start);
+    this.#heat?.add(begin, duration);
+  }
+
   /** Draws spans into the heat map, where there is one. `start` is a time that none precedes, `scale` what times are multiplied by. */
   draw({ count, begin, duration }: SpanColumns, start: number, scale = 1, skip?: (k: number) => boolean): void {
     const heat = this.#heat;

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+const root = join(import.meta.dirname, '../..');
+const main = join(import.meta.dirname, 'main.ts');
+const env = { ...process.env, NO_COLOR: '1', COLUMNS: '100', LC_ALL: 'C.UTF-8' };
+
+function requests(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'requests', ...args], {
+    encoding: 'utf8',
+    env,
+    cwd: root,
+    maxBuffer: 64 << 20,
+  });
+  return { status, stdout, stderr };
+}
+
+const log = 'samples/kvm-and-qemu.log.zst';
+const simpletrace = 'samples/qemu-leak.bin.zst';
+
+test('what cannot be answered is refused with what to record', () => {
+  const says = (args: string[], sentence: RegExp) => {
+    const { status, stdout, stderr } = requests(...args);
+    assert.deepEqual([status, stdout], [2, ''], args.join(' '));
+    assert.match(stderr, sentence);
+  };
+  says(['samples/host-kvm.dat'], /has no virtqueue_pop and no virtqueue_fill event.*expected a recording of both/);
+  says(['--device', 'gpu', log], /none of its queues is one that was asked for/);
+  says(['--slow', '0', log], /Expected a whole number/);
+});
+
+test('JSON has the queues, their hops and delays, and the slow ones with their paths', () => {
+  const { status, stdout } = requests('--json', '--slow', '1', simpletrace);
+  assert.equal(status, 0);
+  const answer = JSON.parse(stdout) as {
+    queues: {
+      device: string;
+      queue: number;
+      count: number;
+      total_ns: number;
+      in_flight: { mean: number; max: number };
+      hops: { from: string; to: string; total_ns: number; share: number }[];
+      delays: unknown[];
+    }[];
+    slow: { duration_ns: number; path: { point: string; time_ns: number }[] }[];
+    totals: { count: number; max_ns: number };
+    missing: { point: string }[];
+  };
+  assert.equal(
+    answer.queues.reduce((sum, { count }) => sum + count, 0),
+    answer.totals.count,
+  );
+  for (const { hops, delays } of answer.queues) {
+    assert.deepEqual(delays, []);
+    if (hops.length > 0) assert.ok(Math.abs(hops.reduce((sum, { share }) => sum + share, 0) - 1) < 1e-4);
+  }
+  const [slowest] = answer.slow;
+  assert.equal(slowest?.duration_ns, answer.totals.max_ns);
+  const at = (point: string) => slowest?.path.find((one) => one.point === point)?.time_ns ?? Number.NaN;
+  assert.equal(at('fill') - at('pop'), slowest?.duration_ns);
+  assert.ok(answer.missing.some(({ point }) => point === 'kick'));
+});
+
+test('text names what is missing, and CSV has a row for each queue and hop', () => {
+  const { stdout } = requests(simpletrace);
+  assert.match(stdout, /Not in the recording: kick \(kvm:kvm_exit/);
+  assert.match(stdout, /Threads are not told apart/);
+  const lines = requests('--csv', '--device', 'rng', simpletrace).stdout.trimEnd().split('\n');
+  assert.deepEqual(
+    lines.map((line) => line.split(',').slice(1, 2)[0]),
+    ['device', ...lines.slice(1).map(() => 'rng')],
+  );
+  assert.deepEqual(
+    lines.slice(1).map((line) => line.split(',')[6]),
+    ['', 'pop → fill', 'fill → guest notify'],
+  );
+});

@@ -1,0 +1,92 @@
+import { type Command, Option } from 'commander';
+import { json } from '../report/json.ts';
+import { requestsCsv, requestsJson, requestsText } from '../report/requests-text.ts';
+import { type SortKey, sortKeys } from '../report/stats-table.ts';
+import type { Condition } from '../views/conditions.ts';
+import { RequestsView, requestSubjects } from '../views/requests.ts';
+import { failIf, failIfOption } from './fail-if.ts';
+import { needPopsAndFills } from './lacking.ts';
+import { openTraces } from './open.ts';
+import {
+  openOptions,
+  parseCount,
+  parseDuration,
+  parseNumbers,
+  parseWords,
+  runOptions,
+  type TraceOptions,
+  traceCommand,
+} from './options.ts';
+import { Output } from './output.ts';
+import { runAnalyses } from './run.ts';
+import { UsageError } from './usage-error.ts';
+
+type RequestsCommandOptions = TraceOptions & {
+  device?: string[];
+  queue?: number[];
+  sort: SortKey;
+  heatmap?: true;
+  slow?: number;
+  than?: number;
+  failIf?: Condition[];
+};
+
+export default function define(command: Command): void {
+  failIfOption(
+    traceCommand(command, [
+      ['virtap requests qemu.log', 'how long requests take, by device and queue, and where their time goes'],
+      ['virtap requests --slow 5 trace.bin', 'the five slowest, each with its path'],
+      ['virtap requests --device blk --heatmap trace.bin', 'disks over time'],
+      ['virtap requests trace.dat trace.bin', 'with the kernel trace: from the kick to the interrupt'],
+      [
+        "virtap requests --fail-if 'p99(request:virtio-blk)>10ms' trace.bin",
+        'in a script: the exit status is 3 where that is so',
+      ],
+    ]),
+    'request, request:virtio-blk, or request:VDEV,QUEUE of one queue; delay for the time from the kick to the pop',
+  )
+    .option('--device <names>', 'only these devices: blk, net, or an address', parseWords)
+    .option('--queue <numbers>', 'only queues of these numbers: 0, or 0,2-4', parseNumbers)
+    .addOption(
+      new Option('-s, --sort <column>', 'sort the queues by this column')
+        .choices([...sortKeys])
+        .default('total' as SortKey),
+    )
+    .option('--heatmap', 'draw a heat map for each queue: time across, duration up, count as colour')
+    .option('--slow <number>', 'show the slowest requests, each with its path', parseCount)
+    .option('--than <time>', 'show the requests longer than this: 1ms, 250us', parseDuration)
+    .addHelpText('after', help)
+    .action(run);
+}
+
+const help = `
+A request lasts from virtqueue_pop to virtqueue_fill. Its path begins with the guest's kick and ends with the vCPU's entry with the
+interrupt, as far as the recordings tell: QEMU's events have the middle, KVM's both ends, the scheduler's what threads did meanwhile.`;
+
+async function run(files: string[], options: RequestsCommandOptions): Promise<void> {
+  const out = new Output(options);
+  const { device, queue, heatmap, slow, than, sort } = options;
+  const trace = await openTraces(files, openOptions(options));
+  if (than !== undefined && trace.clock.unit === 'ticks') {
+    throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so there is no --than`);
+  }
+  const view = new RequestsView({ heatmap: heatmap === true, slow, than, devices: device, queues: queue });
+  const reading = await runAnalyses(trace, [view], runOptions(options));
+  if (reading.partial.length === 0) await trace.close();
+  const result = view.result();
+  needPopsAndFills(trace, view.path.requests.seen, 'how long requests took');
+  if (trace.clock.unit === 'none') {
+    throw new UsageError(
+      `${trace.file}: its events have no time stamps, so nothing in it can be timed; -msg timestamp=on adds them to QEMU's log`,
+    );
+  }
+  if (result.queues.length === 0) {
+    throw new UsageError(`${trace.file}: none of its queues is one that was asked for`);
+  }
+  if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
+  const answer = { trace, result, reading, sort, than };
+  if (out.form === 'json') await out.write(json(requestsJson(answer)));
+  else if (out.form === 'csv') await out.write(requestsCsv(answer));
+  else await out.write(requestsText(answer, out.terminal));
+  failIf(options.failIf, () => requestSubjects(result));
+}

@@ -1,0 +1,119 @@
+import type { EventBatch } from '../trace/batch.ts';
+import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import type { Trace } from '../trace/trace.ts';
+import { isEntry } from './exits.ts';
+
+/** Interrupts followed at once: told to KVM, and injected. */
+const maxPending = 1024;
+/** Interrupt vectors of a CPU (x86). */
+const vectors = 256;
+
+type Role = { what: 'raise' | 'inject'; vector: FieldReader } | { what: 'entry' };
+
+/** What follows when QEMU tells the guest that a request is done; `id` is the caller's. */
+export type InterruptListener = {
+  raised(id: number, time: number): void;
+  /** A vCPU enters the guest with it. It is over. */
+  entered(id: number, time: number, tid: number): void;
+  /** It is not followed any further. */
+  lost(id: number): void;
+};
+
+/** `tid` is of the thread that notifies, and after the injection of the vCPU; `pid` is -1 where the trace does not say. */
+type Pending = { id: number; tid: number; pid: number; vector: number };
+
+/**
+ * The way of an interrupt from QEMU's notification to the guest: KVM is told of it by the thread that notified (kvm_msi_set_irq: an irqfd, or an
+ * ioctl), injects it into a vCPU (kvm_inj_virq, by its vector), and the vCPU enters the guest with it. Hardware that delivers interrupts without
+ * an exit (APICv, AVIC) leaves no trace of the latter two.
+ */
+export class Interrupts {
+  /** Whether there was any event of each kind. */
+  readonly seen = { raise: false, inject: false };
+  readonly #listener: InterruptListener;
+  readonly #roles: (Role | undefined)[] = [];
+  /** Those notified and not raised; raised and not injected; injected and not entered: oldest first. */
+  #notified: Pending[] = [];
+  #raised: Pending[] = [];
+  #injected: Pending[] = [];
+
+  constructor(listener: InterruptListener) {
+    this.#listener = listener;
+  }
+
+  wants(type: EventType): boolean {
+    return isEntry(type) || type.name === 'kvm:kvm_msi_set_irq' || type.name === 'kvm:kvm_inj_virq';
+  }
+
+  begin(trace: Trace): void {
+    for (let id = this.#roles.length; id < trace.types.length; id++) {
+      this.#roles.push(roleOf(trace.types[id] as EventType));
+    }
+  }
+
+  /** QEMU notifies the guest; what follows is told under this id. */
+  notified(id: number, tid: number, pid: number): void {
+    // Of one thread, the next interrupt is the latest notification's.
+    const before = this.#notified.findIndex((one) => one.tid === tid && one.pid === pid);
+    if (before >= 0) this.#listener.lost((this.#notified.splice(before, 1)[0] as Pending).id);
+    this.#push(this.#notified, { id, tid, pid, vector: -1 });
+  }
+
+  take(b: EventBatch, i: number): void {
+    const role = this.#roles[b.type[i] as number];
+    if (role === undefined) return;
+    const tid = b.tid[i] as number;
+    const time = b.time[i] as number;
+    if (role.what === 'entry') {
+      if (this.#injected.length === 0) return;
+      this.#injected = this.#injected.filter((one) => {
+        if (one.tid !== tid) return true;
+        this.#listener.entered(one.id, time, tid);
+        return false;
+      });
+      return;
+    }
+    const vector = role.vector.low(b, i) & (vectors - 1);
+    if (role.what === 'raise') {
+      this.seen.raise = true;
+      // Where the notification's thread is not known, the next interrupt is taken for its own.
+      const at = this.#notified.findIndex(
+        (one) => one.tid === tid || (one.tid < 0 && ofOne(one.pid, b.pid[i] as number)),
+      );
+      if (at < 0) return;
+      const [one] = this.#notified.splice(at, 1) as [Pending];
+      this.#listener.raised(one.id, time);
+      this.#push(this.#raised, { ...one, vector });
+      return;
+    }
+    this.seen.inject = true;
+    if (this.#raised.length === 0) return;
+    this.#raised = this.#raised.filter((one) => {
+      if (one.vector !== vector || !ofOne(one.pid, b.pid[i] as number)) return true;
+      this.#push(this.#injected, { ...one, tid });
+      return false;
+    });
+  }
+
+  #push(list: Pending[], one: Pending): void {
+    if (list.length >= maxPending) this.#listener.lost((list.shift() as Pending).id);
+    list.push(one);
+  }
+}
+
+/** Whether two events can be of one process. */
+function ofOne(a: number, b: number): boolean {
+  return a < 0 || b < 0 || a === b;
+}
+
+function roleOf(type: EventType): Role | undefined {
+  if (isEntry(type)) return { what: 'entry' };
+  if (type.name === 'kvm:kvm_msi_set_irq') {
+    // Text has the vector, the event itself the message's data, whose low eight bits it is.
+    return { what: 'raise', vector: type.reader('data') ?? type.reader('vec') ?? absent };
+  }
+  if (type.name === 'kvm:kvm_inj_virq') {
+    return { what: 'inject', vector: type.reader('vector') ?? type.reader('irq') ?? absent };
+  }
+  return undefined;
+}

@@ -1,0 +1,726 @@
+import type { Analysis } from '../trace/analysis.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import { IdTable } from '../trace/id-table.ts';
+import type { Trace } from '../trace/trace.ts';
+import { Carriers } from './carriers.ts';
+import type { Queue } from './devices.ts';
+import { InFlight } from './in-flight.ts';
+import { Interrupts } from './interrupts.ts';
+import { Kicks } from './kicks.ts';
+import { OpenTable } from './open-table.ts';
+import { type Request, Requests } from './requests.ts';
+import { ThreadTime, threadStates } from './thread-time.ts';
+
+/**
+ * The points that a request passes, in their order. `kick`: the guest leaves for QEMU to be told. `notify`: QEMU's thread begins with the queue. `device`: the
+ * device begins with the request. `submit`, `completion`: the block layer's backend. `done`: the device has the answer. `guest notify`: QEMU tells the
+ * guest. `interrupt`: KVM is told. `entry`: a vCPU enters the guest with the interrupt.
+ */
+export const points = [
+  'kick',
+  'notify',
+  'pop',
+  'device',
+  'submit',
+  'completion',
+  'done',
+  'fill',
+  'guest notify',
+  'interrupt',
+  'entry',
+] as const;
+export type Point = (typeof points)[number];
+
+export const point = {
+  kick: 0,
+  notify: 1,
+  pop: 2,
+  device: 3,
+  submit: 4,
+  completion: 5,
+  done: 6,
+  fill: 7,
+  guestNotify: 8,
+  interrupt: 9,
+  entry: 10,
+} as const;
+const all = points.length;
+/** Points before `guest notify`, which are known when the request is filled. */
+const own = point.guestNotify;
+
+/** What a request asks; for virtio-blk and virtio-scsi. */
+export const operations = ['', 'read', 'write', 'other'] as const;
+
+/** Who carried a request out below the block layer. */
+export const backends = ['', 'thread pool', 'io_uring'] as const;
+
+/** What requests are told apart by: queue (its index), operation (index in `operations`), thread that popped them (-1 where unknown). */
+export type Facet = { queue: Queue; operation: number; tid: number };
+
+/** Queues times operations times threads. What is beyond shares the last. */
+const maxFacets = 1 << 14;
+/** Requests of one queue that were filled and whose notification of the guest is awaited. */
+const maxAwaiting = 1024;
+/** The same while no such notification was seen at all. */
+const fewAwaiting = 16;
+/** Requests handed to the device, and not yet to the block layer. */
+const maxUnsubmitted = 1024;
+/** Requests of thread pools followed at once. */
+const maxPool = 1 << 16;
+/** Threads (or, without threads, machines) whose latest completion is remembered. */
+const maxCompleting = 4096;
+const sectorSize = 512;
+const states = threadStates.length;
+
+/** Requests that were filled within a batch, in the order of their fills. Valid until the next batch. */
+export class RequestSpans {
+  count = 0;
+  /** Time of the pop, and from there to the fill. */
+  begin = new Float64Array(256);
+  duration = new Float64Array(256);
+  facet = new Int32Array(256);
+
+  add(begin: number, duration: number, facet: number): void {
+    const n = this.count++;
+    if (n === this.begin.length) {
+      this.begin = twice(this.begin);
+      this.duration = twice(this.duration);
+      this.facet = twice(this.facet);
+    }
+    this.begin[n] = begin;
+    this.duration[n] = duration;
+    this.facet[n] = facet;
+  }
+}
+
+/** The hops that came to be known within a batch: each from one point of a request to the next that is known. */
+export class HopSpans extends RequestSpans {
+  /** From point × number of points + to point. */
+  hop = new Int32Array(256);
+
+  addHop(from: number, to: number, begin: number, duration: number, facet: number): void {
+    this.add(begin, duration, facet);
+    if (this.hop.length < this.begin.length) this.hop = twice(this.hop);
+    this.hop[this.count - 1] = from * all + to;
+  }
+}
+
+/** What is told of a request when it is filled. The arrays are used again. */
+export type Filled = {
+  request: Request;
+  facet: number;
+  /** By point: its time, NaN where it is not known. */
+  times: Float64Array;
+  /** Threads of the kick (a vCPU) and the notification. */
+  kicker: number;
+  /** How many requests it was merged with to one, 1 where with none. */
+  merged: number;
+  backend: number;
+  /** What the thread that popped it did from the kick on until then, by state; NaN where that is not known. */
+  meanwhile: Float64Array;
+};
+
+/** Later points of a request that was filled: the caller's, to be filled in. */
+export type Later = { times: Float64Array; interrupted: number };
+
+/** What the requests of one facet waited for until a thread of QEMU got to them. */
+export type Delay = {
+  /** Requests whose kick is known, their time from the kick to the pop, and to the fill. */
+  count: number;
+  total: number;
+  whole: number;
+  /** Those of which it is known what the thread did meanwhile, and that, by state. */
+  told: number;
+  states: Float64Array;
+};
+
+/** What is known of one queue besides its requests. */
+class QueueState {
+  /** The first kick that QEMU was not notified of yet, its thread, and what the queue's thread had done until then. */
+  kick = Number.NaN;
+  kicker = -1;
+  readonly atKick = new Float64Array(states).fill(Number.NaN);
+  /** The run of the queue's handler that is on: its kick, likewise, when it began, and by which thread; NaN where none is. */
+  runKick = Number.NaN;
+  runKicker = -1;
+  readonly atRunKick = new Float64Array(states).fill(Number.NaN);
+  notify = Number.NaN;
+  notifier = -1;
+  /** Whether anything was popped in it, and when it began in events of requests. */
+  popped = false;
+  begunAt = 0;
+  /** How many runs there were, and pops. */
+  runs = 0;
+  pops = 0;
+  /** Thread of the latest pop. */
+  thread = -1;
+  /** Without thread ids: how often the event before the one that it is done was a completion of a backend, and how often not. */
+  #adjacent = 0;
+  #apart = 0;
+  /** Requests filled, and not notified: their fills, runs and pops until then. */
+  readonly awaiting: Awaiting[] = [];
+
+  /** What is popped from now on was not there for sure when the run began. */
+  endRun(): void {
+    this.notify = Number.NaN;
+    this.notifier = -1;
+    this.popped = false;
+  }
+
+  /** Whether a completion right before (`adjacent`) is that of the queue's request: another thread's can come in between, but not most of the time. */
+  believes(adjacent: boolean): boolean {
+    if (adjacent) this.#adjacent++;
+    else this.#apart++;
+    return adjacent && this.#adjacent > this.#apart;
+  }
+}
+
+type Awaiting = { fill: number; runs: number; pops: number; facet: number; later: Later | undefined };
+/** `events` of requests there had been before it. */
+type Completed = { submitted: number; time: number; backend: number; events: number };
+/** What one notification of the guest is about. */
+type Notice = { time: number; raised: number; requests: Awaiting[] };
+
+type Role =
+  | { what: 'submit' | 'complete'; backend: number; pool: FieldReader }
+  | { what: 'block'; offset: FieldReader }
+  | { what: 'merge'; vdev: FieldReader; offset: FieldReader; size: FieldReader };
+
+/** Follows each request along its path. Takes all events, in their order; what ended with a batch stands in `spans` and `hops`. */
+export class RequestPath implements Analysis {
+  readonly requests: Requests;
+  readonly inFlight = new InFlight();
+  readonly threads = new ThreadTime();
+  readonly kicks: Kicks;
+  readonly interrupts: Interrupts;
+  readonly spans = new RequestSpans();
+  readonly hops = new HopSpans();
+  /** From the kick to the pop, of those that were filled. */
+  readonly delays = new RequestSpans();
+  readonly facets: Facet[] = [];
+  /** By facet. */
+  readonly delayOf: (Delay | undefined)[] = [];
+  /** By queue: requests by backend, and those merged with others. */
+  readonly backendOf: number[][] = [];
+  readonly mergedOf: number[] = [];
+  /** By queue: the sectors that its requests asked for, read and written. */
+  readonly sectorsOf: [read: number, written: number][] = [];
+  /** Points that any request had. */
+  readonly seen = new Array<boolean>(all).fill(false);
+  /** Kinds of events of the backend that there were. */
+  readonly told = { pool: false, block: false, uring: false, notices: false };
+  /** Time of the first and last event about a virtqueue; NaN where there was none. */
+  first = Number.NaN;
+  last = Number.NaN;
+
+  readonly #filled: ((filled: Filled, b: EventBatch, i: number) => Later | undefined) | undefined;
+  readonly #roles: (Role | undefined)[] = [];
+  readonly #carriers = new Carriers();
+  #events = 0;
+  readonly #queues: QueueState[] = [];
+  /** By slot of the request: its points, the thread of its kick, and so on. */
+  #times = new Float64Array(64 * own);
+  #meanwhile = new Float64Array(64 * states);
+  #kicker = new Int32Array(64);
+  #merged = new Int32Array(64);
+  #backend = new Uint8Array(64);
+  /** Requests that their device has begun with, and no event of the block layer was of. */
+  readonly #unsubmitted: Request[] = [];
+  /** Requests of thread pools and io_uring, by process and address. */
+  readonly #pool = new OpenTable(3, maxPool);
+  /** By thread: its latest completion in a thread pool, or of io_uring: when it was submitted and completed, and which of them. */
+  readonly #completing = new IdTable();
+  readonly #completed: Completed[] = [];
+  readonly #facetIds = new IdTable();
+  readonly #facetParts = new IdTable();
+  readonly #notices: (Notice | undefined)[] = [];
+  readonly #freeNotices: number[] = [];
+  readonly #result: Filled;
+
+  /** `filled` is told of each request when it is filled, and gives where its later points are to be noted. */
+  constructor(filled?: (filled: Filled, b: EventBatch, i: number) => Later | undefined) {
+    this.#filled = filled;
+    this.#result = {
+      request: undefined as never,
+      facet: 0,
+      times: new Float64Array(all),
+      kicker: -1,
+      merged: 1,
+      backend: 0,
+      meanwhile: new Float64Array(states),
+    };
+    this.kicks = new Kicks((queue, time, tid) => this.#kick(queue, time, tid));
+    this.interrupts = new Interrupts({
+      raised: (id, time) => this.#raised(id, time),
+      entered: (id, time, tid) => this.#entered(id, time, tid),
+      lost: (id) => this.#forget(id),
+    });
+    this.requests = new Requests({
+      popped: (request, b, i) => this.#popped(request, b, i),
+      filled: (request, b, i) => this.#fill(request, b, i),
+      gone: (request, b, i) => {
+        this.#leave(request, b, i);
+        this.#drop(request);
+      },
+      takenBack: (request, b, i) => this.inFlight.change(request.queue.index, b.time[i] as number, -1),
+      begun: (request, b, i) => this.#begun(request, b, i),
+      done: (request, b, i) => this.#done(request, b, i),
+      notified: (queue, what, b, i) => {
+        if (what === 'queue') this.#notifiedQueue(queue, b, i);
+        else this.#notifiedGuest(queue, what, b, i);
+      },
+    });
+  }
+
+  wants(type: EventType): boolean {
+    return [this.requests, this.kicks, this.interrupts, this.threads].some((one) => one.wants(type)) || isBackend(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    const { requests, kicks, interrupts, threads } = this;
+    this.spans.count = 0;
+    this.hops.count = 0;
+    this.delays.count = 0;
+    for (let id = this.#roles.length; id < trace.types.length; id++) {
+      this.#roles.push(roleOf(trace.types[id] as EventType));
+    }
+    requests.begin(trace, b);
+    if (b.losses.length > 0) this.#forgetOpen();
+    kicks.begin(trace);
+    interrupts.begin(trace);
+    threads.begin(trace);
+    for (let i = 0; i < b.count; i++) {
+      // Before anything else, so that what a thread did until now is known.
+      threads.take(b, i);
+      const role = this.#roles[b.type[i] as number];
+      const taken = requests.take(b, i);
+      if (taken && role === undefined) {
+        this.#events++;
+        if (Number.isNaN(this.first)) this.first = b.time[i] as number;
+        this.last = b.time[i] as number;
+        continue;
+      }
+      if (role !== undefined) {
+        if (this.#carriers.takes(trace.types[b.type[i] as number] as EventType)) this.#lower(role, b, i);
+        continue;
+      }
+      kicks.take(b, i);
+      interrupts.take(b, i);
+    }
+  }
+
+  #stateOf(queue: Queue | number): QueueState {
+    const index = typeof queue === 'number' ? queue : queue.index;
+    while (this.#queues.length <= index) {
+      this.#queues.push(new QueueState());
+      this.backendOf.push(backends.map(() => 0));
+      this.mergedOf.push(0);
+      this.sectorsOf.push([0, 0]);
+    }
+    return this.#queues[index] as QueueState;
+  }
+
+  /** Events are missing: nothing that goes before is known to belong to what comes after. */
+  #forgetOpen(): void {
+    this.kicks.forget();
+    for (const state of this.#queues) {
+      state.kick = Number.NaN;
+      state.endRun();
+      state.awaiting.length = 0;
+    }
+  }
+
+  #kick(queue: number, time: number, tid: number): void {
+    const state = this.#stateOf(queue);
+    if (!Number.isNaN(state.kick)) return;
+    state.kick = time;
+    state.kicker = tid;
+    if (!this.threads.until(state.thread, time, state.atKick, 0)) state.atKick.fill(Number.NaN);
+  }
+
+  /** QEMU begins with a queue; or the vCPU's thread tells that which will. */
+  #notifiedQueue(queue: Queue, b: EventBatch, i: number): void {
+    const state = this.#stateOf(queue);
+    const tid = b.tid[i] as number;
+    if (this.requests.unsureAt(b.time[i] as number)) return;
+    this.kicks.notified(queue.index, queue.number, b.pid[i] as number);
+    state.runs++;
+    const passedOn = !state.popped && state.notifier >= 0 && tid >= 0 && state.notifier !== tid;
+    if (passedOn) {
+      if (Number.isNaN(state.runKick) && !Number.isNaN(state.notify)) {
+        state.runKick = state.notify;
+        state.runKicker = state.notifier;
+      }
+    } else {
+      state.runKick = state.kick;
+      state.runKicker = state.kicker;
+      state.atRunKick.set(state.atKick);
+    }
+    state.kick = Number.NaN;
+    state.notify = b.time[i] as number;
+    state.notifier = tid;
+    state.popped = false;
+    state.begunAt = this.#events;
+  }
+
+  #popped(request: Request, b: EventBatch, i: number): void {
+    const { slot, queue } = request;
+    const time = b.time[i] as number;
+    const tid = b.tid[i] as number;
+    this.#reserve(slot);
+    const at = slot * own;
+    this.#times.fill(Number.NaN, at, at + own);
+    this.#times[at + point.pop] = time;
+    this.#kicker[slot] = -1;
+    this.#merged[slot] = 1;
+    this.#backend[slot] = 0;
+    this.#meanwhile.fill(Number.NaN, slot * states, (slot + 1) * states);
+    this.inFlight.change(queue.index, time, 1);
+    this.threads.follow(tid, time);
+    const state = this.#stateOf(queue);
+    state.thread = tid;
+    state.pops++;
+    const { notify, notifier, runKick } = state;
+    if (Number.isNaN(notify) || (notifier >= 0 && tid >= 0 && notifier !== tid)) return;
+    // Buffers that wait for input are there long before; what is popped right after a notification was waiting for that.
+    if (request.out === 0 && this.#events > state.begunAt + 1) return;
+    state.popped = true;
+    this.#times[at + point.notify] = notify;
+    if (Number.isNaN(runKick)) return;
+    this.#times[at + point.kick] = runKick;
+    this.#kicker[slot] = state.runKicker;
+    const until = this.#meanwhile;
+    if (Number.isNaN(state.atRunKick[0] as number) || !this.threads.until(tid, time, until, slot * states)) return;
+    for (let s = 0; s < states; s++) {
+      until[slot * states + s] = (until[slot * states + s] as number) - (state.atRunKick[s] as number);
+    }
+  }
+
+  #begun(request: Request, b: EventBatch, i: number): void {
+    const at = request.slot * own;
+    // One that is tried again after an error is still the same request.
+    if (!Number.isNaN(this.#times[at + point.device] as number)) return;
+    this.#times[at + point.device] = b.time[i] as number;
+    if (request.operation === '') return;
+    if (this.#unsubmitted.length === maxUnsubmitted) this.#unsubmitted.shift();
+    this.#unsubmitted.push(request);
+  }
+
+  #done(request: Request, b: EventBatch, i: number): void {
+    const at = request.slot * own;
+    if (!Number.isNaN(this.#times[at + point.done] as number)) return;
+    const time = b.time[i] as number;
+    this.#times[at + point.done] = time;
+    // The backend's answer resumes the request, on the same thread, and that ends with this event.
+    const thread = this.#completing.find(0, threadKey(b, i));
+    const last = thread < 0 ? undefined : this.#completed[thread];
+    const begun = this.#times[at + point.device] as number;
+    if (last === undefined || !(last.submitted >= begun)) return;
+    if ((b.tid[i] as number) < 0 && !this.#stateOf(request.queue).believes(last.events === this.#events)) return;
+    if (Number.isNaN(this.#times[at + point.submit] as number)) this.#times[at + point.submit] = last.submitted;
+    if ((this.#times[at + point.submit] as number) > last.time) return;
+    this.#times[at + point.completion] = last.time;
+    this.#backend[request.slot] = last.backend;
+  }
+
+  /** An event of the block layer, or below it. */
+  #lower(role: Role, b: EventBatch, i: number): void {
+    const time = b.time[i] as number;
+    switch (role.what) {
+      case 'merge': {
+        const offset = role.offset.number(b, i);
+        const end = offset + role.size.number(b, i);
+        const [high, low] = [role.vdev.high(b, i), role.vdev.low(b, i)];
+        const parts = this.#unsubmitted.filter(({ queue: { device }, sector, tid }) => {
+          const start = sector * sectorSize;
+          const same = device?.high === high && device.low === low && (tid < 0 || tid === b.tid[i]);
+          return same && start >= offset && start < end;
+        });
+        for (const part of parts) {
+          this.#merged[part.slot] = parts.length;
+          this.#submit(part, time);
+        }
+        return;
+      }
+      case 'block': {
+        this.told.block = true;
+        const offset = role.offset.number(b, i);
+        const tid = b.tid[i] as number;
+        const found = this.#unsubmitted.find(
+          (one) => one.sector * sectorSize === offset && (one.tid < 0 || tid < 0 || one.tid === tid),
+        );
+        if (found !== undefined) this.#submit(found, time);
+        return;
+      }
+      case 'submit': {
+        if (role.backend === 1) this.told.pool = true;
+        else this.told.uring = true;
+        const before = this.#find(role.pool, b, i);
+        if (before >= 0) this.#pool.remove(before);
+        this.#pool.begin[this.#pool.add()] = time;
+        return;
+      }
+      case 'complete': {
+        const known = this.#find(role.pool, b, i);
+        if (known < 0) return;
+        const submitted = this.#pool.begin[known] as number;
+        this.#pool.remove(known);
+        const thread = threadKey(b, i);
+        let at = this.#completing.find(0, thread);
+        if (at < 0) {
+          if (this.#completing.size === maxCompleting) return;
+          at = this.#completing.id(0, thread);
+          this.#completed.push({ submitted: 0, time: 0, backend: 0, events: 0 });
+        }
+        const last = this.#completed[at] as Completed;
+        last.submitted = submitted;
+        last.time = time;
+        last.backend = role.backend;
+        last.events = this.#events;
+        return;
+      }
+    }
+  }
+
+  #find(address: FieldReader, b: EventBatch, i: number): number {
+    const { key } = this.#pool;
+    key[0] = b.pid[i] as number;
+    key[1] = address.high(b, i);
+    key[2] = address.low(b, i);
+    return this.#pool.find();
+  }
+
+  #submit(request: Request, time: number): void {
+    this.#times[request.slot * own + point.submit] = time;
+    this.#drop(request);
+  }
+
+  /** The block layer's next event is not about this request. */
+  #drop(request: Request): void {
+    const at = this.#unsubmitted.indexOf(request);
+    if (at >= 0) this.#unsubmitted.splice(at, 1);
+  }
+
+  /** A request that was in flight is no more. */
+  #leave(request: Request, b: EventBatch, i: number): void {
+    if (request.reset === undefined) this.inFlight.change(request.queue.index, b.time[i] as number, -1);
+  }
+
+  #fill(request: Request, b: EventBatch, i: number): void {
+    this.#leave(request, b, i);
+    this.#drop(request);
+    const { queue, slot } = request;
+    const time = b.time[i] as number;
+    const state = this.#stateOf(queue);
+    // The guest may have queued what is popped from now on after this run began.
+    if (state.popped || (b.tid[i] as number) < 0 || state.notifier === b.tid[i]) state.endRun();
+    const times = this.#result.times;
+    times.fill(Number.NaN);
+    times.set(this.#times.subarray(slot * own, slot * own + own));
+    times[point.fill] = time;
+    const operation = operationOf(request);
+    const facet = this.#facetOf(queue, operation, request.tid);
+    this.spans.add(request.pop, time - request.pop, facet);
+    this.#sum(request, operation);
+    this.#emit(times, facet);
+    const result = this.#result;
+    result.request = request;
+    result.facet = facet;
+    result.kicker = this.#kicker[slot] as number;
+    result.merged = this.#merged[slot] as number;
+    result.backend = this.#backend[slot] as number;
+    result.meanwhile.set(this.#meanwhile.subarray(slot * states, (slot + 1) * states));
+    this.#delay(result);
+    const later = this.#filled?.(result, b, i);
+    if (this.requests.unsureAt(time)) return;
+    const { awaiting } = state;
+    if (awaiting.length >= (this.told.notices ? maxAwaiting : fewAwaiting)) awaiting.shift();
+    awaiting.push({ fill: time, runs: state.runs, pops: state.pops, facet, later });
+  }
+
+  #sum({ queue, slot, sectors }: Request, operation: number): void {
+    const backend = this.backendOf[queue.index] as number[];
+    backend[this.#backend[slot] as number] = (backend[this.#backend[slot] as number] as number) + 1;
+    if ((this.#merged[slot] as number) > 1) this.mergedOf[queue.index] = (this.mergedOf[queue.index] as number) + 1;
+    const sums = this.sectorsOf[queue.index] as [number, number];
+    if (Number.isNaN(sectors)) return;
+    if (operation === 1) sums[0] += sectors;
+    else if (operation === 2) sums[1] += sectors;
+  }
+
+  /** The hops between the points up to the fill that are known; a point whose time is out of order is none. */
+  #emit(times: Float64Array, facet: number): void {
+    let from = -1;
+    for (let to = 0; to < own; to++) {
+      const time = times[to] as number;
+      if (Number.isNaN(time)) continue;
+      if (from >= 0) {
+        const length = time - (times[from] as number);
+        if (length < 0) {
+          if (to === point.fill || to === point.pop) continue;
+          times[to] = Number.NaN;
+          continue;
+        }
+        this.hops.addHop(from, to, times[from] as number, length, facet);
+      }
+      this.seen[to] = true;
+      from = to;
+    }
+  }
+
+  #delay({ times, facet, meanwhile }: Filled): void {
+    const kick = times[point.kick] as number;
+    if (Number.isNaN(kick)) return;
+    const length = (times[point.pop] as number) - kick;
+    if (length < 0) return;
+    this.delays.add(kick, length, facet);
+    while (this.delayOf.length <= facet) this.delayOf.push(undefined);
+    const delay = this.delayOf[facet] ?? { count: 0, total: 0, whole: 0, told: 0, states: new Float64Array(states) };
+    this.delayOf[facet] = delay;
+    delay.count++;
+    delay.total += length;
+    delay.whole += (times[point.fill] as number) - kick;
+    if (Number.isNaN(meanwhile[0] as number)) return;
+    delay.told++;
+    for (let s = 0; s < states; s++) delay.states[s] = (delay.states[s] as number) + (meanwhile[s] as number);
+  }
+
+  /** QEMU tells the guest of what it filled on a queue. */
+  #notifiedGuest(queue: Queue, what: 'guest' | 'irqfd', b: EventBatch, i: number): void {
+    this.told.notices = true;
+    const state = this.#stateOf(queue);
+    const time = b.time[i] as number;
+    const { awaiting } = state;
+    if (awaiting.length === 0) return;
+    const told = coveredBy(state, time, what);
+    awaiting.length = 0;
+    if (told.length === 0) return;
+    for (const one of told) this.#hop(one, point.fill, point.guestNotify, one.fill, time);
+    const id = this.#freeNotices.pop() ?? this.#notices.length;
+    this.#notices[id] = { time, raised: Number.NaN, requests: told };
+    this.interrupts.notified(id, b.tid[i] as number, b.pid[i] as number);
+  }
+
+  #raised(id: number, time: number): void {
+    const notice = this.#notices[id] as Notice;
+    notice.raised = time;
+    for (const one of notice.requests) this.#hop(one, point.guestNotify, point.interrupt, notice.time, time);
+  }
+
+  #entered(id: number, time: number, tid: number): void {
+    const { requests, raised } = this.#notices[id] as Notice;
+    for (const one of requests) {
+      this.#hop(one, point.interrupt, point.entry, raised, time);
+      if (one.later !== undefined) one.later.interrupted = tid;
+    }
+    this.#forget(id);
+  }
+
+  #forget(id: number): void {
+    this.#notices[id] = undefined;
+    this.#freeNotices.push(id);
+  }
+
+  #hop({ later, facet }: Awaiting, from: number, to: number, begin: number, end: number): void {
+    this.seen[to] = true;
+    this.hops.addHop(from, to, begin, end - begin, facet);
+    if (later !== undefined) later.times[to] = end;
+  }
+
+  #facetOf(queue: Queue, operation: number, tid: number): number {
+    const part =
+      this.#facetParts.size < maxFacets
+        ? this.#facetParts.id(queue.index, operation)
+        : this.#facetParts.find(queue.index, operation);
+    if (part >= 0) {
+      const known = this.#facetIds.find(part, tid);
+      if (known >= 0) return known;
+      if (this.facets.length < maxFacets) {
+        this.facets.push({ queue, operation, tid });
+        return this.#facetIds.id(part, tid);
+      }
+    }
+    return maxFacets - 1;
+  }
+
+  #reserve(slot: number): void {
+    if (slot < this.#kicker.length) return;
+    this.#times = twice(this.#times);
+    this.#meanwhile = twice(this.#meanwhile);
+    this.#kicker = twice(this.#kicker);
+    this.#merged = twice(this.#merged);
+    this.#backend = twice(this.#backend);
+  }
+}
+
+/**
+ * Which of the fills a notification of the guest is about: the latest for sure, and those shortly before it. virtio-blk's dataplane tells the
+ * guest in a bottom half, before which the queue's handler may run once; others do at once. What was filled earlier, the guest
+ * did not want to be told of: it was looking at the queue already.
+ */
+function coveredBy({ awaiting, runs, pops }: QueueState, time: number, what: 'guest' | 'irqfd'): Awaiting[] {
+  let first = awaiting.length - 1;
+  const latest = awaiting[first] as Awaiting;
+  if (what === 'irqfd' ? runs - latest.runs > 1 : pops !== latest.pops) return [];
+  // Had QEMU thought of notifying between two fills, that would have taken about as long as now.
+  const pace = time - latest.fill;
+  for (; first > 0; first--) {
+    const one = awaiting[first - 1] as Awaiting;
+    if (one.runs !== latest.runs || one.pops !== latest.pops) break;
+    if ((awaiting[first] as Awaiting).fill - one.fill > pace) break;
+  }
+  return awaiting.slice(first);
+}
+
+/** Which thread an event is of; where the trace does not say, its process stands for all of them. */
+function threadKey(b: EventBatch, i: number): number {
+  const tid = b.tid[i] as number;
+  return tid >= 0 ? tid : (b.pid[i] as number) | 0x80000000;
+}
+
+/** SCSI commands that read or write blocks: READ and WRITE of 6, 10, 12 and 16 bytes (SBC-3). */
+const scsiReads = new Set([0x08, 0x28, 0xa8, 0x88]);
+const scsiWrites = new Set([0x0a, 0x2a, 0xaa, 0x8a]);
+
+function operationOf({ operation, command, queue }: Request): number {
+  if (operation !== '') return operation === 'read' ? 1 : 2;
+  if (!Number.isNaN(command)) return scsiReads.has(command) ? 1 : scsiWrites.has(command) ? 2 : 3;
+  return queue.device?.named === 'blk' ? 3 : 0;
+}
+
+const backendEvents =
+  /^qemu:(thread_pool_(submit|complete)(_aio)?|luring_(co_submit|process_completion)|blk_co_(preadv|pwritev)|virtio_blk_submit_multireq)$/;
+
+function isBackend(type: EventType): boolean {
+  return backendEvents.test(type.name);
+}
+
+function roleOf(type: EventType): Role | undefined {
+  const reader = (name: string) => type.reader(name) ?? absent;
+  switch (type.name) {
+    case 'qemu:thread_pool_submit':
+    case 'qemu:thread_pool_submit_aio':
+      return { what: 'submit', backend: 1, pool: reader('req') };
+    case 'qemu:thread_pool_complete':
+    case 'qemu:thread_pool_complete_aio':
+      return { what: 'complete', backend: 1, pool: reader('req') };
+    case 'qemu:luring_co_submit':
+      return { what: 'submit', backend: 2, pool: reader('luringcb') };
+    case 'qemu:luring_process_completion':
+      return { what: 'complete', backend: 2, pool: type.reader('luringcb') ?? reader('aiocb') };
+    case 'qemu:blk_co_preadv':
+    case 'qemu:blk_co_pwritev':
+      return { what: 'block', offset: reader('offset') };
+    case 'qemu:virtio_blk_submit_multireq':
+      return { what: 'merge', vdev: reader('vdev'), offset: reader('offset'), size: reader('size') };
+    default:
+      return undefined;
+  }
+}
+
+function twice<T extends Float64Array | Int32Array | Uint8Array>(from: T): T {
+  const to = new (from.constructor as new (length: number) => T)(from.length * 2);
+  to.set(from as never);
+  return to;
+}

@@ -1,0 +1,578 @@
+import { type DeviceKind, type Direction, directionOf, type Queue, roleOf } from '../spans/devices.ts';
+import type { InFlightResult } from '../spans/in-flight.ts';
+import type { InnerEvent } from '../spans/inner-events.ts';
+import { LastWaits } from '../spans/lock-waits.ts';
+import {
+  backends,
+  type Delay,
+  type Filled,
+  type Later,
+  operations,
+  type Point,
+  point,
+  points,
+  RequestPath,
+} from '../spans/request-path.ts';
+import { ThreadEvents } from '../spans/thread-events.ts';
+import { threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
+import { type ThreadState, threadStates } from '../spans/thread-time.ts';
+import type { Analysis } from '../trace/analysis.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import { type EventType, hex64 } from '../trace/event-type.ts';
+import type { Trace } from '../trace/trace.ts';
+import { measured, type Subject } from './conditions.ts';
+import type { Heat } from './heatmap.ts';
+import { type LockRole, LocksView } from './locks.ts';
+import { SpanView } from './span-view.ts';
+import { type Stats, Summary } from './stats.ts';
+
+export type RequestsOptions = {
+  heatmap?: boolean;
+  slow?: number | undefined;
+  than?: number | undefined;
+  /** Only devices of these kinds (`blk`) or addresses, and queues of these numbers. */
+  devices?: readonly string[] | undefined;
+  queues?: readonly number[] | undefined;
+};
+
+/** What requests spent between two points, those that had both and none in between. */
+export type Hop = { from: Point; to: Point; stats: Stats; share: number };
+
+/** What requests of one queue waited for until a thread of QEMU popped them, from the guest's kick on. */
+export type DelayResult = {
+  thread: LockRole;
+  stats: Stats;
+  /** Of the time of these requests from the kick to the fill. */
+  share: number;
+  /** Those of which it is known what the thread did meanwhile, and that. */
+  told: number;
+  meanwhile: Record<ThreadState, number>;
+};
+
+/** A virtqueue by what people call it. */
+export type QueueName = {
+  pid: number | undefined;
+  kind: DeviceKind | undefined;
+  /** Its device's address, undefined where no event told. */
+  vdev: string | undefined;
+  number: number | undefined;
+  role: string;
+  vq: string;
+};
+
+export type RequestQueue = {
+  name: QueueName;
+  direction: Direction | 'mixed' | undefined;
+  popped: number;
+  /** Popped and filled, both seen. */
+  stats: Stats;
+  operations: { operation: string; stats: Stats }[];
+  inFlight: InFlightResult;
+  threads: LockRole[];
+  backends: Record<string, number>;
+  merged: number;
+  sectors: { read: number; written: number };
+  hops: Hop[];
+  delays: DelayResult[];
+  /** Fills whose pop was not seen, and requests set aside: because events may be missing, or their address was used again. */
+  unseenPops: number;
+  setAside: number;
+  open: number;
+  heat: Heat | undefined;
+};
+
+/** One slow request. */
+export type SlowRequest = {
+  begin: number;
+  duration: number;
+  queue: QueueName;
+  elem: string;
+  operation: string;
+  sector: number | undefined;
+  sectors: number | undefined;
+  /** What the device returned, 0 for success. */
+  result: number;
+  merged: number;
+  backend: string;
+  thread: LockRole;
+  /** vCPUs that kicked, and that took the interrupt. */
+  kicker: LockRole | undefined;
+  interrupted: LockRole | undefined;
+  points: { point: Point; time: number }[];
+  /** What the thread did from the kick to the pop; undefined where that is not known. */
+  meanwhile: Record<ThreadState, number> | undefined;
+  /** The longest wait for a lock in that time. */
+  wait: { duration: number; name: string; holder: LockRole | undefined; site: string | undefined } | undefined;
+  /** Its events in that time, or from the notification on where the kick is not known; offsets from there. */
+  events: InnerEvent[];
+  more: boolean;
+};
+
+/** A point that the recording cannot tell of, and the events that would. */
+export type MissingPoint = { point: Point; events: string };
+
+export type RequestsResult = {
+  queues: RequestQueue[];
+  /** Of all of these queues, and of their devices by kind. */
+  all: Stats;
+  kinds: { kind: DeviceKind; stats: Stats }[];
+  /** From the kick to the pop, of all whose kick is known, and what that is of their time from the kick to the fill. */
+  delay: { stats: Stats; share: number };
+  slow: SlowRequest[] | undefined;
+  over: number;
+  missing: MissingPoint[];
+  /** Whether the scheduler's and the mutexes' events tell what threads did. */
+  evidence: { sched: boolean; locks: boolean; threads: boolean };
+  inFlight: { from: number; step: number };
+  /** From the first event about a virtqueue to the last, in the clock's unit; NaN where there is none. */
+  first: number;
+  duration: number;
+};
+
+/** What `--fail-if` can ask about. */
+export function requestSubjects({ all, kinds, queues, delay, duration }: RequestsResult): Subject[] {
+  const of = (name: string | undefined, stats: Stats): Subject => ({
+    kind: 'request',
+    name,
+    measured: measured(stats, all.total, duration / 1e9),
+  });
+  return [
+    of(undefined, all),
+    ...kinds.map(({ kind, stats }) => of(`virtio-${kind}`, stats)),
+    ...queues.map(({ name, stats }) => of(`${name.vdev ?? ''},${name.number ?? name.vq}`, stats)),
+    { kind: 'delay', name: undefined, measured: { ...measured(delay.stats, 0, duration / 1e9), share: delay.share } },
+  ];
+}
+
+/** Queues that have a heat map and a slow log of their own. */
+const maxViews = 256;
+const maxThreads = 4096;
+const readOperation = operations.indexOf('read');
+const writeOperation = operations.indexOf('write');
+/** Threads of QEMU whose events are remembered, and of each how many: from the kick to the fill. */
+const rememberedThreads = 64;
+const rememberedEvents = 1024;
+const rememberedWaits = 256;
+
+type Kept = {
+  begin: number;
+  duration: number;
+  queue: Queue;
+  elem: string;
+  operation: number;
+  sector: number;
+  sectors: number;
+  result: number;
+  merged: number;
+  backend: number;
+  tid: number;
+  kicker: number;
+  later: Later;
+  meanwhile: Float64Array | undefined;
+  wait: ReturnType<LastWaits['longest']>;
+  events: InnerEvent[];
+  more: boolean;
+};
+
+/** Everything that `virtap requests` answers, in one pass. */
+export class RequestsView implements Analysis {
+  readonly path: RequestPath;
+  readonly #options: RequestsOptions;
+  readonly #numbers = new VcpuNumbers();
+  readonly #locks = new LocksView();
+  readonly #events: ThreadEvents | undefined;
+  readonly #views: SpanView<Kept>[] = [];
+  /** By queue and by hop. */
+  readonly #hops: (Summary | undefined)[][] = [];
+  /** By queue and thread. */
+  readonly #delays: Map<number, Summary>[] = [];
+  readonly #waits = new Map<number, LastWaits>();
+  #nextWait = 0;
+  #trace: Trace | undefined;
+
+  constructor(options: RequestsOptions = {}) {
+    this.#options = options;
+    const slow = options.slow !== undefined || options.than !== undefined;
+    this.path = new RequestPath(slow ? (filled, b, i) => this.#filled(filled, b, i) : undefined);
+    if (slow) {
+      this.#events = new ThreadEvents((type) => this.#locks.locks.wants(type), {
+        threads: rememberedThreads,
+        perThread: rememberedEvents,
+        follows: (tid) => this.path.threads.follows(tid),
+      });
+    }
+  }
+
+  wants(type: EventType): boolean {
+    const asked = [this.path.wants(type), this.#numbers.wants(type), this.#locks.wants(type)];
+    return asked.includes(true) || this.#events !== undefined;
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.#numbers.batch(trace, b);
+    this.#locks.batch(trace, b);
+    this.#events?.batch(trace);
+    this.#nextWait = 0;
+    const { path } = this;
+    path.batch(trace, b);
+    this.#events?.advance(b, b.count);
+    if (this.#events !== undefined) this.#noteWaits(b.count);
+    this.#summarise();
+  }
+
+  result(): RequestsResult {
+    const { path } = this;
+    const { requests, inFlight, first, last } = path;
+    const open = requests.finish();
+    const role = this.#roles();
+    const chosen = requests.queues.filter((queue) => queue.popped > 0 && this.#isChosen(queue));
+    const openOf = new Map<Queue, number>();
+    for (const { queue } of open) openOf.set(queue, (openOf.get(queue) ?? 0) + 1);
+    const queues = chosen.map((queue) => this.#queue(queue, openOf.get(queue) ?? 0, role));
+    const slow = this.#slow(chosen, role);
+    const merged = (some: readonly Queue[]) => {
+      const sum = new Summary();
+      for (const queue of some) {
+        const view = this.#viewOf(queue.index);
+        sum.merge(view.merged(view.summaries.keys()));
+      }
+      return sum.result();
+    };
+    const kinds = new Set(chosen.flatMap(({ device }) => device?.kind ?? []));
+    return {
+      queues: queues.sort((a, b) => b.stats.total - a.stats.total || b.popped - a.popped),
+      all: merged(chosen),
+      kinds: [...kinds].map((kind) => ({ kind, stats: merged(chosen.filter(({ device }) => device?.kind === kind)) })),
+      delay: this.#delay(chosen),
+      slow: slow?.kept,
+      over: slow?.over ?? 0,
+      missing: this.#missing(),
+      evidence: { ...path.threads.evidence, threads: path.facets.some(({ tid }) => tid >= 0) },
+      inFlight: { from: inFlight.from, step: inFlight.step },
+      first,
+      duration: last - first,
+    };
+  }
+
+  #summarise(): void {
+    const { spans, hops, delays, facets, first } = this.path;
+    // Spans of a queue stand apart from each other: each is one span of its view.
+    for (let k = 0; k < spans.count; k++) {
+      const { queue, operation } = facets[spans.facet[k] as number] as (typeof facets)[number];
+      const view = this.#viewOf(queue.index);
+      view.add(spans.begin[k] as number, spans.duration[k] as number, operation, first);
+    }
+    for (let k = 0; k < hops.count; k++) {
+      const { queue } = facets[hops.facet[k] as number] as (typeof facets)[number];
+      const own = listOf(this.#hops, queue.index, (): (Summary | undefined)[] => []);
+      const hop = hops.hop[k] as number;
+      while (own.length <= hop) own.push(undefined);
+      let summary = own[hop];
+      if (summary === undefined) {
+        summary = new Summary();
+        own[hop] = summary;
+      }
+      summary.add(hops.duration[k] as number);
+    }
+    for (let k = 0; k < delays.count; k++) {
+      const { queue, tid } = facets[delays.facet[k] as number] as (typeof facets)[number];
+      const own = listOf(this.#delays, queue.index, () => new Map<number, Summary>());
+      let summary = own.get(tid);
+      if (summary === undefined) {
+        if (own.size === maxThreads) continue;
+        summary = new Summary();
+        own.set(tid, summary);
+      }
+      summary.add(delays.duration[k] as number);
+    }
+  }
+
+  #viewOf(queue: number): SpanView<Kept> {
+    const { heatmap, slow, than } = this.#options;
+    return listOf(
+      this.#views,
+      queue,
+      () => new SpanView<Kept>(this.#views.length < maxViews ? { heatmap, slow, than } : {}),
+    );
+  }
+
+  #isChosen({ device, number }: Queue): boolean {
+    const { devices, queues } = this.#options;
+    if (queues !== undefined && !queues.includes(number)) return false;
+    if (devices === undefined) return true;
+    if (device === undefined) return false;
+    const names = [device.kind, `virtio-${device.kind}`, hex64(device.high, device.low)];
+    return devices.some((name) => names.includes(name));
+  }
+
+  #roles(): (tid: number) => LockRole {
+    const trace = this.#trace as Trace;
+    const { locks } = this.#locks;
+    const { role } = this.#locks.names();
+    const pops = new Set(this.path.facets.map((facet) => facet.tid));
+    return (tid) => {
+      const user = locks.find(tid);
+      if (user >= 0) return role(user);
+      const thread = trace.threads.get(tid);
+      const pid = thread?.pid ?? -1;
+      const vcpu = this.#numbers.of(tid);
+      const known = threadRole(tid, pid, thread?.comm ?? '', vcpu);
+      // Besides the main loop and vCPUs, only IOThreads serve queues.
+      const serves = known.kind === 'other' && pid >= 0 && pops.has(tid) && !this.path.kicks.isVcpu(tid);
+      return { ...(serves ? { kind: 'iothread' } : known), tid, pid: pid < 0 ? undefined : pid };
+    };
+  }
+
+  #queue(queue: Queue, open: number, role: (tid: number) => LockRole): RequestQueue {
+    const { path } = this;
+    const view = this.#viewOf(queue.index);
+    const stats = view.merged(view.summaries.keys()).result();
+    const facets = path.facets.map((facet, id) => ({ ...facet, id })).filter((facet) => facet.queue === queue);
+    const hops = (this.#hops[queue.index] ?? []).flatMap((summary, hop) =>
+      summary === undefined ? [] : [{ hop, stats: summary.result() }],
+    );
+    const whole = hops.reduce((sum, one) => sum + one.stats.total, 0);
+    const delays = new Map<number, Delay>();
+    for (const { id, tid } of facets) {
+      const delay = path.delayOf[id];
+      if (delay !== undefined) delays.set(tid, sumOf(delays.get(tid), delay));
+    }
+    return {
+      name: nameOf(queue),
+      direction: directionOf(queue),
+      popped: queue.popped,
+      stats,
+      operations: view.summaries.flatMap((summary, operation) =>
+        summary === undefined ? [] : [{ operation: operations[operation] as string, stats: summary.result() }],
+      ),
+      inFlight: path.inFlight.result(queue.index, path.first, path.last),
+      threads: [...new Set(facets.map(({ tid }) => tid))].filter((tid) => tid >= 0).map(role),
+      backends: this.#backends(queue, view),
+      merged: path.mergedOf[queue.index] ?? 0,
+      sectors: { read: path.sectorsOf[queue.index]?.[0] ?? 0, written: path.sectorsOf[queue.index]?.[1] ?? 0 },
+      hops: hops
+        .map(
+          (one): Hop => ({
+            from: points[Math.floor(one.hop / points.length)] as Point,
+            to: points[one.hop % points.length] as Point,
+            stats: one.stats,
+            share: one.stats.total / whole,
+          }),
+        )
+        .sort((a, b) => points.indexOf(a.from) - points.indexOf(b.from) || points.indexOf(a.to) - points.indexOf(b.to)),
+      delays: [...delays]
+        .map(
+          ([tid, delay]): DelayResult => ({
+            thread: role(tid),
+            stats: (this.#delays[queue.index]?.get(tid) ?? new Summary()).result(),
+            share: delay.total / delay.whole,
+            told: delay.told,
+            meanwhile: named(delay.states),
+          }),
+        )
+        .sort((a, b) => b.stats.total - a.stats.total),
+      unseenPops: queue.unseenPops,
+      setAside: Math.max(0, queue.popped - stats.count - open),
+      open,
+      heat: view.heat(),
+    };
+  }
+
+  #delay(queues: readonly Queue[]): RequestsResult['delay'] {
+    const sum = new Summary();
+    for (const { index } of queues) for (const one of this.#delays[index]?.values() ?? []) sum.merge(one);
+    let total = 0;
+    let whole = 0;
+    this.path.facets.forEach(({ queue }, facet) => {
+      const delay = this.path.delayOf[facet];
+      if (delay === undefined || !queues.includes(queue)) return;
+      total += delay.total;
+      whole += delay.whole;
+    });
+    return { stats: sum.result(), share: total / whole };
+  }
+
+  /** Who carried the requests out; only what the recording tells for sure. */
+  #backends({ index }: Queue, { summaries }: SpanView<Kept>): Record<string, number> {
+    const counts = this.path.backendOf[index] ?? [];
+    const known = Object.fromEntries(
+      backends.flatMap((name, n) => (name === '' || (counts[n] ?? 0) === 0 ? [] : [[name, counts[n] as number]])),
+    );
+    const { told } = this.path;
+    const disk = (summaries[readOperation]?.count ?? 0) + (summaries[writeOperation]?.count ?? 0);
+    const begun = this.#hops[index]?.some(
+      (summary, hop) => summary !== undefined && Math.floor(hop / points.length) === point.device,
+    );
+    // Requests that a thread pool carried out would have been seen to be.
+    if (told.pool && begun === true && disk > 0 && Object.keys(known).length === 0) return { 'native AIO': disk };
+    return known;
+  }
+
+  #slow(queues: readonly Queue[], role: (tid: number) => LockRole): { kept: SlowRequest[]; over: number } | undefined {
+    const { slow, than } = this.#options;
+    if (slow === undefined && than === undefined) return undefined;
+    const views = queues.map((queue) => this.#viewOf(queue.index).slowest).filter((slowest) => slowest !== undefined);
+    const kept = views
+      .flatMap((slowest) => slowest.result())
+      .sort((a, b) => b.duration - a.duration || a.begin - b.begin)
+      .slice(0, slow ?? Number.POSITIVE_INFINITY);
+    const names = this.#locks.names();
+    return {
+      over: views.reduce((sum, slowest) => sum + slowest.over, 0),
+      kept: kept.map(({ queue, tid, kicker, later, operation, sector, sectors, backend, meanwhile, wait, ...one }) => ({
+        ...one,
+        queue: nameOf(queue),
+        operation: operations[operation] as string,
+        sector: Number.isNaN(sector) ? undefined : sector,
+        sectors: Number.isNaN(sectors) ? undefined : sectors,
+        backend: backends[backend] as string,
+        thread: role(tid),
+        kicker: kicker < 0 ? undefined : role(kicker),
+        interrupted: later.interrupted < 0 ? undefined : role(later.interrupted),
+        points: points.flatMap((name, n) => {
+          const time = later.times[n] as number;
+          return Number.isNaN(time) ? [] : [{ point: name, time }];
+        }),
+        meanwhile: meanwhile === undefined ? undefined : named(meanwhile),
+        wait:
+          wait === undefined
+            ? undefined
+            : {
+                duration: wait.duration,
+                name: names.mutex(wait.mutex),
+                holder: wait.holder < 0 ? undefined : names.role(wait.holder),
+                site: wait.holder < 0 ? undefined : names.site(wait.site),
+              },
+      })),
+    };
+  }
+
+  /** Keeps a request that is slow, with what its thread did before it got to it. */
+  #filled(
+    { request, times, kicker, merged, backend, meanwhile, facet }: Filled,
+    b: EventBatch,
+    i: number,
+  ): Later | undefined {
+    const { slowest } = this.#viewOf(request.queue.index);
+    const duration = (times[point.fill] as number) - request.pop;
+    const { operation } = this.path.facets[facet] as (typeof this.path.facets)[number];
+    if (slowest?.admits(duration) !== true) return undefined;
+    this.#events?.advance(b, i + 1);
+    this.#noteWaits(i);
+    const later: Later = { times: times.slice(), interrupted: -1 };
+    const kick = times[point.kick] as number;
+    const from = Number.isNaN(kick) ? (times[point.notify] as number) : kick;
+    const { tid, pop } = request;
+    const between = Number.isNaN(from) || tid < 0 ? undefined : this.#events?.between(tid, from, pop);
+    slowest.add({
+      begin: pop,
+      duration,
+      queue: request.queue,
+      elem: hex64(request.high, request.low),
+      operation,
+      sector: request.sector,
+      sectors: request.sectors,
+      result: request.result,
+      merged,
+      backend,
+      tid,
+      kicker,
+      later,
+      meanwhile: Number.isNaN(meanwhile[0] as number) ? undefined : meanwhile.slice(),
+      wait: Number.isNaN(from) ? undefined : this.#waits.get(tid)?.longest(from, pop),
+      events: between?.events ?? [],
+      more: between?.more ?? false,
+    });
+    return later;
+  }
+
+  /** Notes the waits for locks that ended before event `end` of the batch. */
+  #noteWaits(end: number): void {
+    const { locks } = this.#locks;
+    const { waits } = locks;
+    for (; this.#nextWait < waits.count && (waits.endsAt[this.#nextWait] as number) < end; this.#nextWait++) {
+      const tid = locks.threads[waits.thread[this.#nextWait] as number]?.tid ?? -1;
+      if (!this.path.threads.follows(tid)) continue;
+      let own = this.#waits.get(tid);
+      if (own === undefined) {
+        own = new LastWaits(rememberedWaits);
+        this.#waits.set(tid, own);
+      }
+      own.add(locks, this.#nextWait);
+    }
+  }
+
+  #missingOfDisks(lacks: (name: Point, events: string) => void): void {
+    const { told } = this.path;
+    lacks('device', 'qemu:virtio_blk_handle_read, qemu:virtio_blk_handle_write or qemu:virtio_scsi_cmd_req');
+    lacks('submit', 'qemu:blk_co_preadv and qemu:blk_co_pwritev, or qemu:thread_pool_submit');
+    lacks(
+      'completion',
+      told.pool || told.uring
+        ? 'qemu:thread_pool_complete of a disk request'
+        : 'qemu:thread_pool_submit and qemu:thread_pool_complete',
+    );
+    lacks('done', 'qemu:virtio_blk_rw_complete or qemu:virtio_scsi_cmd_resp');
+  }
+
+  #missing(): MissingPoint[] {
+    const { seen, kicks, interrupts } = this.path;
+    const missing: MissingPoint[] = [];
+    const lacks = (name: Point, events: string) => {
+      if (seen[points.indexOf(name)] !== true) missing.push({ point: name, events });
+    };
+    lacks(
+      'kick',
+      kicks.seen
+        ? 'a write of the guest that comes before qemu:virtio_queue_notify'
+        : 'kvm:kvm_exit with kvm:kvm_mmio, kvm:kvm_fast_mmio or kvm:kvm_pio',
+    );
+    lacks('notify', 'qemu:virtio_queue_notify');
+    const disks = this.path.requests.queues.some(({ device }) => device?.kind === 'blk' || device?.kind === 'scsi');
+    if (disks) this.#missingOfDisks(lacks);
+    lacks('guest notify', 'qemu:virtio_notify and qemu:virtio_notify_irqfd');
+    lacks('interrupt', 'kvm:kvm_msi_set_irq');
+    lacks(
+      'entry',
+      interrupts.seen.raise
+        ? 'kvm:kvm_inj_virq (hardware that delivers interrupts itself has none)'
+        : 'kvm:kvm_inj_virq and kvm:kvm_entry',
+    );
+    return missing;
+  }
+}
+
+function nameOf(queue: Queue): QueueName {
+  const { device, number, machine } = queue;
+  const kind = device?.kind;
+  return {
+    pid: machine.pid >= 0 ? machine.pid : undefined,
+    kind,
+    vdev: device === undefined ? undefined : hex64(device.high, device.low),
+    number: number >= 0 ? number : undefined,
+    role: roleOf(queue, kind),
+    vq: hex64(queue.high, queue.low),
+  };
+}
+
+function sumOf(a: Delay | undefined, b: Delay): Delay {
+  if (a === undefined) return { ...b, states: b.states.slice() };
+  return {
+    count: a.count + b.count,
+    total: a.total + b.total,
+    whole: a.whole + b.whole,
+    told: a.told + b.told,
+    states: a.states.map((value, s) => value + (b.states[s] as number)),
+  };
+}
+
+function named(states: Float64Array): Record<ThreadState, number> {
+  return Object.fromEntries(threadStates.map((state, s) => [state, states[s]])) as Record<ThreadState, number>;
+}
+
+/** Item `n` of a list without holes, made where there is none. */
+function listOf<T>(list: T[], n: number, make: () => T): T {
+  while (list.length <= n) list.push(make());
+  return list[n] as T;
+}
