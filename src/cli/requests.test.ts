@@ -66,7 +66,7 @@ test('JSON has the queues, their hops and delays, and the slow ones with their p
 test('text names what is missing, and CSV has a row for each queue and hop', () => {
   const { stdout } = requests(simpletrace);
   assert.match(stdout, /Not in the recording: kick \(kvm:kvm_exit/);
-  assert.match(stdout, /Threads are not told apart/);
+  assert.match(stdout, /QEMU's events do not say their threads/);
   const lines = requests('--csv', '--device', 'rng', simpletrace).stdout.trimEnd().split('\n');
   assert.deepEqual(
     lines.map((line) => line.split(',').slice(1, 2)[0]),

@@ -164,6 +164,7 @@ function pathPart(answer: RequestsAnswer, queue: RequestQueue, terminal: Termina
 
 /** `main loop (thread 1102)`: a role with its thread, where the name does not say that. */
 function who(role: LockRole): string {
+  if (role.tid < 0) return 'not known';
   const name = roleName(role);
   return name.endsWith(String(role.tid)) ? name : `${name} (thread ${role.tid})`;
 }
@@ -365,8 +366,11 @@ function unpaired(queues: readonly RequestQueue[]): string[] {
 
 function missingLines({ missing, evidence }: RequestsResult): string[] {
   const lines = missing.map(({ point, events }) => `Not in the recording: ${point} (${events}).`);
-  if (!evidence.threads) lines.push('Threads are not told apart: simpletrace records the process only.');
-  else if (!evidence.sched)
+  if (evidence.threads === 'unknown') lines.push("QEMU's events do not say their threads (simpletrace never does).");
+  else if (evidence.threads === 'by interrupts') {
+    lines.push("QEMU's events do not say their threads: those named told KVM of the queues' interrupts.");
+  }
+  if (!evidence.sched && missing.every(({ point }) => point !== 'kick'))
     lines.push('What threads did meanwhile is not told: there is no sched:sched_switch and sched:sched_waking.');
   return lines;
 }

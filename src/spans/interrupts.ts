@@ -12,7 +12,8 @@ type Role = { what: 'raise' | 'inject'; vector: FieldReader } | { what: 'entry' 
 
 /** What follows when QEMU tells the guest that a request is done; `id` is the caller's. */
 export type InterruptListener = {
-  raised(id: number, time: number): void;
+  /** By which thread. */
+  raised(id: number, time: number, tid: number): void;
   /** A vCPU enters the guest with it. It is over. */
   entered(id: number, time: number, tid: number): void;
   /** It is not followed any further. */
@@ -82,7 +83,7 @@ export class Interrupts {
       );
       if (at < 0) return;
       const [one] = this.#notified.splice(at, 1) as [Pending];
-      this.#listener.raised(one.id, time);
+      this.#listener.raised(one.id, time, tid);
       this.#push(this.#raised, { ...one, vector });
       return;
     }

@@ -194,6 +194,46 @@ test("a write to another address, of another number or of another size is not th
   );
 });
 
+test('a kick whose value is not told is learnt when it comes right before the notification twice', async () => {
+  const machine = new Machine();
+  for (let n = 0; n < 3; n++) {
+    machine.add('kvm:kvm_exit', { exit_reason: 49, vcpu_id: 0 }, vcpu);
+    machine.add('kvm:kvm_fast_mmio', { gpa: 0xfe003000 }, vcpu).add('kvm:kvm_entry', { vcpu_id: 0 }, vcpu);
+    machine.notify().pop(1).fill(1);
+  }
+  assert.deepEqual(
+    (await machine.told()).map(({ times }) => times.kick),
+    [undefined, 70, 130],
+  );
+});
+
+test("another machine's writes are no kicks", async () => {
+  const machine = new Machine();
+  for (let n = 0; n < 4; n++) machine.kick().notify().pop(1).fill(1);
+  const events = machine.events.map((event) => ({ ...event, pid: event.tid === vcpu ? 8 : 7 }));
+  const { told } = await follow(synthetic(events));
+  assert.ok(told.every(({ times }) => times.kick === undefined));
+});
+
+test("where QEMU's events do not say their thread, the one that tells KVM of the queue's interrupts serves it", async () => {
+  const machine = new Machine();
+  for (let n = 0; n < 4; n++) {
+    machine.kick();
+    machine.add('sched:sched_switch', { prev_pid: 5, prev_state: 0, next_pid: main }, 5);
+    machine.notify(-1).pop(1, -1).fill(1, -1).tell(-1);
+    machine.add('kvm:kvm_msi_set_irq', { address: 0, data: 0x30 }, main);
+    machine.add('sched:sched_switch', { prev_pid: main, prev_state: 1, next_pid: 5 }, main);
+  }
+  const { told, path } = await follow(synthetic(machine.events));
+  assert.deepEqual(
+    told.map(({ tid }) => tid),
+    [-1, -1, main, main],
+  );
+  // From the kick on it was asleep for 30 ns, and then ran for 20 ns.
+  assert.deepEqual(told[3]?.meanwhile, { running: 20, runnable: 0, asleep: 30, lock: 0, unknown: 0 });
+  assert.equal(path.inferred, true);
+});
+
 test('a vCPU thread that passes a notification on has kicked', async () => {
   const [one] = await new Machine().notify(vcpu).notify(main).pop(1).fill(1).told();
   assert.deepEqual([one?.times.kick, one?.times.notify, one?.kicker], [10, 20, vcpu]);

@@ -70,6 +70,8 @@ const maxUnsubmitted = 1024;
 const maxPool = 1 << 16;
 /** Threads (or, without threads, machines) whose latest completion is remembered. */
 const maxCompleting = 4096;
+/** So often in a row must a thread have told KVM of a queue's interrupts to be taken for the one that serves it. */
+const enough = 2;
 const sectorSize = 512;
 const states = threadStates.length;
 
@@ -155,11 +157,24 @@ class QueueState {
   pops = 0;
   /** Thread of the latest pop. */
   thread = -1;
+  /** Without thread ids: the thread that told KVM of its interrupts lately, and how often in a row. */
+  #server = -1;
+  #serverSeen = 0;
   /** Without thread ids: how often the event before the one that it is done was a completion of a backend, and how often not. */
   #adjacent = 0;
   #apart = 0;
   /** Requests filled, and not notified: their fills, runs and pops until then. */
   readonly awaiting: Awaiting[] = [];
+
+  /** The thread that serves the queue, as far as its interrupts tell; -1 where they do not. */
+  get server(): number {
+    return this.#serverSeen >= enough ? this.#server : -1;
+  }
+
+  noteServer(tid: number): void {
+    this.#serverSeen = tid === this.#server ? this.#serverSeen + 1 : 1;
+    this.#server = tid;
+  }
 
   /** What is popped from now on was not there for sure when the run began. */
   endRun(): void {
@@ -180,7 +195,7 @@ type Awaiting = { fill: number; runs: number; pops: number; facet: number; later
 /** `events` of requests there had been before it. */
 type Completed = { submitted: number; time: number; backend: number; events: number };
 /** What one notification of the guest is about. */
-type Notice = { time: number; raised: number; requests: Awaiting[] };
+type Notice = { time: number; tid: number; raised: number; requests: Awaiting[] };
 
 type Role =
   | { what: 'submit' | 'complete'; backend: number; pool: FieldReader }
@@ -210,6 +225,8 @@ export class RequestPath implements Analysis {
   readonly seen = new Array<boolean>(all).fill(false);
   /** Kinds of events of the backend that there were. */
   readonly told = { pool: false, block: false, uring: false, notices: false };
+  /** Whether threads of QEMU are known by their interrupts only. */
+  inferred = false;
   /** Time of the first and last event about a virtqueue; NaN where there was none. */
   first = Number.NaN;
   last = Number.NaN;
@@ -217,11 +234,13 @@ export class RequestPath implements Analysis {
   readonly #filled: ((filled: Filled, b: EventBatch, i: number) => Later | undefined) | undefined;
   readonly #roles: (Role | undefined)[] = [];
   readonly #carriers = new Carriers();
+  #trace: Trace | undefined;
   #events = 0;
   readonly #queues: QueueState[] = [];
   /** By slot of the request: its points, the thread of its kick, and so on. */
   #times = new Float64Array(64 * own);
   #meanwhile = new Float64Array(64 * states);
+  #thread = new Int32Array(64);
   #kicker = new Int32Array(64);
   #merged = new Int32Array(64);
   #backend = new Uint8Array(64);
@@ -252,7 +271,7 @@ export class RequestPath implements Analysis {
     };
     this.kicks = new Kicks((queue, time, tid) => this.#kick(queue, time, tid));
     this.interrupts = new Interrupts({
-      raised: (id, time) => this.#raised(id, time),
+      raised: (id, time, tid) => this.#raised(id, time, tid),
       entered: (id, time, tid) => this.#entered(id, time, tid),
       lost: (id) => this.#forget(id),
     });
@@ -278,6 +297,7 @@ export class RequestPath implements Analysis {
   }
 
   batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
     const { requests, kicks, interrupts, threads } = this;
     this.spans.count = 0;
     this.hops.count = 0;
@@ -367,22 +387,23 @@ export class RequestPath implements Analysis {
   #popped(request: Request, b: EventBatch, i: number): void {
     const { slot, queue } = request;
     const time = b.time[i] as number;
-    const tid = b.tid[i] as number;
+    const state = this.#stateOf(queue);
+    const tid = request.tid >= 0 ? request.tid : state.server;
     this.#reserve(slot);
     const at = slot * own;
     this.#times.fill(Number.NaN, at, at + own);
     this.#times[at + point.pop] = time;
+    this.#thread[slot] = tid;
     this.#kicker[slot] = -1;
     this.#merged[slot] = 1;
     this.#backend[slot] = 0;
     this.#meanwhile.fill(Number.NaN, slot * states, (slot + 1) * states);
     this.inFlight.change(queue.index, time, 1);
     this.threads.follow(tid, time);
-    const state = this.#stateOf(queue);
     state.thread = tid;
     state.pops++;
     const { notify, notifier, runKick } = state;
-    if (Number.isNaN(notify) || (notifier >= 0 && tid >= 0 && notifier !== tid)) return;
+    if (Number.isNaN(notify) || (notifier >= 0 && request.tid >= 0 && notifier !== request.tid)) return;
     // Buffers that wait for input are there long before; what is popped right after a notification was waiting for that.
     if (request.out === 0 && this.#events > state.begunAt + 1) return;
     state.popped = true;
@@ -520,7 +541,7 @@ export class RequestPath implements Analysis {
     times.set(this.#times.subarray(slot * own, slot * own + own));
     times[point.fill] = time;
     const operation = operationOf(request);
-    const facet = this.#facetOf(queue, operation, request.tid);
+    const facet = this.#facetOf(queue, operation, this.#thread[slot] as number);
     this.spans.add(request.pop, time - request.pop, facet);
     this.#sum(request, operation);
     this.#emit(times, facet);
@@ -598,14 +619,27 @@ export class RequestPath implements Analysis {
     if (told.length === 0) return;
     for (const one of told) this.#hop(one, point.fill, point.guestNotify, one.fill, time);
     const id = this.#freeNotices.pop() ?? this.#notices.length;
-    this.#notices[id] = { time, raised: Number.NaN, requests: told };
+    this.#notices[id] = { time, tid: b.tid[i] as number, raised: Number.NaN, requests: told };
     this.interrupts.notified(id, b.tid[i] as number, b.pid[i] as number);
   }
 
-  #raised(id: number, time: number): void {
+  #raised(id: number, time: number, tid: number): void {
     const notice = this.#notices[id] as Notice;
     notice.raised = time;
+    if (notice.tid < 0) this.#learnServer(notice, time, tid);
     for (const one of notice.requests) this.#hop(one, point.guestNotify, point.interrupt, notice.time, time);
+  }
+
+  /** QEMU's events do not say their threads; but the one that tells KVM of a queue's interrupt is the one that notified. */
+  #learnServer({ requests }: Notice, time: number, tid: number): void {
+    const facet = this.facets[requests[0]?.facet as number];
+    // An irqfd that cannot inject at once has a worker of the kernel do it.
+    if (facet === undefined || tid < 0 || this.#trace?.threads.get(tid)?.comm.startsWith('kworker/') === true) return;
+    const state = this.#stateOf(facet.queue);
+    state.noteServer(tid);
+    if (state.server < 0) return;
+    this.inferred = true;
+    this.threads.follow(tid, time);
   }
 
   #entered(id: number, time: number, tid: number): void {
@@ -648,6 +682,7 @@ export class RequestPath implements Analysis {
     if (slot < this.#kicker.length) return;
     this.#times = twice(this.#times);
     this.#meanwhile = twice(this.#meanwhile);
+    this.#thread = twice(this.#thread);
     this.#kicker = twice(this.#kicker);
     this.#merged = twice(this.#merged);
     this.#backend = twice(this.#backend);

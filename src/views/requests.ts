@@ -122,7 +122,7 @@ export type RequestsResult = {
   over: number;
   missing: MissingPoint[];
   /** Whether the scheduler's and the mutexes' events tell what threads did. */
-  evidence: { sched: boolean; locks: boolean; threads: boolean };
+  evidence: { sched: boolean; locks: boolean; threads: 'known' | 'by interrupts' | 'unknown' };
   inFlight: { from: number; step: number };
   /** From the first event about a virtqueue to the last, in the clock's unit; NaN where there is none. */
   first: number;
@@ -248,11 +248,16 @@ export class RequestsView implements Analysis {
       slow: slow?.kept,
       over: slow?.over ?? 0,
       missing: this.#missing(),
-      evidence: { ...path.threads.evidence, threads: path.facets.some(({ tid }) => tid >= 0) },
+      evidence: { ...path.threads.evidence, threads: this.#threadsKnown() },
       inFlight: { from: inFlight.from, step: inFlight.step },
       first,
       duration: last - first,
     };
+  }
+
+  #threadsKnown(): RequestsResult['evidence']['threads'] {
+    if (this.path.inferred) return 'by interrupts';
+    return this.path.facets.some(({ tid }) => tid >= 0) ? 'known' : 'unknown';
   }
 
   #summarise(): void {
@@ -310,12 +315,14 @@ export class RequestsView implements Analysis {
     const trace = this.#trace as Trace;
     const { locks } = this.#locks;
     const { role } = this.#locks.names();
-    const pops = new Set(this.path.facets.map((facet) => facet.tid));
+    // By thread that serves queues: its process.
+    const pops = new Map(this.path.facets.map(({ tid, queue }) => [tid, queue.machine.pid]));
     return (tid) => {
       const user = locks.find(tid);
+      if (tid < 0) return { kind: 'other', tid, pid: undefined };
       if (user >= 0) return role(user);
       const thread = trace.threads.get(tid);
-      const pid = thread?.pid ?? -1;
+      const pid = Math.max(thread?.pid ?? -1, pops.get(tid) ?? -1);
       const vcpu = this.#numbers.of(tid);
       const known = threadRole(tid, pid, thread?.comm ?? '', vcpu);
       // Besides the main loop and vCPUs, only IOThreads serve queues.
@@ -405,8 +412,12 @@ export class RequestsView implements Analysis {
       (summary, hop) => summary !== undefined && Math.floor(hop / points.length) === point.device,
     );
     // Requests that a thread pool carried out would have been seen to be.
-    if (told.pool && begun === true && disk > 0 && Object.keys(known).length === 0) return { 'native AIO': disk };
-    return known;
+    if (!told.pool || begun !== true || disk === 0) return known;
+    const carried = Object.values(known).reduce((sum, n) => sum + n, 0);
+    if (carried === 0) return { 'native AIO': disk };
+    return carried < disk && this.#threadsKnown() === 'known'
+      ? { ...known, 'without thread pool': disk - carried }
+      : known;
   }
 
   #slow(queues: readonly Queue[], role: (tid: number) => LockRole): { kept: SlowRequest[]; over: number } | undefined {
@@ -456,14 +467,14 @@ export class RequestsView implements Analysis {
   ): Later | undefined {
     const { slowest } = this.#viewOf(request.queue.index);
     const duration = (times[point.fill] as number) - request.pop;
-    const { operation } = this.path.facets[facet] as (typeof this.path.facets)[number];
+    const { operation, tid } = this.path.facets[facet] as (typeof this.path.facets)[number];
     if (slowest?.admits(duration) !== true) return undefined;
     this.#events?.advance(b, i + 1);
     this.#noteWaits(i);
     const later: Later = { times: times.slice(), interrupted: -1 };
     const kick = times[point.kick] as number;
     const from = Number.isNaN(kick) ? (times[point.notify] as number) : kick;
-    const { tid, pop } = request;
+    const { pop } = request;
     const between = Number.isNaN(from) || tid < 0 ? undefined : this.#events?.between(tid, from, pop);
     slowest.add({
       begin: pop,
