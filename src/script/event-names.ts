@@ -11,9 +11,8 @@ export type EventNames = {
 /** Events with or without their system, by name or pattern. A guest's events are meant only where the name says so. */
 export function eventNames(name: string): EventNames {
   const patterns = new EventPatterns([name]);
-  const ofGuest = name.startsWith('guest/');
   return {
-    takes: (type) => type.name.startsWith('guest/') === ofGuest && patterns.takes(type),
+    takes: (type) => patterns.takes(type),
     unused: () => patterns.unused().length > 0,
   };
 }

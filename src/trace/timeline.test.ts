@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
 import { Bytes, format, page, record, traceDatV7 } from '../../test/trace-dat.ts';
 import { openTrace } from '../formats/detect.ts';
+import { EventPatterns } from '../views/event-pattern.ts';
 import { Exits } from '../views/exits.ts';
 import type { Clock, ClockTie } from './clock.ts';
 import { TraceError } from './error.ts';
@@ -181,6 +182,20 @@ test("a guest's events stand on the threads that are its vCPUs, at its host's ti
     '1070 CPU 0/KVM 0 kvm:kvm_entry',
   ]);
   assert.match(merged.notes.join(), /guest\.dat: the guest's recorder lost events in 1 place\./);
+  await merged.close();
+});
+
+test("patterns of events mean the guest's where they say so", async () => {
+  const merged = mergeTraces(await hostAndGuest());
+  for await (const _ of merged.batches());
+  const takes = (pattern: string) =>
+    merged.types
+      .filter((type) => new EventPatterns([pattern]).takes(type))
+      .map((type) => type.name)
+      .sort();
+  assert.deepEqual(takes('kvm_*'), ['kvm:kvm_entry', 'kvm:kvm_exit']);
+  assert.deepEqual(takes('guest/kvm_exit'), ['guest/kvm:kvm_exit']);
+  assert.deepEqual(takes('guest/sched:*'), ['guest/sched:sched_switch']);
   await merged.close();
 });
 

@@ -1,19 +1,28 @@
 import type { EventType } from '../trace/event-type.ts';
+import { nameInGuest } from '../trace/guests.ts';
 
-/** Picks event types by glob patterns (`*`, `?`), with or without the system: `kvm_*`, `sched:*`, `qemu:virtqueue_pop`. */
+/**
+ * Picks event types by glob patterns (`*`, `?`), with or without the system: `kvm_*`, `sched:*`, `qemu:virtqueue_pop`. A guest's are meant where
+ * the pattern says so only: `guest/sched_switch`.
+ */
 export class EventPatterns {
-  readonly #patterns: { text: string; match: (name: string) => boolean; used: boolean }[];
+  readonly #patterns: { text: string; ofGuest: boolean; match: (name: string) => boolean; used: boolean }[];
 
   constructor(patterns: readonly string[]) {
-    this.#patterns = patterns.map((text) => ({ text, match: glob(text), used: false }));
+    this.#patterns = patterns.map((text) => {
+      const inGuest = nameInGuest(text);
+      return { text, ofGuest: inGuest !== undefined, match: glob(inGuest ?? text), used: false };
+    });
   }
 
   /** Whether any of the patterns takes the type; all do where there is no pattern. */
   takes(type: Pick<EventType, 'name' | 'recordedAs'>): boolean {
+    const inGuest = nameInGuest(type.name);
+    const name = inGuest ?? type.name;
+    const names = [name, name.replace(/^.*?:/, ''), nameInGuest(type.recordedAs) ?? type.recordedAs];
     let taken = this.#patterns.length === 0;
     for (const pattern of this.#patterns) {
-      const names = [type.name, type.name.replace(/^.*?:/, ''), type.recordedAs];
-      if (!names.some(pattern.match)) continue;
+      if (pattern.ofGuest !== (inGuest !== undefined) || !names.some(pattern.match)) continue;
       pattern.used = true;
       taken = true;
     }
