@@ -37,6 +37,7 @@ export default function define(command: Command): void {
       ['virtap locks --slow 5 qemu.log', 'the five slowest waits: who held the mutex, and what it did'],
       ['virtap locks --slow 5 --holds qemu.log', 'the five slowest holds'],
       ['virtap locks --mutex 0x55f0d2a4e880 qemu.log', 'call sites and threads of another mutex than the BQL'],
+      ['virtap locks --mutex bql --heatmap qemu.log', 'only the waits for the BQL in the heat map'],
       ['virtap locks --json qemu.log', 'for programs'],
       [
         "virtap locks --fail-if 'share(vcpu-wait:BQL)>5%' qemu.log",
@@ -46,7 +47,11 @@ export default function define(command: Command): void {
     'wait and hold of all mutexes, wait:BQL or wait:ADDRESS of one, vcpu-wait:BQL for the time of the vCPUs that waits took (total, share)',
   )
     .option('--bql <addresses>', 'which mutexes are the big QEMU lock, where that is not recognised', parseAddresses)
-    .option('-m, --mutex <names>', 'tell of these mutexes in detail: BQL, or addresses', parseWords)
+    .option(
+      '-m, --mutex <names>',
+      'tell of these mutexes in detail, and show only them in the heat map and the slow log: BQL, or addresses',
+      parseMutexes,
+    )
     .option('--heatmap', 'draw a heat map of the waits: time across, duration up, count as colour')
     .option('--slow <number>', 'show the slowest waits, with who held the mutex meanwhile', parseCount)
     .option('--than <time>', 'show the waits longer than this: 1ms, 250us', parseDuration)
@@ -62,7 +67,8 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
   }
   const { bql, heatmap, slow, than } = options;
   const holds = options.holds === true;
-  const view = new LocksView({ bql: bql ?? [], heatmap: heatmap === true, slow, than, holds });
+  const chosen = options.mutex ?? [];
+  const view = new LocksView({ bql: bql ?? [], mutexes: chosen, heatmap: heatmap === true, slow, than, holds });
   const reading = await runAnalyses(trace, [view], runOptions(options));
   if (reading.partial.length === 0) await trace.close();
   refuse(trace, view);
@@ -71,10 +77,9 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
     if (result.mutexes.some(({ mutex }) => mutex === address)) continue;
     throw new UsageError(`${trace.file}: no mutex has the address ${address}`);
   }
-  const chosen = options.mutex ?? [];
   for (const name of chosen) {
-    if (result.mutexes.some((mutex) => mutex.mutex === name || mutex.name === name.toUpperCase())) continue;
-    const more = name.toUpperCase() === 'BQL' ? ' is recognised as the BQL; --bql names it' : ` is called ${name}`;
+    if (result.mutexes.some((mutex) => mutex.mutex === name || mutex.name === name)) continue;
+    const more = name === 'BQL' ? ' is recognised as the BQL; --bql names it' : ` is called ${name}`;
     throw new UsageError(`${trace.file}: no mutex${more}`);
   }
   if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
@@ -119,7 +124,22 @@ function why({ format }: Trace): string {
 
 function parseAddresses(text: string, previous: readonly string[] = []): string[] {
   return parseWords(text, previous).map((word) => {
-    if (!/^(0x)?[0-9a-f]{1,16}$/i.test(word)) throw new InvalidArgumentError('Expected addresses: 0x55f0d2a4e880.');
-    return `0x${BigInt(word.startsWith('0x') ? word : `0x${word}`).toString(16)}`;
+    const address = parseAddress(word);
+    if (address === undefined) throw new InvalidArgumentError('Expected addresses: 0x55f0d2a4e880.');
+    return address;
   });
+}
+
+function parseMutexes(text: string, previous: readonly string[] = []): string[] {
+  return parseWords(text, previous).map((word) => {
+    const name = word.toUpperCase() === 'BQL' ? 'BQL' : parseAddress(word);
+    if (name === undefined) throw new InvalidArgumentError('Expected BQL, or addresses: 0x55f0d2a4e880.');
+    return name;
+  });
+}
+
+/** As `hex64` writes it. */
+function parseAddress(word: string): string | undefined {
+  if (!/^(0x)?[0-9a-f]{1,16}$/i.test(word)) return undefined;
+  return `0x${BigInt(/^0x/i.test(word) ? word : `0x${word}`).toString(16)}`;
 }

@@ -48,10 +48,15 @@ export function locksText(answer: LocksAnswer, terminal: Terminal): string {
     if (mutex.behind.length > 0) parts.push(behindTable(mutex, several, terminal));
   }
   if (result.heat !== undefined) {
-    const title = terminal.style('strong', `${answer.holds ? 'Holds' : 'Waits'} over time, by how long they took`);
+    const what = `${answer.holds ? 'Holds' : 'Waits'}${ofChosen(answer)}`;
+    const title = terminal.style('strong', `${what} over time, by how long they took`);
     parts.push(`${title}\n${heatmapText(result.heat, terminal, shortDuration)}`);
   }
   if (result.slow !== undefined) parts.push(slowPart(answer, several, terminal));
+  if (result.missed > 0) {
+    const what = answer.holds ? plural(result.missed, 'hold') : plural(result.missed, 'wait');
+    parts.push(`${what} of the BQL left out here: it was not told from other mutexes yet. --bql names it.\n`);
+  }
   const unfinished = unfinishedPart(answer, several, terminal);
   if (unfinished !== '') parts.push(unfinished);
   const closing = [...leftOut(answer).map((line) => `${line}\n`), remarks(reading, terminal, unsure(result))].join('');
@@ -183,7 +188,7 @@ function mutexTable({ result }: LocksAnswer, several: boolean, terminal: Termina
 /** The mutexes that are told of in detail. */
 function detailed({ result, chosen }: LocksAnswer): MutexResult[] {
   const wanted = chosen.length === 0 ? ['BQL'] : chosen;
-  return result.mutexes.filter(({ name, mutex }) => wanted.some((w) => w === mutex || w.toUpperCase() === name));
+  return result.mutexes.filter(({ name, mutex }) => wanted.some((w) => w === mutex || w === name));
 }
 
 function siteTable(mutex: MutexResult, several: boolean, terminal: Terminal): string {
@@ -256,8 +261,8 @@ function byPlace(behind: readonly Behind[]): Behind[] {
 function slowPart(answer: LocksAnswer, several: boolean, terminal: Terminal): string {
   const { result, trace, than, holds } = answer;
   const slow = result.slow as SlowLock[];
-  const what = holds ? 'holds' : 'waits';
-  const title = than === undefined ? `Slow ${what}` : `${holds ? 'Holds' : 'Waits'} longer than ${shortDuration(than)}`;
+  const what = `${holds ? 'holds' : 'waits'}${ofChosen(answer)}`;
+  const title = than === undefined ? `Slow ${what}` : `${upper(what)} longer than ${shortDuration(than)}`;
   const cut =
     result.over > slow.length
       ? `, the ${count(slow.length)} slowest of ${count(result.over)}`
@@ -279,6 +284,17 @@ function slowPart(answer: LocksAnswer, several: boolean, terminal: Terminal): st
   return [`${terminal.style('strong', title)}${cut}\n`, ...entries].join('\n');
 }
 
+/** Which mutexes the heat map and the slow log are of, where not of all. */
+function ofChosen({ holds, chosen }: LocksAnswer): string {
+  if (chosen.length === 0) return '';
+  const names = chosen.map((name) => (name === 'BQL' ? 'the BQL' : name)).join(', ');
+  return `${holds ? ' of' : ' for'} ${names}`;
+}
+
+function upper(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** Who held the mutex during a wait: a line for each thread and place where it had locked it. */
 function heldBy(one: SlowLock, several: boolean, terminal: Terminal): string {
   if (one.behind.length === 0) return '  nobody was seen to hold it meanwhile\n';
@@ -286,13 +302,13 @@ function heldBy(one: SlowLock, several: boolean, terminal: Terminal): string {
   const rows = shown.map(({ role, site, inner, total, times, first, since }) => {
     const already = one.begin - since;
     const notes = [
+      inner === undefined ? '' : `was at ${escapeText(inner)}`,
       times > 1 ? `${count(times)} times` : '',
       first > one.begin || already <= 0
         ? ''
         : Number.isFinite(already)
           ? `had it for ${shortDuration(already)} before`
           : 'had it when the trace began',
-      inner === undefined ? '' : `was at ${escapeText(inner)}`,
     ];
     return [
       `held ${duration(total)}`,
@@ -462,6 +478,7 @@ export function locksJson(answer: LocksAnswer): Json {
       : {
           slow_of: holds ? 'hold' : 'wait',
           over_threshold: result.over,
+          missed: result.missed,
           slow: result.slow.map((one) => ({
             time: stamp(one.begin),
             begin_ns: integer(one.begin),

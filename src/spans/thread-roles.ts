@@ -64,6 +64,8 @@ const mainLoopFile = /(^|\/)util\/main-loop\.c$/;
 /** Where vCPU threads, and only they once the main loop is known, take the BQL. */
 const vcpuFile = /(^|\/)(accel\/|target\/|(softmmu|system)\/(cpus|physmem)\.c$)/;
 const rcuFile = /(^|\/)util\/rcu\.c$/;
+/** Where the main loop and the vCPUs sleep without the BQL, and take it again. */
+const condFile = /(^|\/)cpus-common\.c$/;
 const poolFile = /(^|\/)util\/thread-pool\.c$/;
 const ioFile = /(^|\/)(util\/(async|aio-posix|aio-wait|fdmon-\w+)\.c|iothread\.c|block\/[\w-]+\.c)$/;
 
@@ -95,6 +97,11 @@ export function threadRole(
   // The main loop runs on a process's first thread.
   if (pid === tid) return { kind: 'main loop' };
   return sites === undefined ? { kind: 'other' } : roleBySites(sites);
+}
+
+/** Whether a mutex that is locked in this file may be the big QEMU lock: it is taken here, and hardly any other is. */
+export function maybeBql(file: string): boolean {
+  return [mainLoopFile, vcpuFile, rcuFile, condFile].some((pattern) => pattern.test(file));
 }
 
 /** Whether these files are those of the big QEMU lock: the main loop takes it, and the vCPUs' loops do. */

@@ -51,6 +51,7 @@ export class HeatMap {
 
   /** Takes over the spans of another with the same beginning, which stays as it was. */
   merge(other: HeatMap): void {
+    this.start(other.#from);
     while (this.#step < other.#step) this.#coarsen();
     const bins = this.#step / other.#step;
     other.#counts.forEach((n, at) => {

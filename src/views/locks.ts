@@ -1,6 +1,5 @@
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { type LockCounts, type LockSpans, Locks, type LockThread, type Mutex } from '../spans/locks.ts';
-import { ThreadEvents } from '../spans/thread-events.ts';
 import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -9,18 +8,14 @@ import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { measured, type Subject } from './conditions.ts';
 import type { Heat } from './heatmap.ts';
+import { LockLog, type LockLogOptions } from './lock-log.ts';
 import { Longest } from './longest.ts';
 import { SpanView } from './span-view.ts';
 import type { Stats } from './stats.ts';
 
-export type LocksOptions = {
+export type LocksOptions = LockLogOptions & {
   /** Addresses of mutexes that are the BQL, as `hex64` writes them; where none is given it is recognised. */
   bql?: readonly string[];
-  heatmap?: boolean;
-  slow?: number | undefined;
-  than?: number | undefined;
-  /** Whether the heat map and the slow log are of holds rather than waits. */
-  holds?: boolean;
 };
 
 /** A thread as people know it. */
@@ -110,6 +105,8 @@ export type LocksResult = {
   heat: Heat | undefined;
   slow: SlowLock[] | undefined;
   over: number;
+  /** Waits or holds of the BQL that are in neither because they came before it could be told from others: where only the BQL is asked for. */
+  missed: number;
   unfinished: UnfinishedLock[];
   counts: LockCounts;
   /** From the first event of a mutex to the last, in ns; NaN where there is none. */
@@ -127,44 +124,18 @@ export type LockNames = {
 const maxGroups = 8192;
 /** Who held what while whom waited. */
 const maxBehind = 1 << 15;
-/** Holders named of one wait, and unfinished waits and holds listed. */
-const maxHolders = 16;
+/** Unfinished waits and holds listed. */
 const maxUnfinished = 200;
-
-type KeptHolder = {
-  thread: number;
-  site: number;
-  inner: number;
-  total: number;
-  times: number;
-  first: number;
-  since: number;
-};
-
-/** What is kept of a slow wait or hold until names are known. */
-type Kept = {
-  begin: number;
-  duration: number;
-  cpu: number;
-  thread: number;
-  mutex: number;
-  site: number;
-  behind: KeptHolder[];
-  omitted: number;
-  events: InnerEvent[];
-  of: number;
-  more: boolean;
-};
 
 /** Everything that `virtap locks` answers, in one pass. */
 export class LocksView implements Analysis {
   readonly locks = new Locks();
   readonly #options: LocksOptions;
   readonly #numbers = new VcpuNumbers();
-  readonly #events: ThreadEvents | undefined;
+  readonly #log: LockLog;
   readonly #groups = new GroupTable();
-  readonly #waits: SpanView<Kept>;
-  readonly #holds: SpanView<Kept>;
+  readonly #waits = new SpanView<never>({});
+  readonly #holds = new SpanView<never>({});
   /** By group. */
   readonly #acquired: number[] = [];
   readonly #contended: number[] = [];
@@ -175,21 +146,19 @@ export class LocksView implements Analysis {
 
   constructor(options: LocksOptions = {}) {
     this.#options = options;
-    const { heatmap, slow, than, holds } = options;
-    const shown = { heatmap, slow, than };
-    this.#waits = new SpanView(holds === true ? {} : shown);
-    this.#holds = new SpanView(holds === true ? shown : {});
-    if (slow !== undefined || than !== undefined) this.#events = new ThreadEvents((type) => this.locks.wants(type));
+    // Where the user says which it is, nothing needs to be recognised.
+    const bql = options.bql ?? [];
+    const mutexes = options.mutexes?.flatMap((name) => (name === 'BQL' && bql.length > 0 ? bql : [name]));
+    this.#log = new LockLog(this.locks, { ...options, mutexes });
   }
 
   wants(type: EventType): boolean {
-    return this.locks.wants(type) || this.#numbers.wants(type) || this.#events !== undefined;
+    return this.locks.wants(type) || this.#numbers.wants(type) || this.#log.wantsAll;
   }
 
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     this.#numbers.batch(trace, b);
-    this.#events?.batch(trace);
     const { locks } = this;
     locks.batch(trace, b);
     const { waits, holds, bare } = locks;
@@ -206,21 +175,19 @@ export class LocksView implements Analysis {
       this.#addBehind(k);
     }
     this.#waits.summarise(waits, this.#waitGroups);
-    this.#waits.draw(waits, locks.first);
     this.#groups.find(holds, this.#holdGroups);
     this.#holds.summarise(holds, this.#holdGroups);
-    this.#holds.draw(holds, locks.first);
     // Last, since it takes the column.
     this.#groups.find(bare, this.#holdGroups);
     for (let k = 0; k < bare.count; k++) this.#count(this.#acquired, this.#holdGroups[k] as number);
-    if (this.#events !== undefined) this.#keepSlow(b);
+    this.#log.batch(trace, b);
   }
 
   result(): LocksResult {
     const { locks } = this;
     const roles = this.#roles();
     const { mutex: name, role } = this.names(roles);
-    const view = this.#options.holds === true ? this.#holds : this.#waits;
+    const { view, missed } = this.#log.result(this.#bqls());
     return {
       mutexes: this.#mutexes(roles, name),
       all: this.#group(Array.from(this.#groups.all())),
@@ -245,6 +212,7 @@ export class LocksView implements Analysis {
         more: kept.more,
       })),
       over: view.slowest?.over ?? 0,
+      missed,
       unfinished: this.#unfinished(role, name),
       counts: locks.counts,
       duration: locks.last - locks.first,
@@ -279,62 +247,6 @@ export class LocksView implements Analysis {
         stretches.duration[x] as number,
       );
     }
-  }
-
-  /** Keeps the slow ones, each with what was going on up to its end. */
-  #keepSlow(b: EventBatch): void {
-    const events = this.#events as ThreadEvents;
-    const holds = this.#options.holds === true;
-    const spans = holds ? this.locks.holds : this.locks.waits;
-    const { slowest } = holds ? this.#holds : this.#waits;
-    for (let k = 0; k < spans.count; k++) {
-      const duration = spans.duration[k] as number;
-      if (slowest?.admits(duration) !== true) continue;
-      events.advance(b, (spans.endsAt[k] as number) + 1);
-      const begin = spans.begin[k] as number;
-      const thread = spans.thread[k] as number;
-      const behind = holds ? [] : this.#holders(spans, k);
-      const of = holds ? thread : (behind[0]?.thread ?? thread);
-      const { tid } = this.locks.threads[of] ?? { tid: -1 };
-      slowest.add({
-        begin,
-        duration,
-        cpu: spans.cpu[k] as number,
-        thread,
-        mutex: spans.mutex[k] as number,
-        site: spans.site[k] as number,
-        behind: behind.slice(0, maxHolders),
-        omitted: Math.max(0, behind.length - maxHolders),
-        of,
-        ...(of < 0 ? { events: [], more: false } : events.between(tid, begin, begin + duration)),
-      });
-    }
-    events.advance(b, b.count);
-  }
-
-  #holders({ firstStretch, lastStretch }: LockSpans, k: number): KeptHolder[] {
-    const { thread, site, inner, since, begin, duration } = this.locks.stretches;
-    const holders = new Map<number, KeptHolder>();
-    for (let x = firstStretch[k] as number; x < (lastStretch[k] as number); x++) {
-      const key = (thread[x] as number) * 2 ** 20 + (site[x] as number);
-      const known = holders.get(key);
-      if (known !== undefined) {
-        known.total += duration[x] as number;
-        known.times++;
-        if ((inner[x] as number) >= 0) known.inner = inner[x] as number;
-        continue;
-      }
-      holders.set(key, {
-        thread: thread[x] as number,
-        site: site[x] as number,
-        inner: inner[x] as number,
-        total: duration[x] as number,
-        times: 1,
-        first: begin[x] as number,
-        since: since[x] as number,
-      });
-    }
-    return [...holders.values()].sort((a, b) => b.total - a.total);
   }
 
   #site(site: number): string | undefined {

@@ -47,6 +47,13 @@ export class Longest<T extends { begin: number; duration: number }> {
     }
   }
 
+  /** Takes over those of another with the same limit and threshold. */
+  merge(other: Longest<T>): void {
+    const over = this.over + other.over;
+    for (const item of other.#heap) if (this.admits(item.duration)) this.add(item);
+    this.over = over;
+  }
+
   /** The longest first; equally long ones in order of time. */
   result(): T[] {
     return [...this.#heap].sort((a, b) => b.duration - a.duration || a.begin - b.begin);

@@ -63,6 +63,12 @@ export class SpanView<Slow extends { begin: number; duration: number }> {
     }
   }
 
+  /** Takes over the heat map and the slow spans of another with the same options, whose time begins with the same; not its statistics. */
+  merge(other: SpanView<Slow>): void {
+    if (other.#heat !== undefined) this.#heat?.merge(other.#heat);
+    if (other.slowest !== undefined) this.slowest?.merge(other.slowest);
+  }
+
   heat(): Heat | undefined {
     return this.#heat?.result();
   }
