@@ -159,13 +159,13 @@ const columns: readonly Column[] = [
   { title: 'contended', align: 'right' },
   { title: 'share', align: 'unit', priority: 4 },
   { title: 'waited', align: 'unit' },
-  { title: 'avg', align: 'unit', priority: 7 },
-  { title: 'p99', align: 'unit', priority: 3 },
-  { title: 'max', align: 'unit', priority: 1 },
+  { title: 'avg', name: 'avg wait', align: 'unit', priority: 7 },
+  { title: 'p99', name: 'p99 wait', align: 'unit', priority: 3 },
+  { title: 'max', name: 'max wait', align: 'unit', priority: 1 },
   { title: 'held', align: 'unit' },
-  { title: 'avg', align: 'unit', priority: 8 },
-  { title: 'p99', align: 'unit', priority: 5 },
-  { title: 'max', align: 'unit', priority: 2 },
+  { title: 'avg', name: 'avg hold', align: 'unit', priority: 8 },
+  { title: 'p99', name: 'p99 hold', align: 'unit', priority: 5 },
+  { title: 'max', name: 'max hold', align: 'unit', priority: 2 },
 ];
 
 function cells({ acquisitions, contended, wait, hold }: LockGroup): string[] {

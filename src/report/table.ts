@@ -3,6 +3,8 @@ import { displayWidth, type Style, type Terminal, truncate, truncateStart } from
 /** A column of a table. */
 export type Column = {
   title: string;
+  /** What it is called where it is not shown, if its title says that only beside the others. */
+  name?: string;
   /** `unit` right-aligns the number and left-aligns the unit behind its last space (`38.25 µs`). Left by default. */
   align?: 'left' | 'right' | 'unit';
   /** Which columns to leave out first on a narrow terminal: those with the largest number; 0 (the default) never. */
@@ -62,7 +64,7 @@ export function table(columns: readonly Column[], rows: readonly (readonly Cell[
     });
   });
   if (left.length > 0) {
-    const names = left.map((c) => (columns[c] as Column).title).join(', ');
+    const names = left.map((c) => columns[c]?.name ?? columns[c]?.title).join(', ');
     lines.push(terminal.style('dim', truncate(`not shown for want of width: ${names}`, terminal.tableWidth)));
   }
   return `${lines.join('\n')}\n`;
