@@ -63,7 +63,7 @@ export default function define(command: Command): void {
   )
     .requiredOption('--from <event>', "the event that it begins with: kvm_exit, 'kvm_pio if port == 0x3f8'", parseEnd)
     .requiredOption('--to <event>', 'the event that it ends with', parseEnd)
-    .requiredOption('--by <fields>', 'what both must have in common: vq,elem, tid, pid=next_pid', parseKeys)
+    .requiredOption('--by <fields>', 'what both must have in common: vq,elem, tid, .pid=next_pid', parseKeys)
     .option('--group <fields>', 'group by fields of either event: comm, to.ret', parseWords)
     .addOption(
       new Option('-s, --sort <column>', 'sort the table by this column')
@@ -167,7 +167,7 @@ function parseEnd(text: string): End {
 function parseKeys(text: string, previous: readonly Key[] = []): Key[] {
   const keys = parseWords(text).map((word): Key => {
     const match = /^([^=\s]+)(?:=([^=\s]+))?$/.exec(word);
-    if (match === null) throw new InvalidArgumentError('Expected fields: vq,elem or tid or pid=next_pid.');
+    if (match === null) throw new InvalidArgumentError('Expected fields: vq,elem or tid or .pid=next_pid.');
     return { from: match[1] as string, to: match[2] ?? (match[1] as string), text: word };
   });
   if (keys.length === 0 || keys.length > 8) throw new InvalidArgumentError('Expected one to eight fields.');
