@@ -206,7 +206,12 @@ test('mutexes that the trace does not have are named', () => {
     assert.deepEqual([status, stdout], [2, '']);
     assert.match(stderr, expected);
   }
-  assert.match(virtap([file, '--bql', '0X10']).stdout, /^BQL +1 /m);
+  const { stdout } = virtap([file]);
+  assert.match(stdout, /^0x10 +1 /m);
+  assert.match(stdout, /^No mutex is recognised as the BQL, .* --bql ADDRESS\nnames it; /m);
+  const { stdout: named } = virtap([file, '--bql', '0X10']);
+  assert.match(named, /^BQL +1 /m);
+  assert.match(named, /^No thread is known to be a vCPU, so /m);
 });
 
 test('text from the trace reaches the terminal escaped', () => {

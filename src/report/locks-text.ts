@@ -39,11 +39,12 @@ export function locksText(answer: LocksAnswer, terminal: Terminal): string {
   const several = new Set(result.mutexes.map(({ pid }) => pid)).size > 1;
   const parts = [heading(answer, terminal)];
   for (const mutex of result.mutexes) {
-    const line = summary(mutex, several);
-    if (mutex.name === 'BQL' && line !== '') parts.push(sentences(line, terminal));
+    if (mutex.name === 'BQL') parts.push(sentences(summary(mutex, several), terminal));
   }
   parts.push(mutexTable(answer, several, terminal));
-  for (const mutex of detailed(answer)) {
+  const told = detailed(answer);
+  if (told.length === 0) parts.push(sentences(noBql, terminal));
+  for (const mutex of told) {
     parts.push(siteTable(mutex, several, terminal), threadTable(mutex, several, terminal));
     if (mutex.behind.length > 0) parts.push(behindTable(mutex, several, terminal));
   }
@@ -64,6 +65,9 @@ export function locksText(answer: LocksAnswer, terminal: Terminal): string {
   return parts.join('\n');
 }
 
+const noBql =
+  'No mutex is recognised as the BQL, by call sites in both the main loop and the vCPUs. --bql ADDRESS names it; --mutex ADDRESS tells of another in detail.';
+
 function heading({ trace, result }: LocksAnswer, terminal: Terminal): string {
   const title = terminal.style('heading', escapeText(trace.file));
   const used = plural(result.mutexes.length, 'mutex', 'mutexes');
@@ -76,12 +80,14 @@ function sentences(text: string, terminal: Terminal): string {
   return `${[terminal.style('strong', first), ...rest].join('\n')}\n`;
 }
 
-/** How much of the vCPUs' time a mutex costs, and who is to blame: one or two sentences; '' where no vCPU is known. */
-export function summary({ name, pid, vcpus }: MutexResult, several = false): string {
-  if (Number.isNaN(vcpus.time)) return '';
+/** How much of the vCPUs' time the BQL costs, and who is to blame: one or two sentences. */
+function summary({ pid, vcpus }: MutexResult, several = false): string {
+  if (Number.isNaN(vcpus.time)) {
+    return 'No thread is known to be a vCPU, so it cannot be told what waiting for the BQL cost the guest.';
+  }
   const of = several && pid !== undefined ? ` of process ${pid}` : '';
   const share = percent(vcpus.wait / vcpus.time);
-  const lead = `vCPUs${of} spent ${share} of their time waiting for ${name === 'BQL' ? 'the BQL' : name}.`;
+  const lead = `vCPUs${of} spent ${share} of their time waiting for the BQL.`;
   const held = vcpus.behind.reduce((sum, { total }) => sum + total, 0);
   if (held === 0) return `${lead} At no time did another thread hold it meanwhile.`;
   // Other vCPUs are one, as are workers: what matters is what kind of work was in the way.
@@ -179,10 +185,13 @@ function mutexTable({ result }: LocksAnswer, several: boolean, terminal: Termina
   if (result.mutexes.length > 1) {
     rows.push(['all', ...cells(result.all)].map((text): Cell => ({ text, style: 'strong' })));
   }
-  const hidden = result.mutexes.length - shown.length;
-  const note =
-    hidden > 0 ? `${plural(hidden, 'more mutex', 'more mutexes')} not shown; --csv and --json have all.\n` : '';
-  return `${table([{ title: 'mutex', shrink: 14 }, ...columns], rows, terminal)}${note === '' ? '' : terminal.style('dim', note)}`;
+  const note = notShown(plural(result.mutexes.length - shown.length, 'more mutex', 'more mutexes'), terminal);
+  return `${table([{ title: 'mutex', shrink: 14 }, ...columns], rows, terminal)}${note}`;
+}
+
+/** `hidden` is how many of what (`3 more threads`): none where it begins with 0. */
+function notShown(hidden: string, terminal: Terminal, where = '--csv and --json have all'): string {
+  return /^0 /.test(hidden) ? '' : terminal.style('dim', `${hidden} not shown; ${where}.\n`);
 }
 
 /** The mutexes that are told of in detail. */
@@ -195,15 +204,16 @@ function siteTable(mutex: MutexResult, several: boolean, terminal: Terminal): st
   const title = terminal.style('strong', `${mutexName(mutex, several)} by call site`);
   const shown = mutex.sites.slice(0, shownSites);
   const rows = shown.map((group) => [escapeText(group.site), ...cells(group)]);
-  const hidden = mutex.sites.length - shown.length;
-  const note = hidden > 0 ? `${plural(hidden, 'more call site')} not shown; --csv and --json have all.\n` : '';
-  return `${title}\n${table([{ title: 'call site', shrink: 22, keep: 'end' }, ...columns], rows, terminal)}${note === '' ? '' : terminal.style('dim', note)}`;
+  const note = notShown(plural(mutex.sites.length - shown.length, 'more call site'), terminal);
+  return `${title}\n${table([{ title: 'call site', shrink: 22, keep: 'end' }, ...columns], rows, terminal)}${note}`;
 }
 
 function threadTable(mutex: MutexResult, several: boolean, terminal: Terminal): string {
   const title = terminal.style('strong', `${mutexName(mutex, several)} by thread`);
-  const rows = mutex.threads.slice(0, shownSites).map((group) => [roleName(group.role), ...cells(group)]);
-  return `${title}\n${table([{ title: 'thread', shrink: 17 }, ...columns], rows, terminal)}`;
+  const shown = mutex.threads.slice(0, shownSites);
+  const rows = shown.map((group) => [roleName(group.role), ...cells(group)]);
+  const note = notShown(plural(mutex.threads.length - shown.length, 'more thread'), terminal, '--json has all');
+  return `${title}\n${table([{ title: 'thread', shrink: 17 }, ...columns], rows, terminal)}${note}`;
 }
 
 function behindTable(mutex: MutexResult, several: boolean, terminal: Terminal): string {
