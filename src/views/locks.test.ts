@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { mutexAddress, simulateMutexes, type Wait } from '../../test/mutexes.ts';
+import { mutexAddress, mutexEvent, simulateMutexes, type Wait } from '../../test/mutexes.ts';
 import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
 import { openTrace } from '../formats/detect.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -176,6 +176,38 @@ test('figures, holders and the slow log are sums over what a machine with real m
       },
     ),
     { numRuns: 150 },
+  );
+});
+
+test('whatever the events, nobody waits longer behind others than at all, and nothing is counted twice', async () => {
+  const step = fc.record({
+    what: fc.constantFrom<'lock' | 'locked' | 'unlock'>('lock', 'locked', 'unlock'),
+    tid: fc.integer({ min: 1, max: 4 }),
+    mutex: fc.nat(1),
+    line: fc.nat(3),
+    gap: fc.nat(3000),
+    cpu: fc.nat(1),
+    lost: fc.option(fc.nat(4000), { freq: 12 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      let time = 0;
+      const events = steps.map(({ what, tid, mutex, line, gap, cpu, lost }) => {
+        time += gap;
+        const event = mutexEvent(what, time, tid, mutex, line, cpu);
+        return lost === null
+          ? event
+          : { ...event, loss: { from: Math.max(0, time - lost), to: time, cpu: -1, count: 1 } };
+      });
+      const { all, counts, mutexes, slow } = await look(synthetic(events, { batchSize: 3 }), { slow: 5 });
+      assert.equal(all.acquisitions, counts.locked);
+      for (const { held, wait, hold, contended, behind } of mutexes) {
+        assert.ok(held <= wait.total && contended <= wait.count);
+        assert.ok(!(wait.min < 0) && !(hold.min < 0) && behind.every(({ total }) => total >= 0));
+      }
+      for (const one of slow ?? []) assert.ok(sum(one.behind.map(({ total }) => total)) <= one.duration);
+    }),
+    { numRuns: 300 },
   );
 });
 
