@@ -1,3 +1,4 @@
+import { addRuns, type RunParts } from '../spans/run-history.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Behind, LockGroup, LockRole, LocksResult, MutexResult, SlowLock } from '../views/locks.ts';
 import type { Reading } from '../views/reading.ts';
@@ -223,15 +224,17 @@ function behindTable(mutex: MutexResult, several: boolean, terminal: Terminal): 
   );
   const share = (total: number) => percent(total / mutex.wait.total);
   const merged = byPlace(mutex.behind);
+  const ran = merged.some((one) => one.ran !== undefined);
   const rows: Cell[][] = merged
     .slice(0, shownBehind)
-    .map(({ role, site, inner, total, waits }) => [
-      roleName(role),
-      escapeText(site ?? 'before the trace began'),
-      escapeText(inner ?? ''),
-      count(waits),
-      duration(total),
-      share(total),
+    .map((one) => [
+      roleName(one.role),
+      escapeText(one.site ?? 'before the trace began'),
+      escapeText(one.inner ?? ''),
+      count(one.waits),
+      duration(one.total),
+      share(one.total),
+      ...(ran ? [duration(one.ran?.preempted ?? Number.NaN), duration(one.ran?.blocked ?? Number.NaN)] : []),
     ]);
   const rest = merged.slice(shownBehind);
   if (rest.length > 0) {
@@ -248,6 +251,8 @@ function behindTable(mutex: MutexResult, several: boolean, terminal: Terminal): 
     { title: 'waited for', align: 'unit' },
     { title: 'share', align: 'unit' },
   ];
+  if (ran)
+    behind.push({ title: 'preempted', align: 'unit', priority: 3 }, { title: 'blocked', align: 'unit', priority: 4 });
   return `${title}\n${table(behind, rows, terminal)}`;
 }
 
@@ -263,6 +268,7 @@ function byPlace(behind: readonly Behind[]): Behind[] {
       known.total += one.total;
       known.waits += one.waits;
       known.inner ??= one.inner;
+      known.ran = addRuns(known.ran, one.ran);
     }
   }
   return [...merged.values()].sort((a, b) => b.total - a.total);
@@ -287,7 +293,9 @@ function slowPart(answer: LocksAnswer, several: boolean, terminal: Terminal): st
       terminal.style('bad', duration(one.duration)),
       `at ${escapeText(one.site ?? 'an unknown place')}`,
     ];
-    const held = holds ? '' : heldBy(one, several, terminal);
+    const own = offCpu(one.ran);
+    const itself = own.length === 0 ? '' : `  ${roleName(one.role, several)} itself: ${own.join(', ')}\n`;
+    const held = holds ? itself : `${heldBy(one, several, terminal)}${itself}`;
     const did = eventLines(one, terminal);
     return `${head.filter((part) => part !== '').join('  ')}\n${held}${did}`;
   });
@@ -309,10 +317,11 @@ function upper(text: string): string {
 function heldBy(one: SlowLock, several: boolean, terminal: Terminal): string {
   if (one.behind.length === 0) return '  nobody was seen to hold it meanwhile\n';
   const shown = one.behind.slice(0, shownHolders);
-  const rows = shown.map(({ role, site, inner, total, times, first, since }) => {
+  const rows = shown.map(({ role, site, inner, total, times, first, since, ran }) => {
     const already = one.begin - since;
     const notes = [
       inner === undefined ? '' : `was at ${escapeText(inner)}`,
+      ...offCpu(ran),
       times > 1 ? `${count(times)} times` : '',
       first > one.begin || already <= 0
         ? ''
@@ -337,6 +346,14 @@ function heldBy(one: SlowLock, several: boolean, terminal: Terminal): string {
   const hidden = one.behind.length - shown.length + one.omitted;
   const more = hidden > 0 ? `  … and ${plural(hidden, 'holder')} more\n` : '';
   return `${lines.replace(/^(?=.)/gm, '  ')}${more}`;
+}
+
+/** How long a thread did not run, and why; nothing of what was not so, or is not known. */
+function offCpu(ran: RunParts | undefined): string[] {
+  if (ran === undefined) return [];
+  return (['preempted', 'blocked'] as const).flatMap((what) =>
+    ran[what] > 0 ? [`${shortDuration(ran[what])} ${what}`] : [],
+  );
 }
 
 function eventLines(one: SlowLock, terminal: Terminal): string {
@@ -441,6 +458,7 @@ export function locksJson(answer: LocksAnswer): Json {
     inner_site: one.inner ?? null,
     waits: one.waits,
     total_ns: integer(one.total),
+    ...ranJson(one.ran),
   });
   return {
     file: trace.file,
@@ -497,6 +515,7 @@ export function locksJson(answer: LocksAnswer): Json {
             cpu: one.cpu < 0 ? null : one.cpu,
             mutex: one.name,
             site: one.site ?? null,
+            ...ranJson(one.ran),
             holders: one.behind.map((holder) => ({
               ...roleJson(holder.role),
               site: holder.site ?? null,
@@ -505,6 +524,7 @@ export function locksJson(answer: LocksAnswer): Json {
               total_ns: integer(holder.total),
               offset_ns: integer(holder.first - one.begin),
               since_ns: integer(holder.since),
+              ...ranJson(holder.ran),
             })),
             omitted_holders: one.omitted,
             events_of: one.of?.tid ?? null,
@@ -536,6 +556,16 @@ export function locksJson(answer: LocksAnswer): Json {
     })),
     ...(result.heat === undefined ? {} : { heatmap: { of: holds ? 'hold' : 'wait', ...heatJson(result.heat) } }),
     ...remarksJson(reading),
+  };
+}
+
+/** What a thread did meanwhile, where that is known. */
+function ranJson(ran: RunParts | undefined): { [key: string]: Json } {
+  if (ran === undefined) return {};
+  return {
+    running_ns: integer(ran.running),
+    preempted_ns: integer(ran.preempted),
+    blocked_ns: integer(ran.blocked),
   };
 }
 

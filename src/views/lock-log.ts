@@ -1,5 +1,6 @@
 import type { InnerEvent } from '../spans/inner-events.ts';
 import type { LockSpans, Locks, Mutex } from '../spans/locks.ts';
+import { addRuns, type RunHistory, type RunParts } from '../spans/run-history.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
 import { maybeBql } from '../spans/thread-roles.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -27,6 +28,8 @@ export type KeptHolder = {
   times: number;
   first: number;
   since: number;
+  /** What it did meanwhile, as far as that is known. */
+  ran: RunParts | undefined;
 };
 
 /** What is kept of a slow wait or hold until names are known. */
@@ -43,6 +46,7 @@ export type KeptLock = {
   /** The thread that the events are of. */
   of: number;
   more: boolean;
+  ran: RunParts | undefined;
 };
 
 /** Holders named of one wait. */
@@ -55,6 +59,7 @@ type View = SpanView<KeptLock>;
 /** The heat map and the slow log of waits, or holds: of all mutexes, or of some. */
 export class LockLog {
   readonly #locks: Locks;
+  readonly #runs: RunHistory;
   readonly #options: LockLogOptions;
   readonly #mutexes: readonly string[];
   readonly #events: ThreadEvents | undefined;
@@ -68,8 +73,9 @@ export class LockLog {
   /** By span of the batch. */
   readonly #of: (View | undefined)[] = [];
 
-  constructor(locks: Locks, options: LockLogOptions) {
+  constructor(locks: Locks, runs: RunHistory, options: LockLogOptions) {
     this.#locks = locks;
+    this.#runs = runs;
     this.#options = options;
     this.#mutexes = options.mutexes ?? [];
     this.#chosen = new SpanView(options);
@@ -81,7 +87,7 @@ export class LockLog {
     return this.#events !== undefined;
   }
 
-  /** Takes what ended within a batch, after `locks` took it. */
+  /** Takes what ended within a batch, after `locks` and `runs` took it. */
   batch(trace: Trace, b: EventBatch): void {
     const { heatmap, holds } = this.#options;
     if (heatmap !== true && this.#events === undefined) return;
@@ -127,7 +133,7 @@ export class LockLog {
       const thread = spans.thread[k] as number;
       const behind = this.#options.holds === true ? [] : this.#holders(spans, k);
       const of = behind[0]?.thread ?? thread;
-      const { tid } = this.#locks.threads[of] ?? { tid: -1 };
+      const end = begin + duration;
       view.slowest.add({
         begin,
         duration,
@@ -138,7 +144,8 @@ export class LockLog {
         behind: behind.slice(0, maxHolders),
         omitted: Math.max(0, behind.length - maxHolders),
         of,
-        ...events.between(tid, begin, begin + duration),
+        ran: this.#runs.between(this.#tid(thread), begin, end),
+        ...events.between(this.#tid(of), begin, end),
       });
     }
     events.advance(b, b.count);
@@ -150,9 +157,12 @@ export class LockLog {
     for (let x = firstStretch[k] as number; x < (lastStretch[k] as number); x++) {
       const key = (thread[x] as number) * 2 ** 20 + (site[x] as number);
       const known = holders.get(key);
+      const from = begin[x] as number;
+      const ran = this.#runs.between(this.#tid(thread[x] as number), from, from + (duration[x] as number));
       if (known !== undefined) {
         known.total += duration[x] as number;
         known.times++;
+        known.ran = addRuns(known.ran, ran);
         if ((inner[x] as number) >= 0) known.inner = inner[x] as number;
         continue;
       }
@@ -162,11 +172,16 @@ export class LockLog {
         inner: inner[x] as number,
         total: duration[x] as number,
         times: 1,
-        first: begin[x] as number,
+        first: from,
         since: since[x] as number,
+        ran,
       });
     }
     return [...holders.values()].sort((a, b) => b.total - a.total);
+  }
+
+  #tid(thread: number): number {
+    return this.#locks.threads[thread]?.tid ?? -1;
   }
 
   #viewOf(mutex: number, site: number): View | undefined {

@@ -401,6 +401,61 @@ test('of a long wait it is told who had the mutex, from which call site, for how
   );
 });
 
+test('the scheduler’s events tell whether a holder ran, was preempted, or slept while others waited', async () => {
+  const into = (time: number, tid: number): SyntheticEvent => ({
+    name: 'sched:sched_switch',
+    time,
+    tid: 0,
+    fields: { prev_pid: 0, prev_state: 0, next_pid: tid },
+  });
+  const out = (time: number, tid: number, state: number): SyntheticEvent => ({
+    name: 'sched:sched_switch',
+    time,
+    tid,
+    fields: { prev_pid: tid, prev_state: state, next_pid: 0 },
+  });
+  const waking = (time: number, tid: number): SyntheticEvent => ({
+    name: 'sched:sched_waking',
+    time,
+    tid: 99,
+    fields: { pid: tid },
+  });
+  const own = longWait.filter(({ name }) => !name.startsWith('sched:'));
+  const events = byTime([
+    ...own,
+    into(5, main),
+    into(6, cpu0),
+    // The main loop waits for a CPU from 40 to 50, and sleeps from 60 to 90; the vCPU sleeps for 142 until it is woken at 142.
+    out(40, main, 0),
+    into(50, main),
+    out(60, main, 1),
+    waking(90, main),
+    into(90, main),
+    out(35, cpu0, 1),
+    waking(142, cpu0),
+    into(149, cpu0),
+  ]);
+  const { slow, mutexes } = await look(synthetic(events), { slow: 1 });
+  const [wait] = slow ?? [];
+  assert.deepEqual(wait?.ran, { running: 5 + 1, preempted: 7, blocked: 107 });
+  assert.deepEqual(
+    wait?.behind.map(({ total, ran }) => [total, ran]),
+    [
+      [80, { running: 40, preempted: 10, blocked: 30 }],
+      // No event of the RCU thread was recorded.
+      [30, undefined],
+    ],
+  );
+  const [bqlRow] = mutexes;
+  assert.deepEqual(
+    bqlRow?.behind.map(({ total, ran }) => [total, ran]),
+    [
+      [80, { running: 40, preempted: 10, blocked: 30 }],
+      [30, undefined],
+    ],
+  );
+});
+
 test('of a long hold it is told what its thread did; a threshold keeps the longer ones', async () => {
   const { slow, over, heat } = await look(synthetic(longWait), { than: 25, holds: true, heatmap: true });
   assert.deepEqual([over, heat?.total], [2, 5]);

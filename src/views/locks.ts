@@ -1,5 +1,6 @@
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { type LockCounts, type LockSpans, Locks, type LockThread, type Mutex } from '../spans/locks.ts';
+import { addRuns, RunHistory, type RunParts } from '../spans/run-history.ts';
 import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -39,6 +40,8 @@ export type Behind = {
   /** Time that others waited meanwhile, summed over those who waited, and how many waits had to do with it. */
   total: number;
   waits: number;
+  /** What the holder did in that time, as far as the scheduler's events tell; undefined where they tell nothing. */
+  ran: RunParts | undefined;
 };
 
 export type MutexResult = LockGroup & {
@@ -84,6 +87,8 @@ export type SlowLock = {
   events: InnerEvent[];
   of: LockRole | undefined;
   more: boolean;
+  /** What its own thread did meanwhile. */
+  ran: RunParts | undefined;
 };
 
 /** A wait or hold that is not over when the trace ends. */
@@ -132,6 +137,7 @@ export class LocksView implements Analysis {
   readonly locks = new Locks();
   readonly #options: LocksOptions;
   readonly #numbers = new VcpuNumbers();
+  readonly #runs = new RunHistory();
   readonly #log: LockLog;
   readonly #groups = new GroupTable();
   readonly #waits = new SpanView<never>({});
@@ -149,16 +155,17 @@ export class LocksView implements Analysis {
     // Where the user says which it is, nothing needs to be recognised.
     const bql = options.bql ?? [];
     const mutexes = options.mutexes?.flatMap((name) => (name === 'BQL' && bql.length > 0 ? bql : [name]));
-    this.#log = new LockLog(this.locks, { ...options, mutexes });
+    this.#log = new LockLog(this.locks, this.#runs, { ...options, mutexes });
   }
 
   wants(type: EventType): boolean {
-    return this.locks.wants(type) || this.#numbers.wants(type) || this.#log.wantsAll;
+    return this.locks.wants(type) || this.#numbers.wants(type) || this.#runs.wants(type) || this.#log.wantsAll;
   }
 
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     this.#numbers.batch(trace, b);
+    this.#runs.batch(trace, b);
     const { locks } = this;
     locks.batch(trace, b);
     const { waits, holds, bare } = locks;
@@ -210,6 +217,7 @@ export class LocksView implements Analysis {
         events: kept.events,
         of: kept.of < 0 ? undefined : role(kept.of),
         more: kept.more,
+        ran: kept.ran,
       })),
       over: view.slowest?.over ?? 0,
       missed,
@@ -235,16 +243,20 @@ export class LocksView implements Analysis {
   }
 
   #addBehind(k: number): void {
-    const { waits, stretches } = this.locks;
+    const { waits, stretches, threads } = this.locks;
     const end = waits.lastStretch[k] as number;
     for (let x = waits.firstStretch[k] as number; x < end; x++) {
+      const holder = stretches.thread[x] as number;
+      const begin = stretches.begin[x] as number;
+      const duration = stretches.duration[x] as number;
       this.#behind.add(
         waits.mutex[k] as number,
         waits.thread[k] as number,
-        stretches.thread[x] as number,
+        holder,
         stretches.site[x] as number,
         stretches.inner[x] as number,
-        stretches.duration[x] as number,
+        duration,
+        this.#runs.between((threads[holder] as LockThread).tid, begin, begin + duration),
       );
     }
   }
@@ -367,10 +379,12 @@ export class LocksView implements Analysis {
           inner: this.#site(table.inner(entry)),
           total: table.total(entry),
           waits: table.waits(entry),
+          ran: table.ran(entry),
         });
       } else {
         known.total += table.total(entry);
         known.waits += table.waits(entry);
+        known.ran = addRuns(known.ran, table.ran(entry));
       }
     }
     return [...merged.values()].sort((a, b) => b.total - a.total);
@@ -499,8 +513,17 @@ class BehindTable {
   readonly #entries = new IdTable();
   readonly #total: number[] = [];
   readonly #waits: number[] = [];
+  readonly #ran: (RunParts | undefined)[] = [];
 
-  add(mutex: number, waiter: number, holder: number, site: number, inner: number, duration: number): void {
+  add(
+    mutex: number,
+    waiter: number,
+    holder: number,
+    site: number,
+    inner: number,
+    duration: number,
+    ran: RunParts | undefined,
+  ): void {
     // Each entry adds at most one to each of the others.
     if (this.#entries.size === maxBehind) return;
     const who = this.#waiters.id(mutex, waiter);
@@ -511,7 +534,9 @@ class BehindTable {
       entry = this.#entries.id(who, by);
       this.#total.push(0);
       this.#waits.push(0);
+      this.#ran.push(undefined);
     }
+    this.#ran[entry] = addRuns(this.#ran[entry], ran);
     this.#total[entry] = (this.#total[entry] as number) + duration;
     this.#waits[entry] = (this.#waits[entry] as number) + 1;
   }
@@ -549,5 +574,9 @@ class BehindTable {
 
   waits(entry: number): number {
     return this.#waits[entry] as number;
+  }
+
+  ran(entry: number): RunParts | undefined {
+    return this.#ran[entry];
   }
 }
