@@ -138,6 +138,9 @@ export class LocksView implements Analysis {
   readonly #options: LocksOptions;
   readonly #numbers = new VcpuNumbers();
   readonly #runs = new RunHistory();
+  /** Types of the trace seen so far, and whether one is of a mutex: without, nobody needs to know who runs. */
+  #typesSeen = 0;
+  #hasMutexes = false;
   readonly #log: LockLog;
   readonly #groups = new GroupTable();
   readonly #waits = new SpanView<never>({});
@@ -165,7 +168,10 @@ export class LocksView implements Analysis {
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     this.#numbers.batch(trace, b);
-    this.#runs.batch(trace, b);
+    for (; this.#typesSeen < trace.types.length; this.#typesSeen++) {
+      this.#hasMutexes ||= this.locks.wants(trace.types[this.#typesSeen] as EventType);
+    }
+    if (this.#hasMutexes) this.#runs.batch(trace, b);
     const { locks } = this;
     locks.batch(trace, b);
     const { waits, holds, bare } = locks;
