@@ -59,6 +59,7 @@ test('what is no trace gets one sentence and status 2, from every command', () =
   const required: Record<string, string[]> = {
     pairs: ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid'],
     export: ['--to', 'csv'],
+    diff: [idle],
     run: [join(import.meta.dirname, '../../examples/virtqueue-request-tracker.ts')],
   };
   for (const { name } of commands.filter(({ name }) => !['completion', 'start', 'record', 'cleanup'].includes(name))) {

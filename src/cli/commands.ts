@@ -48,6 +48,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./pairs.ts'),
   },
   {
+    name: 'diff',
+    summary: 'what changed between two recordings, and what is only noise',
+    load: () => import('./diff.ts'),
+  },
+  {
     name: 'record',
     summary: 'record running virtual machines into a trace.dat',
     load: () => import('./record.ts'),

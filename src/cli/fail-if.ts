@@ -1,10 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { escapeText } from '../report/escape.ts';
-import { count, percent, rate, shortDuration } from '../report/units.ts';
+import { count, percent, rate, shortDuration, signedPercent } from '../report/units.ts';
 import {
   type Condition,
   ConditionError,
-  type Figure,
   figureUnit,
   judge,
   parseCondition,
@@ -55,11 +54,12 @@ export function failIf(
       throw new UsageError(`--fail-if ${escapeText(condition.text)}: cannot be judged, there is nothing of the kind`);
     if (!result.holds) continue;
     process.exitCode = holds;
-    process.stderr.write(`virtap: ${escapeText(condition.text)}: it is ${written(condition.figure, actual)}\n`);
+    process.stderr.write(`virtap: ${escapeText(condition.text)}: it is ${written(condition, actual)}\n`);
   }
 }
 
-function written(figure: Figure, value: number): string {
+function written({ figure, change }: Condition, value: number): string {
+  if (change) return signedPercent(value);
   switch (figureUnit(figure)) {
     case 'number':
       return count(value);

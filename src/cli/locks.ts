@@ -90,8 +90,8 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
   failIf(options.failIf, () => lockSubjects(result));
 }
 
-/** What the trace cannot tell is said, with what to record instead. */
-function refuse(trace: Trace, { locks: { counts } }: LocksView): void {
+/** Throws a UsageError where the trace cannot tell of locks, with what to record instead. */
+export function refuse(trace: Trace, { locks: { counts } }: LocksView): void {
   const remedy = `To record locks with threads and times:\n${recordLocks.map((line) => `  ${line}`).join('\n')}`;
   const seen = counts.lock + counts.locked + counts.unlock;
   if (seen === 0) {

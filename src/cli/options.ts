@@ -28,9 +28,15 @@ export function traceCommand(
   { range = { from: '--from', to: '--to' }, forms = ['json', 'csv'] }: CommandForm = {},
 ): Command {
   command.argument('<file...>', 'trace files of any format, also .gz and .zst; - is standard input');
+  formOptions(command, forms);
+  return offsetOption(readingOptions(command, range)).addHelpText('after', exampleLines(examples));
+}
+
+/** The options for what form the answer has, besides text. */
+export function formOptions(command: Command, forms: readonly ('json' | 'csv')[] = ['json', 'csv']): Command {
   if (forms.includes('json')) command.option('--json', 'print JSON (docs/json.md)');
   if (forms.includes('csv')) command.addOption(new Option('--csv', 'print CSV').conflicts('json'));
-  return readingOptions(command, range).addHelpText('after', exampleLines(examples));
+  return command;
 }
 
 /** The options of a command that reads traces and prints in a form of its own. */
@@ -47,12 +53,16 @@ export function readingOptions(command: Command, range = { from: '--from', to: '
       parseMoment,
     )
     .option(`${range.to} <time>`, 'leave out events after', parseMoment)
-    .option('--trace-events <file>', "QEMU's trace-events-all, which names the arguments in simpletrace files")
-    .option(
-      '--offset <file=time>',
-      'add this to the times of one file: qemu.log=-1.5s, or OWN@OTHER, two time stamps of one moment',
-      parseOffset,
-    );
+    .option('--trace-events <file>', "QEMU's trace-events-all, which names the arguments in simpletrace files");
+}
+
+/** Gives a command that puts several files on one timeline the option to say how. */
+export function offsetOption(command: Command): Command {
+  return command.option(
+    '--offset <file=time>',
+    'add this to the times of one file: qemu.log=-1.5s, or OWN@OTHER, two time stamps of one moment',
+    parseOffset,
+  );
 }
 
 /** Examples for the end of a command's help. */

@@ -7,7 +7,7 @@ import { ScriptError } from '../script/script-error.ts';
 import { ScriptRun } from '../script/script-run.ts';
 import type { Trace } from '../trace/trace.ts';
 import { openTraces } from './open.ts';
-import { exampleLines, openOptions, readingOptions, runOptions, type TraceOptions } from './options.ts';
+import { exampleLines, offsetOption, openOptions, readingOptions, runOptions, type TraceOptions } from './options.ts';
 import { Output } from './output.ts';
 import { type RunAnalysis, runAnalyses } from './run.ts';
 import { didYouMean } from './suggest.ts';
@@ -19,7 +19,7 @@ export default function define(command: Command): void {
   command
     .usage('SCRIPT… FILE… [options] [-- ARGUMENT…]')
     .argument('<file...>', 'scripts (.ts, .js), and trace files of any format; - is standard input');
-  readingOptions(command)
+  offsetOption(readingOptions(command))
     .addHelpText(
       'after',
       exampleLines([

@@ -75,6 +75,15 @@ export function percent(fraction: number): string {
   return `${value.toFixed(1)} %`;
 }
 
+/** A change, given as a fraction of 1: `+17 %`, `-3.2 %`, `0.0 %`. */
+export function signedPercent(fraction: number): string {
+  if (!Number.isFinite(fraction)) return '-';
+  const size = Math.abs(fraction) * 100;
+  // What is nearly all keeps its decimal: -99.9 % is a factor of 1000, -99 % one of 100.
+  const text = size < 9.95 || (size >= 99 && size < 100) ? size.toFixed(1) : count(size);
+  return `${Number(text) === 0 ? '' : fraction > 0 ? '+' : '-'}${text} %`;
+}
+
 /** A size in bytes: `1.5 GB`, `512 kB`, `17 bytes`. */
 export function bytes(n: number): string {
   if (n < 1000) return `${n} bytes`;

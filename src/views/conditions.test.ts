@@ -10,6 +10,7 @@ test('conditions are read with their units', () => {
     return rest;
   };
   assert.deepEqual(read('p99(exit:EPT_VIOLATION)>100us'), {
+    change: false,
     figure: 'p99',
     kind: 'exit',
     name: 'EPT_VIOLATION',
@@ -17,6 +18,7 @@ test('conditions are read with their units', () => {
     value: 100_000,
   });
   assert.deepEqual(read(' p999 ( wait : BQL ) >= 1.5 ms '), {
+    change: false,
     figure: 'p99.9',
     kind: 'wait',
     name: 'BQL',
@@ -30,6 +32,27 @@ test('conditions are read with their units', () => {
   assert.equal(value('count(exit)<1000'), 1000);
   assert.equal(value('mean(exit:a,b (c))<=2s'), 2e9);
   assert.equal(parseCondition('mean(exit:a,b (c))<=2s').name, 'a,b (c)');
+});
+
+test('conditions can be about a change, in percent', () => {
+  const { text: _, ...rest } = parseCondition(' change( p99(exit:npf) ) < -2.5 %');
+  assert.deepEqual(rest, {
+    change: true,
+    figure: 'p99',
+    kind: 'exit',
+    name: 'npf',
+    comparison: '<',
+    value: -0.025,
+  });
+  assert.throws(() => parseCondition('change(p99(exit))>10us'), /a change is a percentage, 10% or -5%, not 10us/);
+  assert.throws(() => parseCondition('change(exit)>10%'), /expected FIGURE/);
+  const changed: Subject = { kind: 'exit', name: undefined, measured: { p99: 0.3, avg: Number.NaN }, change: true };
+  const plain: Subject = { kind: 'exit', name: undefined, measured: { p99: 1000 } };
+  assert.equal(judge(parseCondition('change(p99(exit))>25%'), [changed]).holds, true);
+  assert.equal(judge(parseCondition('change(p99(exit))>35%'), [changed]).holds, false);
+  assert.ok(Number.isNaN(judge(parseCondition('change(rate(exit:none))>35%'), [changed]).actual));
+  assert.throws(() => judge(parseCondition('change(p99(exit))>1%'), [plain]), /only virtap diff has changes/);
+  assert.throws(() => judge(parseCondition('p99(exit)>1us'), [changed]), /expected change\(FIGURE\(WHAT\)\) > 10%/);
 });
 
 test('what is no condition is refused with what was expected', () => {

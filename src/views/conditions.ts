@@ -34,13 +34,15 @@ const comparisons = {
 /** A condition as the user wrote it, and what it means. */
 export type Condition = {
   text: string;
+  /** Whether it is about how the figure changed: `change(p99(exit:npf)) > 10%`. */
+  change: boolean;
   figure: Figure;
   /** `exit`, `wait`, … */
   kind: string;
   /** `EPT_VIOLATION`; undefined for all of the kind. */
   name: string | undefined;
   comparison: keyof typeof comparisons;
-  /** In ns, a fraction of 1, events per second, or a number. */
+  /** In ns, a fraction of 1, events per second, or a number; of a change a fraction of 1, negative for less. */
   value: number;
 };
 
@@ -48,7 +50,13 @@ export type Condition = {
 export type Measured = { [figure in Figure]?: number };
 
 /** Something that figures are of, by kind and name; `name` undefined is all of the kind. */
-export type Subject = { kind: string; name: string | undefined; measured: Measured };
+export type Subject = {
+  kind: string;
+  name: string | undefined;
+  measured: Measured;
+  /** Whether `measured` is by how much each figure changed. */
+  change?: true;
+};
 
 /** How a condition came out; `actual` is NaN where nothing was measured, which is neither. */
 export type Judgement = { condition: Condition; holds: boolean; actual: number };
@@ -60,33 +68,30 @@ export class ConditionError extends Error {
 
 const units: Record<string, number> = { ns: 1, us: 1e3, µs: 1e3, μs: 1e3, ms: 1e6, s: 1e9, min: 60e9 };
 
-/** Reads `FIGURE(KIND[:NAME]) COMPARISON VALUE`. Throws a ConditionError. */
+/** Reads `FIGURE(KIND[:NAME]) COMPARISON VALUE`, or `change(FIGURE(KIND[:NAME])) COMPARISON PERCENTAGE`. Throws a ConditionError. */
 export function parseCondition(text: string): Condition {
-  const match = /^\s*([\w.]+)\s*\(\s*([\w-]+)\s*(?::\s*(.*?))?\s*\)\s*(>=|<=|>|<)\s*(\S.*?)\s*$/s.exec(text);
-  if (match === null)
+  const parts = /^(.*\))\s*(>=|<=|>|<)\s*(\S.*?)\s*$/s.exec(text);
+  const inner = /^\s*change\s*\((.*)\)$/s.exec(parts?.[1] ?? '');
+  const match = /^\s*([\w.]+)\s*\(\s*([\w-]+)\s*(?::\s*(.*?))?\s*\)\s*$/s.exec(inner?.[1] ?? parts?.[1] ?? '');
+  if (parts === null || match === null)
     throw new ConditionError(
       'expected FIGURE(WHAT) > VALUE: p99(exit:npf)>100us, count(exit)>1000, share(wait:BQL)>5%',
     );
-  const [, word, kind, name, comparison, wanted] = match as unknown as [
-    string,
-    string,
-    string,
-    string?,
-    string?,
-    string?,
-  ];
+  const [, , comparison, wanted] = parts as unknown as [string, string, keyof typeof comparisons, string];
+  const [, word, kind, name] = match as unknown as [string, string, string, string?];
   const figure = figures.find(
     (one) => one === word || one.replace('.', '') === word || (one === 'avg' && word === 'mean'),
   );
   if (figure === undefined) throw new ConditionError(`there is no figure ${word}; it is one of ${figures.join(', ')}`);
-  return {
-    text: text.trim(),
-    figure,
-    kind,
-    name: name === '' ? undefined : name,
-    comparison: comparison as keyof typeof comparisons,
-    value: parseValue(figure, wanted as string),
-  };
+  const change = inner !== null;
+  const value = change ? parseChange(wanted) : parseValue(figure, wanted);
+  return { text: text.trim(), change, figure, kind, name: name === '' ? undefined : name, comparison, value };
+}
+
+function parseChange(text: string): number {
+  const match = /^([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*%$/.exec(text);
+  if (match === null) throw new ConditionError(`a change is a percentage, 10% or -5%, not ${text}`);
+  return Number(match[1]) / 100;
 }
 
 function parseValue(figure: Figure, text: string): number {
@@ -124,6 +129,10 @@ export function judge(
   same = (asked: string, name: string) => asked.toLowerCase() === name.toLowerCase(),
 ): Judgement {
   const { kind, name, figure } = condition;
+  if (subjects.every((subject) => (subject.change === true) !== condition.change)) {
+    const why = condition.change ? 'only virtap diff has changes' : 'expected change(FIGURE(WHAT)) > 10%';
+    throw new ConditionError(`${condition.text}: ${why}`);
+  }
   const kinds = [...new Set(subjects.map((subject) => subject.kind))];
   const ofKind = subjects.filter((subject) => subject.kind === kind);
   if (ofKind.length === 0)
@@ -134,7 +143,11 @@ export function judge(
     throw new ConditionError(`${condition.text}: ${kind} has no ${figure}; it has ${has}`);
   }
   // Of what did not happen there are none; how long it took nobody knows.
-  const none = figure === 'count' || figure === 'rate' || figure === 'total' || figure === 'share' ? 0 : Number.NaN;
+  const none = condition.change
+    ? Number.NaN
+    : figure === 'count' || figure === 'rate' || figure === 'total' || figure === 'share'
+      ? 0
+      : Number.NaN;
   const actual = found === undefined ? none : (found.measured[figure] as number);
   return { condition, holds: comparisons[condition.comparison](actual, condition.value), actual };
 }

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+const root = join(import.meta.dirname, '../..');
+const busy = join(root, 'samples/host-kvm.dat');
+const quiet = join(root, 'samples/kvm-and-qemu.dat');
+const log = join(root, 'samples/kvm-and-qemu.log.zst');
+const leak = join(root, 'samples/qemu-leak.bin.zst');
+
+function virtap(args: string[], columns = ''): { status: number | null; stderr: string; stdout: string } {
+  return spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), 'diff', ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, NO_COLOR: '1', COLUMNS: columns, LC_ALL: 'C.UTF-8' },
+    maxBuffer: 32 << 20,
+  });
+}
+
+test('what changed stands first, with both values and the interval; noise is a range; it fits the terminal', () => {
+  for (const columns of ['80', '200']) {
+    const { status, stdout, stderr } = virtap([quiet, busy], columns);
+    assert.deepEqual([status, stderr], [0, '']);
+    const table = stdout.split('\n\n')[1] as string;
+    assert.match(
+      table,
+      /^What changed: \d+ of \d+ comparisons\nreason +figure +before +after +change +95 % interval$/m,
+    );
+    assert.match(table, /^interrupt +time\/s +22\.49 ms +369\.6 ms +×16 +×8\.7…×31$/m);
+    for (const line of stdout.split('\n'))
+      assert.ok(line.length <= Number(columns) || /^Note|^Not told/.test(line), line);
+    assert.match(stdout, /^npf .* [-+][\d.]+…\+[\d.]+ %|×/m);
+    assert.equal(/^interrupt .* 22\.49 ms → 369\.6 ms/m.test(stdout), columns === '200');
+  }
+  assert.match(virtap([busy, busy]).stdout, /^Nothing changed by more than noise, in \d+ comparisons\.$/m);
+});
+
+test('JSON and CSV have the same figures as the text, and all of them', () => {
+  const answer = JSON.parse(virtap([quiet, busy, '--json']).stdout);
+  assert.deepEqual([answer.what, answer.before.file, answer.after.vcpus], ['exits', quiet, 2]);
+  const interrupt = answer.rows.find(({ reason }: { reason: string }) => reason === 'interrupt');
+  assert.deepEqual([interrupt.before.count, interrupt.after.count, interrupt.after.avg_ns], [223, 1163, 1902523]);
+  assert.deepEqual(
+    [interrupt.changes.avg.news, interrupt.changes.avg.ratio > 10, interrupt.changes.avg.low > 5],
+    [true, true, true],
+  );
+  const lines = virtap([quiet, busy, '--csv']).stdout.trimEnd().split('\n');
+  assert.equal(lines[0], 'reason,kind,figure,before,after,ratio,low,high,p,news');
+  assert.equal(lines.length, 1 + 5 * answer.rows.length);
+  assert.ok(lines.some((line) => line.startsWith('interrupt,row,avg_ns,')));
+});
+
+test('what is compared follows from the files; where that is not clear, a sentence says what to do', () => {
+  assert.match(virtap([log, log]).stdout, /waits and holds/);
+  assert.match(virtap(['--what', 'vcpus', quiet, busy]).stdout, /^preempted +share .* ×\d/m);
+  const cases: [string[], RegExp][] = [
+    [[log, busy], /there is nothing to compare: .*log\.zst holds locks, .*host-kvm\.dat holds exits/],
+    [[leak, busy], /qemu-leak\.bin\.zst holds neither exits nor locks/],
+    [['--what', 'exits', busy, leak], /qemu-leak.* there is no kvm_exit in it.*trace-cmd record/s],
+    [['--what', 'locks', log, busy], /host-kvm\.dat: there is no qemu_mutex_lock/],
+    [['--what', 'hops', busy, busy], /Allowed choices are/],
+    [['--from', '1382.5', busy, busy], /--from is a time stamp.*expected a length from the first event/],
+    [[busy], /missing required argument 'after'/],
+    [[busy, busy, busy], /too many arguments/],
+    [['-', '-'], /standard input.* only once/],
+    [[busy, 'nosuch'], /nosuch: no such file/],
+    [['--from', '100s', busy, busy], /there is nothing to compare/],
+  ];
+  for (const [args, sentence] of cases) {
+    const { status, stdout, stderr } = virtap(args);
+    assert.deepEqual([status, stdout], [2, ''], args.join(' '));
+    assert.match(stderr, sentence);
+  }
+});
+
+test('a time range is of each recording from its first event on', () => {
+  const answer = JSON.parse(virtap(['--from', '1s', '--to', '1500ms', busy, busy, '--json']).stdout);
+  assert.ok(answer.before.duration_ns < 5e8 && answer.before.duration_ns > 4e8);
+  assert.ok(answer.before.count > 500);
+});
+
+test('conditions are on changes that are more than noise', () => {
+  const cases: [string[], status: number, stderr: RegExp][] = [
+    [
+      ['--fail-if', 'change(avg(exit:interrupt)) > 100%'],
+      3,
+      /^virtap: change\(avg\(exit:interrupt\)\) > 100%: it is \+989 %$/m,
+    ],
+    [['--fail-if', 'change(p99(exit)) < 1000%'], 3, /change\(p99\(exit\)\)/],
+    [['--fail-if', 'change(rate(exit:npf))>1%'], 0, /^$/],
+    [['--fail-if', 'change(rate(exit:npf))<-1%'], 0, /^$/],
+    [['--what', 'vcpus', '--fail-if', 'change(share(preempted))>50%'], 3, /change\(share\(preempted\)\)/],
+    [['--fail-if', 'avg(exit)>1us'], 2, /expected change\(FIGURE\(WHAT\)\) > 10%/],
+    [['--fail-if', 'change(avg(exit))>1us'], 2, /a change is a percentage, 10% or -5%, not 1us/],
+    [['--fail-if', 'change(avg(exit:nosuch))>1%'], 2, /cannot be judged/],
+    [['--fail-if', 'change(max(exit))>1%'], 2, /exit has no max; it has total, rate, avg, p50, p99/],
+  ];
+  for (const [args, status, stderr] of cases) {
+    const result = virtap([quiet, busy, ...args]);
+    assert.equal(result.status, status, args.join(' '));
+    assert.match(result.stderr, stderr);
+  }
+});

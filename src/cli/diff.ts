@@ -1,0 +1,153 @@
+import { type Command, Option } from 'commander';
+import { openTrace } from '../formats/detect.ts';
+import { type DiffAnswer, type DiffKind, type DiffSource, diffCsv, diffJson, diffText } from '../report/diff-text.ts';
+import { noExits } from '../report/exits-text.ts';
+import { json } from '../report/json.ts';
+import type { Trace } from '../trace/trace.ts';
+import type { Condition, Subject } from '../views/conditions.ts';
+import { compare, type DiffRow, diffSubjects, type Side, spanFigures } from '../views/diff.ts';
+import { ExitSide, LockSide, type SideView, VcpuSide } from '../views/diff-sides.ts';
+import { sameReason } from '../views/exits.ts';
+import type { Reading } from '../views/reading.ts';
+import { failIf, failIfOption } from './fail-if.ts';
+import { refuse } from './locks.ts';
+import { exampleLines, formOptions, openOptions, readingOptions, runOptions, type TraceOptions } from './options.ts';
+import { Output } from './output.ts';
+import { runAnalyses } from './run.ts';
+import { UsageError } from './usage-error.ts';
+
+const kinds: readonly DiffKind[] = ['exits', 'locks', 'vcpus'];
+
+type DiffOptions = TraceOptions & { what?: DiffKind; failIf?: Condition[] };
+
+export default function define(command: Command): void {
+  command
+    .usage('BEFORE AFTER [options]')
+    .argument('<before>', 'a trace file of any format, also .gz and .zst; - is standard input')
+    .argument('<after>', 'another one');
+  failIfOption(
+    readingOptions(formOptions(command))
+      .addOption(new Option('--what <what>', 'what to compare; chosen by what is in the files').choices([...kinds]))
+      .addHelpText(
+        'after',
+        exampleLines([
+          ['virtap diff before.dat after.dat', 'exits by reason: what changed, and what is only noise'],
+          ['virtap diff --what vcpus before.dat after.dat', "how the division of the vCPUs' time changed"],
+          ['virtap diff --from 5s before.dat after.dat', 'without the first five seconds of each'],
+          [
+            "virtap diff --fail-if 'change(p99(exit:npf))>10%' before.dat after.dat",
+            'in a script: the exit status is 3 where that is so',
+          ],
+        ]),
+      ),
+    'change(FIGURE(WHAT)) > 10%, of total, rate, avg, p50 or p99 of exit (all but halts), exit:NAME, wait:SITE or hold:SITE (also of BQL), or of the share of a state (preempted); a change that is noise is 0 %',
+  ).action(run);
+}
+
+/** The views that a recording is given to, by what they are of. */
+type Views = { exits?: ExitSide; locks?: LockSide; vcpus?: VcpuSide };
+
+type Source = { trace: Trace; views: Views; reading: Reading };
+
+async function run(before: string, after: string, options: DiffOptions): Promise<void> {
+  const out = new Output(options);
+  for (const [name, moment] of [
+    ['--from', options.from],
+    ['--to', options.to],
+  ] as const) {
+    if (moment?.absolute === true)
+      throw new UsageError(
+        `${name} is a time stamp, which both recordings can hardly hold; expected a length from the first event: ${name} 1.5s`,
+      );
+  }
+  if (before === '-' && after === '-') throw new UsageError('- (standard input) can be given only once');
+  // Both are opened before either is read: a wrong name is not to cost the time that the other takes.
+  const traces = [await openTrace(before, openOptions(options)), await openTrace(after, openOptions(options))];
+  for (const { clock, file } of traces) {
+    if (clock.unit === 'ns') continue;
+    const why = clock.unit === 'none' ? 'its events have no time stamps' : 'its clock counts cycles of unknown length';
+    throw new UsageError(`${file}: ${why}, so that nothing can be compared`);
+  }
+  const sources: Source[] = [];
+  for (const trace of traces) {
+    const views = viewsFor(options.what);
+    const reading = await runAnalyses(trace, Object.values(views), runOptions(options));
+    if (reading.partial.length === 0) await trace.close();
+    sources.push({ trace, views, reading });
+  }
+  const [a, b] = sources as [Source, Source];
+  const ranged = options.from !== undefined || options.to !== undefined;
+  const kind = options.what ?? choose(a, b);
+  for (const source of [a, b]) check(kind, source, ranged);
+  const [sideA, sideB] = [a, b].map(({ views, trace }) => (views[kind] as SideView).side(trace)) as [Side, Side];
+  const answer: DiffAnswer = {
+    kind,
+    before: sourceOf(a),
+    after: sourceOf(b),
+    diff: compare(sideA, sideB, kind === 'vcpus' ? ['share'] : spanFigures),
+  };
+  if (out.form === 'json') await out.write(json(diffJson(answer)));
+  else if (out.form === 'csv') await out.write(diffCsv(answer));
+  else await out.write(diffText(answer, out.terminal));
+  failIf(options.failIf, () => diffSubjects(answer.diff, (row) => subject(kind, row)), sameReason);
+}
+
+function viewsFor(what: DiffKind | undefined): Views {
+  switch (what) {
+    case 'vcpus':
+      return { vcpus: new VcpuSide() };
+    case 'exits':
+      return { exits: new ExitSide() };
+    case 'locks':
+      return { locks: new LockSide() };
+    default:
+      return { exits: new ExitSide(), locks: new LockSide() };
+  }
+}
+
+/** What both recordings hold. Throws a UsageError where that is nothing, or more than one thing. */
+function choose(a: Source, b: Source): DiffKind {
+  const has = ({ views: { exits, locks } }: Source): DiffKind[] => [
+    ...(exits !== undefined && exits.pairing.counts.pairs > 0 ? (['exits'] as const) : []),
+    ...(locks !== undefined && locks.spans > 0 ? (['locks'] as const) : []),
+  ];
+  const [of, also] = [has(a), has(b)];
+  const both = of.filter((kind) => also.includes(kind));
+  if (both.length === 1) return both[0] as DiffKind;
+  if (both.length > 1)
+    throw new UsageError(`both recordings hold ${both.join(' and ')}: say which to compare, --what ${both.join('|')}`);
+  const holds = (source: Source, kinds: readonly string[]) =>
+    `${source.trace.file} holds ${kinds.length === 0 ? 'neither exits nor locks' : kinds.join(' and ')}`;
+  throw new UsageError(`there is nothing to compare: ${holds(a, of)}, ${holds(b, also)}`);
+}
+
+/** Throws a UsageError where a recording cannot tell of what was asked for. */
+function check(kind: DiffKind, { trace, views, reading }: Source, ranged: boolean): void {
+  if (kind === 'locks') {
+    const { view, spans } = views.locks as LockSide;
+    refuse(trace, view);
+    if (spans === 0) throw new UsageError(`${trace.file}: no wait for a mutex and no hold is over in it`);
+    return;
+  }
+  const { counts } = (views[kind] as ExitSide | VcpuSide).pairing;
+  if (counts.exits === 0) throw new UsageError(noExits({ trace, reading }, ranged).trimEnd());
+  if (counts.pairs === 0)
+    throw new UsageError(`${trace.file}: none of its ${counts.exits} exits can be timed: no kvm_entry follows them`);
+}
+
+function sourceOf({ trace, views, reading }: Source): DiffSource {
+  return { trace, reading, untold: views.vcpus?.untold() ?? [] };
+}
+
+/** What conditions call a row. */
+function subject(kind: DiffKind, { names, kind: of }: DiffRow): Pick<Subject, 'kind' | 'name'> {
+  const [first = '', second = ''] = names;
+  switch (kind) {
+    case 'exits':
+      return { kind: 'exit', name: of === 'sum' ? undefined : first };
+    case 'locks':
+      return { kind: second, name: first === 'all' && of === 'sum' ? undefined : first };
+    case 'vcpus':
+      return { kind: first, name: undefined };
+  }
+}

@@ -1,0 +1,371 @@
+import type { Trace } from '../trace/trace.ts';
+import { type Change, confidence } from '../views/change.ts';
+import type { Diff, DiffFigure, DiffRow, Side, SideRow } from '../views/diff.ts';
+import type { Reading } from '../views/reading.ts';
+import type { Untold } from '../views/vcpus.ts';
+import { csv } from './csv.ts';
+import { escapeText } from './escape.ts';
+import type { Json } from './json.ts';
+import { remarks, remarksJson } from './remarks.ts';
+import { integer, number, shownRows, statsJson } from './stats-table.ts';
+import { type Cell, type Column, table } from './table.ts';
+import { type Style, type Terminal, wrap } from './terminal.ts';
+import { count, duration, percent, plural, rate, signedPercent } from './units.ts';
+import { stateLooks, untoldLine } from './vcpu-states.ts';
+
+/** What is compared. */
+export type DiffKind = 'exits' | 'locks' | 'vcpus';
+
+/** One of the two recordings. */
+export type DiffSource = {
+  trace: Trace;
+  reading: Reading;
+  /** What of the vCPUs' time its events cannot tell apart. */
+  untold: readonly Untold[];
+};
+
+/** What `virtap diff` has to say. */
+export type DiffAnswer = { kind: DiffKind; before: DiffSource; after: DiffSource; diff: Diff };
+
+/** What the words of a row's name are. */
+const titles: Record<DiffKind, readonly string[]> = {
+  exits: ['reason'],
+  locks: ['call site', 'span'],
+  vcpus: ['state'],
+};
+
+const figureTitles: Record<DiffFigure, string> = {
+  total: 'time/s',
+  rate: 'rate',
+  avg: 'avg',
+  p50: 'p50',
+  p99: 'p99',
+  share: 'share',
+};
+
+/** Names of rare rows that are listed. */
+const shownRare = 12;
+
+/** The whole answer as text. */
+export function diffText(answer: DiffAnswer, terminal: Terminal): string {
+  const { before, after } = answer;
+  const parts = [
+    headings(answer, terminal),
+    newsPart(answer, terminal),
+    overview(answer, terminal),
+    [...legend(answer), ...cautions(answer)].flatMap((text) => lines(text, 'dim', terminal)).join(''),
+    ...[before, after].map(({ trace, reading, untold }) => {
+      const told = [
+        ...(answer.kind === 'vcpus' ? untold.map((one) => terminal.style('dim', `${untoldLine(one)}\n`)) : []),
+        remarks(reading, terminal, 'Its counts and rates are too low by these.'),
+      ].join('');
+      return told === '' ? '' : `${escapeText(trace.file)}:\n${told}`;
+    }),
+  ];
+  return parts.filter((part) => part !== '').join('\n');
+}
+
+function lines(text: string, style: Style, terminal: Terminal): string[] {
+  return wrap(text, terminal.tableWidth, 0).map((line) => `${terminal.style(style, line)}\n`);
+}
+
+function headings({ kind, before, after, diff }: DiffAnswer, terminal: Terminal): string {
+  const line = (title: string, { trace }: DiffSource, side: Side) => [
+    terminal.style('strong', title),
+    escapeText(trace.file),
+    kind === 'locks' ? plural(side.count, 'wait and hold', 'waits and holds') : plural(side.count, 'exit'),
+    `in ${duration(side.duration)}`,
+    side.vcpus === undefined ? '' : plural(side.vcpus, 'vCPU'),
+  ];
+  const columns: Column[] = [
+    { title: '' },
+    { title: '', shrink: 20, keep: 'end' },
+    { title: '', align: 'right' },
+    { title: '' },
+    { title: '' },
+  ];
+  const text = table(
+    columns,
+    [line('before', before, diff.before), line('after', after, diff.after)].map((cells) => cells.map(plainCell)),
+    terminal,
+  );
+  // Its first line is that of the titles, which are empty.
+  return text.slice(text.indexOf('\n') + 1);
+}
+
+function plainCell(text: string): Cell {
+  return text;
+}
+
+/** What a figure's value looks like. */
+function valueText(figure: DiffFigure, value: number | undefined): string {
+  if (value === undefined || Number.isNaN(value)) return '-';
+  if (figure === 'rate') return rate(value);
+  return figure === 'share' ? percent(value) : duration(value);
+}
+
+/** A quotient as a change: `+17 %`, `-3.2 %`, `×13`. */
+function ratioText(ratio: number): string {
+  if (Number.isNaN(ratio)) return '-';
+  if (ratio === Number.POSITIVE_INFINITY) return 'new';
+  if (ratio === 0) return 'gone';
+  return ratio >= factorFrom ? factor(ratio) : signedPercent(ratio - 1);
+}
+
+/** Changes from here on are written as factors. */
+const factorFrom = 4;
+
+function factor(ratio: number): string {
+  return `×${ratio >= 9.95 ? count(ratio) : ratio.toPrecision(2)}`;
+}
+
+/** A confidence interval: `+12…+23 %`, `×6.5…×25`; '' where there is none. */
+function intervalText({ low, high }: Change): string {
+  if (Number.isNaN(low)) return '';
+  if (low === 0) return `up to ${ratioText(high)}`;
+  if (high === Number.POSITIVE_INFINITY) return `${ratioText(low)} or more`;
+  if (high >= factorFrom) return `${factor(low)}…${factor(high)}`;
+  return `${signedPercent(low - 1).replace(' %', '')}…${signedPercent(high - 1)}`;
+}
+
+function nameCells({ kind }: DiffAnswer, row: DiffRow): string[] {
+  if (kind === 'vcpus') return row.names.map((state) => stateLooks[state as keyof typeof stateLooks].name);
+  return row.names.map(escapeText);
+}
+
+function nameColumns({ kind }: DiffAnswer): Column[] {
+  return titles[kind].map((title) =>
+    title === 'call site' ? { title, shrink: 24, keep: 'end' } : { title, shrink: 12 },
+  );
+}
+
+/** More time in exits and locks is worse; of the vCPUs' time, more of one state is less of another. */
+function changeStyle({ kind }: DiffAnswer, { ratio }: Change): Style {
+  if (kind === 'vcpus') return 'strong';
+  return ratio > 1 ? 'bad' : 'good';
+}
+
+/** Each change that is more than noise, with all that is known of it. */
+function newsPart(answer: DiffAnswer, terminal: Terminal): string {
+  const { diff } = answer;
+  if (diff.news === 0) {
+    const judged =
+      diff.judged === 0
+        ? 'Nothing can be compared: in one of the recordings, everything is too rare.'
+        : `Nothing changed by more than noise, in ${plural(diff.judged, 'comparison')}.`;
+    return `${judged}\n`;
+  }
+  const columns: Column[] = [
+    ...nameColumns(answer),
+    { title: 'figure' },
+    { title: 'before', align: 'unit', priority: 1 },
+    { title: 'after', align: 'unit', priority: 1 },
+    { title: 'change', align: 'unit' },
+    { title: `${confidence * 100} % interval`, align: 'right' },
+  ];
+  const rows = diff.rows.flatMap((row) =>
+    diff.figures.flatMap((figure): Cell[][] => {
+      const change = row.changes[figure];
+      if (change?.news !== true) return [];
+      return [
+        [
+          ...nameCells(answer, row),
+          figureTitles[figure],
+          valueText(figure, row.before?.values[figure]),
+          valueText(figure, row.after?.values[figure]),
+          { text: ratioText(change.ratio), style: changeStyle(answer, change) },
+          intervalText(change),
+        ],
+      ];
+    }),
+  );
+  const title = `${terminal.style('strong', 'What changed')}: ${count(diff.news)} of ${plural(diff.judged, 'comparison')}`;
+  const hidden = rows.length - shownNews;
+  const more =
+    hidden > 0 ? `${terminal.style('dim', `${count(hidden)} more not shown; --csv and --json have all.`)}\n` : '';
+  return `${title}\n${table(columns, rows.slice(0, shownNews), terminal)}${more}`;
+}
+
+const shownNews = 60;
+
+/** Rows of which nothing but how often they occur could be compared, and that is no news. */
+function isRare({ changes }: DiffRow): boolean {
+  return Object.values(changes).every(({ news, low }) => !news && Number.isNaN(low));
+}
+
+/** All rows, with what is noise dimmed. */
+function overview(answer: DiffAnswer, terminal: Terminal): string {
+  const { diff, kind } = answer;
+  const rows = diff.rows.filter((row) => !isRare(row));
+  if (rows.length === 0) return '';
+  // The median is left out first where there is no room.
+  const order = diff.figures.toSorted((a, b) => Number(a === 'p50') - Number(b === 'p50'));
+  const columns: Column[] = [...nameColumns(answer)];
+  if (kind !== 'vcpus') columns.push({ title: 'count', align: 'right', priority: 7 });
+  for (const figure of diff.figures) {
+    const importance = order.indexOf(figure);
+    columns.push(
+      { title: figureTitles[figure], align: 'right', priority: 10 + importance },
+      { title: `${figureTitles[figure]} change`, align: 'right', priority: importance },
+    );
+  }
+  const shown = rows.filter((row, n) => n < shownRows || row.kind !== 'row');
+  const cells = shown.map((row): Cell[] => {
+    const quiet = !Object.values(row.changes).some(({ news }) => news);
+    const name: Style | undefined = quiet ? 'dim' : row.kind === 'sum' ? 'strong' : undefined;
+    const own = (text: string): Cell => (name === undefined ? text : { text, style: name });
+    const sides = (text: (side: SideRow | undefined) => string) => own(`${text(row.before)} → ${text(row.after)}`);
+    return [
+      ...nameCells(answer, row).map(own),
+      ...(kind === 'vcpus' ? [] : [sides((side) => count(side?.stats?.count ?? 0))]),
+      ...diff.figures.flatMap((figure): Cell[] => {
+        const change = row.changes[figure];
+        return [
+          sides((side) => valueText(figure, side?.values[figure])),
+          change === undefined || (!change.news && Number.isNaN(change.low))
+            ? { text: 'few', style: 'dim' }
+            : change.news
+              ? { text: ratioText(change.ratio), style: changeStyle(answer, change) }
+              : { text: intervalText(change), style: 'dim' },
+        ];
+      }),
+    ];
+  });
+  const hidden = rows.length - shown.length;
+  const more =
+    hidden > 0
+      ? `${terminal.style('dim', `${plural(hidden, 'more row')} not shown; --csv and --json have all.`)}\n`
+      : '';
+  return `${table(columns, cells, terminal)}${more}`;
+}
+
+function legend({ diff, kind }: DiffAnswer): string[] {
+  const rare = diff.rows.filter(isRare);
+  const judged = Object.values(diff.rows).some((row) => !isRare(row));
+  const sentences: string[] = [];
+  if (judged) {
+    if (kind !== 'vcpus') sentences.push('time/s is the time in a second of the recording.');
+    sentences.push(
+      `A range (dimmed) is what may be noise: the 95 % confidence interval of the change. With ${plural(diff.judged, 'comparison')} some ranges lie beside 0 by chance; changes are chosen so that 5 % of them are expected to be noise.`,
+    );
+  }
+  if (diff.rows.some((row) => !isRare(row) && diff.figures.some((figure) => row.changes[figure] === undefined)))
+    sentences.push('few: too few of them to say.');
+  if (rare.length > 0) {
+    const names = rare.slice(0, shownRare).map(({ names }) => names.map(escapeText).join(' '));
+    if (rare.length > names.length) names.push('…');
+    sentences.push(`Too rare to compare: ${names.join(', ')}.`);
+  }
+  return sentences;
+}
+
+/** What makes the two recordings hard to compare. */
+function cautions({ kind, before, after, diff }: DiffAnswer): string[] {
+  const sentences: string[] = [];
+  const [a, b] = [diff.before.vcpus, diff.after.vcpus];
+  if (a !== undefined && b !== undefined && a !== b && kind === 'exits')
+    sentences.push(
+      `${plural(a, 'vCPU')} before, ${plural(b, 'vCPU')} after: rates and times are of all of them together.`,
+    );
+  const lacking = ({ untold }: DiffSource) => untold.map(({ state }) => state).join();
+  if (kind === 'vcpus' && lacking(before) !== lacking(after))
+    sentences.push(
+      'The two recordings do not tell the same states apart, so that the same time stands in different states.',
+    );
+  return sentences;
+}
+
+// ---------------------------------------------------------------- JSON and CSV
+
+function changeJson({ ratio, low, high, p, news }: Change): Json {
+  return {
+    ratio: number(ratio),
+    low: number(low),
+    high: number(high),
+    p: number(p),
+    news,
+  };
+}
+
+/** The names of a row for programs. */
+function keys({ kind }: DiffAnswer): string[] {
+  return titles[kind].map((title) => title.replace('call site', 'site'));
+}
+
+/** A figure with its unit. */
+const figureNames: Record<DiffFigure, string> = {
+  total: 'total_ns_per_s',
+  rate: 'rate_per_s',
+  avg: 'avg_ns',
+  p50: 'p50_ns',
+  p99: 'p99_ns',
+  share: 'share',
+};
+
+/** The whole answer for programs: docs/json.md. */
+export function diffJson(answer: DiffAnswer): Json {
+  const { kind, before, after, diff } = answer;
+  const source = ({ trace, reading }: DiffSource, side: Side) => ({
+    file: trace.file,
+    format: trace.format,
+    clock: trace.clock.name,
+    origin: trace.origin.toString(),
+    duration_ns: integer(side.duration),
+    count: side.count,
+    vcpus: side.vcpus,
+    ...remarksJson(reading),
+  });
+  const figures = (row: SideRow | undefined, side: Side): Json => {
+    if (row === undefined) return null;
+    if (row.stats !== undefined) {
+      const { count: n, rate_per_s, ...rest } = statsJson(row.stats, side.duration / 1e9);
+      return { count: n, rate_per_s, total_ns_per_s: integer(row.values.total as number), ...rest };
+    }
+    return Object.fromEntries(
+      diff.figures.map((figure) => [figureNames[figure], number(row.values[figure] as number)]),
+    );
+  };
+  return {
+    what: kind,
+    confidence,
+    comparisons: diff.judged,
+    news: diff.news,
+    before: source(before, diff.before),
+    after: source(after, diff.after),
+    rows: diff.rows.map((row) => ({
+      ...Object.fromEntries(keys(answer).map((key, n) => [key, row.names[n]])),
+      kind: row.kind,
+      before: figures(row.before, diff.before),
+      after: figures(row.after, diff.after),
+      changes: Object.fromEntries(
+        diff.figures.flatMap((figure) => {
+          const change = row.changes[figure];
+          return change === undefined ? [] : [[figure, changeJson(change)]];
+        }),
+      ),
+    })),
+  };
+}
+
+/** One line for each figure of each row. */
+export function diffCsv(answer: DiffAnswer): string {
+  const { diff } = answer;
+  return csv(
+    [...keys(answer), 'kind', 'figure', 'before', 'after', 'ratio', 'low', 'high', 'p', 'news'],
+    diff.rows.flatMap((row) =>
+      diff.figures.map((figure) => {
+        const change = row.changes[figure];
+        const values = [row.before?.values[figure], row.after?.values[figure]];
+        return [
+          ...row.names,
+          row.kind,
+          figureNames[figure],
+          ...values.map((value) => (value === undefined ? undefined : (number(value) ?? undefined))),
+          ...(change === undefined
+            ? [undefined, undefined, undefined, undefined, undefined]
+            : [change.ratio, change.low, change.high, change.p, String(change.news)]),
+        ];
+      }),
+    ),
+  );
+}

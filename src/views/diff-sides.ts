@@ -1,0 +1,200 @@
+import { ExitPairing } from '../spans/exits.ts';
+import { VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
+import type { Analysis } from '../trace/analysis.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import type { EventType } from '../trace/event-type.ts';
+import type { Trace } from '../trace/trace.ts';
+import { ratioOf } from './change.ts';
+import { type Side, type SideRow, spanRow } from './diff.ts';
+import { LocksView } from './locks.ts';
+import { BlockRow, maxBlocks, maxRows, SpanBlocks } from './span-blocks.ts';
+import { type Untold, untold } from './vcpus.ts';
+
+/** One recording of the two that `virtap diff` compares, seen as one kind of thing. */
+export interface SideView extends Analysis {
+  side(trace: Trace): Side;
+}
+
+/** Exits by reason. */
+export class ExitSide implements SideView {
+  readonly pairing = new ExitPairing();
+  readonly #blocks = new SpanBlocks();
+
+  wants(type: EventType): boolean {
+    return this.pairing.wants(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    const { begin, duration, reason, count } = this.pairing.batch(trace, b);
+    this.#blocks.start(this.pairing.first);
+    for (let k = 0; k < count; k++) {
+      const length = duration[k] as number;
+      this.#blocks.add(reason[k] as number, (begin[k] as number) + length, length);
+    }
+  }
+
+  side({ clock }: Trace): Side {
+    const { pairing } = this;
+    const lengths = this.#blocks.lengths(pairing.last);
+    const { names, halt } = pairing.reasons;
+    const rows: SideRow[] = [];
+    const busy = new BlockRow();
+    this.#blocks.rows.forEach((row, reason) => {
+      if (row === undefined) return;
+      const name = reason === maxRows - 1 ? 'others' : (names[reason] as string);
+      const kind = halt[reason] === true ? 'halt' : 'row';
+      rows.push(spanRow([name], kind, row, lengths, clock.resolution));
+      if (kind === 'row') busy.merge(row);
+    });
+    rows.push(spanRow(['without halts'], 'sum', busy, lengths, clock.resolution));
+    return {
+      rows,
+      count: pairing.counts.pairs,
+      duration: pairing.last - pairing.first,
+      block: this.#blocks.width,
+      vcpus: pairing.threads.length,
+    };
+  }
+}
+
+/** Waits for QEMU's mutexes and holds of them, by call site; those of the BQL together, too. */
+export class LockSide implements SideView {
+  readonly view = new LocksView();
+  /** Waits and holds so far. */
+  spans = 0;
+  /** By call site plus 1, times 2; holds 1 more. */
+  readonly #sites = new SpanBlocks();
+  /** The same by mutex. */
+  readonly #mutexes = new SpanBlocks();
+
+  wants(type: EventType): boolean {
+    return this.view.wants(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    const { view } = this;
+    view.batch(trace, b);
+    const { waits, holds, first } = view.locks;
+    this.#sites.start(first);
+    this.#mutexes.start(first);
+    for (const [spans, hold] of [
+      [waits, 0],
+      [holds, 1],
+    ] as const) {
+      this.spans += spans.count;
+      for (let k = 0; k < spans.count; k++) {
+        const length = spans.duration[k] as number;
+        const end = (spans.begin[k] as number) + length;
+        this.#sites.add(2 * ((spans.site[k] as number) + 1) + hold, end, length);
+        this.#mutexes.add(2 * (spans.mutex[k] as number) + hold, end, length);
+      }
+    }
+  }
+
+  side({ clock }: Trace): Side {
+    const { locks } = this.view;
+    const names = this.view.names();
+    const rows: SideRow[] = [];
+    const all = [new BlockRow(), new BlockRow()];
+    const bql = [new BlockRow(), new BlockRow()];
+    const kinds = ['wait', 'hold'];
+    const lengths = this.#sites.lengths(locks.last);
+    // Several places can have one name: a header's, say, that the compiler knows by two paths.
+    const bySite = new Map<string, BlockRow>();
+    this.#sites.rows.forEach((row, r) => {
+      if (row === undefined) return;
+      all[r % 2]?.merge(row);
+      const site = r === maxRows - 1 ? 'others' : (names.site(Math.floor(r / 2) - 1) ?? 'unknown');
+      const name = `${kinds[r % 2]} ${site}`;
+      const known = bySite.get(name);
+      if (known === undefined) bySite.set(name, row);
+      else known.merge(row);
+    });
+    this.#mutexes.rows.forEach((row, r) => {
+      if (row !== undefined && r !== maxRows - 1 && names.mutex(Math.floor(r / 2)) === 'BQL') bql[r % 2]?.merge(row);
+    });
+    for (const [name, row] of bySite) {
+      const [kind, ...site] = name.split(' ');
+      rows.push(spanRow([site.join(' '), kind as string], 'row', row, lengths, clock.resolution));
+    }
+    for (const [name, sums] of [
+      ['BQL', bql],
+      ['all', all],
+    ] as const) {
+      sums.forEach((row, hold) => {
+        if (row.summary.count > 0)
+          rows.push(spanRow([name, kinds[hold] as string], 'sum', row, lengths, clock.resolution));
+      });
+    }
+    return {
+      rows,
+      count: this.spans,
+      duration: locks.last - locks.first,
+      block: this.#sites.width,
+      vcpus: undefined,
+    };
+  }
+}
+
+/** The vCPUs' time by state. */
+export class VcpuSide implements SideView {
+  readonly pairing = new ExitPairing();
+  readonly #time = new VcpuTime(this.pairing, { timeline: true });
+
+  wants(type: EventType): boolean {
+    return [this.pairing.wants(type), this.#time.wants(type)].includes(true);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.pairing.batch(trace, b);
+    this.#time.batch(trace, b);
+  }
+
+  side(): Side {
+    const threads = this.#time.finish();
+    const { from, step, last } = this.#time;
+    const states = vcpuStates.length;
+    const bins = Math.ceil((last - from) / step);
+    const perBlock = Math.ceil(bins / maxBlocks);
+    const blocks = Math.ceil(bins / perBlock);
+    const times = vcpuStates.map(() => new Float64Array(blocks));
+    const walls = new Float64Array(blocks);
+    for (const { cells } of threads) {
+      for (let cell = 0; cells !== undefined && cell < bins * states; cell++) {
+        const block = Math.floor(cell / states / perBlock);
+        const time = times[cell % states] as Float64Array;
+        time[block] = (time[block] as number) + (cells[cell] as number);
+        walls[block] = (walls[block] as number) + (cells[cell] as number);
+      }
+    }
+    const wall = threads.reduce((sum, { begin, end }) => sum + end - begin, 0);
+    const lacking = this.untold();
+    const rows = vcpuStates.flatMap((state, s): SideRow[] => {
+      const total = threads.reduce((sum, thread) => sum + thread.states[state], 0);
+      if (lacking.some((one) => one.state === state) || (state === 'unsure' && total === 0)) return [];
+      const time = times[s] as Float64Array;
+      return [
+        {
+          names: [state],
+          kind: 'row',
+          stats: undefined,
+          values: { share: total / wall },
+          estimates: { share: ratioOf(time, walls) },
+          counts: time,
+        },
+      ];
+    });
+    return {
+      rows,
+      count: this.pairing.counts.exits,
+      duration: last - from,
+      block: step * perBlock,
+      vcpus: threads.length,
+    };
+  }
+
+  /** Which states the events of the recording cannot tell apart. */
+  untold(): Untold[] {
+    return untold(this.#time.evidence);
+  }
+}
