@@ -135,7 +135,7 @@ function nameCells({ kind }: DiffAnswer, row: DiffRow): string[] {
 
 function nameColumns({ kind }: DiffAnswer): Column[] {
   return titles[kind].map((title) =>
-    title === 'call site' ? { title, shrink: 24, keep: 'end' } : { title, shrink: 12 },
+    title === 'call site' ? { title, shrink: 24, keep: 'end' } : { title, shrink: 13 },
   );
 }
 
@@ -239,9 +239,10 @@ function overview(answer: DiffAnswer, terminal: Terminal): string {
   return `${table(columns, cells, terminal)}${more}`;
 }
 
-function legend({ diff, kind }: DiffAnswer): string[] {
+function legend(answer: DiffAnswer): string[] {
+  const { diff, kind } = answer;
   const rare = diff.rows.filter(isRare);
-  const judged = Object.values(diff.rows).some((row) => !isRare(row));
+  const judged = diff.rows.some((row) => !isRare(row));
   const sentences: string[] = [];
   if (judged) {
     if (kind !== 'vcpus') sentences.push('time/s is the time in a second of the recording.');
@@ -252,9 +253,13 @@ function legend({ diff, kind }: DiffAnswer): string[] {
   if (diff.rows.some((row) => !isRare(row) && diff.figures.some((figure) => row.changes[figure] === undefined)))
     sentences.push('few: too few of them to say.');
   if (rare.length > 0) {
-    const names = rare.slice(0, shownRare).map(({ names }) => names.map(escapeText).join(' '));
-    if (rare.length > names.length) names.push('…');
-    sentences.push(`Too rare to compare: ${names.join(', ')}.`);
+    const howMuch = (side: SideRow | undefined) =>
+      kind === 'vcpus' ? percent(side?.values.share ?? 0) : count(side?.stats?.count ?? 0);
+    const listed = rare
+      .slice(0, shownRare)
+      .map((row) => `${nameCells(answer, row).join(' ')} (${howMuch(row.before)} → ${howMuch(row.after)})`);
+    if (rare.length > listed.length) listed.push('…');
+    sentences.push(`Too rare to compare, or all at once: ${listed.join(', ')}.`);
   }
   return sentences;
 }
