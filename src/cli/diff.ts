@@ -26,7 +26,7 @@ export default function define(command: Command): void {
     .argument('<before>', 'a trace file of any format, also .gz and .zst; - is standard input')
     .argument('<after>', 'another one');
   failIfOption(
-    readingOptions(formOptions(command))
+    readingOptions(formOptions(command), undefined, '1.5s, 200ms from the first event of each')
       .addOption(new Option('--what <what>', 'what to compare; chosen by what is in the files').choices([...kinds]))
       .addHelpText(
         'after',
@@ -66,7 +66,8 @@ async function run(before: string, after: string, options: DiffOptions): Promise
   for (const { clock, file } of traces) {
     if (clock.unit === 'ns') continue;
     const why = clock.unit === 'none' ? 'its events have no time stamps' : 'its clock counts cycles of unknown length';
-    throw new UsageError(`${file}: ${why}, so that nothing can be compared`);
+    const remedy = 'record with -C mono (trace-cmd), -k mono (perf), -msg timestamp=on (QEMU)';
+    throw new UsageError(`${file}: ${why}, so that nothing can be compared; ${remedy}`);
   }
   const sources: Source[] = [];
   for (const trace of traces) {

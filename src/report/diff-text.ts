@@ -251,7 +251,7 @@ function legend(answer: DiffAnswer): string[] {
     );
   }
   if (diff.rows.some((row) => !isRare(row) && diff.figures.some((figure) => row.changes[figure] === undefined)))
-    sentences.push('few: too few of them to say.');
+    sentences.push('few: too few of them to say, or too short for the clock.');
   if (rare.length > 0) {
     const howMuch = (side: SideRow | undefined) =>
       kind === 'vcpus' ? percent(side?.values.share ?? 0) : count(side?.stats?.count ?? 0);

@@ -42,7 +42,7 @@ export class ExitSide implements SideView {
     this.#blocks.rows.forEach((row, reason) => {
       if (row === undefined) return;
       const name = reason === maxRows - 1 ? 'others' : (names[reason] as string);
-      const kind = halt[reason] === true ? 'halt' : 'row';
+      const kind = halt[reason] === true ? 'idle' : 'row';
       rows.push(spanRow([name], kind, row, lengths, clock.resolution));
       if (kind === 'row') busy.merge(row);
     });

@@ -145,10 +145,10 @@ test('reasons that only one recording has: news where they are many, too rare to
   assert.deepEqual([io.after, cpuid.before, hlt.before], [undefined, undefined, undefined]);
   assert.deepEqual([io.changes.rate?.ratio, io.changes.rate?.news], [0, true]);
   assert.deepEqual([cpuid.changes.rate?.ratio, cpuid.changes.rate?.news], [Number.POSITIVE_INFINITY, true]);
-  assert.deepEqual([hlt.changes.rate?.news, hlt.kind], [false, 'halt']);
+  assert.deepEqual([hlt.changes.rate?.news, hlt.kind], [false, 'idle']);
   assert.deepEqual(Object.keys(cpuid.changes), ['rate']);
   // Rows first, by how much time they take more or less; halts last.
-  assert.deepEqual(diff.rows.map(({ kind }) => kind).join(' '), 'row row row row sum halt');
+  assert.deepEqual(diff.rows.map(({ kind }) => kind).join(' '), 'row row row row sum idle');
 });
 
 test('recordings of different length are compared by the second, what is rare in blocks of the same length', async () => {

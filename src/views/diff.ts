@@ -14,7 +14,8 @@ const fewestForP99 = 100;
 export type SideRow = {
   /** What it is called, a word for each column; the same in both recordings where it is the same thing. */
   names: readonly string[];
-  kind: 'row' | 'halt' | 'sum';
+  /** `idle` is time that nobody waits for: a halt. */
+  kind: 'row' | 'idle' | 'sum';
   stats: Stats | undefined;
   /** Its figures, as numbers: `rate` and `total` per second. */
   values: { [figure in DiffFigure]?: number };
@@ -121,7 +122,7 @@ export function compare(before: Side, after: Side, figures: readonly DiffFigure[
   for (const row of rows) row.changes = changesOf(row, figures, before, after);
   const changes = rows.flatMap((row) => Object.values(row.changes));
   markNews(changes);
-  const kinds = ['row', 'sum', 'halt'];
+  const kinds = ['row', 'sum', 'idle'];
   const first = figures[0] as DiffFigure;
   const size = ({ before: a, after: b }: DiffRow) => Math.abs((b?.values[first] ?? 0) - (a?.values[first] ?? 0));
   rows.sort((a, b) => kinds.indexOf(a.kind) - kinds.indexOf(b.kind) || size(b) - size(a));
