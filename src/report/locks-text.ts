@@ -82,7 +82,7 @@ function sentences(text: string, terminal: Terminal): string {
 }
 
 /** How much of the vCPUs' time the BQL costs, and who is to blame: one or two sentences. */
-function summary({ pid, vcpus }: MutexResult, several = false): string {
+export function summary({ pid, vcpus }: MutexResult, several = false): string {
   if (Number.isNaN(vcpus.time)) {
     return 'No thread is known to be a vCPU, so it cannot be told what waiting for the BQL cost the guest.';
   }
