@@ -51,12 +51,15 @@ test('JSON and CSV have the same figures as the text, and all of them', () => {
 });
 
 test('what is compared follows from the files; where that is not clear, a sentence says what to do', () => {
-  assert.match(virtap([log, log]).stdout, /waits and holds/);
+  assert.match(virtap(['--what', 'locks', log, log]).stdout, /^before .* 6,282 waits and holds +in 1\.735 s$/m);
+  assert.match(virtap([leak, leak]).stdout, /^before .* 15,834 requests +in 18\.96 s$/m);
   assert.match(virtap(['--what', 'vcpus', quiet, busy]).stdout, /^preempted +share .* ×\d/m);
   const cases: [string[], RegExp][] = [
-    [[log, busy], /there is nothing to compare: .*log\.zst holds locks, .*host-kvm\.dat holds exits/],
-    [[leak, busy], /qemu-leak\.bin\.zst holds neither exits nor locks/],
+    [[log, busy], /there is nothing to compare: .*log\.zst holds requests and locks, .*host-kvm\.dat holds exits/],
+    [[log, log], /both recordings hold requests and locks: say which to compare, --what requests\|locks/],
+    [[leak, busy], /qemu-leak\.bin\.zst holds requests, .*host-kvm\.dat holds exits/],
     [['--what', 'exits', busy, leak], /qemu-leak.* there is no kvm_exit in it.*trace-cmd record/s],
+    [['--what', 'requests', leak, busy], /host-kvm\.dat: has no virtqueue_pop and no virtqueue_fill/],
     [['--what', 'locks', log, busy], /host-kvm\.dat: there is no qemu_mutex_lock/],
     [['--what', 'hops', busy, busy], /Allowed choices are/],
     [['--from', '1382.5', busy, busy], /--from is a time stamp.*expected a length from the first event/],

@@ -6,17 +6,18 @@ import { json } from '../report/json.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition, Subject } from '../views/conditions.ts';
 import { compare, type DiffRow, diffSubjects, type Side, spanFigures } from '../views/diff.ts';
-import { ExitSide, LockSide, type SideView, VcpuSide } from '../views/diff-sides.ts';
+import { ExitSide, LockSide, RequestSide, type SideView, VcpuSide } from '../views/diff-sides.ts';
 import { sameReason } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
+import { needPopsAndFills } from './lacking.ts';
 import { refuse } from './locks.ts';
 import { exampleLines, formOptions, openOptions, readingOptions, runOptions, type TraceOptions } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 import { UsageError } from './usage-error.ts';
 
-const kinds: readonly DiffKind[] = ['exits', 'locks', 'vcpus'];
+const kinds: readonly DiffKind[] = ['exits', 'requests', 'locks', 'vcpus'];
 
 type DiffOptions = TraceOptions & { what?: DiffKind; failIf?: Condition[] };
 
@@ -32,6 +33,7 @@ export default function define(command: Command): void {
         'after',
         exampleLines([
           ['virtap diff before.dat after.dat', 'exits by reason: what changed, and what is only noise'],
+          ['virtap diff before.trace after.trace', 'requests by device and queue'],
           ['virtap diff --what vcpus before.dat after.dat', "how the division of the vCPUs' time changed"],
           ['virtap diff --from 5s before.dat after.dat', 'without the first five seconds of each'],
           [
@@ -40,12 +42,12 @@ export default function define(command: Command): void {
           ],
         ]),
       ),
-    'change(FIGURE(WHAT)) > 10%, of total, rate, avg, p50 or p99 of exit (all but halts), exit:NAME, wait:SITE or hold:SITE (also of BQL), or of the share of a state (preempted); a change that is noise is 0 %',
+    'change(FIGURE(WHAT)) > 10%, of total, rate, avg, p50 or p99 of exit (all but halts), exit:NAME, request:DEVICE or request:DEVICE,QUEUE,OPERATION, wait:SITE or hold:SITE (also of BQL), or of the share of a state (preempted); a change that is noise is 0 %',
   ).action(run);
 }
 
 /** The views that a recording is given to, by what they are of. */
-type Views = { exits?: ExitSide; locks?: LockSide; vcpus?: VcpuSide };
+type Views = { exits?: ExitSide; requests?: RequestSide; locks?: LockSide; vcpus?: VcpuSide };
 
 type Source = { trace: Trace; views: Views; reading: Reading };
 
@@ -99,17 +101,20 @@ function viewsFor(what: DiffKind | undefined): Views {
       return { vcpus: new VcpuSide() };
     case 'exits':
       return { exits: new ExitSide() };
+    case 'requests':
+      return { requests: new RequestSide() };
     case 'locks':
       return { locks: new LockSide() };
     default:
-      return { exits: new ExitSide(), locks: new LockSide() };
+      return { exits: new ExitSide(), requests: new RequestSide(), locks: new LockSide() };
   }
 }
 
 /** What both recordings hold. Throws a UsageError where that is nothing, or more than one thing. */
 function choose(a: Source, b: Source): DiffKind {
-  const has = ({ views: { exits, locks } }: Source): DiffKind[] => [
+  const has = ({ views: { exits, requests, locks } }: Source): DiffKind[] => [
     ...(exits !== undefined && exits.pairing.counts.pairs > 0 ? (['exits'] as const) : []),
+    ...(requests !== undefined && requests.spans > 0 ? (['requests'] as const) : []),
     ...(locks !== undefined && locks.spans > 0 ? (['locks'] as const) : []),
   ];
   const [of, also] = [has(a), has(b)];
@@ -118,7 +123,7 @@ function choose(a: Source, b: Source): DiffKind {
   if (both.length > 1)
     throw new UsageError(`both recordings hold ${both.join(' and ')}: say which to compare, --what ${both.join('|')}`);
   const holds = (source: Source, kinds: readonly string[]) =>
-    `${source.trace.file} holds ${kinds.length === 0 ? 'neither exits nor locks' : kinds.join(' and ')}`;
+    `${source.trace.file} holds ${kinds.length === 0 ? 'no exits, requests or locks' : kinds.join(' and ')}`;
   throw new UsageError(`there is nothing to compare: ${holds(a, of)}, ${holds(b, also)}`);
 }
 
@@ -129,6 +134,13 @@ function check(kind: DiffKind, { trace, views, reading }: Source, ranged: boolea
     refuse(trace, view);
     if (spans === 0) throw new UsageError(`${trace.file}: no wait for a mutex and no hold is over in it`);
     return;
+  }
+  if (kind === 'requests') {
+    const { path, spans } = views.requests as RequestSide;
+    if (spans > 0) return;
+    path.requests.finish();
+    needPopsAndFills(trace, path.requests.seen, 'how long requests took');
+    throw new UsageError(`${trace.file}: no request was both popped and filled in it`);
   }
   const { counts } = (views[kind] as ExitSide | VcpuSide).pairing;
   if (counts.exits === 0) throw new UsageError(noExits({ trace, reading }, ranged).trimEnd());
@@ -146,6 +158,11 @@ function subject(kind: DiffKind, { names, kind: of }: DiffRow): Pick<Subject, 'k
   switch (kind) {
     case 'exits':
       return { kind: 'exit', name: of === 'sum' ? undefined : first };
+    case 'requests':
+      return {
+        kind: 'request',
+        name: names.filter((name) => name !== '' && (of !== 'sum' || name !== 'all')).join(','),
+      };
     case 'locks':
       return { kind: second, name: first === 'all' && of === 'sum' ? undefined : first };
     case 'vcpus':

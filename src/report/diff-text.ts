@@ -14,7 +14,7 @@ import { count, duration, percent, plural, rate, signedPercent } from './units.t
 import { stateLooks, untoldLine } from './vcpu-states.ts';
 
 /** What is compared. */
-export type DiffKind = 'exits' | 'locks' | 'vcpus';
+export type DiffKind = 'exits' | 'requests' | 'locks' | 'vcpus';
 
 /** One of the two recordings. */
 export type DiffSource = {
@@ -30,6 +30,7 @@ export type DiffAnswer = { kind: DiffKind; before: DiffSource; after: DiffSource
 /** What the words of a row's name are. */
 const titles: Record<DiffKind, readonly string[]> = {
   exits: ['reason'],
+  requests: ['device', 'queue', 'operation'],
   locks: ['call site', 'span'],
   vcpus: ['state'],
 };
@@ -73,7 +74,7 @@ function headings({ kind, before, after, diff }: DiffAnswer, terminal: Terminal)
   const line = (title: string, { trace }: DiffSource, side: Side) => [
     terminal.style('strong', title),
     escapeText(trace.file),
-    kind === 'locks' ? plural(side.count, 'wait and hold', 'waits and holds') : plural(side.count, 'exit'),
+    counted(kind, side.count),
     `in ${duration(side.duration)}`,
     side.vcpus === undefined ? '' : plural(side.vcpus, 'vCPU'),
   ];
@@ -91,6 +92,11 @@ function headings({ kind, before, after, diff }: DiffAnswer, terminal: Terminal)
   );
   // Its first line is that of the titles, which are empty.
   return text.slice(text.indexOf('\n') + 1);
+}
+
+function counted(kind: DiffKind, n: number): string {
+  if (kind === 'locks') return plural(n, 'wait and hold', 'waits and holds');
+  return plural(n, kind === 'requests' ? 'request' : 'exit');
 }
 
 function plainCell(text: string): Cell {
@@ -139,7 +145,7 @@ function nameColumns({ kind }: DiffAnswer): Column[] {
   );
 }
 
-/** More time in exits and locks is worse; of the vCPUs' time, more of one state is less of another. */
+/** More time in exits, requests and locks is worse; of the vCPUs' time, more of one state is less of another. */
 function changeStyle({ kind }: DiffAnswer, { ratio }: Change): Style {
   if (kind === 'vcpus') return 'strong';
   return ratio > 1 ? 'bad' : 'good';
@@ -257,7 +263,7 @@ function legend(answer: DiffAnswer): string[] {
       kind === 'vcpus' ? percent(side?.values.share ?? 0) : count(side?.stats?.count ?? 0);
     const listed = rare
       .slice(0, shownRare)
-      .map((row) => `${nameCells(answer, row).join(' ')} (${howMuch(row.before)} → ${howMuch(row.after)})`);
+      .map((row) => `${nameCells(answer, row).join(' ').trim()} (${howMuch(row.before)} → ${howMuch(row.after)})`);
     if (rare.length > listed.length) listed.push('…');
     sentences.push(`Too rare to compare, or all at once: ${listed.join(', ')}.`);
   }

@@ -1,4 +1,6 @@
+import { type Device, type Queue, roleOf } from '../spans/devices.ts';
 import { ExitPairing } from '../spans/exits.ts';
+import { operations, RequestPath } from '../spans/request-path.ts';
 import { VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -134,6 +136,104 @@ export class LockSide implements SideView {
       vcpus: undefined,
     };
   }
+}
+
+/** Requests by device, queue and operation; those of a device together, too. */
+export class RequestSide implements SideView {
+  readonly path = new RequestPath();
+  /** Requests so far. */
+  spans = 0;
+  readonly #blocks = new SpanBlocks();
+  /** By facet; and what rows are of. */
+  readonly #rowOf: number[] = [];
+  readonly #rows: { queue: Queue; operation: number }[] = [];
+
+  wants(type: EventType): boolean {
+    // The ends of a request are enough; what else happens on its path is not compared.
+    return this.path.requests.wants(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    const { path } = this;
+    path.batch(trace, b);
+    const { begin, duration, facet, count } = path.spans;
+    if (!Number.isNaN(path.first)) this.#blocks.start(path.first);
+    this.spans += count;
+    for (let k = 0; k < count; k++) {
+      const length = duration[k] as number;
+      this.#blocks.add(this.#row(facet[k] as number), (begin[k] as number) + length, length);
+    }
+  }
+
+  side({ clock }: Trace): Side {
+    const { path } = this;
+    const lengths = this.#blocks.lengths(path.last);
+    const rows: SideRow[] = [];
+    const devices = new Map<string, BlockRow>();
+    const name = deviceNames(this.#rows.map(({ queue }) => queue));
+    this.#blocks.rows.forEach((row, r) => {
+      if (row === undefined) return;
+      const of = this.#rows[r];
+      if (of === undefined || r === maxRows - 1) {
+        rows.push(spanRow(['others', '', ''], 'row', row, lengths, clock.resolution));
+        return;
+      }
+      const device = name(of.queue);
+      rows.push(
+        spanRow(
+          [device, queueName(of.queue), operations[of.operation] as string],
+          'row',
+          row,
+          lengths,
+          clock.resolution,
+        ),
+      );
+      const sum = devices.get(device) ?? new BlockRow();
+      sum.merge(row);
+      devices.set(device, sum);
+    });
+    for (const [device, sum] of devices) rows.push(spanRow([device, 'all', ''], 'sum', sum, lengths, clock.resolution));
+    return { rows, count: this.spans, duration: path.last - path.first, block: this.#blocks.width, vcpus: undefined };
+  }
+
+  /** A facet also tells which thread popped a request, which differs from run to run. */
+  #row(facet: number): number {
+    const known = this.#rowOf[facet];
+    if (known !== undefined && known >= 0) return known;
+    const { queue, operation } = this.path.facets[facet] as RequestPath['facets'][number];
+    let row = this.#rows.findIndex((one) => one.queue === queue && one.operation === operation);
+    if (row < 0) row = this.#rows.length < maxRows - 1 ? this.#rows.push({ queue, operation }) - 1 : maxRows - 1;
+    while (this.#rowOf.length <= facet) this.#rowOf.push(-1);
+    this.#rowOf[facet] = row;
+    return row;
+  }
+}
+
+/**
+ * Names of the devices of queues that are the same in another run of the same VM: by kind, and by the order of addresses
+ * among those of one kind, which follows the command line; and by VM where there are several.
+ */
+function deviceNames(queues: readonly Queue[]): (queue: Queue) => string {
+  const machines = [...new Set(queues.map(({ machine }) => machine))];
+  const address = ({ high, low }: Device) => high * 2 ** 32 + low;
+  const names = new Map<Device, string>();
+  machines.forEach((machine, m) => {
+    const vm = machines.length > 1 ? `VM ${m} ` : '';
+    const used = new Set(queues.flatMap((queue) => (queue.machine === machine ? (queue.device ?? []) : [])));
+    const kinds = new Map<string, number>();
+    for (const device of [...used].sort((a, b) => address(a) - address(b))) {
+      const kind = device.kind === undefined ? 'unknown' : `virtio-${device.kind}`;
+      const n = kinds.get(kind) ?? 0;
+      kinds.set(kind, n + 1);
+      names.set(device, `${vm}${kind} ${n}`);
+    }
+  });
+  return ({ device }) => (device === undefined ? 'unknown' : (names.get(device) as string));
+}
+
+function queueName(queue: Queue): string {
+  const role = roleOf(queue);
+  return queue.number < 0 ? role : `${queue.number} ${role}`.trimEnd();
 }
 
 /** The vCPUs' time by state. */
