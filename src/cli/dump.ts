@@ -9,28 +9,39 @@ import type { Trace } from '../trace/trace.ts';
 import { EventPatterns } from '../views/event-pattern.ts';
 import { Filter, FilterError } from '../views/filter.ts';
 import { tellsVcpu } from '../views/named-fields.ts';
-import { openTraces } from './open.ts';
-import { openOptions, parseCount, parseWords, runOptions, type TraceOptions, traceCommand } from './options.ts';
+import type { LiveEvents } from './live.ts';
+import { openSource } from './open.ts';
+import {
+  type LiveOptions,
+  liveCommand,
+  parseCount,
+  parseWords,
+  runOptions,
+  type TraceOptions,
+  traceCommand,
+} from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 import { didYouMean } from './suggest.ts';
 import { UsageError } from './usage-error.ts';
 
-type DumpOptions = TraceOptions & { event?: string[]; filter?: Filter; head?: number };
+type DumpOptions = TraceOptions & LiveOptions & { event?: string[]; filter?: Filter; head?: number };
 
 export default function define(command: Command): void {
-  traceCommand(command, [
-    ['virtap dump trace.dat', 'every event'],
-    ["virtap dump --event 'kvm_*' --head 100 perf.data", 'the first hundred KVM events'],
-    ["virtap dump --filter 'vcpu==1 && reason==HLT' trace.dat", 'the halts of vCPU 1'],
-    ["virtap dump --filter 'elem==0x7f52c4001a80' trace.bin", 'the life of one virtqueue element'],
-    ['virtap dump trace.dat qemu.trace', 'the kernel and QEMU on one time line'],
-  ])
-    .option('-e, --event <pattern>', "only these events: 'kvm_*', sched:sched_switch; may be repeated", parseWords)
-    .option('-f, --filter <expression>', "only events where it holds, e.g. 'tid==12 && port>=0x3f8'", parseFilter)
-    .option('-n, --head <number>', 'only the first of them', parseCount)
-    .addHelpText('after', filterHelp)
-    .action(run);
+  liveCommand(
+    traceCommand(command, [
+      ['virtap dump trace.dat', 'every event'],
+      ["virtap dump --event 'kvm_*' --head 100 perf.data", 'the first hundred KVM events'],
+      ["virtap dump --filter 'vcpu==1 && reason==HLT' trace.dat", 'the halts of vCPU 1'],
+      ["virtap dump --filter 'elem==0x7f52c4001a80' trace.bin", 'the life of one virtqueue element'],
+      ['virtap dump trace.dat qemu.trace', 'the kernel and QEMU on one time line'],
+      ['virtap dump --live -e kvm_msr', 'of the machines that run here, as it happens'],
+    ])
+      .option('-e, --event <pattern>', "only these events: 'kvm_*', sched:sched_switch; may be repeated", parseWords)
+      .option('-f, --filter <expression>', "only events where it holds, e.g. 'tid==12 && port>=0x3f8'", parseFilter)
+      .option('-n, --head <number>', 'only the first of them', parseCount)
+      .addHelpText('after', filterHelp),
+  ).action(run);
 }
 
 const filterHelp = `
@@ -44,7 +55,7 @@ Values are numbers (10, 0xfee00000, all 64 bits), words, or "text".`;
 
 async function run(files: string[], options: DumpOptions): Promise<void> {
   const out = new Output(options);
-  const trace = await openTraces(files, openOptions(options));
+  const trace = await openSource(files, options, liveEvents(options.event));
   const patterns = new EventPatterns(options.event ?? []);
   const writer = { text: textLines, json: jsonLines, csv: csvLines }[out.form]();
   const dump = new Dump(patterns, options.filter, options.head ?? Number.POSITIVE_INFINITY, writer, out);
@@ -57,6 +68,11 @@ async function run(files: string[], options: DumpOptions): Promise<void> {
     // On standard error: what comes out is events only.
     process.stderr.write(out.terminal.text(remarks({ ...reading, notes: [] }, out.terminal, '')));
   }
+}
+
+/** What to switch on in a running machine. */
+function liveEvents(patterns: readonly string[] | undefined): LiveEvents {
+  return patterns === undefined ? { purposes: ['exits'] } : { patterns };
 }
 
 function parseFilter(text: string): Filter {

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { openTrace } from '../formats/detect.ts';
 import { eventsCsv, eventsJson, eventsText } from '../report/events-text.ts';
 import { json } from '../report/json.ts';
 import { TraceError } from '../trace/error.ts';
@@ -8,34 +7,43 @@ import { eventSubjects, Inventory, type InventoryView } from '../views/inventory
 import { type Question, questions } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
-import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
+import { openSource } from './open.ts';
+import { type LiveOptions, liveCommand, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 
+type EventsOptions = TraceOptions & LiveOptions & { failIf?: Condition[] };
 type Answer = { view: InventoryView; asked: Question[]; reading: Reading };
 
 export default function define(command: Command): void {
-  failIfOption(
-    traceCommand(command, [
-      ['virtap events trace.dat', 'what is in it, and what virtap can tell from it'],
-      ['virtap events --json trace.dat | jq .types', 'event counts for a script'],
-      ['perf record -a -e kvm:* -o - | virtap events -', 'a recording as it is made; Ctrl-C ends it'],
-      ["virtap events --fail-if 'count(lost)>0' trace.dat", 'in a script: the exit status is 3 where events were lost'],
-    ]),
-    'count and rate of event, or event:NAME, and the count of lost events',
+  liveCommand(
+    failIfOption(
+      traceCommand(command, [
+        ['virtap events trace.dat', 'what is in it, and what virtap can tell from it'],
+        ['virtap events --json trace.dat | jq .types', 'event counts for a script'],
+        ['perf record -a -e kvm:* -o - | virtap events -', 'a recording as it is made; Ctrl-C ends it'],
+        [
+          "virtap events --fail-if 'count(lost)>0' trace.dat",
+          'in a script: the exit status is 3 where events were lost',
+        ],
+      ]),
+      'count and rate of event, or event:NAME, and the count of lost events',
+    ),
   ).action(run);
 }
 
-async function run(files: string[], options: TraceOptions & { failIf?: Condition[] }): Promise<void> {
+async function run(files: string[], options: EventsOptions): Promise<void> {
   const out = new Output(options);
   const answers: Answer[] = [];
   const errors: TraceError[] = [];
-  for (const file of files) {
+  // Each file is told of by itself.
+  const sources = files.length < 2 ? [files] : files.map((file) => [file]);
+  for (const source of sources) {
     try {
-      const answer = await inventory(file, options);
+      const answer = await inventory(source, options, (soFar) => print(soFar, out));
       if (out.form === 'text') {
-        const { view, asked, reading } = answer;
-        await out.write(`${answers.length > 0 ? '\n' : ''}${eventsText(view, asked, reading, out.terminal)}`);
+        if (answers.length > 0) await out.write('\n');
+        await print(answer, out);
       }
       answers.push(answer);
     } catch (error) {
@@ -45,22 +53,36 @@ async function run(files: string[], options: TraceOptions & { failIf?: Condition
   }
   // A file that cannot be read does not keep the others' answers back.
   const [first] = errors;
-  if (first !== undefined && answers.length === 0 && files.length === 1) throw first;
+  if (first !== undefined && answers.length === 0 && sources.length === 1) throw first;
   for (const error of errors) process.stderr.write(`virtap: ${error.message}\n`);
   if (answers.length === 0) process.exitCode = 2;
   else if (out.form === 'csv') await out.write(eventsCsv(answers.map(({ view }) => view)));
   else if (out.form === 'json') {
     const objects = answers.map(({ view, asked, reading }) => eventsJson(view, asked, reading));
-    await out.write(json(files.length === 1 ? objects[0] : objects));
+    await out.write(json(sources.length === 1 ? objects[0] : objects));
   }
   for (const { view, reading } of answers) failIf(options.failIf, () => eventSubjects(view, reading));
 }
 
-async function inventory(file: string, options: TraceOptions): Promise<Answer> {
-  const trace = await openTrace(file, openOptions(options));
+async function print({ view, asked, reading }: Answer, out: Output): Promise<void> {
+  if (out.form === 'text') await out.write(eventsText(view, asked, reading, out.terminal));
+  else if (out.form === 'csv') await out.write(eventsCsv([view]));
+  else await out.write(json(eventsJson(view, asked, reading)));
+}
+
+/** `each` is given the answer so far, of a running machine. */
+async function inventory(
+  files: string[],
+  options: EventsOptions,
+  each: (answer: Answer) => Promise<void>,
+): Promise<Answer> {
+  const trace = await openSource(files, options, { purposes: ['exits'] });
   const analysis = new Inventory();
-  const reading = await runAnalyses(trace, [analysis], runOptions(options));
+  const answer = (reading: Reading): Answer => {
+    const view = analysis.view(trace);
+    return { view, asked: questions(view), reading };
+  };
+  const reading = await runAnalyses(trace, [analysis], runOptions(options), (soFar) => each(answer(soFar)));
   if (reading.partial.length === 0) await trace.close();
-  const view = analysis.view(trace);
-  return { view, asked: questions(view), reading };
+  return answer(reading);
 }

@@ -4,10 +4,12 @@ import { json } from '../report/json.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import type { Condition } from '../views/conditions.ts';
 import { type Dimension, dimensions, Exits, exitSubjects, sameReason } from '../views/exits.ts';
+import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
-import { openTraces } from './open.ts';
+import { openSource } from './open.ts';
 import {
-  openOptions,
+  type LiveOptions,
+  liveCommand,
   parseCount,
   parseDuration,
   parseNumbers,
@@ -21,57 +23,63 @@ import { runAnalyses } from './run.ts';
 import { didYouMean } from './suggest.ts';
 import { UsageError } from './usage-error.ts';
 
-type ExitCommandOptions = TraceOptions & {
-  by: Dimension[];
-  sort: SortKey;
-  exclude?: string[];
-  vcpu?: number[];
-  pid?: number[];
-  heatmap?: true;
-  slow?: number;
-  than?: number;
-  halts?: true;
-  breakdown?: true;
-  failIf?: Condition[];
-  tscMhz?: number;
-};
+type ExitCommandOptions = TraceOptions &
+  LiveOptions & {
+    by: Dimension[];
+    sort: SortKey;
+    exclude?: string[];
+    vcpu?: number[];
+    pid?: number[];
+    heatmap?: true;
+    slow?: number;
+    than?: number;
+    halts?: true;
+    breakdown?: true;
+    failIf?: Condition[];
+    tscMhz?: number;
+  };
 
 export default function define(command: Command): void {
-  failIfOption(
-    traceCommand(command, [
-      ['virtap exits perf.data', 'how often and how long vCPUs were out of the guest, by reason'],
-      ['virtap exits --by vcpu,reason trace.dat', 'the same for each vCPU'],
-      ['virtap exits --by port trace.dat', 'which I/O ports cost the time'],
-      ['virtap exits --breakdown trace.dat', 'where the time of each went: KVM, QEMU, locks, preempted, halted'],
-      ['virtap exits --heatmap --exclude cpuid trace.dat', 'how durations change over time'],
-      ['virtap exits --slow 5 trace.dat', 'the five slowest exits, and what happened in each'],
-      ['virtap exits --than 1ms trace.dat', 'all that took longer than a millisecond, in order of time'],
-      ['perf record -a -e kvm:* -o - sleep 10 | virtap exits -', 'from a pipe'],
-      ["virtap exits --fail-if 'p99(exit:npf)>100us' trace.dat", 'in a script: the exit status is 3 where that is so'],
-    ]),
-    'exit (all but halts), halt, or exit:NAME with the name of a row, exit:npf or with --by vcpu,reason exit:0,npf',
-  )
-    .option('-b, --by <what>', `group by ${dimensions.join(', ')}; two as in vcpu,reason`, parseBy, ['reason'])
-    .addOption(
-      new Option('-s, --sort <column>', 'sort the table by this column')
-        .choices([...sortKeys])
-        .default('total' as SortKey),
+  liveCommand(
+    failIfOption(
+      traceCommand(command, [
+        ['virtap exits perf.data', 'how often and how long vCPUs were out of the guest, by reason'],
+        ['virtap exits --by vcpu,reason trace.dat', 'the same for each vCPU'],
+        ['virtap exits --by port trace.dat', 'which I/O ports cost the time'],
+        ['virtap exits --breakdown trace.dat', 'where the time of each went: KVM, QEMU, locks, preempted, halted'],
+        ['virtap exits --heatmap --exclude cpuid trace.dat', 'how durations change over time'],
+        ['virtap exits --slow 5 trace.dat', 'the five slowest exits, and what happened in each'],
+        ['virtap exits --than 1ms trace.dat', 'all that took longer than a millisecond, in order of time'],
+        ['virtap exits --live --interval 5s', 'of the machines that run here, until Ctrl-C'],
+        ['perf record -a -e kvm:* -o - sleep 10 | virtap exits -', 'from a pipe'],
+        [
+          "virtap exits --fail-if 'p99(exit:npf)>100us' trace.dat",
+          'in a script: the exit status is 3 where that is so',
+        ],
+      ]),
+      'exit (all but halts), halt, or exit:NAME with the name of a row, exit:npf or with --by vcpu,reason exit:0,npf',
     )
-    .option('-x, --exclude <reasons>', 'leave out these reasons: hlt,npf; may be repeated', parseWords)
-    .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
-    .option('--pid <numbers>', 'only the VMs of these processes, or the vCPU threads with these ids', parseNumbers)
-    .option('--breakdown', "show where each row's time went: KVM, QEMU, a lock, preempted, halted")
-    .option('--heatmap', 'draw a heat map: time across, duration up, count as colour')
-    .option('--slow <number>', 'show the slowest exits, with what happened in them', parseCount)
-    .option('--than <time>', 'show the exits longer than this: 1ms, 250us', parseDuration)
-    .option('--halts', 'take halts into the heat map and the slow exits')
-    .option('--tsc-mhz <MHz>', 'length of a cycle, for traces with the x86-tsc clock', parseMhz)
-    .action(run);
+      .option('-b, --by <what>', `group by ${dimensions.join(', ')}; two as in vcpu,reason`, parseBy, ['reason'])
+      .addOption(
+        new Option('-s, --sort <column>', 'sort the table by this column')
+          .choices([...sortKeys])
+          .default('total' as SortKey),
+      )
+      .option('-x, --exclude <reasons>', 'leave out these reasons: hlt,npf; may be repeated', parseWords)
+      .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
+      .option('--pid <numbers>', 'only the VMs of these processes, or the vCPU threads with these ids', parseNumbers)
+      .option('--breakdown', "show where each row's time went: KVM, QEMU, a lock, preempted, halted")
+      .option('--heatmap', 'draw a heat map: time across, duration up, count as colour')
+      .option('--slow <number>', 'show the slowest exits, with what happened in them', parseCount)
+      .option('--than <time>', 'show the exits longer than this: 1ms, 250us', parseDuration)
+      .option('--halts', 'take halts into the heat map and the slow exits')
+      .option('--tsc-mhz <MHz>', 'length of a cycle, for traces with the x86-tsc clock', parseMhz),
+  ).action(run);
 }
 
 async function run(files: string[], options: ExitCommandOptions): Promise<void> {
   const out = new Output(options);
-  const trace = await openTraces(files, openOptions(options));
+  const trace = await openSource(files, options, { purposes: ['exits'] });
   if (trace.clock.unit === 'none') {
     throw new UsageError(`${trace.file}: its events have no time stamps, so nothing in it can be timed`);
   }
@@ -100,16 +108,21 @@ async function run(files: string[], options: ExitCommandOptions): Promise<void> 
     breakdown: breakdown === true,
     scale: options.tscMhz === undefined ? undefined : 1000 / options.tscMhz,
   });
-  const reading = await runAnalyses(trace, [exits], runOptions(options));
-  const result = exits.result();
-  if (result.counts.exits === 0)
-    throw new UsageError(noExits({ trace, reading }, options.from !== undefined || options.to !== undefined).trimEnd());
-  // A threshold asks for a log, a number for a ranking.
-  if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
-  const answer = { trace, result, reading, sort, halts: halts === true, than };
-  if (out.form === 'json') await out.write(json(exitsJson(answer)));
-  else if (out.form === 'csv') await out.write(exitsCsv(answer));
-  else await out.write(exitsText(answer, out.terminal));
+  const answer = async (reading: Reading) => {
+    const result = exits.result();
+    if (result.counts.exits === 0) {
+      const ranged = options.from !== undefined || options.to !== undefined;
+      throw new UsageError(noExits({ trace, reading }, ranged).trimEnd());
+    }
+    // A threshold asks for a log, a number for a ranking.
+    if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
+    const found = { trace, result, reading, sort, halts: halts === true, than };
+    if (out.form === 'json') await out.write(json(exitsJson(found)));
+    else if (out.form === 'csv') await out.write(exitsCsv(found));
+    else await out.write(exitsText(found, out.terminal));
+    return result;
+  };
+  const result = await answer(await runAnalyses(trace, [exits], runOptions(options), answer));
   failIf(options.failIf, () => exitSubjects(result, (group) => groupNames(result, group)), sameReason);
 }
 

@@ -1,5 +1,6 @@
 import { findMachines, type Machine, threadsOf } from '../live/machines.ts';
 import { escapeText } from '../report/escape.ts';
+import { plural } from '../report/units.ts';
 import { UsageError } from './usage-error.ts';
 
 /** Which of the processes on this host the user means. */
@@ -32,6 +33,14 @@ export function chooseMachines(options: MachineOptions, optional: boolean): Chos
     for (const tid of threads) tids.add(tid);
   }
   return { machines: chosen, pids, tids: [...tids] };
+}
+
+/** What was chosen, for people. Names are whatever their owners chose: untrusted. */
+export function subject({ machines, tids, pids }: Chosen): string {
+  if (tids === undefined) return 'the whole host';
+  if (machines.length === 1) return `${machines[0]?.name ?? ''} (${machines[0]?.pid})`;
+  if (machines.length > 0) return plural(machines.length, 'virtual machine');
+  return plural(pids.length, 'process', 'processes');
 }
 
 function byName(name: string, machines: readonly Machine[]): Machine {

@@ -2,10 +2,31 @@ import { basename } from 'node:path';
 import { type OpenOptions, openTrace } from '../formats/detect.ts';
 import { mergeTraces } from '../trace/merge.ts';
 import type { Trace } from '../trace/trace.ts';
+import type { LiveEvents } from './live.ts';
+import { type LiveOptions, openOptions, type TraceOptions } from './options.ts';
 import { UsageError } from './usage-error.ts';
+
+type OpenSourceOptions = Pick<TraceOptions, 'traceEvents' | 'offset'> & LiveOptions;
 
 /** What to add to the times of one of the files, as the user says. */
 export type FileOffset = { file: string; ns: bigint };
+
+/** Opens what the user named: the files, or with --live the running machines, whose events `wanted` names. */
+export async function openSource(
+  files: readonly string[],
+  options: OpenSourceOptions,
+  wanted: LiveEvents,
+): Promise<Trace> {
+  if (options.live === true) {
+    if (files.length > 0) throw new UsageError(`--live looks at running machines: leave out ${files[0]}`);
+    return (await import('./live.ts')).openLive(options, wanted);
+  }
+  for (const name of ['vm', 'for', 'interval'] as const) {
+    if (options[name] !== undefined) throw new UsageError(`--${name} goes with --live`);
+  }
+  if (files.length === 0) throw new UsageError("missing required argument 'file' (or --live)");
+  return openTraces(files, openOptions(options));
+}
 
 /** Opens the files that the user named, as one trace in time order. Throws a TraceError where that cannot be. */
 export async function openTraces(

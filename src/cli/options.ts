@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { OpenOptions } from '../formats/detect.ts';
 import type { ColorChoice } from '../report/terminal.ts';
 import { parseLength, unitNs } from '../report/units.ts';
+import type { MachineOptions } from './machines.ts';
 import type { FileOffset } from './open.ts';
 import type { Moment, RunOptions } from './run.ts';
 
@@ -15,6 +16,21 @@ export type TraceOptions = {
   traceEvents?: string;
   offset?: FileOffset[];
 };
+
+/** The options of a command that can look at a running machine instead of files. */
+export type LiveOptions = MachineOptions & { live?: true; for?: number; interval?: number | undefined };
+
+/** Lets a command look at a running machine instead of files; its own options must have been added before. */
+export function liveCommand(command: Command): Command {
+  command.registeredArguments[0]?.argOptional();
+  command
+    .option('--live', 'look at the virtual machines that run here, until Ctrl-C; needs root')
+    .option('--vm <names>', 'with --live: only the machines with these names or uuids', parseWords)
+    .option('--for <time>', 'with --live: how long, 10s', parseDuration)
+    .option('--interval <time>', 'with --live: also print what was found so far, every 5s', parseDuration);
+  const own = command.options.some((option) => option.long === '--pid');
+  return own ? command : command.option('--pid <numbers>', 'with --live: only these processes', parseNumbers);
+}
 
 type CommandForm = { range?: { from: string; to: string }; forms?: readonly ('json' | 'csv')[] };
 
@@ -79,8 +95,8 @@ export function openOptions(
 }
 
 /** What of the options says how to read them. */
-export function runOptions(options: Pick<TraceOptions, 'from' | 'to'>): RunOptions {
-  return { from: options.from, to: options.to };
+export function runOptions(options: Pick<TraceOptions, 'from' | 'to'> & Pick<LiveOptions, 'interval'>): RunOptions {
+  return { from: options.from, to: options.to, every: options.interval };
 }
 
 /**

@@ -6,10 +6,12 @@ import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
 import { Filter, FilterError } from '../views/filter.ts';
 import { type EndSpec, PairsView, pairSubjects } from '../views/pairs.ts';
+import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
-import { openTraces } from './open.ts';
+import { openSource } from './open.ts';
 import {
-  openOptions,
+  type LiveOptions,
+  liveCommand,
   parseCount,
   parseDuration,
   parseWords,
@@ -26,55 +28,57 @@ import { UsageError } from './usage-error.ts';
 type End = EndSpec & { text: string };
 type Key = { from: string; to: string; text: string };
 
-type PairsCommandOptions = Omit<TraceOptions, 'from' | 'to'> & {
-  from: End;
-  to: End;
-  by: Key[];
-  group?: string[];
-  sort: SortKey;
-  heatmap?: true;
-  slow?: number;
-  than?: number;
-  failIf?: Condition[];
-  since?: Moment;
-  until?: Moment;
-};
+type PairsCommandOptions = Omit<TraceOptions, 'from' | 'to'> &
+  LiveOptions & {
+    from: End;
+    to: End;
+    by: Key[];
+    group?: string[];
+    sort: SortKey;
+    heatmap?: true;
+    slow?: number;
+    than?: number;
+    failIf?: Condition[];
+    since?: Moment;
+    until?: Moment;
+  };
 
 export default function define(command: Command): void {
-  failIfOption(
-    traceCommand(
-      command,
-      [
-        ['virtap pairs --from kvm_exit --to kvm_entry --by tid trace.dat', 'what virtap exits measures'],
-        ["virtap pairs --from 'kvm_pio if port == 0x3f8' --to kvm_entry --by tid trace.dat", 'of one port'],
+  liveCommand(
+    failIfOption(
+      traceCommand(
+        command,
         [
-          'virtap pairs --from sched_wakeup --to sched_switch --by .pid=next_pid trace.dat',
-          'how long threads wait for a CPU',
+          ['virtap pairs --from kvm_exit --to kvm_entry --by tid trace.dat', 'what virtap exits measures'],
+          ["virtap pairs --from 'kvm_pio if port == 0x3f8' --to kvm_entry --by tid trace.dat", 'of one port'],
+          [
+            'virtap pairs --from sched_wakeup --to sched_switch --by .pid=next_pid trace.dat',
+            'how long threads wait for a CPU',
+          ],
+          [
+            'virtap pairs --from virtqueue_pop --to virtqueue_fill --by vq,elem --group vq trace.bin',
+            'requests, by queue',
+          ],
+          ['virtap pairs --from sched_switch --to sched_switch --by cpu trace.dat', 'how long threads run'],
         ],
-        [
-          'virtap pairs --from virtqueue_pop --to virtqueue_fill --by vq,elem --group vq trace.bin',
-          'requests, by queue',
-        ],
-        ['virtap pairs --from sched_switch --to sched_switch --by cpu trace.dat', 'how long threads run'],
-      ],
-      { range: { from: '--since', to: '--until' } },
-    ),
-    'pair, or pair:VALUES with the values of --group',
-  )
-    .requiredOption('--from <event>', "the event that it begins with: kvm_exit, 'kvm_pio if port == 0x3f8'", parseEnd)
-    .requiredOption('--to <event>', 'the event that it ends with', parseEnd)
-    .requiredOption('--by <fields>', 'what both must have in common: vq,elem, tid, .pid=next_pid', parseKeys)
-    .option('--group <fields>', 'group by fields of either event: comm, to.ret', parseWords)
-    .addOption(
-      new Option('-s, --sort <column>', 'sort the table by this column')
-        .choices([...sortKeys])
-        .default('total' as SortKey),
+        { range: { from: '--since', to: '--until' } },
+      ),
+      'pair, or pair:VALUES with the values of --group',
     )
-    .option('--heatmap', 'draw a heat map: time across, duration up, count as colour')
-    .option('--slow <number>', 'show the slowest pairs', parseCount)
-    .option('--than <time>', 'show the pairs longer than this: 1ms, 250us', parseDuration)
-    .addHelpText('after', help)
-    .action(run);
+      .requiredOption('--from <event>', "the event that it begins with: kvm_exit, 'kvm_pio if port == 0x3f8'", parseEnd)
+      .requiredOption('--to <event>', 'the event that it ends with', parseEnd)
+      .requiredOption('--by <fields>', 'what both must have in common: vq,elem, tid, .pid=next_pid', parseKeys)
+      .option('--group <fields>', 'group by fields of either event: comm, to.ret', parseWords)
+      .addOption(
+        new Option('-s, --sort <column>', 'sort the table by this column')
+          .choices([...sortKeys])
+          .default('total' as SortKey),
+      )
+      .option('--heatmap', 'draw a heat map: time across, duration up, count as colour')
+      .option('--slow <number>', 'show the slowest pairs', parseCount)
+      .option('--than <time>', 'show the pairs longer than this: 1ms, 250us', parseDuration)
+      .addHelpText('after', help),
+  ).action(run);
 }
 
 const help = `
@@ -88,7 +92,7 @@ async function run(files: string[], options: PairsCommandOptions): Promise<void>
   const out = new Output(options);
   const { from, to, by, heatmap, slow, than, sort } = options;
   const group = options.group ?? [];
-  const trace = await openTraces(files, openOptions(options));
+  const trace = await openSource(files, options, { patterns: [from.event, to.event] });
   if (trace.clock.unit === 'none') {
     throw new UsageError(`${trace.file}: its events have no time stamps, so nothing in it can be timed`);
   }
@@ -96,25 +100,30 @@ async function run(files: string[], options: PairsCommandOptions): Promise<void>
     throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so there is no --than`);
   }
   const view = new PairsView({ from, to, by, group, heatmap: heatmap === true, slow, than });
-  const reading = await runAnalyses(trace, [view], runOptions({ from: options.since, to: options.until }));
-  if (reading.partial.length === 0) await trace.close();
-  const result = view.result();
-  explain(trace, view, options, result.counts);
-  if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
-  const answer = {
-    trace,
-    result,
-    reading,
-    sort,
-    from: from.text,
-    to: to.text,
-    by: by.map(({ text }) => text),
-    group,
-    than,
+  const answer = async (reading: Reading) => {
+    const result = view.result();
+    explain(trace, view, options, result.counts);
+    if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
+    const found = {
+      trace,
+      result,
+      reading,
+      sort,
+      from: from.text,
+      to: to.text,
+      by: by.map(({ text }) => text),
+      group,
+      than,
+    };
+    if (out.form === 'json') await out.write(json(pairsJson(found)));
+    else if (out.form === 'csv') await out.write(pairsCsv(found));
+    else await out.write(pairsText(found, out.terminal));
+    return result;
   };
-  if (out.form === 'json') await out.write(json(pairsJson(answer)));
-  else if (out.form === 'csv') await out.write(pairsCsv(answer));
-  else await out.write(pairsText(answer, out.terminal));
+  const range = { from: options.since, to: options.until, interval: options.interval };
+  const reading = await runAnalyses(trace, [view], runOptions(range), answer);
+  if (reading.partial.length === 0) await trace.close();
+  const result = await answer(reading);
   failIf(options.failIf, () => pairSubjects(result));
 }
 

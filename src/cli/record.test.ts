@@ -1,46 +1,23 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Guest, guestAddress, guestPort, until } from '../../test/guest.ts';
 import { counts, type ReadEvent, readText } from '../../test/read-text.ts';
+import { isRecording, main, start, tracing, virtap } from '../../test/recording.ts';
 import { needs } from '../../test/tools.ts';
 
 /*
  * Recording a real QEMU under KVM. Truths: the guest does a known number of things, and trace-cmd reads the file.
  */
 
-const main = join(import.meta.dirname, 'main.ts');
-const tracing = '/sys/kernel/tracing';
 const folder = mkdtempSync(join(tmpdir(), 'virtap-record-'));
 after(() => rmSync(folder, { recursive: true }));
 
 const machine = needs('QEMU', 'KVM', 'permission to trace');
 const kernel = needs('permission to trace');
-
-type Run = { status: number | null; stdout: string; stderr: string };
-
-function start(...args: string[]): { child: ChildProcess; instance: string; ended: Promise<Run> } {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const run = { status: null as number | null, stdout: '', stderr: '' };
-  child.stdout?.on('data', (chunk) => (run.stdout += chunk));
-  child.stderr?.on('data', (chunk) => (run.stderr += chunk));
-  const ended = once(child, 'close').then(([status]) => ({ ...run, status: status as number | null }));
-  return { child, instance: `${tracing}/instances/virtap-${child.pid}`, ended };
-}
-
-const virtap = (...args: string[]): Promise<Run> => start(...args).ended;
-
-async function recording(instance: string): Promise<void> {
-  const has = (name: string, pattern: RegExp) => {
-    const path = `${instance}/${name}`;
-    return existsSync(path) && pattern.test(readFileSync(path, 'utf8'));
-  };
-  await until('the recording', () => has('set_event', /./) && has('tracing_on', /1/));
-}
 
 /** What trace-cmd counts in a file, by the event's name without its system. */
 function countedByTraceCmd(file: string): [string, number][] {
@@ -66,7 +43,7 @@ test('one machine is recorded by name, each access of its guest once, as trace-c
     await Promise.all([guest.ready(), other.ready()]);
     // Names are exact, and may hold commas: --vm splits there, so the machine is named by its process.
     const { child, instance, ended } = start('record', '-p', String(guest.pid), '-o', file);
-    await recording(instance);
+    await isRecording(instance);
     assert.match(readFileSync(`${instance}/trace_clock`, 'utf8'), /\[mono\]/);
     guest.begin();
     other.begin();
@@ -145,10 +122,10 @@ test('two recorders at once do not disturb each other, nor a tracer of another i
     const args = (name: string, event: string) => ['record', '--all', '-e', event, '-o', join(folder, name)];
     const a = start(...args('a.dat', 'sched_switch'));
     const b = start(...args('b.dat', 'sched_wakeup'));
-    await Promise.all([recording(a.instance), recording(b.instance)]);
+    await Promise.all([isRecording(a.instance), isRecording(b.instance)]);
     a.child.kill('SIGTERM');
     assert.equal((await a.ended).status, 0);
-    await recording(b.instance);
+    await isRecording(b.instance);
     b.child.kill('SIGINT');
     assert.equal((await b.ended).status, 0);
     for (const [name, event] of [
@@ -173,7 +150,7 @@ test('killed at any moment, it leaves a file that can be read, and nothing switc
   for (const wait of [0, 30, 700]) {
     const file = join(folder, `killed-${wait}.dat`);
     const { child, instance, ended } = start('record', '--all', '-e', 'sched', '-o', file);
-    await recording(instance);
+    await isRecording(instance);
     await new Promise((resolve) => setTimeout(resolve, wait));
     child.kill('SIGKILL');
     await ended;

@@ -1,15 +1,14 @@
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { type Command, InvalidArgumentError } from 'commander';
-import { eventsFor, matchEvents, type Purpose, purposes } from '../live/event-sets.ts';
+import { type Purpose, purposes } from '../live/event-sets.ts';
 import { Recorder, type RecordingStatus } from '../live/recorder.ts';
 import { findTracefs } from '../live/tracefs.ts';
 import { escapeText } from '../report/escape.ts';
 import { bytes, count, plural, shortDuration } from '../report/units.ts';
-import { type Chosen, chooseMachines, type MachineOptions } from './machines.ts';
+import { chooseEvents, cleanupCommand } from './live.ts';
+import { type Chosen, chooseMachines, type MachineOptions, subject } from './machines.ts';
 import { parseDuration, parseNumbers, parseWords } from './options.ts';
 import { version } from './program.ts';
-import { UsageError } from './usage-error.ts';
 
 type RecordOptions = MachineOptions & {
   output: string;
@@ -44,24 +43,22 @@ Examples:
 }
 
 async function run(line: string[], options: RecordOptions): Promise<void> {
-  const tracefs = findTracefs();
-  const events = chooseEvents(tracefs, options);
+  const purpose = purposes.filter((one) => options[`for${capital(one)}`] === true);
+  const patterns = options.event ?? [];
+  const events = chooseEvents(findTracefs(), {
+    purposes: purpose.length > 0 || patterns.length > 0 ? purpose : purposes,
+    patterns,
+  });
   const chosen = chooseMachines(options, line.length > 0);
   const until = new Until();
   const recorder = new Recorder({
     file: options.output,
-    events: events.map((name) => ({ name })),
+    events,
     tids: chosen.tids,
     pids: chosen.pids,
     bufferKiB: options.buffer === undefined ? undefined : Math.ceil(options.buffer / 1024),
     version: `virtap ${version()}`,
-    cleanup: [
-      process.execPath,
-      fileURLToPath(new URL('./main.js', import.meta.url)).replace(/\.js$/, extension()),
-      'cleanup',
-      '--after',
-      String(process.pid),
-    ],
+    cleanup: cleanupCommand(),
   });
   const began = performance.now();
   // Whatever ends the process, what was switched on is switched off.
@@ -70,7 +67,9 @@ async function run(line: string[], options: RecordOptions): Promise<void> {
   until.stop = () => recorder.end();
   if (options.for !== undefined) until.after(options.for / 1e6);
   if (line.length > 0) until.command(line);
-  const status = new StatusLine(`${subject(chosen)} into ${escapeText(options.output)}`, () => recorder.status());
+  const status = new StatusLine(`${escapeText(subject(chosen))} into ${escapeText(options.output)}`, () =>
+    recorder.status(),
+  );
   try {
     await recorder.run();
   } finally {
@@ -90,42 +89,15 @@ async function run(line: string[], options: RecordOptions): Promise<void> {
   process.exitCode = 1;
 }
 
-/** Whether this runs from TypeScript or from the built package. */
-function extension(): string {
-  return import.meta.url.endsWith('.ts') ? '.ts' : '.js';
-}
-
-function chooseEvents(tracefs: string, options: RecordOptions): string[] {
-  const wanted = purposes.filter((purpose) => options[`for${capital(purpose)}`] === true);
-  const events = new Set<string>();
-  for (const pattern of options.event ?? []) {
-    const found = matchEvents(tracefs, pattern);
-    if (found.length === 0) throw new UsageError(`this kernel has no event ${pattern} (trace-cmd list -e lists them)`);
-    for (const name of found) events.add(name);
-  }
-  if (wanted.length > 0 || events.size === 0) {
-    for (const name of eventsFor(tracefs, wanted.length > 0 ? wanted : purposes)) events.add(name);
-  }
-  return [...events];
-}
-
 function capital<T extends string>(word: T): Capitalize<T> {
   return word.replace(/^./, (c) => c.toUpperCase()) as Capitalize<T>;
-}
-
-/** What is recorded, for people. */
-function subject({ machines, tids, pids }: Chosen): string {
-  if (tids === undefined) return 'the whole host';
-  if (machines.length === 1) return `${escapeText(machines[0]?.name ?? '')} (${machines[0]?.pid})`;
-  if (machines.length > 0) return plural(machines.length, 'virtual machine');
-  return plural(pids.length, 'process', 'processes');
 }
 
 function closing(summary: RecordingStatus, ms: number, chosen: Chosen, options: RecordOptions): string {
   const lost =
     summary.lost === 0 ? 'none lost' : `${count(summary.lost)} lost: a larger --buffer or fewer events would keep them`;
   const file = escapeText(options.output);
-  return `${plural(summary.events, 'event')} of ${subject(chosen)} in ${shortDuration(ms * 1e6)} into ${file} (${bytes(summary.bytes)}), ${lost}\n`;
+  return `${plural(summary.events, 'event')} of ${escapeText(subject(chosen))} in ${shortDuration(ms * 1e6)} into ${file} (${bytes(summary.bytes)}), ${lost}\n`;
 }
 
 /** What ends a recording: Ctrl-C, a signal, a length of time, a command's end. */

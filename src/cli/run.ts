@@ -1,10 +1,12 @@
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
+import { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import { addLoss, emptyReading, type Reading } from '../views/reading.ts';
 import { Progress } from './progress.ts';
 import { onInterrupt } from './signals.ts';
+import { UsageError } from './usage-error.ts';
 
 /** Part of a trace's time, in its clock's units: from its first event on, or absolute. */
 export type Moment = { value: bigint; absolute: boolean };
@@ -14,6 +16,8 @@ export type RunOptions = {
   from?: Moment | undefined;
   /** Events after this moment are left out, and not read. */
   to?: Moment | undefined;
+  /** Of a running machine: how often to give the answer so far, in ns. */
+  every?: number | undefined;
 };
 
 /** An analysis that may end the reading, and may want to wait between batches. */
@@ -26,19 +30,22 @@ export type RunAnalysis = Analysis & {
 
 /**
  * Reads a trace once and feeds every analysis. Ends early on Ctrl-C, at the end of the time range or where an
- * analysis has enough (`enough`), and says so. Throws the trace's damage where not one event could be read before it.
+ * analysis has enough (`enough`), and says so. `answer` is called with how things stand every `options.every`. Throws the trace's damage where not one event could be read before it.
  */
 export async function runAnalyses(
   trace: Trace,
   analyses: readonly RunAnalysis[],
   options: RunOptions = {},
+  answer?: (reading: Reading) => Promise<unknown>,
 ): Promise<Reading> {
   const reading = emptyReading();
   // Each is asked, whatever the others say: they learn of the types that way.
   const wants = (type: EventType) => analyses.map((analysis) => analysis.wants(type)).includes(true);
   const batches = trace.batches(wants)[Symbol.asyncIterator]();
   const progress = new Progress(trace);
-  const interrupt = onInterrupt(trace.file === '<stdin>');
+  const interrupt = onInterrupt(trace.file === '<stdin>', trace.end?.bind(trace));
+  const every = options.every === undefined || answer === undefined ? Infinity : options.every / 1e6;
+  let due = performance.now() + every;
   let range: [from: number, to: number] | undefined;
   try {
     for (;;) {
@@ -69,6 +76,11 @@ export async function runAnalyses(
           if (analysis.settle !== undefined) await analysis.settle();
         }
       }
+      if (performance.now() >= due) {
+        due += every;
+        progress.end();
+        await answerSoFar({ ...reading, notes: [...trace.notes] }, answer as (reading: Reading) => Promise<unknown>);
+      }
       if (last > to || analyses.some((analysis) => analysis.enough === true)) break;
     }
   } finally {
@@ -83,6 +95,16 @@ export async function runAnalyses(
   }
   reading.notes.push(...trace.notes);
   return reading;
+}
+
+/** Gives an answer in the midst; that there is none yet is no reason to stop. */
+async function answerSoFar(reading: Reading, answer: (reading: Reading) => Promise<unknown>): Promise<void> {
+  try {
+    await answer(reading);
+  } catch (error) {
+    if (!(error instanceof UsageError) && !(error instanceof TraceError)) throw error;
+    process.stderr.write(`virtap: ${error.message.split('\n', 1)[0]}\n`);
+  }
 }
 
 /** A moment as an offset from the trace's origin. */

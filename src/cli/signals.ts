@@ -1,8 +1,14 @@
 /** How long a pipe may go on after Ctrl-C: the recorder at its other end got it too, and writes what it still holds. */
 const grace = 1000;
 
-/** Ctrl-C as the end of reading rather than of the program. A second one ends the program at once. */
-export function onInterrupt(pipe: boolean): {
+/**
+ * Ctrl-C as the end of reading rather than of the program. A second one ends the program at once. Where `end` is given, it makes the
+ * reading end.
+ */
+export function onInterrupt(
+  pipe: boolean,
+  end?: () => void,
+): {
   /** The promise's result, or undefined where Ctrl-C came first. */
   orElse<T>(promise: Promise<T>): Promise<T | undefined>;
   end(): void;
@@ -16,7 +22,8 @@ export function onInterrupt(pipe: boolean): {
   };
   const handler = () => {
     process.once('SIGINT', () => process.exit(130));
-    if (pipe) timer = setTimeout(stop, grace);
+    if (end !== undefined) end();
+    else if (pipe) timer = setTimeout(stop, grace);
     else stop();
   };
   process.once('SIGINT', handler);

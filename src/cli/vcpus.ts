@@ -3,35 +3,42 @@ import { noExits } from '../report/exits-text.ts';
 import { json } from '../report/json.ts';
 import { vcpusCsv, vcpusJson, vcpusText } from '../report/vcpus-text.ts';
 import type { Condition } from '../views/conditions.ts';
+import type { Reading } from '../views/reading.ts';
 import { Vcpus, vcpuSubjects } from '../views/vcpus.ts';
 import { failIf, failIfOption } from './fail-if.ts';
-import { openTraces } from './open.ts';
-import { openOptions, parseNumbers, runOptions, type TraceOptions, traceCommand } from './options.ts';
+import { openSource } from './open.ts';
+import { type LiveOptions, liveCommand, parseNumbers, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 import { UsageError } from './usage-error.ts';
 
-type VcpusOptions = TraceOptions & { vcpu?: number[]; pid?: number[]; timeline?: true; failIf?: Condition[] };
+type VcpusOptions = TraceOptions &
+  LiveOptions & { vcpu?: number[]; pid?: number[]; timeline?: true; failIf?: Condition[] };
 
 export default function define(command: Command): void {
-  failIfOption(
-    traceCommand(command, [
-      ['virtap vcpus trace.dat', "how each vCPU's time divides: guest, KVM, QEMU, preempted, halted, …"],
-      ['virtap vcpus --timeline trace.dat', 'the same over time, a row a vCPU'],
-      ['virtap vcpus --vcpu 0,1 --from 2s --to 3s trace.dat', 'two of them, for one second'],
-      ["virtap vcpus --fail-if 'share(preempted)>5%' trace.dat", 'in a script: the exit status is 3 where that is so'],
-    ]),
-    'total, share or max (the longest stretch) of a state: share(lock) of all vCPUs, share(lock:0) of vCPU 0',
-  )
-    .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
-    .option('--pid <numbers>', 'only the VMs of these processes, or the vCPU threads with these ids', parseNumbers)
-    .option('--timeline', 'draw what each vCPU did most, time across, a row a vCPU')
-    .action(run);
+  liveCommand(
+    failIfOption(
+      traceCommand(command, [
+        ['virtap vcpus trace.dat', "how each vCPU's time divides: guest, KVM, QEMU, preempted, halted, …"],
+        ['virtap vcpus --timeline trace.dat', 'the same over time, a row a vCPU'],
+        ['virtap vcpus --vcpu 0,1 --from 2s --to 3s trace.dat', 'two of them, for one second'],
+        ['virtap vcpus --live --vm web1 --for 10s', 'of a machine that runs here'],
+        [
+          "virtap vcpus --fail-if 'share(preempted)>5%' trace.dat",
+          'in a script: the exit status is 3 where that is so',
+        ],
+      ]),
+      'total, share or max (the longest stretch) of a state: share(lock) of all vCPUs, share(lock:0) of vCPU 0',
+    )
+      .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
+      .option('--pid <numbers>', 'only the VMs of these processes, or the vCPU threads with these ids', parseNumbers)
+      .option('--timeline', 'draw what each vCPU did most, time across, a row a vCPU'),
+  ).action(run);
 }
 
 async function run(files: string[], options: VcpusOptions): Promise<void> {
   const out = new Output(options);
-  const trace = await openTraces(files, openOptions(options));
+  const trace = await openSource(files, options, { purposes: ['exits'] });
   if (trace.clock.unit !== 'ns') {
     const why = trace.clock.unit === 'none' ? 'its events have no time stamps' : 'its clock counts cycles';
     throw new UsageError(
@@ -39,15 +46,20 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
     );
   }
   const vcpus = new Vcpus({ vcpus: options.vcpu, pids: options.pid, timeline: options.timeline === true });
-  const reading = await runAnalyses(trace, [vcpus], runOptions(options));
-  const result = vcpus.result();
-  if (result.threads === 0)
-    throw new UsageError(noExits({ trace, reading }, options.from !== undefined || options.to !== undefined).trimEnd());
-  if (result.rows.length === 0)
-    throw new UsageError(`${trace.file}: none of its ${result.threads} vCPUs is one that was asked for`);
-  const answer = { trace, result, reading };
-  if (out.form === 'json') await out.write(json(vcpusJson(answer)));
-  else if (out.form === 'csv') await out.write(vcpusCsv(answer));
-  else await out.write(vcpusText(answer, out.terminal));
+  const answer = async (reading: Reading) => {
+    const result = vcpus.result();
+    if (result.threads === 0) {
+      const ranged = options.from !== undefined || options.to !== undefined;
+      throw new UsageError(noExits({ trace, reading }, ranged).trimEnd());
+    }
+    if (result.rows.length === 0)
+      throw new UsageError(`${trace.file}: none of its ${result.threads} vCPUs is one that was asked for`);
+    const found = { trace, result, reading };
+    if (out.form === 'json') await out.write(json(vcpusJson(found)));
+    else if (out.form === 'csv') await out.write(vcpusCsv(found));
+    else await out.write(vcpusText(found, out.terminal));
+    return result;
+  };
+  const result = await answer(await runAnalyses(trace, [vcpus], runOptions(options), answer));
   failIf(options.failIf, () => vcpuSubjects(result));
 }

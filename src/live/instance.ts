@@ -87,10 +87,8 @@ export class Instance {
     this.bufferKiB = kib;
   }
 
-  /** Switches an event on, optionally only where the kernel's filter expression holds. */
-  enable(event: string, filter?: string): void {
-    const [system = '', name = ''] = event.split(':');
-    if (filter !== undefined) writeTracefs(join(this.path, 'events', system, name, 'filter'), filter);
+  /** Switches an event on: `system:event`. */
+  enable(event: string): void {
     writeTracefs(join(this.path, 'set_event'), event, true);
   }
 
@@ -123,11 +121,10 @@ export class Instance {
     };
   }
 
-  /** Removes it and all that it switched on. Files of it must be closed. Safe to call twice. */
-  remove(): void {
-    if (this.#removed) return;
-    removeInstance(this.path);
-    this.#removed = true;
+  /** Removes it and all that it switched on. False where files of it are open. Safe to call twice. */
+  remove(): boolean {
+    this.#removed ||= removeInstance(this.path);
+    return this.#removed;
   }
 }
 

@@ -1,77 +1,125 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Instance } from './instance.ts';
-import { codeOf } from './live-error.ts';
+import { codeOf, LiveError } from './live-error.ts';
 import { explain } from './tracefs.ts';
 
 /** Pages that are read from one CPU before the next one's turn, so that none waits for long. */
-const turn = 64;
+const turn = 256;
 
-/** The pages of an instance's CPUs, as they become full: per_cpu/cpuN/trace_pipe_raw. */
-export class RawPages {
-  readonly #instance: Instance;
-  readonly #files = new Map<number, number>();
-  readonly #page: Buffer;
+/** An instance's buffers, open for reading: per_cpu/cpuN/trace_pipe_raw. */
+export type OpenBuffers = { files: [cpu: number, file: number][]; pageSize: number };
 
-  constructor(instance: Instance) {
-    this.#instance = instance;
-    this.#page = Buffer.alloc(instance.pageSize);
+/** Opens the buffer of each CPU. While they are open, the instance cannot be removed. */
+export function openBuffers(instance: Instance): OpenBuffers {
+  const files: OpenBuffers['files'] = [];
+  for (const cpu of instance.cpus) {
+    const path = join(instance.path, `per_cpu/cpu${cpu}/trace_pipe_raw`);
     try {
-      for (const cpu of instance.cpus) {
-        const path = join(instance.path, `per_cpu/cpu${cpu}/trace_pipe_raw`);
-        try {
-          this.#files.set(cpu, openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
-        } catch (error) {
-          // A CPU that could be there, and is not.
-          if (codeOf(error) !== 'ENODEV' && codeOf(error) !== 'ENXIO') throw explain(error, path, 'open');
-        }
-      }
+      files.push([cpu, openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)]);
     } catch (error) {
-      this.close();
-      throw error;
+      // A CPU that could be there, and is not.
+      if (codeOf(error) === 'ENODEV' || codeOf(error) === 'ENXIO') continue;
+      for (const [, file] of files) closeSync(file);
+      throw explain(error, path, 'open');
     }
   }
+  return { files, pageSize: instance.pageSize };
+}
 
-  get cpus(): Iterable<number> {
-    return this.#files.keys();
+/** Closes them. Safe to call twice. */
+export function closeBuffers({ files }: OpenBuffers): void {
+  for (const [, file] of files.splice(0)) closeSync(file);
+}
+
+/** What takes a page, which it may use during the call only. Gives how many bytes of events are in it. */
+export type TakePage = (cpu: number, page: Buffer) => number;
+
+/** Reads the pages of an instance's CPUs. */
+export class RawPages {
+  readonly #buffers: OpenBuffers;
+  readonly #page: Buffer;
+
+  constructor(buffers: OpenBuffers) {
+    this.#buffers = buffers;
+    this.#page = Buffer.alloc(buffers.pageSize);
   }
 
   /**
-   * Hands out pages that a CPU has, at most so many that the others' turn comes soon. `use` may read the page during the
-   * call, and gives how many bytes of events are in it. Returns whether there are more, but for what is in the page that
-   * the kernel is writing.
+   * Hands out what each CPU has, but for some of what comes meanwhile. Gives the bytes of events in the fullest, and whether
+   * everything from before the call was read.
    */
-  read(cpu: number, use: (page: Buffer) => number): boolean {
-    const file = this.#files.get(cpu);
-    if (file === undefined) return false;
-    const page = this.#page;
-    for (let n = 0; n < turn; n++) {
-      if (!this.#next(cpu, file)) return false;
-      // The first may be the rest of one that was read before it was full. After that, one that is half empty is the one that
-      // the kernel is writing.
-      if (use(page) < page.length / 2 && n > 0) return false;
+  round(take: TakePage): { fullest: number; complete: boolean } {
+    let fullest = 0;
+    let complete = true;
+    for (const [cpu, file] of this.#buffers.files) {
+      let bytes = 0;
+      let n = 0;
+      for (; n < turn && this.#next(file); n++) {
+        const size = take(cpu, this.#page);
+        bytes += size;
+        // The first may be the rest of one that was read before it was full. After that, one that is half empty is the one that
+        // the kernel is writing.
+        if (n > 0 && size < this.#page.length / 2) break;
+      }
+      complete &&= n < turn;
+      fullest = Math.max(fullest, bytes);
     }
-    return true;
+    return { fullest, complete };
   }
 
-  /** Hands out all that a CPU has, once nothing more is recorded. */
-  drain(cpu: number, use: (page: Buffer) => void): void {
-    const file = this.#files.get(cpu);
-    while (file !== undefined && this.#next(cpu, file)) use(this.#page);
+  /** Hands out all there is, once nothing more is recorded. */
+  drain(take: TakePage): void {
+    for (const [cpu, file] of this.#buffers.files) while (this.#next(file)) take(cpu, this.#page);
   }
 
   /** Reads one page; false where there is none. */
-  #next(cpu: number, file: number): boolean {
+  #next(file: number): boolean {
     try {
       return readSync(file, this.#page, 0, this.#page.length, null) > 0;
     } catch (error) {
       if (codeOf(error) === 'EAGAIN' || codeOf(error) === 'EINTR') return false;
-      throw explain(error, join(this.#instance.path, `per_cpu/cpu${cpu}/trace_pipe_raw`), 'read');
+      throw new LiveError(`cannot read the kernel's trace buffer: ${(error as Error).message}`);
     }
   }
+}
 
-  close(): void {
-    for (const file of this.#files.values()) closeSync(file);
-    this.#files.clear();
+/** How long to sleep between rounds, in ms. */
+const shortest = 5;
+const longest = 100;
+/** Room for each CPU's events at most, in KiB. */
+const largestBuffer = 256 << 10;
+
+/** How often to look at the buffers, and how large they are to be, by how full they were found. */
+export class Pace {
+  #pause = shortest;
+  #kib: number;
+  readonly #resize: ((kib: number) => void) | undefined;
+
+  /** `kib` is the room for each CPU; without `resize`, it stays. */
+  constructor(kib: number, resize: ((kib: number) => void) | undefined) {
+    this.#kib = kib;
+    this.#resize = resize;
+  }
+
+  /** How long to sleep now (ms), after the fullest buffer had so many bytes in it. */
+  next(fullest: number): number {
+    const room = this.#kib * 1024;
+    if (fullest > room / 2) this.#grow();
+    // To find an eighth of the buffer used next time; a load may begin at any moment, so no sudden long sleep.
+    const due = (this.#pause * room) / 8 / Math.max(fullest, 1);
+    this.#pause = Math.max(Math.min(due, this.#pause * 2, longest), shortest);
+    return this.#pause;
+  }
+
+  #grow(): void {
+    const kib = Math.min(this.#kib * 2, largestBuffer);
+    if (this.#resize === undefined || kib === this.#kib) return;
+    try {
+      this.#resize(kib);
+      this.#kib = kib;
+    } catch {
+      // No memory for more: what is there has to do.
+    }
   }
 }

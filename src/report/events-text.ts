@@ -169,8 +169,9 @@ function answers(view: InventoryView, asked: readonly Question[], terminal: Term
   return `${lines.join('\n')}\n`;
 }
 
-/** The file as one word of a shell's command line. */
-function fileArgument({ file }: InventoryView): string {
+/** The input as one word of a shell's command line. */
+function fileArgument({ file, format }: InventoryView): string {
+  if (format === 'live') return '--live';
   if (file === '<stdin>') return '-';
   return /^[\w./:@%+,=-]+$/.test(file) ? file : `'${escapeText(file).replaceAll("'", "'\\''")}'`;
 }

@@ -54,6 +54,8 @@ export interface Trace {
    * input once the trace is open: it ends, and `damage` says why.
    */
   batches(wants?: (type: EventType) => boolean): AsyncIterable<EventBatch>;
+  /** Of a running machine: ends the recording. `batches` gives what there is, then it is over. */
+  end?(): void;
   /** Releases the file. Safe to call twice. */
   close(): Promise<void>;
 }
