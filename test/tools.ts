@@ -7,6 +7,8 @@ const components = {
   perf: () => spawnSync('perf', ['--version']).status === 0,
   QEMU: () => installed('qemu-system-x86_64'),
   'a C compiler': () => installed('cc'),
+  "SystemTap's headers": () => spawnSync('cc', ['-E', '-include', 'sys/sdt.h', '-x', 'c', '/dev/null']).status === 0,
+  readelf: () => installed('readelf'),
   KVM: () => existsSync('/dev/kvm'),
   'permission to trace': () => process.getuid?.() === 0 && existsSync('/sys/kernel/tracing/events/sched'),
 } as const;

@@ -58,6 +58,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./record.ts'),
   },
   {
+    name: 'list',
+    summary: 'the virtual machines that run here, and the probes in their QEMU',
+    load: () => import('./list.ts'),
+  },
+  {
     name: 'cleanup',
     summary: 'finish and remove what a killed virtap record left behind',
     load: () => import('./cleanup.ts'),

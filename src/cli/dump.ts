@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { type LiveEvents, usualEvents } from '../live/event-sets.ts';
 import { csvHeader, csvLines, type EventWriter, jsonLines, textLines } from '../report/event-line.ts';
 import { json } from '../report/json.ts';
 import { remarks, remarksJson } from '../report/remarks.ts';
@@ -9,7 +10,6 @@ import type { Trace } from '../trace/trace.ts';
 import { EventPatterns } from '../views/event-pattern.ts';
 import { Filter, FilterError } from '../views/filter.ts';
 import { tellsVcpu } from '../views/named-fields.ts';
-import type { LiveEvents } from './live.ts';
 import { openSource } from './open.ts';
 import {
   type LiveOptions,
@@ -72,7 +72,7 @@ async function run(files: string[], options: DumpOptions): Promise<void> {
 
 /** What to switch on in a running machine. */
 function liveEvents(patterns: readonly string[] | undefined): LiveEvents {
-  return patterns === undefined ? { purposes: ['exits'] } : { patterns };
+  return patterns === undefined ? usualEvents : { patterns };
 }
 
 function parseFilter(text: string): Filter {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { usualEvents } from '../live/event-sets.ts';
 import { eventsCsv, eventsJson, eventsText } from '../report/events-text.ts';
 import { json } from '../report/json.ts';
 import { TraceError } from '../trace/error.ts';
@@ -76,7 +77,7 @@ async function inventory(
   options: EventsOptions,
   each: (answer: Answer) => Promise<void>,
 ): Promise<Answer> {
-  const trace = await openSource(files, options, { purposes: ['exits'] });
+  const trace = await openSource(files, options, usualEvents);
   const analysis = new Inventory();
   const answer = (reading: Reading): Answer => {
     const view = analysis.view(trace);

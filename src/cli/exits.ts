@@ -67,7 +67,11 @@ export default function define(command: Command): void {
       )
       .option('-x, --exclude <reasons>', 'leave out these reasons: hlt,npf; may be repeated', parseWords)
       .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
-      .option('--pid <numbers>', 'only the VMs of these processes, or the vCPU threads with these ids', parseNumbers)
+      .option(
+        '-p, --pid <numbers>',
+        'only the VMs of these processes, or the vCPU threads with these ids',
+        parseNumbers,
+      )
       .option('--breakdown', "show where each row's time went: KVM, QEMU, a lock, preempted, halted")
       .option('--heatmap', 'draw a heat map: time across, duration up, count as colour')
       .option('--slow <number>', 'show the slowest exits, with what happened in them', parseCount)

@@ -4,48 +4,54 @@ import { leaksCsv, leaksJson, leaksPlain, leaksText } from '../report/leaks-text
 import { Requests } from '../spans/requests.ts';
 import type { Condition } from '../views/conditions.ts';
 import { bad, judgeLeaks, leakSubjects } from '../views/leaks.ts';
+import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
 import { needPopsAndFills } from './lacking.ts';
-import { openTraces } from './open.ts';
-import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
+import { openSource } from './open.ts';
+import { type LiveOptions, liveCommand, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 
-type LeaksOptions = TraceOptions & { all?: true; plain?: true; failIf?: Condition[] };
+type LeaksOptions = TraceOptions & LiveOptions & { all?: true; plain?: true; failIf?: Condition[] };
 
 /** The exit status where something is leaked, lost or stuck. */
 const found = 3;
 
 export default function define(command: Command): void {
-  failIfOption(
-    traceCommand(command, [
-      ['virtap leaks trace.bin', 'which elements QEMU took and never gave back, and why virtap says so'],
-      ['virtap leaks --all trace.bin', 'also those that are in flight, parked, taken back, …'],
-      ['virtap leaks --plain trace.bin', 'a line `pid elem` for each that leaked or was lost'],
-      ['virtap leaks trace.bin || echo leaks', 'in a script: the exit status is 3 where something leaked'],
-    ]),
-    'count of leaked, lost, stuck, held-on-error, unsure, returned-unseen, in-flight, taken-back or parked elements',
-  )
-    .option('--all', 'also list the elements without a fill that nothing is wrong with')
-    .addOption(
-      new Option('--plain', 'print only `pid elem` lines of what leaked or was lost').conflicts(['json', 'csv']),
+  liveCommand(
+    failIfOption(
+      traceCommand(command, [
+        ['virtap leaks trace.bin', 'which elements QEMU took and never gave back, and why virtap says so'],
+        ['virtap leaks --all trace.bin', 'also those that are in flight, parked, taken back, …'],
+        ['virtap leaks --plain trace.bin', 'a line `pid elem` for each that leaked or was lost'],
+        ['virtap leaks trace.bin || echo leaks', 'in a script: the exit status is 3 where something leaked'],
+      ]),
+      'count of leaked, lost, stuck, held-on-error, unsure, returned-unseen, in-flight, taken-back or parked elements',
     )
-    .action(run);
+      .option('--all', 'also list the elements without a fill that nothing is wrong with')
+      .addOption(
+        new Option('--plain', 'print only `pid elem` lines of what leaked or was lost').conflicts(['json', 'csv']),
+      ),
+  ).action(run);
 }
 
 async function run(files: string[], options: LeaksOptions): Promise<void> {
   const out = new Output(options);
-  const trace = await openTraces(files, openOptions(options));
+  const trace = await openSource(files, options, { purposes: ['leaks'] });
   const requests = new Requests();
-  const reading = await runAnalyses(trace, [requests], runOptions(options));
-  if (reading.partial.length === 0) await trace.close();
-  const report = judgeLeaks(requests, trace.clock);
-  needPopsAndFills(trace, requests.seen, 'what leaked');
   const all = options.all === true;
-  if (options.plain === true) await out.write(leaksPlain(report));
-  else if (out.form === 'json') await out.write(json(leaksJson(report, reading, trace, all)));
-  else if (out.form === 'csv') await out.write(leaksCsv(report, trace, all));
-  else await out.write(leaksText(report, reading, trace, all, out.terminal));
+  const answer = async (reading: Reading) => {
+    const report = judgeLeaks(requests, trace.clock);
+    needPopsAndFills(trace, requests.seen, 'what leaked');
+    if (options.plain === true) await out.write(leaksPlain(report));
+    else if (out.form === 'json') await out.write(json(leaksJson(report, reading, trace, all)));
+    else if (out.form === 'csv') await out.write(leaksCsv(report, trace, all));
+    else await out.write(leaksText(report, reading, trace, all, out.terminal));
+    return report;
+  };
+  const reading = await runAnalyses(trace, [requests], runOptions(options), answer);
+  if (reading.partial.length === 0) await trace.close();
+  const report = await answer(reading);
   if (report.elements.some(({ verdict }) => bad.has(verdict))) process.exitCode = found;
   failIf(options.failIf, () => leakSubjects(report));
 }

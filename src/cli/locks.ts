@@ -5,10 +5,12 @@ import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
 import { LocksView, lockSubjects } from '../views/locks.ts';
 import { recordLocks } from '../views/questions.ts';
+import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
-import { openTraces } from './open.ts';
+import { openSource } from './open.ts';
 import {
-  openOptions,
+  type LiveOptions,
+  liveCommand,
   parseCount,
   parseDuration,
   parseWords,
@@ -20,48 +22,50 @@ import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 import { UsageError } from './usage-error.ts';
 
-type LocksCommandOptions = TraceOptions & {
-  bql?: string[];
-  mutex?: string[];
-  heatmap?: true;
-  slow?: number;
-  than?: number;
-  holds?: true;
-  failIf?: Condition[];
-};
+type LocksCommandOptions = TraceOptions &
+  LiveOptions & {
+    bql?: string[];
+    mutex?: string[];
+    heatmap?: true;
+    slow?: number;
+    than?: number;
+    holds?: true;
+    failIf?: Condition[];
+  };
 
 export default function define(command: Command): void {
-  failIfOption(
-    traceCommand(command, [
-      ['virtap locks qemu.log', 'how long threads wait for which mutex, and behind whom'],
-      ['virtap locks --slow 5 qemu.log', 'the five slowest waits: who held the mutex, and what it did'],
-      ['virtap locks --slow 5 --holds qemu.log', 'the five slowest holds'],
-      ['virtap locks --mutex 0x55f0d2a4e880 qemu.log', 'call sites and threads of another mutex than the BQL'],
-      ['virtap locks --mutex bql --heatmap qemu.log', 'only the waits for the BQL in the heat map'],
-      ['virtap locks --json qemu.log', 'for programs'],
-      [
-        "virtap locks --fail-if 'share(vcpu-wait:BQL)>5%' qemu.log",
-        'in a script: the exit status is 3 where that is so',
-      ],
-    ]),
-    'wait and hold of all mutexes, wait:BQL or wait:ADDRESS of one, vcpu-wait:BQL for the time of the vCPUs that waits took (total, share)',
-  )
-    .option('--bql <addresses>', 'which mutexes are the big QEMU lock, where that is not recognised', parseAddresses)
-    .option(
-      '-m, --mutex <names>',
-      'tell of these mutexes in detail, and show only them in the heat map and the slow log: BQL, or addresses',
-      parseMutexes,
+  liveCommand(
+    failIfOption(
+      traceCommand(command, [
+        ['virtap locks qemu.log', 'how long threads wait for which mutex, and behind whom'],
+        ['virtap locks --slow 5 qemu.log', 'the five slowest waits: who held the mutex, and what it did'],
+        ['virtap locks --slow 5 --holds qemu.log', 'the five slowest holds'],
+        ['virtap locks --mutex 0x55f0d2a4e880 qemu.log', 'call sites and threads of another mutex than the BQL'],
+        ['virtap locks --mutex bql --heatmap qemu.log', 'only the waits for the BQL in the heat map'],
+        ['virtap locks --json qemu.log', 'for programs'],
+        [
+          "virtap locks --fail-if 'share(vcpu-wait:BQL)>5%' qemu.log",
+          'in a script: the exit status is 3 where that is so',
+        ],
+      ]),
+      'wait and hold of all mutexes, wait:BQL or wait:ADDRESS of one, vcpu-wait:BQL for the time of the vCPUs that waits took (total, share)',
     )
-    .option('--heatmap', 'draw a heat map of the waits: time across, duration up, count as colour')
-    .option('--slow <number>', 'show the slowest waits, with who held the mutex meanwhile', parseCount)
-    .option('--than <time>', 'show the waits longer than this: 1ms, 250us', parseDuration)
-    .option('--holds', 'show holds in the heat map and the slow log, not waits')
-    .action(run);
+      .option('--bql <addresses>', 'which mutexes are the big QEMU lock, where that is not recognised', parseAddresses)
+      .option(
+        '-m, --mutex <names>',
+        'tell of these mutexes in detail, and show only them in the heat map and the slow log: BQL, or addresses',
+        parseMutexes,
+      )
+      .option('--heatmap', 'draw a heat map of the waits: time across, duration up, count as colour')
+      .option('--slow <number>', 'show the slowest waits, with who held the mutex meanwhile', parseCount)
+      .option('--than <time>', 'show the waits longer than this: 1ms, 250us', parseDuration)
+      .option('--holds', 'show holds in the heat map and the slow log, not waits'),
+  ).action(run);
 }
 
 async function run(files: string[], options: LocksCommandOptions): Promise<void> {
   const out = new Output(options);
-  const trace = await openTraces(files, openOptions(options));
+  const trace = await openSource(files, options, { purposes: ['locks'] });
   if (trace.clock.unit === 'ticks') {
     throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so locks cannot be timed`);
   }
@@ -69,24 +73,28 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
   const holds = options.holds === true;
   const chosen = options.mutex ?? [];
   const view = new LocksView({ bql: bql ?? [], mutexes: chosen, heatmap: heatmap === true, slow, than, holds });
-  const reading = await runAnalyses(trace, [view], runOptions(options));
+  const answer = async (reading: Reading) => {
+    refuse(trace, view);
+    const result = view.result();
+    for (const address of bql ?? []) {
+      if (result.mutexes.some(({ mutex }) => mutex === address)) continue;
+      throw new UsageError(`${trace.file}: no mutex has the address ${address}`);
+    }
+    for (const name of chosen) {
+      if (result.mutexes.some((mutex) => mutex.mutex === name || mutex.name === name)) continue;
+      const more = name === 'BQL' ? ' is recognised as the BQL; --bql names it' : ` is called ${name}`;
+      throw new UsageError(`${trace.file}: no mutex${more}`);
+    }
+    if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
+    const found = { trace, result, reading, holds, than, chosen };
+    if (out.form === 'json') await out.write(json(locksJson(found)));
+    else if (out.form === 'csv') await out.write(locksCsv(found));
+    else await out.write(locksText(found, out.terminal));
+    return result;
+  };
+  const reading = await runAnalyses(trace, [view], runOptions(options), answer);
   if (reading.partial.length === 0) await trace.close();
-  refuse(trace, view);
-  const result = view.result();
-  for (const address of bql ?? []) {
-    if (result.mutexes.some(({ mutex }) => mutex === address)) continue;
-    throw new UsageError(`${trace.file}: no mutex has the address ${address}`);
-  }
-  for (const name of chosen) {
-    if (result.mutexes.some((mutex) => mutex.mutex === name || mutex.name === name)) continue;
-    const more = name === 'BQL' ? ' is recognised as the BQL; --bql names it' : ` is called ${name}`;
-    throw new UsageError(`${trace.file}: no mutex${more}`);
-  }
-  if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
-  const answer = { trace, result, reading, holds, than, chosen };
-  if (out.form === 'json') await out.write(json(locksJson(answer)));
-  else if (out.form === 'csv') await out.write(locksCsv(answer));
-  else await out.write(locksText(answer, out.terminal));
+  const result = await answer(reading);
   failIf(options.failIf, () => lockSubjects(result));
 }
 

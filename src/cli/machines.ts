@@ -1,4 +1,4 @@
-import { findMachines, type Machine, threadsOf } from '../live/machines.ts';
+import { commOf, findMachines, type Machine, threadsOf } from '../live/machines.ts';
 import { escapeText } from '../report/escape.ts';
 import { plural } from '../report/units.ts';
 import { UsageError } from './usage-error.ts';
@@ -40,7 +40,10 @@ export function subject({ machines, tids, pids }: Chosen): string {
   if (tids === undefined) return 'the whole host';
   if (machines.length === 1) return `${machines[0]?.name ?? ''} (${machines[0]?.pid})`;
   if (machines.length > 0) return plural(machines.length, 'virtual machine');
-  return plural(pids.length, 'process', 'processes');
+  const [pid] = pids;
+  return pids.length === 1 && pid !== undefined
+    ? `${commOf(pid) ?? 'process'} (${pid})`
+    : plural(pids.length, 'process', 'processes');
 }
 
 function byName(name: string, machines: readonly Machine[]): Machine {

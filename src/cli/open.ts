@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 import { type OpenOptions, openTrace } from '../formats/detect.ts';
+import type { LiveEvents } from '../live/event-sets.ts';
 import { mergeTraces } from '../trace/merge.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { LiveEvents } from './live.ts';
 import { type LiveOptions, openOptions, type TraceOptions } from './options.ts';
 import { UsageError } from './usage-error.ts';
 

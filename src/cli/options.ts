@@ -29,7 +29,7 @@ export function liveCommand(command: Command): Command {
     .option('--for <time>', 'with --live: how long, 10s', parseDuration)
     .option('--interval <time>', 'with --live: also print what was found so far, every 5s', parseDuration);
   const own = command.options.some((option) => option.long === '--pid');
-  return own ? command : command.option('--pid <numbers>', 'with --live: only these processes', parseNumbers);
+  return own ? command : command.option('-p, --pid <numbers>', 'with --live: only these processes', parseNumbers);
 }
 
 type CommandForm = { range?: { from: string; to: string }; forms?: readonly ('json' | 'csv')[] };

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { type Command, InvalidArgumentError } from 'commander';
-import { type Purpose, purposes } from '../live/event-sets.ts';
+import { Signatures } from '../formats/trace-events.ts';
+import { type Purpose, purposes, usualEvents } from '../live/event-sets.ts';
 import { Recorder, type RecordingStatus } from '../live/recorder.ts';
 import { findTracefs } from '../live/tracefs.ts';
 import { escapeText } from '../report/escape.ts';
@@ -15,6 +16,7 @@ type RecordOptions = MachineOptions & {
   event?: string[];
   for?: number;
   buffer?: number;
+  traceEvents?: string;
 } & { [option in `for${Capitalize<Purpose>}`]?: true };
 
 export default function define(command: Command): void {
@@ -27,11 +29,16 @@ export default function define(command: Command): void {
     .option('--for <time>', 'how long: 10s, 500ms; else until Ctrl-C', parseDuration)
     .option('-e, --event <pattern>', "these events instead: kvm:kvm_exit, 'kvm_*', sched; may be repeated", parseWords)
     .option('--for-exits', 'what virtap exits and virtap vcpus need: kvm and sched events')
+    .option('--for-leaks', "what virtap leaks needs: QEMU's virtio events, by its SystemTap probes")
+    .option('--for-requests', 'both, and what tells where requests spend their time')
+    .option('--for-locks', "what virtap locks needs: QEMU's mutexes")
+    .option('--trace-events <file>', "QEMU's trace-events-all, which names the probes' arguments")
     .option('-b, --buffer <size>', "room in the kernel for each CPU's events: 16M; else it follows the rate", parseSize)
     .addHelpText(
       'after',
       `
 Without a choice of machines, it records those that run now; with a command, the whole host.
+Without a choice of events, those for exits, leaks and requests, as far as QEMU has probes for them.
 
 Examples:
   sudo virtap record --for 10s                     all running machines, for ten seconds
@@ -43,17 +50,22 @@ Examples:
 }
 
 async function run(line: string[], options: RecordOptions): Promise<void> {
-  const purpose = purposes.filter((one) => options[`for${capital(one)}`] === true);
-  const patterns = options.event ?? [];
-  const events = chooseEvents(findTracefs(), {
-    purposes: purpose.length > 0 || patterns.length > 0 ? purpose : purposes,
-    patterns,
-  });
+  const tracefs = findTracefs();
   const chosen = chooseMachines(options, line.length > 0);
+  const asked = purposes.filter((one) => options[`for${capital(one)}`] === true);
+  const patterns = options.event ?? [];
+  const usual = asked.length === 0 && patterns.length === 0;
+  const { events, uprobes } = chooseEvents(
+    tracefs,
+    chosen,
+    usual ? usualEvents : { purposes: asked, patterns },
+    new Signatures(undefined, options),
+  );
   const until = new Until();
   const recorder = new Recorder({
     file: options.output,
     events,
+    uprobes,
     tids: chosen.tids,
     pids: chosen.pids,
     bufferKiB: options.buffer === undefined ? undefined : Math.ceil(options.buffer / 1024),

@@ -31,7 +31,11 @@ export default function define(command: Command): void {
       'total, share or max (the longest stretch) of a state: share(lock) of all vCPUs, share(lock:0) of vCPU 0',
     )
       .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
-      .option('--pid <numbers>', 'only the VMs of these processes, or the vCPU threads with these ids', parseNumbers)
+      .option(
+        '-p, --pid <numbers>',
+        'only the VMs of these processes, or the vCPU threads with these ids',
+        parseNumbers,
+      )
       .option('--timeline', 'draw what each vCPU did most, time across, a row a vCPU'),
   ).action(run);
 }

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { HandOut } from '../formats/hand-out.ts';
 import { KernelEventTypes } from '../formats/kernel-types.ts';
 import { RingBufferCpu, RingBufferDecoder, unwanted } from '../formats/ring-buffer.ts';
-import { Signatures } from '../formats/trace-events.ts';
+import type { Signatures } from '../formats/trace-events.ts';
 import { parseTracingData } from '../formats/tracing-data.ts';
 import { Arena } from '../trace/arena.ts';
 import { EventBatch } from '../trace/batch.ts';
@@ -13,7 +13,7 @@ import type { EventType } from '../trace/event-type.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import { LiveError } from './live-error.ts';
-import { threadsOf } from './machines.ts';
+import { processOf, threadsOf } from './machines.ts';
 import { ownModule } from './own-module.ts';
 import { chunkSize, type ReaderData, type ReaderMessage, stopAt, waitingAt } from './page-reader.ts';
 import { closeBuffers, type OpenBuffers, openBuffers } from './raw-pages.ts';
@@ -27,6 +27,8 @@ export type LiveOptions = SessionOptions & {
   name: string;
   /** Events that may be of use, `system:event` each: those that nobody wants are not switched on. */
   events: readonly string[];
+  /** What QEMU's events hold. */
+  signatures: Signatures;
   /** Processes whose threads are to have names. */
   pids: readonly number[];
 };
@@ -55,6 +57,8 @@ export class LiveTrace implements Trace {
   #session: Session | undefined;
   #buffers: OpenBuffers | undefined;
   #worker: Worker | undefined;
+  /** The process of each thread seen, -1 where it was gone before it was looked up. */
+  readonly #processes = new Map<number, number>();
   #read = 0;
   #named = Number.NEGATIVE_INFINITY;
 
@@ -84,13 +88,13 @@ export class LiveTrace implements Trace {
     try {
       const { instance } = session;
       this.cpus = instance.cpus.length;
-      const { events } = this.#options;
+      const events = [...this.#options.events, ...session.probeEvents];
       const header = traceDatHeader(session.tracefs, instance.path, events, instance.pageSize);
       const { formats } = parseTracingData(header, this.file, 0);
       const slot = Math.max(chunkSize, instance.pageSize);
       const arena = new Arena(slot, 0, arenaSize);
       const sorter = new EventSorter(arena);
-      const types = new KernelEventTypes(formats, true, this.#types, new Signatures('', {}), wants, arena);
+      const types = new KernelEventTypes(formats, true, this.#types, this.#options.signatures, wants, arena);
       const wanted = [...formats]
         .filter(([id, { system }]) => system !== 'ftrace' && types.of(id) !== unwanted)
         .map(([, { system, format }]) => `${system}:${format.name}`);
@@ -108,7 +112,8 @@ export class LiveTrace implements Trace {
         if (message.kind === 'error') throw new LiveError(message.message);
         if (message.kind === 'end') break;
         if (message.kind === 'round') {
-          if (message.until !== undefined) yield* hand.upTo(Number(message.until - this.origin) - margin);
+          if (message.until !== undefined)
+            yield* this.#withProcesses(hand.upTo(Number(message.until - this.origin) - margin));
           // So that whoever waits for a moment, rather than for an event, gets to it.
           yield new EventBatch(0);
           continue;
@@ -117,7 +122,7 @@ export class LiveTrace implements Trace {
         this.#read += pages.length;
         let at = arena.acquire();
         if (at < 0) {
-          yield* hand.upTo(Number.POSITIVE_INFINITY);
+          yield* this.#withProcesses(hand.upTo(Number.POSITIVE_INFINITY));
           at = arena.acquire();
         }
         const start = arena.start(at);
@@ -129,7 +134,7 @@ export class LiveTrace implements Trace {
           throw new LiveError(`the kernel's trace buffer of CPU ${cpu} holds ${problem.problem}`);
         for (const loss of decoder.looseLosses.splice(0)) hand.add(loss);
       }
-      yield* hand.upTo(Number.POSITIVE_INFINITY);
+      yield* this.#withProcesses(hand.upTo(Number.POSITIVE_INFINITY));
       for (const cpu of cpus.values()) if (cpu.missed !== 0) hand.add(cpu.takeLoss(Number.POSITIVE_INFINITY));
       for (const cpu of instance.cpus) {
         const { dropped } = instance.counts(cpu);
@@ -186,6 +191,23 @@ export class LiveTrace implements Trace {
     }
   }
 
+  /** Says which process each event is of. */
+  *#withProcesses(batches: Iterable<EventBatch>): Generator<EventBatch> {
+    const known = this.#processes;
+    for (const batch of batches) {
+      for (let i = 0; i < batch.count; i++) {
+        const tid = batch.tid[i] as number;
+        let pid = known.get(tid);
+        if (pid === undefined) {
+          pid = processOf(tid) ?? -1;
+          known.set(tid, pid);
+        }
+        batch.pid[i] = pid;
+      }
+      yield batch;
+    }
+  }
+
   #learnNames(tracefs: string): void {
     const now = performance.now();
     if (now - this.#named < namesEvery) return;
@@ -193,7 +215,10 @@ export class LiveTrace implements Trace {
     const { pids } = this.#options;
     for (const [tid, comm] of threadNames(tracefs, pids)) this.threads.name(tid, comm);
     for (const pid of pids) {
-      for (const tid of threadsOf(pid)) this.threads.name(tid, this.threads.get(tid)?.comm ?? '', pid);
+      for (const tid of threadsOf(pid)) {
+        this.threads.name(tid, this.threads.get(tid)?.comm ?? '', pid);
+        this.#processes.set(tid, pid);
+      }
     }
   }
 }

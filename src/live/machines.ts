@@ -51,6 +51,15 @@ export function threadsOf(pid: number, proc = '/proc'): number[] {
   }
 }
 
+/** The process of a thread; undefined where it is gone. */
+export function processOf(tid: number, proc = '/proc'): number | undefined {
+  try {
+    return Number(/^Tgid:\s*(\d+)$/m.exec(readText(join(proc, String(tid), 'status')))?.[1]);
+  } catch {
+    return undefined;
+  }
+}
+
 /** A thread's name, or undefined where it is gone. */
 export function commOf(tid: number, proc = '/proc'): string | undefined {
   try {

@@ -63,7 +63,8 @@ export class Recorder {
     this.#session = session;
     try {
       const { instance, tracefs } = session;
-      const header = traceDatHeader(tracefs, instance.path, options.events, instance.pageSize);
+      const events = [...options.events, ...session.probeEvents];
+      const header = traceDatHeader(tracefs, instance.path, events, instance.pageSize);
       const recording = new RecordingFile(
         {
           file,
@@ -85,7 +86,7 @@ export class Recorder {
       this.#pages = new RawPages(buffers);
       for (const [cpu] of buffers.files) this.#packers.set(cpu, new PagePacker(instance.pageSize, pagesAtATime));
       this.#names = threadNames(tracefs, options.pids);
-      session.begin(options.events);
+      session.begin(events);
     } catch (error) {
       for (const action of undo.reverse()) action();
       throw error;

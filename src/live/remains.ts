@@ -14,6 +14,7 @@ import { removeInstance } from './instance.ts';
 import { LiveError } from './live-error.ts';
 import { finishRecording, type RecordingState } from './recording-file.ts';
 import { threadNames } from './thread-names.ts';
+import { definedUprobes, removeUprobe } from './uprobes.ts';
 
 /*
  * What a virtap leaves behind that was killed: a tracing instance, and a recording in parts. Whatever outlives its
@@ -64,6 +65,12 @@ export function cleanUp(tracefs: string): CleanUp {
     if (Number.isNaN(pid) || isAlive(pid, journals.get(pid)?.started)) continue;
     // The kernel does not remove one that somebody has open: of a process that this one cannot see, in a container.
     attempt(`tracing instance ${name} removed`, () => removeInstance(join(tracefs, 'instances', name)));
+  }
+  for (const [pid, names] of definedUprobes(tracefs)) {
+    if (isAlive(pid, journals.get(pid)?.started)) continue;
+    attempt(`${names.length} probes of virtap ${pid} removed`, () =>
+      names.map((name) => removeUprobe(tracefs, name)).includes(true),
+    );
   }
   for (const [pid, journal] of journals) {
     if (isAlive(pid, journal.started)) continue;

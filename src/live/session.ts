@@ -4,6 +4,7 @@ import { Instance } from './instance.ts';
 import type { RecordingState } from './recording-file.ts';
 import { cleanUp, removeJournal, startOf, writeJournal } from './remains.ts';
 import { findTracefs } from './tracefs.ts';
+import { type Uprobe, Uprobes } from './uprobes.ts';
 
 /** What to trace. */
 export type SessionOptions = {
@@ -11,6 +12,8 @@ export type SessionOptions = {
   tids: readonly number[] | undefined;
   /** Room in the kernel for each CPU's events, in KiB; undefined lets it follow the rate. */
   bufferKiB: number | undefined;
+  /** Probes of QEMU, to be switched on with the events. */
+  uprobes: readonly Uprobe[];
   /** A command line that runs `virtap cleanup` once this process is gone. */
   cleanup: readonly string[];
 };
@@ -23,6 +26,7 @@ const leastBuffer = 1 << 10;
 export class Session {
   readonly tracefs: string;
   readonly instance: Instance;
+  readonly #uprobes: Uprobes;
   readonly #options: SessionOptions;
   readonly #journal: { pid: number; started: string };
   readonly #guard: { done(): void };
@@ -37,14 +41,22 @@ export class Session {
     this.#journal = { pid, started: startOf(pid) ?? '' };
     writeJournal(this.#journal);
     this.#guard = startGuard(options.cleanup);
+    const undo = [() => removeJournal(pid), () => this.#guard.done()];
     try {
+      const uprobes = new Uprobes(this.tracefs, options.uprobes);
+      this.#uprobes = uprobes;
+      undo.push(() => uprobes.remove());
       this.instance = new Instance(this.tracefs, options.bufferKiB ?? usualBuffer());
       this.instance.recording = false;
     } catch (error) {
-      this.#guard.done();
-      removeJournal(pid);
+      for (const action of undo.reverse()) action();
       throw error;
     }
+  }
+
+  /** The events of the probes, `system:event`. */
+  get probeEvents(): readonly string[] {
+    return this.#uprobes.events;
   }
 
   /** Writes down that there is a recording to be finished. */
@@ -65,6 +77,7 @@ export class Session {
     this.#closed = true;
     // Where somebody still uses it, the guard tries again after this process.
     if (!this.instance.remove()) return;
+    this.#uprobes.remove();
     removeJournal(process.pid);
     this.#guard.done();
   }

@@ -69,7 +69,9 @@ export function writeTracefs(path: string, text: string, append = false): void {
 export function explain(error: unknown, path: string, what: string): LiveError {
   const code = codeOf(error);
   if (code === 'EACCES' || code === 'EPERM') return noAccess(path);
-  return new LiveError(`cannot ${what} ${path}: ${(error as Error).message.replace(/, \w+( '.*')?$/, '')}`);
+  return new LiveError(`cannot ${what} ${path}: ${(error as Error).message.replace(/, \w+( '.*')?$/, '')}`, {
+    cause: error,
+  });
 }
 
 /** The event systems that the kernel has, and the events in each. */

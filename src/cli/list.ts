@@ -1,0 +1,106 @@
+import { type Command, Option } from 'commander';
+import { Signatures } from '../formats/trace-events.ts';
+import { matchQemuEvents } from '../live/event-sets.ts';
+import { findMachines } from '../live/machines.ts';
+import { operandsOf } from '../live/probe-arguments.ts';
+import { type Probe, type ProbeFile, probesOf } from '../live/usdt.ts';
+import { json } from '../report/json.ts';
+import {
+  type ListedEvent,
+  machinesCsv,
+  machinesJson,
+  machinesText,
+  probesCsv,
+  probesJson,
+  probesText,
+} from '../report/machines-text.ts';
+import type { ColorChoice } from '../report/terminal.ts';
+import { chooseMachines } from './machines.ts';
+import { parseWords } from './options.ts';
+import { Output } from './output.ts';
+import { UsageError } from './usage-error.ts';
+
+type ListOptions = { json?: true; csv?: true; color: ColorChoice; event?: string[]; traceEvents?: string };
+
+export default function define(command: Command): void {
+  command
+    .argument('[machine]', 'process, name or uuid of the machine whose probes to list')
+    .option('-e, --event <pattern>', "only these events: 'virtio_*'; may be repeated", parseWords)
+    .option('--trace-events <file>', "QEMU's trace-events-all, which names the probes' arguments")
+    .option('--json', 'print JSON (docs/json.md)')
+    .addOption(new Option('--csv', 'print CSV').conflicts('json'))
+    .addOption(
+      new Option('--color <when>', 'colour the output')
+        .choices(['auto', 'always', 'never'])
+        .default('auto' as ColorChoice),
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  sudo virtap list                      the virtual machines that run here
+  sudo virtap list web1                 the events that can be traced by probes in its QEMU
+  sudo virtap list 4711 -e 'virtio_*'   some of them, by process`,
+    )
+    .action(run);
+}
+
+async function run(name: string | undefined, options: ListOptions): Promise<void> {
+  const out = new Output(options);
+  if (name === undefined) {
+    const machines = findMachines().map((machine) => ({
+      ...machine,
+      probes: new Set(probesOf(machine.pid, 'qemu').flatMap(({ probes }) => probes.map((probe) => probe.name))).size,
+    }));
+    if (out.form === 'json') await out.write(json(machinesJson(machines)));
+    else if (out.form === 'csv') await out.write(machinesCsv(machines));
+    else await out.write(machinesText(machines, out.terminal));
+    return;
+  }
+  const { pids } = chooseMachines(/^\d+$/.test(name) ? { pid: [Number(name)] } : { vm: [name] }, false);
+  const files = pids.flatMap((pid) => probesOf(pid, 'qemu'));
+  if (files.length === 0) {
+    throw new UsageError(
+      `${name}: its program was built without SystemTap probes (as Debian and Ubuntu do), or you may not read it (sudo)`,
+    );
+  }
+  const signatures = new Signatures(undefined, options);
+  for (const file of files) {
+    const events = eventsOf(file, options.event, signatures);
+    if (out.form === 'json') await out.write(json(probesJson(file.name, events)));
+    else if (out.form === 'csv') await out.write(probesCsv(events));
+    else await out.write(probesText(file.name, events, out.terminal));
+  }
+}
+
+/** The events of a file, by name. */
+function eventsOf(
+  { probes }: ProbeFile,
+  patterns: readonly string[] | undefined,
+  signatures: Signatures,
+): ListedEvent[] {
+  const byName = Map.groupBy(probes, (probe) => probe.name);
+  const names = [...byName.keys()];
+  const wanted = new Set(patterns?.flatMap((pattern) => matchQemuEvents(names, pattern)) ?? names);
+  if (patterns !== undefined && wanted.size === 0) throw new UsageError(`it has no event ${patterns.join(' or ')}`);
+  return names
+    .filter((name) => wanted.has(name))
+    .sort()
+    .map((name) => {
+      const sites = byName.get(name) as Probe[];
+      return { name, arguments: argumentsOf(sites, signatures), sites: sites.length };
+    });
+}
+
+/** Arguments as declared, where QEMU's trace-events tell; an argument is readable where the kernel can read it at every site. */
+function argumentsOf(sites: readonly Probe[], signatures: Signatures): ListedEvent['arguments'] {
+  const operands = sites.map(({ args, machine }) => operandsOf(args, machine));
+  const first = operands[0] ?? [];
+  const known = signatures.candidates(sites[0]?.name ?? '').find(({ args }) => args.length === first.length)?.args;
+  return first.map(({ size, signed }, n) => {
+    const argument = known?.[n];
+    const declared = argument?.declared ?? `${signed ? '' : 'u'}int${size * 8}_t`;
+    const text = `${declared}${declared.endsWith('*') ? '' : ' '}${argument?.name ?? `arg${n + 1}`}`;
+    return { text, fetched: operands.every((site) => site[n]?.fetch !== undefined) };
+  });
+}
