@@ -58,6 +58,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./record.ts'),
   },
   {
+    name: 'top',
+    summary: 'a live screen of exits, vCPUs and requests in flight',
+    load: () => import('./top.ts'),
+  },
+  {
     name: 'list',
     summary: 'the virtual machines that run here, and the probes in their QEMU',
     load: () => import('./list.ts'),

@@ -11,11 +11,12 @@ const interval = 100;
 export class Progress {
   readonly #trace: Trace;
   readonly #began = performance.now();
-  readonly #shows = process.stderr.isTTY === true;
+  readonly #shows: boolean;
   #drawn = 0;
 
-  constructor(trace: Trace) {
+  constructor(trace: Trace, shows: boolean) {
     this.#trace = trace;
+    this.#shows = shows && process.stderr.isTTY === true;
   }
 
   /** Called with every batch. */

@@ -18,6 +18,8 @@ export type RunOptions = {
   to?: Moment | undefined;
   /** Of a running machine: how often to give the answer so far, in ns. */
   every?: number | undefined;
+  /** No progress bar: somebody else has the terminal. */
+  quiet?: true;
 };
 
 /** An analysis that may end the reading, and may want to wait between batches. */
@@ -42,7 +44,7 @@ export async function runAnalyses(
   // Each is asked, whatever the others say: they learn of the types that way.
   const wants = (type: EventType) => analyses.map((analysis) => analysis.wants(type)).includes(true);
   const batches = trace.batches(wants)[Symbol.asyncIterator]();
-  const progress = new Progress(trace);
+  const progress = new Progress(trace, options.quiet !== true);
   const interrupt = onInterrupt(trace.file === '<stdin>', trace.end?.bind(trace));
   const every = options.every === undefined || answer === undefined ? Infinity : options.every / 1e6;
   let due = performance.now() + every;

@@ -20,11 +20,11 @@ export type Label = (length: number) => string;
  * A heat map as text: time across, latency up (each line the same factor), count as colour or glyph on a logarithmic
  * scale, with axes and a legend. Where there are colours and half blocks, a line of text is two of the picture.
  */
-export function heatmapText(heat: Heat, terminal: Terminal, label: Label): string {
+export function heatmapText(heat: Heat, terminal: Terminal, label: Label, maxHeight = maxLines): string {
   if (heat.total === 0) return 'Nothing to draw.\n';
   const halves = terminal.colors >= 8 && terminal.unicode;
   const painted = terminal.colors >= 8;
-  const grid = resample(heat, terminal.width - margin - 1, halves ? 2 * maxLines : maxLines);
+  const grid = resample(heat, terminal.width - margin - 1, halves ? 2 * maxHeight : maxHeight);
   const { cells, columns, rows, stretch } = grid;
   const most = cells.reduce((max, n) => Math.max(max, n), 0);
   const at = (column: number, row: number) => (row < rows ? (cells[row * columns + column] as number) : 0);
