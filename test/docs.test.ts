@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 
 /*
@@ -15,9 +15,11 @@ const root = join(import.meta.dirname, '..');
 const pages = [
   'README.md',
   'samples/README.md',
-  ...readdirSync(join(root, 'docs'))
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`),
+  ...['docs', 'examples'].flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `${folder}/${name}`),
+  ),
 ];
 
 const folder = mkdtempSync(join(tmpdir(), 'virtap-docs-'));
@@ -25,18 +27,21 @@ process.on('exit', () => rmSync(folder, { recursive: true }));
 writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
 const alias = join(root, 'test/virtap-alias.ts');
 
-/** Writes the scripts that a page shows; gives their names. */
-function writeScripts(text: string): string[] {
+/** Writes the scripts that a page shows into a folder of its own; gives their paths. */
+function writeScripts(page: string, text: string): string[] {
+  const own = join(folder, page.replaceAll('/', '-'));
+  mkdirSync(own);
   return [...text.matchAll(/^```ts\n\/\/ (\w[\w-]*\.ts)\n(.*?)^```$/gms)].map(([, name, script]) => {
     // The comment's line counts in errors.
-    writeFileSync(join(folder, name as string), `\n${script}`);
-    return name as string;
+    const path = join(own, name as string);
+    writeFileSync(path, `\n${script}`);
+    return path;
   });
 }
 
 function run(shown: string, scripts: readonly string[]): string {
   const command = scripts
-    .reduce((line, name) => line.replaceAll(` ${name} `, ` ${join(folder, name)} `), shown)
+    .reduce((line, path) => line.replaceAll(` ${basename(path)} `, ` ${path} `), shown)
     .replace(/^node /, `node --import ${alias} `);
   const { stdout } = spawnSync('sh', ['-c', `${command} 2>&1`], {
     cwd: root,
@@ -45,7 +50,7 @@ function run(shown: string, scripts: readonly string[]): string {
     maxBuffer: 64 << 20,
   });
   return stdout
-    .replaceAll(`${folder}/`, '')
+    .replaceAll(new RegExp(`${folder}/[^/ ]+/`, 'g'), '')
     .split('\n')
     .map((line) => line.trimEnd())
     .join('\n')
@@ -67,7 +72,7 @@ function matches(shown: string, printed: string): boolean {
 for (const page of pages) {
   const path = join(root, page);
   const text = readFileSync(path, 'utf8');
-  const scripts = writeScripts(text);
+  const scripts = writeScripts(page, text);
   let updated = text;
   for (const block of text.matchAll(/^```console\n(.*?)^```$/gms)) {
     const parts = (block[1] as string).split(/^(?=\$ )/m);
@@ -99,9 +104,9 @@ test('the scripts in the documentation pass the type check', () => {
   const config = {
     extends: join(root, 'tsconfig.json'),
     compilerOptions: { typeRoots: [join(root, 'node_modules/@types')] },
-    include: ['*.ts'],
+    include: ['*/*.ts'],
     // It shows an error.
-    exclude: ['wrong.ts'],
+    exclude: ['*/wrong.ts'],
   };
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
   const tsc = join(root, 'node_modules/typescript/bin/tsc');

@@ -89,17 +89,24 @@ function stamps(trace: Trace): (offset: number) => string {
   };
 }
 
-/** Handlers that could not be called are likely mistakes, and said. A script that has no others could not answer. */
+/**
+ * Handlers that could not be called. A script may be for traces of several kinds, so of each only what looks like a mistake is told; but a
+ * script none of whose handlers could be called has no answer, and all of it is.
+ */
 function explain(trace: Trace, analysis: ScriptRun): void {
   const names = trace.types.map((type) => type.name);
   for (const { file, events, spans, all } of analysis.unused()) {
-    const sentences = [
-      ...events.map((name) => {
-        const more = didYouMean(name, names) || ` (virtap events ${trace.file} lists what there is)`;
-        return `no event in ${trace.file} is called ${name}${more}`;
-      }),
-      ...spans.map(({ name, needs }) => `${trace.file} has nothing for ${name}; it needs ${needs}`),
-    ];
+    const sentences: string[] = [];
+    for (const name of events) {
+      const near = didYouMean(name, names);
+      if (near === '' && !all) continue;
+      sentences.push(
+        `no event in ${trace.file} is called ${name}${near || ` (virtap events ${trace.file} lists what there is)`}`,
+      );
+    }
+    if (all) {
+      for (const { name, needs } of spans) sentences.push(`${trace.file} has nothing for ${name}; it needs ${needs}`);
+    }
     const last = all ? sentences.pop() : undefined;
     for (const sentence of sentences) process.stderr.write(`virtap: ${file}: ${sentence}\n`);
     if (last !== undefined) throw new UsageError(`${file}: ${last}`);
