@@ -184,6 +184,17 @@ async function withFloor({ file, count, generated }: Input, rows: ExitRow[], too
   tools.push({ name: 'floor.c', command: [floor, file], costs: [] });
 }
 
+/** Compares a script with the built-in command that does the same, and with what else does. The goal is half the command's speed. */
+async function asScript(input: Input, name: string, command: string, others: Tool[] = []): Promise<void> {
+  const tools: Tool[] = [
+    { name: `virtap run ${name}`, command: [virtap, 'run', join(here, name), input.file], costs: [] },
+    { name: `virtap ${command}`, command: [virtap, command, input.file], costs: [] },
+    ...others,
+  ];
+  const goals = { [`virtap ${command}`]: 0.5, 'simpletrace.py, the same (once)': 50 };
+  await compare({ ...input, title: `${input.title}, as a script` }, tools, goals);
+}
+
 async function perfData(input: Input): Promise<void> {
   const { file } = input;
   const rows = await virtapExits(file);
@@ -200,6 +211,10 @@ async function perfData(input: Input): Promise<void> {
   // The floor cannot read compressed records.
   const plain = tools.some((tool) => tool.name === 'floor.c');
   await compare(input, tools, { 'perf kvm stat report': plain ? 4 : 1.5, 'floor.c': 0.4 });
+  const scripted = await outputOf([virtap, 'run', join(here, 'exits.ts'), file]);
+  const found = rows.map((row) => [row.reason, row.count, row.total_ns, row.min_ns, row.max_ns].join(' '));
+  same('exits of the script and of virtap', scripted.trim().split('\n').sort(), found.sort());
+  await asScript(input, 'exits.ts', 'exits');
 }
 
 async function traceDat(input: Input): Promise<void> {
@@ -269,6 +284,20 @@ async function simpletrace(input: Input): Promise<void> {
     tools.push({ name: 'simpletrace.py (once)', command, costs: [cost], counted: true });
   }
   await compare(input, tools, { 'simpletrace.py (once)': 80, 'floor.c': 0.4 });
+  const scripted = (await outputOf([virtap, 'run', join(here, 'requests.ts'), file])).trim();
+  if (generated) same('elements of the floor and the script', scripted, elements);
+  const others: Tool[] = [];
+  if (script !== undefined && existsSync(declared) && options.slow) {
+    const python = ['env', `PYTHONPATH=${dirname(script)}`, 'python3', join(here, 'requests_analyzer.py')];
+    const command = [...python, declared, file];
+    let text = '';
+    const cost = await run(command, (chunk) => {
+      text += chunk;
+    });
+    if (generated) same('elements of the script and the same in Python', text.trim(), scripted);
+    others.push({ name: 'simpletrace.py, the same (once)', command, costs: [cost], counted: true });
+  }
+  await asScript(input, 'requests.ts', 'leaks', others);
 }
 
 type QueueRow = { popped: number; filled: number };
