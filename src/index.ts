@@ -14,21 +14,42 @@ export {
 } from './script/iterate.ts';
 export type { Exit, Lock, LockWait, Pair, PairOptions, Request, Span } from './script/span-sources.ts';
 export { ExitPairing, ExitSpans, type PairingCounts, type VcpuThread } from './spans/exits.ts';
-export { type LockCounts, LockSpans, Locks, type Mutex, type Site, Stretches } from './spans/locks.ts';
-export { type PairCounts, type PairEnd, type PairOptions as PairingOptions, PairSpans, Pairs } from './spans/pairs.ts';
+export {
+  type LockCounts,
+  LockSpans,
+  Locks,
+  type LockThread,
+  type Mutex,
+  type OpenLock,
+  type Site,
+  Stretches,
+} from './spans/locks.ts';
+export {
+  type OpenPair,
+  type PairCounts,
+  type PairEnd,
+  type PairListener,
+  type PairOptions as PairingOptions,
+  PairSpans,
+  Pairs,
+} from './spans/pairs.ts';
 export { Requests } from './spans/requests.ts';
 export type { Analysis } from './trace/analysis.ts';
 export type { EventBatch } from './trace/batch.ts';
 export type { Clock, ClockTie } from './trace/clock.ts';
 export { TraceError } from './trace/error.ts';
-export type { EventType, Field, FieldReader, Layout } from './trace/event-type.ts';
+export type { EventType, Field, FieldReader, Layout, TextBytes } from './trace/event-type.ts';
 export { hex64, unsigned64 } from './trace/event-type.ts';
 export type { Loss } from './trace/loss.ts';
 export { mergeTraces } from './trace/merge.ts';
 export type { Companions, Thread, Trace } from './trace/trace.ts';
-export type { ExitOptions, ExitResult, ExitRow } from './views/exits.ts';
+export type { Dimension, ExitOptions, ExitResult, ExitRow, Group } from './views/exits.ts';
 export { Exits } from './views/exits.ts';
+export type { Heat } from './views/heatmap.ts';
 export type { InventoryView, Machine, ProcessCount, TypeCount } from './views/inventory.ts';
 export { Inventory } from './views/inventory.ts';
 export type { LeakReport, QueueReport, Unfinished, Verdict } from './views/leaks.ts';
 export { judgeLeaks } from './views/leaks.ts';
+export type { SlowExit } from './views/slowest.ts';
+export type { Stats } from './views/stats.ts';
+export type { Vcpu } from './views/vcpu.ts';

@@ -1,5 +1,6 @@
 /** `virtap/script`: what the scripts that `virtap run` runs are made of. */
 
+export type { SortKey } from '../report/stats-table.ts';
 export type { Loss } from '../trace/loss.ts';
 export { Aggregate, type StatsOptions, type Unit } from './aggregate.ts';
 export type {
@@ -18,7 +19,7 @@ export { analyzer } from './analyzer.ts';
 export type { TableOptions } from './figures-table.ts';
 export { HeatAggregate } from './heat.ts';
 export { type Bucket, Histogram, type LinearBounds } from './histogram.ts';
-export { Counter, type Key, KeyedAggregate, KeyedCounts } from './keyed.ts';
+export { Counter, type Key, type Keyed, KeyedAggregate, KeyedCounts } from './keyed.ts';
 export type { KnownEvents } from './known-events.ts';
 export { counts, heatmap, stats } from './make.ts';
 export type { Printable } from './printable.ts';

@@ -12,7 +12,7 @@ export type Key = string | number | bigint | boolean | undefined | null;
 const maxKeys = 100_000;
 
 /** Things by one or several values. */
-abstract class Keyed<T extends { merge(other: T): void }> {
+export abstract class Keyed<T extends { merge(other: T): void }> {
   /** What the values mean, in order. */
   readonly by: readonly string[];
   /** Maps within maps: one level a value. */
