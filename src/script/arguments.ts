@@ -3,7 +3,7 @@ import { Reasons, reasonDecoder } from '../spans/exit-reasons.ts';
 import { isExit } from '../spans/exits.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, type FieldReader, hex64, unsigned64 } from '../trace/event-type.ts';
-import { kindOf, knownEvents } from './field-kind.ts';
+import { type Kind, kindOf, knownEvents, narrow } from './field-kind.ts';
 import { ScriptError } from './script-error.ts';
 
 /** The event that is at hand. */
@@ -25,7 +25,7 @@ export function argumentsOf(type: EventType, cursor: Cursor): object {
   };
   for (const field of type.fields) {
     const reader = type.reader(field.name);
-    if (reader !== undefined) add(field.name, getter(kindOf(type, field), reader, cursor));
+    if (reader !== undefined) add(field.name, getter(kindOf(type, field), narrow(field), reader, cursor));
   }
   // An exit's reason by name, whatever number the file has.
   if (isExit(type)) {
@@ -36,7 +36,8 @@ export function argumentsOf(type: EventType, cursor: Cursor): object {
   return args;
 }
 
-function getter(kind: ReturnType<typeof kindOf>, reader: FieldReader, cursor: Cursor): () => unknown {
+/** What the event lacks is undefined; a text that it lacks is empty. */
+function getter(kind: Kind, bits32: ReturnType<typeof narrow>, reader: FieldReader, cursor: Cursor): () => unknown {
   if (reader.kind === 'text') return () => reader.text(cursor.b, cursor.i);
   if (kind === 'hex') {
     const { place } = reader;
@@ -45,7 +46,7 @@ function getter(kind: ReturnType<typeof kindOf>, reader: FieldReader, cursor: Cu
       const [lowAt, highAt] = little ? [offset, offset + 4] : [offset + 4, offset];
       return () => {
         const { b, i } = cursor;
-        if (offset + 8 > (b.size[i] as number)) return '';
+        if (offset + 8 > (b.size[i] as number)) return undefined;
         const at = b.at[i] as number;
         return hexText(b.view.getUint32(at + highAt, little), b.view.getUint32(at + lowAt, little));
       };
@@ -55,13 +56,17 @@ function getter(kind: ReturnType<typeof kindOf>, reader: FieldReader, cursor: Cu
       const high = reader.high(b, i);
       const low = reader.low(b, i);
       // Also what the event lacks reads as 0.
-      if (high === 0 && low === 0 && Number.isNaN(reader.number(b, i))) return '';
+      if (high === 0 && low === 0 && Number.isNaN(reader.number(b, i))) return undefined;
       return hexText(high, low);
     };
   }
-  if (reader.place !== undefined && reader.place.size < 8) return () => reader.number(cursor.b, cursor.i);
+  const size = reader.place?.size ?? 0;
+  if (size === 8 && bits32 === 'signed') return () => reader.low(cursor.b, cursor.i) | 0;
+  if (size === 8 && bits32 === 'unsigned') return () => reader.low(cursor.b, cursor.i);
+  if (size > 0 && size < 8) return () => reader.number(cursor.b, cursor.i);
   return () => {
     const value = reader.number(cursor.b, cursor.i);
+    if (Number.isNaN(value)) return undefined;
     // What a double cannot hold is given exactly, as a bigint.
     return value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER
       ? value < 0

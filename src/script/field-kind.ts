@@ -81,15 +81,18 @@ export function kindOf(type: EventType, field: Field): Kind {
   if (type.layout instanceof KernelLayout) {
     const { fields, format } = type.layout;
     const own = fields.find(({ name }) => name === field.name);
-    if (own === undefined || own.size < 8 || own.signed || narrowTypes.test(own.declared)) return 'number';
+    if (own === undefined || own.size < 8 || own.signed || narrow(own) !== undefined) return 'number';
     return printedInHex(format.printFormat, field.name) ? 'hex' : 'number';
   }
   // Text declares nothing: what is printed with 0x is hexadecimal.
   return 'number';
 }
 
-/** C types of at most 32 bits, which system calls pass in 64. */
-const narrowTypes = /^(const )?(unsigned )?(int|short|char)$|^(pid_t|umode_t|u?int(8|16|32)_t|[us](8|16|32))$/;
+/** The sign of a field of at most 32 bits by its C type, whatever carries it: system calls pass such in 64. Undefined for others. */
+export function narrow({ declared }: Field): 'signed' | 'unsigned' | undefined {
+  if (/^(const )?unsigned (int|short|char)$|^(umode_t|uint(8|16|32)_t|u(8|16|32))$/.test(declared)) return 'unsigned';
+  return /^(const )?(int|short|char)$|^(pid_t|int(8|16|32)_t|s(8|16|32))$/.test(declared) ? 'signed' : undefined;
+}
 
 /** Whether a kernel event prints an integer field in hexadecimal, or not at all (then it is taken as bits). */
 export function printedInHex(printFormat: string, field: string): boolean {

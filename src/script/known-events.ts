@@ -53,7 +53,7 @@ export interface KnownEvents {
   'kvm:kvm_userspace_exit': { readonly reason?: number; readonly reason_name?: string; readonly errno?: number };
   'kvm:kvm_vcpu_wakeup': { readonly ns: number; readonly waited: number; readonly valid: number };
   'kvm:kvm_wait_lapic_expire': { readonly vcpu_id: number; readonly delta: number };
-  'kvm:kvm_write_tsc_offset': { readonly vcpu_id: number; readonly previous_tsc_offset: number; readonly next_tsc_offset: number };
+  'kvm:kvm_write_tsc_offset': { readonly vcpu_id: number; readonly previous_tsc_offset: Hex; readonly next_tsc_offset: Hex };
   'kvm:vcpu_match_mmio': { readonly gva: Hex; readonly gpa: Hex; readonly write: number; readonly gpa_match: number };
   /** void *ctx, void *co */
   'qemu:aio_co_schedule': { readonly ctx: Hex; readonly co: Hex };

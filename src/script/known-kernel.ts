@@ -49,7 +49,7 @@ kvm:kvm_update_master_clock use_master_clock host_clock offset_matched
 kvm:kvm_userspace_exit reason? reason_name:s? errno?
 kvm:kvm_vcpu_wakeup ns waited valid
 kvm:kvm_wait_lapic_expire vcpu_id delta
-kvm:kvm_write_tsc_offset vcpu_id previous_tsc_offset next_tsc_offset
+kvm:kvm_write_tsc_offset vcpu_id previous_tsc_offset:x next_tsc_offset:x
 kvm:vcpu_match_mmio gva:x gpa:x write gpa_match
 raw_syscalls:sys_enter id args:s
 raw_syscalls:sys_exit id ret

@@ -6,8 +6,12 @@ import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
 import { openTrace } from '../formats/detect.ts';
+import { type KernelFormat, KernelLayout, parseKernelFormat } from '../formats/kernel-format.ts';
 import { timestamps } from '../report/units.ts';
+import { EventBatch } from '../trace/batch.ts';
+import { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
+import { argumentsOf } from './arguments.ts';
 import type { Handlers, Tools } from './index.ts';
 import { ScriptError } from './script-error.ts';
 import { ScriptRun } from './script-run.ts';
@@ -320,4 +324,25 @@ test('what spans lack is told, and an error in their handlers names the span and
     },
   }));
   assert.equal((error as Error).message, 'script0.ts: Error: boo (in request, for qemu:virtqueue_fill at 0.000000009)');
+});
+
+test("a system call's argument has its own type's bits, whatever the kernel passes them in", async () => {
+  const format = parseKernelFormat(
+    'name: sys_enter_x\nID: 9\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n' +
+      '\tfield:int dfd;\toffset:8;\tsize:8;\tsigned:0;\n\tfield:unsigned int cmd;\toffset:16;\tsize:8;\tsigned:0;\n' +
+      '\tfield:const char * name;\toffset:24;\tsize:8;\tsigned:0;\n\tfield:size_t count;\toffset:32;\tsize:8;\tsigned:0;\n\n' +
+      'print fmt: "dfd: 0x%08lx, cmd: 0x%08lx, name: 0x%08lx, count: %lu", REC->dfd, REC->cmd, REC->name, REC->count\n',
+  );
+  const type = new EventType(0, 'syscalls:sys_enter_x', new KernelLayout(format as KernelFormat, true), '');
+  const b = new EventBatch(1);
+  b.view = new DataView(new ArrayBuffer(40));
+  b.bytes = new Uint8Array(b.view.buffer);
+  b.size[0] = 40;
+  b.view.setBigUint64(8, 0xffff_ff9cn, true);
+  b.view.setBigUint64(16, 0xffff_ffff_c008_ae67n, true);
+  b.view.setBigUint64(24, 0x7ffd_0000_1234n, true);
+  b.view.setBigUint64(32, 2n ** 60n, true);
+  const args = argumentsOf(type, { b, i: 0 });
+  // AT_FDCWD, KVM_IRQ_LINE_STATUS as ioctl's 32 bits, a pointer, and a count that no number holds.
+  assert.deepEqual({ ...args }, { dfd: -100, cmd: 0xc008ae67, name: '0x7ffd00001234', count: 2n ** 60n });
 });
