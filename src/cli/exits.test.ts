@@ -145,7 +145,7 @@ test('without kvm_entry exits are counted, and the remedy is named', () => {
   const { status, stdout } = virtap([trace]);
   assert.equal(status, 0);
   assert.match(stdout, /^HLT +2 +2\/s +66\.7 %$/m);
-  assert.match(stdout, /no kvm_entry.*\n {2}trace-cmd record .*kvm_entry/);
+  assert.match(stdout, /no kvm_entry.*\n {2}sudo virtap record .*\n {2}trace-cmd record .*kvm_entry/);
   const [first] = JSON.parse(virtap(['--json', trace]).stdout).rows;
   assert.deepEqual([first.reason, first.count, first.total_ns], ['HLT', 2, null]);
 });
@@ -154,7 +154,7 @@ test('without kvm_exit there is nothing to answer: what it holds, and what to re
   const trace = ftrace('none.txt', ['entry 1.000000 0']);
   const { status, stdout, stderr } = virtap([trace]);
   assert.deepEqual([status, stdout], [2, '']);
-  assert.match(stderr, /there is no kvm_exit in it\. It holds kvm:kvm_entry\. To record exits:\n {2}trace-cmd record/);
+  assert.match(stderr, /there is no kvm_exit in it\. It holds kvm:kvm_entry\. To record exits:\n {2}sudo virtap record .*\n {2}trace-cmd record/);
 });
 
 test('what is left after filters may be nothing', () => {

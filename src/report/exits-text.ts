@@ -41,6 +41,7 @@ import { untoldJson } from './vcpu-states.ts';
 
 /** Command lines that record what exits are measured by. */
 const record = [
+  'sudo virtap record --for 10s',
   'trace-cmd record -e kvm:kvm_entry -e kvm:kvm_exit sleep 10',
   'perf record -a -e kvm:kvm_entry -e kvm:kvm_exit -- sleep 10',
 ];

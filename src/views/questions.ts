@@ -15,6 +15,7 @@ const tracePoints = '-e kvm -e sched:sched_switch -e sched:sched_wakeup -e sched
 const perfPoints = "-e 'kvm:*' -e sched:sched_switch -e sched:sched_wakeup -e sched:sched_waking";
 
 const recordKernel = [
+  'sudo virtap record --for 10s',
   `trace-cmd record -C mono ${tracePoints} sleep 10`,
   `perf record -a -k CLOCK_MONOTONIC ${perfPoints} -- sleep 10`,
 ];
@@ -24,12 +25,14 @@ export const recordQemu = [
   "qemu-system-x86_64 … -trace 'virtqueue_*' -trace 'virtio_*' -trace file=qemu.trace -msg timestamp=on",
   '(qemu) trace-event virtqueue_* on',
   '(qemu) trace-event virtio_* on',
+  'sudo virtap record --for-leaks --for 10s   (a QEMU with SystemTap probes)',
 ];
 
 /** QEMU's log names threads up to version 10.0; its SystemTap probes can be recorded in every build that has them. */
 export const recordLocks = [
   "qemu-system-x86_64 -name vm,debug-threads=on … -msg timestamp=on -D qemu.log -trace 'qemu_mutex_*'",
-  '(QEMU up to 10.0; of later ones, uprobes on the SystemTap probes qemu_mutex_*, with mutex, file:string and line)',
+  '(QEMU up to 10.0 names its threads there)',
+  'sudo virtap record --for-locks --for 10s   (a QEMU with SystemTap probes)',
 ];
 
 /** What each command of virtap can learn from a trace. */
