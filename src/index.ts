@@ -33,6 +33,7 @@ export {
   PairSpans,
   Pairs,
 } from './spans/pairs.ts';
+export { RequestPath } from './spans/request-path.ts';
 export { Requests } from './spans/requests.ts';
 export type { Analysis } from './trace/analysis.ts';
 export type { EventBatch } from './trace/batch.ts';
@@ -50,6 +51,16 @@ export type { InventoryView, Machine, ProcessCount, TypeCount } from './views/in
 export { Inventory } from './views/inventory.ts';
 export type { LeakReport, QueueReport, Unfinished, Verdict } from './views/leaks.ts';
 export { judgeLeaks } from './views/leaks.ts';
+export type {
+  DelayResult,
+  Hop,
+  QueueName,
+  RequestQueue,
+  RequestsOptions,
+  RequestsResult,
+  SlowRequest,
+} from './views/requests.ts';
+export { RequestsView } from './views/requests.ts';
 export type { SlowExit } from './views/slowest.ts';
 export type { Stats } from './views/stats.ts';
 export type { Vcpu } from './views/vcpu.ts';

@@ -32,14 +32,17 @@ export class Interrupts {
   /** Whether there was any event of each kind. */
   readonly seen = { raise: false, inject: false };
   readonly #listener: InterruptListener;
+  readonly #processOf: (tid: number) => number;
   readonly #roles: (Role | undefined)[] = [];
   /** Those notified and not raised; raised and not injected; injected and not entered: oldest first. */
   #notified: Pending[] = [];
   #raised: Pending[] = [];
   #injected: Pending[] = [];
 
-  constructor(listener: InterruptListener) {
+  /** `processOf` knows the process of some threads for which the trace does not say it, -1 for others. */
+  constructor(listener: InterruptListener, processOf: (tid: number) => number = () => -1) {
     this.#listener = listener;
+    this.#processOf = processOf;
   }
 
   wants(type: EventType): boolean {
@@ -65,6 +68,7 @@ export class Interrupts {
     if (role === undefined) return;
     const tid = b.tid[i] as number;
     const time = b.time[i] as number;
+    const pid = (b.pid[i] as number) >= 0 ? (b.pid[i] as number) : this.#processOf(tid);
     if (role.what === 'entry') {
       if (this.#injected.length === 0) return;
       this.#injected = this.#injected.filter((one) => {
@@ -78,9 +82,7 @@ export class Interrupts {
     if (role.what === 'raise') {
       this.seen.raise = true;
       // Where the notification's thread is not known, the next interrupt is taken for its own.
-      const at = this.#notified.findIndex(
-        (one) => one.tid === tid || (one.tid < 0 && ofOne(one.pid, b.pid[i] as number)),
-      );
+      const at = this.#notified.findIndex((one) => one.tid === tid || (one.tid < 0 && ofOne(one.pid, pid)));
       if (at < 0) return;
       const [one] = this.#notified.splice(at, 1) as [Pending];
       this.#listener.raised(one.id, time, tid);
@@ -90,7 +92,7 @@ export class Interrupts {
     this.seen.inject = true;
     if (this.#raised.length === 0) return;
     this.#raised = this.#raised.filter((one) => {
-      if (one.vector !== vector || !ofOne(one.pid, b.pid[i] as number)) return true;
+      if (one.vector !== vector || !ofOne(one.pid, pid)) return true;
       this.#push(this.#injected, { ...one, tid });
       return false;
     });

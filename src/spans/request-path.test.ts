@@ -215,6 +215,34 @@ test("another machine's writes are no kicks", async () => {
   assert.ok(told.every(({ times }) => times.kick === undefined));
 });
 
+test('of two machines whose queues have the same address, each has the kicks of its own vCPUs', async () => {
+  const machine = new Machine();
+  const kick = (tid: number) => machine.add('kvm:kvm_mmio', { type: 2, len: 2, gpa: 0xfe000000, val: 0 }, tid);
+  const serve = (tid: number, vq: number) =>
+    machine
+      .add('qemu:virtio_queue_notify', { vdev: vq + 1, n: 0, vq }, tid)
+      .add('qemu:virtqueue_pop', { vq, elem: vq, in_num: 1, out_num: 1 }, tid)
+      .add('qemu:virtqueue_fill', { vq, elem: vq, len: 0, idx: 0 }, tid);
+  for (let n = 0; n < 3; n++) {
+    kick(21);
+    serve(11, 0x100);
+    kick(22);
+    serve(12, 0x200);
+  }
+  // Both at once, now that it is known which is whose.
+  kick(21);
+  kick(22);
+  serve(11, 0x100);
+  serve(12, 0x200);
+  assert.deepEqual(
+    (await machine.told()).slice(-2).map(({ kicker, times }) => [kicker, times.kick]),
+    [
+      [21, 250],
+      [22, 260],
+    ],
+  );
+});
+
 test("where QEMU's events do not say their thread, the one that tells KVM of the queue's interrupts serves it", async () => {
   const machine = new Machine();
   for (let n = 0; n < 4; n++) {
@@ -305,6 +333,31 @@ test('an interrupt is followed by its vector to the entry of the vCPU that takes
   const [one] = await machine.told();
   assert.deepEqual(one?.times, { pop: 10, fill: 20, 'guest notify': 30, interrupt: 50, entry: 100 });
   assert.equal(one?.interrupted, 21);
+});
+
+test('of two machines, each has the interrupts of its own vCPUs, whose vectors may be the same', async () => {
+  const machine = new Machine();
+  const own = (vcpu: number, pid: number, vq: number) => {
+    machine.add('kvm:kvm_mmio', { type: 2, len: 2, gpa: 0xfe000000, val: 0 }, vcpu);
+    machine.add('qemu:virtio_queue_notify', { vdev: vq + 1, n: 0, vq }, -1, { pid });
+    machine.add('qemu:virtqueue_pop', { vq, elem: vq, in_num: 1, out_num: 1 }, -1, { pid });
+    machine.add('qemu:virtqueue_fill', { vq, elem: vq, len: 0, idx: 0 }, -1, { pid });
+    machine.add('qemu:virtio_notify', { vdev: vq + 1, vq }, -1, { pid });
+    machine.add('kvm:kvm_msi_set_irq', { address: 0, data: 0x30 }, pid);
+  };
+  for (let n = 0; n < 3; n++) {
+    own(21, 7, 0x100);
+    own(22, 8, 0x200);
+  }
+  for (const tid of [22, 21]) machine.add('kvm:kvm_inj_virq', { vector: 0x30 }, tid).add('kvm:kvm_entry', {}, tid);
+  const told = await machine.told();
+  assert.deepEqual(
+    told.slice(-2).map(({ interrupted, times }) => [interrupted, times.entry]),
+    [
+      [21, 400],
+      [22, 380],
+    ],
+  );
 });
 
 test('a notification is about the latest fills, not about those that the guest saw by itself', async () => {

@@ -270,11 +270,14 @@ export class RequestPath implements Analysis {
       meanwhile: new Float64Array(states),
     };
     this.kicks = new Kicks((queue, time, tid) => this.#kick(queue, time, tid));
-    this.interrupts = new Interrupts({
-      raised: (id, time, tid) => this.#raised(id, time, tid),
-      entered: (id, time, tid) => this.#entered(id, time, tid),
-      lost: (id) => this.#forget(id),
-    });
+    this.interrupts = new Interrupts(
+      {
+        raised: (id, time, tid) => this.#raised(id, time, tid),
+        entered: (id, time, tid) => this.#entered(id, time, tid),
+        lost: (id) => this.#forget(id),
+      },
+      (tid) => this.kicks.processOf(tid),
+    );
     this.requests = new Requests({
       popped: (request, b, i) => this.#popped(request, b, i),
       filled: (request, b, i) => this.#fill(request, b, i),
@@ -620,7 +623,8 @@ export class RequestPath implements Analysis {
     for (const one of told) this.#hop(one, point.fill, point.guestNotify, one.fill, time);
     const id = this.#freeNotices.pop() ?? this.#notices.length;
     this.#notices[id] = { time, tid: b.tid[i] as number, raised: Number.NaN, requests: told };
-    this.interrupts.notified(id, b.tid[i] as number, b.pid[i] as number);
+    const tid = b.tid[i] as number;
+    this.interrupts.notified(id, tid >= 0 ? tid : state.server, b.pid[i] as number);
   }
 
   #raised(id: number, time: number, tid: number): void {
