@@ -7,8 +7,14 @@ import { isEntry } from './exits.ts';
 const maxPending = 1024;
 /** Interrupt vectors of a CPU (x86). */
 const vectors = 256;
+const none = -1;
 
-type Role = { what: 'raise' | 'inject'; vector: FieldReader } | { what: 'entry' };
+const interruptEvents = /^kvm:kvm_(msi_set_irq|set_irq|apic_accept_irq|inj_virq)$/;
+
+type Role =
+  | { what: 'raise' | 'accept' | 'inject'; vector: FieldReader }
+  | { what: 'line'; level: FieldReader }
+  | { what: 'entry' };
 
 /** What follows when QEMU tells the guest that a request is done; `id` is the caller's. */
 export type InterruptListener = {
@@ -25,7 +31,7 @@ type Pending = { id: number; tid: number; pid: number; vector: number };
 
 /**
  * The way of an interrupt from QEMU's notification to the guest: KVM is told of it by the thread that notified (kvm_msi_set_irq: an irqfd, or an
- * ioctl), injects it into a vCPU (kvm_inj_virq, by its vector), and the vCPU enters the guest with it. Hardware that delivers interrupts without
+ * ioctl; kvm_set_irq for a pin, whose vector the local APIC tells when it accepts it), injects it into a vCPU (kvm_inj_virq, by its vector), and the vCPU enters the guest with it. Hardware that delivers interrupts without
  * an exit (APICv, AVIC) leaves no trace of the latter two.
  */
 export class Interrupts {
@@ -46,7 +52,7 @@ export class Interrupts {
   }
 
   wants(type: EventType): boolean {
-    return isEntry(type) || type.name === 'kvm:kvm_msi_set_irq' || type.name === 'kvm:kvm_inj_virq';
+    return isEntry(type) || interruptEvents.test(type.name);
   }
 
   begin(trace: Trace): void {
@@ -60,7 +66,7 @@ export class Interrupts {
     // Of one thread, the next interrupt is the latest notification's.
     const before = this.#notified.findIndex((one) => one.tid === tid && one.pid === pid);
     if (before >= 0) this.#listener.lost((this.#notified.splice(before, 1)[0] as Pending).id);
-    this.#push(this.#notified, { id, tid, pid, vector: -1 });
+    this.#push(this.#notified, { id, tid, pid, vector: none });
   }
 
   take(b: EventBatch, i: number): void {
@@ -78,15 +84,14 @@ export class Interrupts {
       });
       return;
     }
+    if (role.what === 'line') {
+      if (role.level.number(b, i) === 1) this.#raise(tid, pid, time, none);
+      return;
+    }
     const vector = role.vector.low(b, i) & (vectors - 1);
-    if (role.what === 'raise') {
-      this.seen.raise = true;
-      // Where the notification's thread is not known, the next interrupt is taken for its own.
-      const at = this.#notified.findIndex((one) => one.tid === tid || (one.tid < 0 && ofOne(one.pid, pid)));
-      if (at < 0) return;
-      const [one] = this.#notified.splice(at, 1) as [Pending];
-      this.#listener.raised(one.id, time, tid);
-      this.#push(this.#raised, { ...one, vector });
+    if (role.what === 'raise' || role.what === 'accept') {
+      for (const one of this.#raised) if (one.vector === none && one.tid === tid) one.vector = vector;
+      if (role.what === 'raise') this.#raise(tid, pid, time, vector);
       return;
     }
     this.seen.inject = true;
@@ -96,6 +101,18 @@ export class Interrupts {
       this.#push(this.#injected, { ...one, tid });
       return false;
     });
+  }
+
+  /** KVM is told of an interrupt by a thread; `vector` is none where it is not known yet. */
+  #raise(tid: number, pid: number, time: number, vector: number): void {
+    this.seen.raise = true;
+    // Where the notification's thread is not known, the next message is taken for its own; pins are used by too many others.
+    const message = vector !== none;
+    const at = this.#notified.findIndex((one) => one.tid === tid || (message && one.tid < 0 && ofOne(one.pid, pid)));
+    if (at < 0) return;
+    const [one] = this.#notified.splice(at, 1) as [Pending];
+    this.#listener.raised(one.id, time, tid);
+    this.#push(this.#raised, { ...one, tid, vector });
   }
 
   #push(list: Pending[], one: Pending): void {
@@ -115,6 +132,8 @@ function roleOf(type: EventType): Role | undefined {
     // Text has the vector, the event itself the message's data, whose low eight bits it is.
     return { what: 'raise', vector: type.reader('data') ?? type.reader('vec') ?? absent };
   }
+  if (type.name === 'kvm:kvm_set_irq') return { what: 'line', level: type.reader('level') ?? absent };
+  if (type.name === 'kvm:kvm_apic_accept_irq') return { what: 'accept', vector: type.reader('vec') ?? absent };
   if (type.name === 'kvm:kvm_inj_virq') {
     return { what: 'inject', vector: type.reader('vector') ?? type.reader('irq') ?? absent };
   }

@@ -335,6 +335,18 @@ test('an interrupt is followed by its vector to the entry of the vCPU that takes
   assert.equal(one?.interrupted, 21);
 });
 
+test('an interrupt by a pin is followed by the vector that the local APIC accepts', async () => {
+  const machine = new Machine().pop(1).fill(1).tell();
+  machine.add('kvm:kvm_set_irq', { gsi: 11, level: 0, irq_source_id: 0 });
+  machine.add('kvm:kvm_set_irq', { gsi: 11, level: 1, irq_source_id: 0 });
+  machine.add('kvm:kvm_apic_accept_irq', { apicid: 0, vec: 0xec }, vcpu);
+  machine.add('kvm:kvm_apic_accept_irq', { apicid: 0, vec: 0x26 });
+  machine.add('kvm:kvm_inj_virq', { vector: 0xec }, vcpu).add('kvm:kvm_entry', { vcpu_id: 0 }, vcpu);
+  machine.add('kvm:kvm_inj_virq', { vector: 0x26 }, vcpu).add('kvm:kvm_entry', { vcpu_id: 0 }, vcpu);
+  const [one] = await machine.told();
+  assert.deepEqual(one?.times, { pop: 10, fill: 20, 'guest notify': 30, interrupt: 50, entry: 110 });
+});
+
 test('of two machines, each has the interrupts of its own vCPUs, whose vectors may be the same', async () => {
   const machine = new Machine();
   const own = (vcpu: number, pid: number, vq: number) => {

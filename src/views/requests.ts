@@ -543,7 +543,7 @@ export class RequestsView implements Analysis {
     const disks = this.path.requests.queues.some(({ device }) => device?.kind === 'blk' || device?.kind === 'scsi');
     if (disks) this.#missingOfDisks(lacks);
     lacks('guest notify', 'qemu:virtio_notify and qemu:virtio_notify_irqfd');
-    lacks('interrupt', 'kvm:kvm_msi_set_irq');
+    lacks('interrupt', 'kvm:kvm_msi_set_irq, or kvm:kvm_set_irq');
     lacks(
       'entry',
       interrupts.seen.raise
