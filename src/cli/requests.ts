@@ -3,7 +3,7 @@ import { json } from '../report/json.ts';
 import { requestsCsv, requestsJson, requestsText } from '../report/requests-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import type { Condition } from '../views/conditions.ts';
-import { RequestsView, requestSubjects } from '../views/requests.ts';
+import { type Rank, RequestsView, ranks, requestSubjects } from '../views/requests.ts';
 import { failIf, failIfOption } from './fail-if.ts';
 import { needPopsAndFills } from './lacking.ts';
 import { openTraces } from './open.ts';
@@ -28,6 +28,7 @@ type RequestsCommandOptions = TraceOptions & {
   heatmap?: true;
   slow?: number;
   than?: number;
+  rank: Rank;
   failIf?: Condition[];
 };
 
@@ -55,6 +56,14 @@ export default function define(command: Command): void {
     .option('--heatmap', 'draw a heat map for each queue: time across, duration up, count as colour')
     .option('--slow <number>', 'show the slowest requests, each with its path', parseCount)
     .option('--than <time>', 'show the requests longer than this: 1ms, 250us', parseDuration)
+    .addOption(
+      new Option(
+        '--rank <what>',
+        'what makes a request slow: pop to fill (request), kick to pop (delay), or all of it (path)',
+      )
+        .choices([...ranks])
+        .default('request' as Rank),
+    )
     .addHelpText('after', help)
     .action(run);
 }
@@ -65,12 +74,12 @@ interrupt, as far as the recordings tell: QEMU's events have the middle, KVM's b
 
 async function run(files: string[], options: RequestsCommandOptions): Promise<void> {
   const out = new Output(options);
-  const { device, queue, heatmap, slow, than, sort } = options;
+  const { device, queue, heatmap, slow, than, rank, sort } = options;
   const trace = await openTraces(files, openOptions(options));
   if (than !== undefined && trace.clock.unit === 'ticks') {
     throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so there is no --than`);
   }
-  const view = new RequestsView({ heatmap: heatmap === true, slow, than, devices: device, queues: queue });
+  const view = new RequestsView({ heatmap: heatmap === true, slow, than, rank, devices: device, queues: queue });
   const reading = await runAnalyses(trace, [view], runOptions(options));
   if (reading.partial.length === 0) await trace.close();
   const result = view.result();
@@ -84,7 +93,7 @@ async function run(files: string[], options: RequestsCommandOptions): Promise<vo
     throw new UsageError(`${trace.file}: none of its queues is one that was asked for`);
   }
   if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
-  const answer = { trace, result, reading, sort, than };
+  const answer = { trace, result, reading, sort, than, rank };
   if (out.form === 'json') await out.write(json(requestsJson(answer)));
   else if (out.form === 'csv') await out.write(requestsCsv(answer));
   else await out.write(requestsText(answer, out.terminal));

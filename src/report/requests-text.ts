@@ -2,7 +2,7 @@ import type { ThreadState } from '../spans/thread-time.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { LockRole } from '../views/locks.ts';
 import type { Reading } from '../views/reading.ts';
-import type { QueueName, RequestQueue, RequestsResult, SlowRequest } from '../views/requests.ts';
+import type { QueueName, Rank, RequestQueue, RequestsResult, SlowRequest } from '../views/requests.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';
@@ -32,6 +32,7 @@ export type RequestsAnswer = {
   reading: Reading;
   sort: SortKey;
   than: number | undefined;
+  rank: Rank;
 };
 
 /** Queues whose path and heat map are shown; JSON has all. */
@@ -251,8 +252,13 @@ function inFlightLine({ result }: RequestsAnswer, { inFlight }: RequestQueue, te
 }
 
 function slowPart(answer: RequestsAnswer, slow: readonly SlowRequest[], terminal: Terminal): string {
-  const { result, than } = answer;
-  const title = than === undefined ? 'Slow requests' : `Requests longer than ${shortDuration(than)}`;
+  const { result, than, rank } = answer;
+  const by = {
+    request: '',
+    delay: ' by their time from the kick to the pop',
+    path: ' by their whole path up to the fill',
+  }[rank];
+  const title = than === undefined ? `Slow requests${by}` : `Requests longer than ${shortDuration(than)}${by}`;
   const cut =
     result.over > slow.length
       ? `, the ${count(slow.length)} slowest of ${count(result.over)}`
@@ -271,6 +277,7 @@ function waterfall(answer: RequestsAnswer, one: SlowRequest, terminal: Terminal)
     `${deviceName(one.queue, isSeveral(answer))} queue ${queueName(one.queue)}`,
     asked(one),
     terminal.style('bad', unit.long(one.duration)),
+    ...(answer.rank === 'request' ? [] : [terminal.style('bad', `${answer.rank} ${unit.long(one.ranked)}`)]),
     ...(one.thread.tid < 0 ? [] : [who(one.thread)]),
     `elem ${one.elem}`,
     ...(one.merged > 1 ? [`one of ${one.merged} merged`] : []),
@@ -457,6 +464,7 @@ export function requestsJson(answer: RequestsAnswer): Json {
             time: stamp(one.begin),
             [`begin_${unit}`]: integer(one.begin),
             [`duration_${unit}`]: integer(one.duration),
+            ...(answer.rank === 'request' ? {} : { [`${answer.rank}_${unit}`]: integer(one.ranked) }),
             ...nameJson(one.queue),
             elem: one.elem,
             operation: one.operation === '' ? null : one.operation,

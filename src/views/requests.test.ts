@@ -100,6 +100,20 @@ test('a slow request is told with its points, who kicked, and what its thread di
   assert.equal(first?.events[0]?.brief, 'being woken by CPU 0/KVM (1106)');
 });
 
+test('requests can be slow by their delay, or by their whole path', async () => {
+  const delayed = await ask(await both(), { slow: 1, rank: 'delay' });
+  const [one] = delayed.slow ?? [];
+  assert.deepEqual([one?.ranked, one?.duration], [delayed.delay.stats.max, 9_053_000]);
+  // Those whose kick is not known have no delay.
+  assert.equal(delayed.over, delayed.delay.stats.count);
+  const { slow, over } = await ask(await both(), { slow: 67, rank: 'path' });
+  assert.equal(over, 67);
+  for (const { points, ranked } of slow ?? []) {
+    const at = (name: string) => points.find(({ point }) => point === name)?.time ?? Number.NaN;
+    assert.equal(ranked, at('fill') - (points[0]?.time ?? 0));
+  }
+});
+
 test('devices are chosen by kind or address, queues by number', async () => {
   const counts = async (options: RequestsOptions) =>
     (await ask(await both(), options)).queues.map(({ name, stats }) => [name.kind, name.number, stats.count]);

@@ -26,10 +26,15 @@ import { type LockRole, LocksView } from './locks.ts';
 import { SpanView } from './span-view.ts';
 import { type Stats, Summary } from './stats.ts';
 
+/** What makes a request slow: its own time from pop to fill, its wait from the kick to the pop, or all from its first point to the fill. */
+export const ranks = ['request', 'delay', 'path'] as const;
+export type Rank = (typeof ranks)[number];
+
 export type RequestsOptions = {
   heatmap?: boolean;
   slow?: number | undefined;
   than?: number | undefined;
+  rank?: Rank | undefined;
   /** Only devices of these kinds (`blk`) or addresses, and queues of these numbers. */
   devices?: readonly string[] | undefined;
   queues?: readonly number[] | undefined;
@@ -83,8 +88,11 @@ export type RequestQueue = {
 
 /** One slow request. */
 export type SlowRequest = {
+  /** Its pop, and from there to the fill. */
   begin: number;
   duration: number;
+  /** That by which it is slow. */
+  ranked: number;
   queue: QueueName;
   elem: string;
   operation: string;
@@ -156,7 +164,9 @@ const rememberedWaits = 256;
 
 type Kept = {
   begin: number;
+  /** That by which it is slow; and from the pop to the fill. */
   duration: number;
+  length: number;
   queue: Queue;
   elem: string;
   operation: number;
@@ -433,6 +443,8 @@ export class RequestsView implements Analysis {
       over: views.reduce((sum, slowest) => sum + slowest.over, 0),
       kept: kept.map(({ queue, tid, kicker, later, operation, sector, sectors, backend, meanwhile, wait, ...one }) => ({
         ...one,
+        duration: one.length,
+        ranked: one.duration,
         queue: nameOf(queue),
         operation: operations[operation] as string,
         sector: Number.isNaN(sector) ? undefined : sector,
@@ -466,9 +478,10 @@ export class RequestsView implements Analysis {
     i: number,
   ): Later | undefined {
     const { slowest } = this.#viewOf(request.queue.index);
-    const duration = (times[point.fill] as number) - request.pop;
+    const fill = times[point.fill] as number;
     const { operation, tid } = this.path.facets[facet] as (typeof this.path.facets)[number];
-    if (slowest?.admits(duration) !== true) return undefined;
+    const ranked = rankOf(times, this.#options.rank ?? 'request');
+    if (slowest?.admits(ranked) !== true) return undefined;
     this.#events?.advance(b, i + 1);
     this.#noteWaits(i);
     const later: Later = { times: times.slice(), interrupted: -1 };
@@ -478,7 +491,8 @@ export class RequestsView implements Analysis {
     const between = Number.isNaN(from) || tid < 0 ? undefined : this.#events?.between(tid, from, pop);
     slowest.add({
       begin: pop,
-      duration,
+      duration: ranked,
+      length: fill - pop,
       queue: request.queue,
       elem: hex64(request.high, request.low),
       operation,
@@ -552,6 +566,15 @@ export class RequestsView implements Analysis {
     );
     return missing;
   }
+}
+
+/** How slow a request is; NaN where that is not known of it. */
+function rankOf(times: Float64Array, rank: Rank): number {
+  const fill = times[point.fill] as number;
+  const pop = times[point.pop] as number;
+  if (rank === 'request') return fill - pop;
+  if (rank === 'delay') return pop - (times[point.kick] as number);
+  return fill - (times.find((time) => !Number.isNaN(time)) as number);
 }
 
 function nameOf(queue: Queue): QueueName {
