@@ -307,6 +307,23 @@ test('each process has a BQL of its own, also at one address', async () => {
   );
 });
 
+test('a mutex that only the main loop takes, or only vCPUs, is not the BQL; of two that both take it is the busier', async () => {
+  const names = async (...events: SyntheticEvent[][]) => {
+    const { mutexes } = await look(synthetic(byTime(events.flat())));
+    return mutexes.map(({ name }) => name).sort();
+  };
+  assert.deepEqual(await names(use(0, main, mainSite), use(20, cpu0, 'accel/tcg/tb-maint.c:9', 5, other)), [
+    '0x10',
+    '0x20',
+  ]);
+  const both = (time: number, mutex: number) => [
+    ...use(time, main, mainSite, 5, mutex),
+    ...use(time + 10, cpu0, cpuSite, 5, mutex),
+  ];
+  assert.deepEqual(await names(both(0, other), both(20, bql), use(40, main, mainSite)), ['0x20', 'BQL']);
+  assert.deepEqual(await names(both(0, bql), both(20, other), use(40, main, mainSite)), ['0x20', 'BQL']);
+});
+
 test('the user says which mutex is the BQL where nothing tells it', async () => {
   const events = byTime([...use(0, 1, 'a.c:1'), ...use(20, 2, 'b.c:2', 5, other)]);
   assert.deepEqual((await look(synthetic(events))).mutexes.map(({ name }) => name).sort(), ['0x10', '0x20']);

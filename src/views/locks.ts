@@ -294,8 +294,11 @@ export class LocksView implements Analysis {
     }
     const found = new Map<number, number>();
     for (const [mutex, names] of files) {
-      const { pid } = locks.mutexes[mutex] as Mutex;
-      if (isBql(names) && !found.has(pid)) found.set(pid, mutex);
+      if (!isBql(names)) continue;
+      const { pid, locked } = locks.mutexes[mutex] as Mutex;
+      // Each process has one. It is the busiest, should there be another of the kind.
+      const rival = locks.mutexes[found.get(pid) ?? -1];
+      if (rival === undefined || locked > rival.locked) found.set(pid, mutex);
     }
     return new Set(found.values());
   }

@@ -198,6 +198,25 @@ test('the slow log has both events, and what the thread did in between', async (
   assert.deepEqual(other?.[0]?.events, []);
 });
 
+test('values are one group, whichever event they come from', async () => {
+  const events = [
+    { name: 's:a1', time: 1, tid: 1, fields: { n: 5 } },
+    { name: 's:b', time: 3, tid: 1, fields: { n: 6 } },
+    { name: 's:a2', time: 10, tid: 1, fields: { m: 1 } },
+    { name: 's:b', time: 14, tid: 1, fields: { n: 5 } },
+  ];
+  const { rows } = await pair(synthetic(events), {
+    from: { event: 'a*' },
+    to: { event: 'b' },
+    by: keys('tid'),
+    group: ['n'],
+  });
+  assert.deepEqual(
+    rows.map(({ group, stats: { count, total } }) => [group, count, total]),
+    [[['5'], 2, 6]],
+  );
+});
+
 test('an event that ends one pair begins the next', async () => {
   const events = [1, 4, 9, 16].map((time) => at('s:a', time, 7));
   const { all, unfinished } = await pair(synthetic(events), {
