@@ -16,6 +16,8 @@ export type LiveEvents = {
 /** What is recorded where nobody says what for: QEMU's locks come too often for that. */
 export const usualEvents: LiveEvents = { purposes: ['exits', 'leaks', 'requests'], optional: true };
 
+const schedEvents = ['sched:sched_switch', 'sched:sched_waking', 'sched:sched_wakeup', 'sched:sched_wakeup_new'];
+
 /*
  * Left out of the kvm events are those that come in great numbers and tell little of an exit: MMU notifiers, emulated
  * instructions, end-of-interrupt, the cpuid that every kvm_exit with that reason has.
@@ -26,14 +28,15 @@ const exitEvents = [
   ...['apic_accept_irq', 'nested_vmexit', 'nested_vmenter', 'pv_tlb_flush', 'wfx_arm64', 'handle_sys_reg'],
 ]
   .map((name) => `kvm:kvm_${name}`)
-  .concat(['sched:sched_switch', 'sched:sched_waking', 'sched:sched_wakeup', 'sched:sched_wakeup_new']);
+  .concat(schedEvents);
 
 /** The kernel's events by purpose. */
 const kernelEvents: Record<Purpose, readonly string[]> = {
   exits: exitEvents,
   requests: exitEvents,
   leaks: [],
-  locks: [],
+  // Whether who has a mutex runs.
+  locks: schedEvents,
 };
 
 /** QEMU's events by purpose, as patterns; a `!` leaves out. */
