@@ -101,6 +101,22 @@ test('a condition holds by the figure of what it names', () => {
   assert.equal(holds('share(exit:npf)>50%'), false);
 });
 
+test('of several that have one name, it holds where it does for one', () => {
+  const bqls: Subject[] = [10, Number.NaN, 30].map((max) => ({ kind: 'wait', name: 'BQL', measured: { max } }));
+  const judged = (text: string) => {
+    const { holds, actual } = judge(parseCondition(text), bqls);
+    return [holds, actual];
+  };
+  assert.deepEqual(judged('max(wait:BQL)>20ns'), [true, 30]);
+  assert.deepEqual(judged('max(wait:BQL)<20ns'), [true, 10]);
+  assert.deepEqual(judged('max(wait:BQL)>40ns'), [false, 10]);
+  const [, unknown] = bqls;
+  const only = judge(parseCondition('share(wait:BQL)<5%'), [
+    { ...(unknown as Subject), measured: { share: Number.NaN } },
+  ]);
+  assert.ok(Number.isNaN(only.actual) && !only.holds);
+});
+
 test('of what did not happen there are none, and how long it took nobody knows', () => {
   assert.deepEqual(judge(parseCondition('count(exit:hlt)<1'), subjects).actual, 0);
   const unknown = judge(parseCondition('max(exit:hlt)<1s'), subjects);

@@ -120,8 +120,9 @@ function parseValue(figure: Figure, text: string): number {
 }
 
 /**
- * Judges a condition. `same` says whether a name in it means a subject's. Throws a ConditionError where there is no subject
- * of its kind at all, or none that has the figure.
+ * Judges a condition. `same` says whether a name in it means a subject's. Several subjects can have one name, as each
+ * virtual machine has a BQL: the condition holds where it does for one of them. Throws a ConditionError where there is no subject of
+ * its kind at all, or none that has the figure.
  */
 export function judge(
   condition: Condition,
@@ -137,7 +138,8 @@ export function judge(
   const ofKind = subjects.filter((subject) => subject.kind === kind);
   if (ofKind.length === 0)
     throw new ConditionError(`${condition.text}: nothing here is called ${kind}; there is ${kinds.join(', ')}`);
-  const found = ofKind.find((one) => (name === undefined ? one.name === undefined : same(name, one.name ?? '')));
+  const named = ofKind.filter((one) => (name === undefined ? one.name === undefined : same(name, one.name ?? '')));
+  const [found] = named;
   if (found !== undefined && !(figure in found.measured)) {
     const has = Object.keys(found.measured).join(', ');
     throw new ConditionError(`${condition.text}: ${kind} has no ${figure}; it has ${has}`);
@@ -148,8 +150,10 @@ export function judge(
     : figure === 'count' || figure === 'rate' || figure === 'total' || figure === 'share'
       ? 0
       : Number.NaN;
-  const actual = found === undefined ? none : (found.measured[figure] as number);
-  return { condition, holds: comparisons[condition.comparison](actual, condition.value), actual };
+  const holds = (value: number) => comparisons[condition.comparison](value, condition.value);
+  const values = named.map((one) => one.measured[figure] as number);
+  const actual = values.find(holds) ?? values.find((value) => !Number.isNaN(value)) ?? values[0] ?? none;
+  return { condition, holds: holds(actual), actual };
 }
 
 /** The figures of statistics. `whole` is the total that a share is of; rates are per second of `seconds`. */
