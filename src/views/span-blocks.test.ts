@@ -27,6 +27,11 @@ test('blocks hold what a naive count by time gives, however often they became lo
       });
       assert.ok(time - 500 < blocks.width * maxBlocks);
       assert.ok(blocks.width === 1024 || time - 500 >= (blocks.width * maxBlocks) / 2);
+      const lengths = blocks.lengths(time);
+      assert.equal(
+        lengths.reduce((sum, length) => sum + length, 0),
+        time - 500,
+      );
       for (let row = 0; row < 4; row++) {
         const own = list.flatMap((span, n) => (span.row === row ? [{ ...span, end: ends[n] as number }] : []));
         const found = blocks.rows[row];
@@ -34,6 +39,10 @@ test('blocks hold what a naive count by time gives, however often they became lo
           assert.equal(found, undefined);
           continue;
         }
+        assert.equal(
+          found?.counts.subarray(0, lengths.length).reduce((sum, n) => sum + n, 0),
+          own.length,
+        );
         for (let block = 0; block < maxBlocks; block++) {
           const here = own.filter(({ end }) => Math.floor((end - 500) / blocks.width) === block);
           assert.equal(found?.counts[block], here.length);
@@ -87,6 +96,6 @@ test('the lengths of the blocks are those of the recording, and rows are bounded
     lengths.reduce((sum, length) => sum + length, 0),
     999_300,
   );
-  assert.ok(lengths.length > maxBlocks / 2 - 1 && lengths.length <= maxBlocks);
+  assert.ok(lengths.length > maxBlocks / 2 && lengths.length <= maxBlocks);
   assert.ok(lengths.slice(0, -1).every((length) => length === blocks.width));
 });

@@ -111,7 +111,8 @@ export class SpanBlocks {
   /** The length of each block, up to the end of the recording; the last one is shorter. */
   lengths(end: number): number[] {
     const whole = end - this.#start;
-    const count = Math.min(maxBlocks, Math.ceil(whole / this.width));
+    // What ends with the recording may lie at the very beginning of a block.
+    const count = Math.min(maxBlocks, Math.floor(whole / this.width) + 1);
     return Array.from({ length: count }, (_, block) =>
       block < count - 1 ? this.width : whole - (count - 1) * this.width,
     );
