@@ -33,21 +33,59 @@ function firmware(rounds: number): Uint8Array {
   return rom;
 }
 
+/** A boot sector that reads `reads` (at most 65535) sectors from its disk, one by one, then ends QEMU. */
+function bootSector(reads: number): Uint8Array {
+  const packet = 0x7d90; // behind the code, where the boot sector is loaded: 0x7c00
+  const body = [
+    ...[0xbe, packet & 0xff, packet >> 8], // mov si, packet
+    ...[0x8a, 0x16, 0x80, 0x7d], // mov dl, [drive]
+    ...[0xb4, 0x42, 0xcd, 0x13], // mov ah, 0x42; int 0x13: extended read
+    0x4d, // dec bp
+  ];
+  const code = [
+    ...[0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0xbc, 0x00, 0x70, 0xfb], // segments 0, a stack
+    ...[0x88, 0x16, 0x80, 0x7d], // mov [drive], dl
+    ...[0xbd, reads & 0xff, reads >> 8], // mov bp, reads
+    ...body,
+    ...[0x75, 256 - body.length - 2], // jnz body
+    ...[0x30, 0xc0, 0xe6, 0xf4], // xor al, al; out 0xf4, al: isa-debug-exit
+    ...[0xf4, 0xeb, 0xfd], // hlt; jmp hlt
+  ];
+  const disk = new Uint8Array(1 << 20);
+  disk.set(code);
+  disk.set([16, 0, 1, 0, 0x00, 0x80, 0, 0, 1], packet - 0x7c00); // one sector, number 1, to 0000:8000
+  disk.set([0x55, 0xaa], 510);
+  return disk;
+}
+
 /** A QEMU that waits to be told to begin, and ends by itself. */
 export class Guest {
   readonly process: ChildProcess;
   /** When it is over. */
   readonly ended: Promise<unknown>;
 
-  constructor(folder: string, rounds: number, name = 'virtap-test', more: string[] = []) {
-    const rom = join(folder, `rom-${rounds}`);
-    writeFileSync(rom, firmware(rounds));
-    const args = ['-accel', 'kvm', '-M', 'pc', '-nodefaults', '-display', 'none', '-m', '16', '-bios', rom];
-    args.push('-device', 'VGA', '-device', 'isa-debug-exit,iobase=0xf4', '-S', '-monitor', 'stdio');
-    args.push('-chardev', 'null,id=out', '-device', `isa-debugcon,chardev=out,iobase=${guestPort}`);
-    args.push('-name', `guest=${name.replaceAll(',', ',,')},debug-threads=on`, ...more);
+  private constructor(args: string[], name: string) {
+    args.push('-display', 'none', '-device', 'isa-debug-exit,iobase=0xf4', '-S', '-monitor', 'stdio');
+    args.push('-name', `guest=${name.replaceAll(',', ',,')},debug-threads=on`);
     this.process = spawn('qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'ignore'] });
     this.ended = once(this.process, 'exit');
+  }
+
+  /** Under KVM, with so many rounds of firmware. */
+  static kvm(folder: string, rounds: number, name = 'virtap-test', more: string[] = []): Guest {
+    const rom = join(folder, `rom-${rounds}`);
+    writeFileSync(rom, firmware(rounds));
+    const args = ['-accel', 'kvm', '-M', 'pc', '-nodefaults', '-m', '16', '-bios', rom, '-device', 'VGA'];
+    args.push('-chardev', 'null,id=out', '-device', `isa-debugcon,chardev=out,iobase=${guestPort}`);
+    return new Guest([...args, ...more], name);
+  }
+
+  /** Emulated, with a virtio disk that the firmware reads its boot sector from, and that one so many others. */
+  static disk(folder: string, reads: number, more: string[] = []): Guest {
+    const disk = join(folder, `disk-${reads}`);
+    writeFileSync(disk, bootSector(reads));
+    const args = ['-accel', 'tcg', '-m', '32', '-net', 'none', '-drive', `file=${disk},if=virtio,format=raw`];
+    return new Guest([...args, ...more], 'virtap-disk');
   }
 
   get pid(): number {

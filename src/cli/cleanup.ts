@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
-import { cleanUp, startOf } from '../live/remains.ts';
+import { startOf } from '../live/machines.ts';
+import { cleanUp, cleanUpQemu } from '../live/remains.ts';
 import { findTracefs } from '../live/tracefs.ts';
 import { escapeText } from '../report/escape.ts';
 
@@ -20,7 +21,9 @@ Examples:
     )
     .action(async ({ after }: { after?: number }) => {
       for (let n = 0; after !== undefined && startOf(after) !== undefined && n < 100; n++) await sleep(20);
-      const { done, failed } = cleanUp(findTracefs());
+      const parts = [await cleanUpQemu(), cleanUp(findTracefs())];
+      const done = parts.flatMap((part) => part.done);
+      const failed = parts.flatMap((part) => part.failed);
       for (const what of done) process.stdout.write(`${escapeText(what)}\n`);
       for (const what of failed) process.stderr.write(`virtap: ${escapeText(what)}\n`);
       if (done.length === 0 && failed.length === 0) process.stdout.write('Nothing was left behind.\n');

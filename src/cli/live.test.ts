@@ -17,7 +17,7 @@ const machine = needs('QEMU', 'KVM', 'permission to trace');
 
 /** Runs virtap on a guest of so many rounds, until it is over, and Ctrl-C then. */
 async function onGuest(rounds: number, ...args: string[]) {
-  const guest = new Guest(folder, rounds);
+  const guest = Guest.kvm(folder, rounds);
   try {
     await guest.ready();
     const { child, instance, ended } = start(...args, '--live', '--pid', String(guest.pid));
@@ -62,7 +62,7 @@ test('events are printed as they happen, with the names of threads', machine, as
 });
 
 test('--interval prints how things stand, and --for ends it', machine, async () => {
-  const guest = new Guest(folder, 1);
+  const guest = Guest.kvm(folder, 1);
   try {
     await guest.ready();
     const args = ['--live', '--pid', String(guest.pid), '--interval', '100ms', '--for', '450ms'];

@@ -1,22 +1,26 @@
 import { Signatures } from '../formats/trace-events.ts';
 import {
-  purposes as allPurposes,
   eventsFor,
   type LiveEvents,
   matchEvents,
   matchQemuEvents,
   needsQemu,
+  onlyQemu,
   type Purpose,
   qemuEventsFor,
 } from '../live/event-sets.ts';
 import { LiveTrace } from '../live/live-trace.ts';
 import { ownModule } from '../live/own-module.ts';
+import { QemuLogTrace } from '../live/qemu-log-trace.ts';
+import { findMonitor } from '../live/qmp.ts';
 import { findTracefs } from '../live/tracefs.ts';
 import { planUprobes, type Uprobe } from '../live/uprobes.ts';
 import { probesOf } from '../live/usdt.ts';
 import { type Chosen, chooseMachines, subject } from './machines.ts';
 import type { LiveOptions, TraceOptions } from './options.ts';
 import { UsageError } from './usage-error.ts';
+
+type LiveSource = LiveOptions & Pick<TraceOptions, 'traceEvents'>;
 
 /** A command line that removes what this process leaves in the kernel, once it is gone. */
 export function cleanupCommand(): string[] {
@@ -44,9 +48,9 @@ export function chooseEvents(
     for (const name of kernels) events.add(name);
     for (const name of qemus) wanted.add(name);
   }
-  const lacking = allPurposes.find((purpose) => purposes.includes(purpose) && needsQemu(purpose));
-  if (wanted.size === 0 && lacking !== undefined && optional !== true) {
-    throw new UsageError(`${subject(chosen)}: ${withoutProbes(lacking)}`);
+  if (wanted.size === 0 && optional !== true) {
+    const lacking = purposes.find(needsQemu);
+    if (lacking !== undefined) throw new UsageError(`${subject(chosen)}: ${withoutProbes(lacking)}`);
   }
   return { events: [...events], uprobes: planUprobes(files, wanted, signatures) };
 }
@@ -55,14 +59,39 @@ function withoutProbes(purpose: Purpose): string {
   const trace = purpose === 'locks' ? "'qemu_mutex_*'" : "'virtqueue_*' -trace 'virtio_*'";
   return (
     'this QEMU was built without SystemTap probes (as Debian and Ubuntu do), so the kernel cannot see its events; ' +
-    `have QEMU write them itself, and give virtap the file: -trace ${trace} -trace file=qemu.trace -msg timestamp=on`
+    'give it a monitor that virtap can use (-qmp unix:PATH,server=on,wait=off), or have it write them itself and give ' +
+    `virtap the file: -trace ${trace} -trace file=qemu.trace -msg timestamp=on`
   );
 }
 
 /** The running machines that the options name, as a trace that Ctrl-C, a signal or `--for` ends. */
-export function openLive(options: LiveOptions & Pick<TraceOptions, 'traceEvents'>, wanted: LiveEvents): LiveTrace {
+export function openLive(options: LiveSource, wanted: LiveEvents): LiveTrace | QemuLogTrace {
   const tracefs = findTracefs();
   const chosen = chooseMachines(options, false);
+  const trace = openQemuLog(chosen, options, wanted) ?? openKernel(tracefs, chosen, options, wanted);
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => trace.end());
+  if (options.for !== undefined) setTimeout(() => trace.end(), options.for / 1e6).unref();
+  return trace;
+}
+
+/** By the log of a QEMU without probes, where its monitor can be reached, and nothing but its own events is wanted. */
+function openQemuLog(chosen: Chosen, options: LiveSource, { purposes = [] }: LiveEvents): QemuLogTrace | undefined {
+  const [machine] = chosen.machines;
+  if (machine === undefined || chosen.pids.length !== 1 || !purposes.every(onlyQemu)) return undefined;
+  if (purposes.length === 0 || probesOf(machine.pid, 'qemu').length > 0) return undefined;
+  const monitor = findMonitor(machine.pid, machine.name, machine.uuid);
+  if (monitor === undefined) return undefined;
+  return new QemuLogTrace({
+    name: subject(chosen),
+    pid: machine.pid,
+    monitor,
+    choose: (names) => qemuEventsFor(names, purposes),
+    traceEvents: options.traceEvents,
+    cleanup: cleanupCommand(),
+  });
+}
+
+function openKernel(tracefs: string, chosen: Chosen, options: LiveSource, wanted: LiveEvents): LiveTrace {
   const signatures = new Signatures(undefined, options);
   const trace = new LiveTrace({
     ...chooseEvents(tracefs, chosen, wanted, signatures),
@@ -75,7 +104,5 @@ export function openLive(options: LiveOptions & Pick<TraceOptions, 'traceEvents'
   });
   // Whatever ends the process, what was switched on is switched off.
   process.on('exit', () => trace.stop());
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => trace.end());
-  if (options.for !== undefined) setTimeout(() => trace.end(), options.for / 1e6).unref();
   return trace;
 }

@@ -37,8 +37,8 @@ test('one machine is recorded by name, each access of its guest once, as trace-c
 }, async () => {
   const file = join(folder, 'one.dat');
   const name = 'a guest, of $(ours) %s';
-  const guest = new Guest(folder, 3000, name);
-  const other = new Guest(folder, 3000, 'other');
+  const guest = Guest.kvm(folder, 3000, name);
+  const other = Guest.kvm(folder, 3000, 'other');
   try {
     await Promise.all([guest.ready(), other.ready()]);
     // Names are exact, and may hold commas: --vm splits there, so the machine is named by its process.
@@ -76,7 +76,7 @@ test('one machine is recorded by name, each access of its guest once, as trace-c
 
 test('--vm takes a name or a uuid; one that fits nothing, or no machine at all, is said', machine, async () => {
   const uuid = '5f8a5b0e-7d0b-4b57-9d5c-0d6f0f6c7a11';
-  const guest = new Guest(folder, 1, 'by-name', ['-uuid', uuid]);
+  const guest = Guest.kvm(folder, 1, 'by-name', ['-uuid', uuid]);
   try {
     await guest.ready();
     for (const id of ['by-name', uuid]) {

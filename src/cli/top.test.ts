@@ -16,7 +16,7 @@ test(
   'on a terminal it is redrawn until q, and leaves the terminal as it was',
   needs('QEMU', 'KVM', 'permission to trace'),
   async () => {
-    const guest = new Guest(folder, 60000);
+    const guest = Guest.kvm(folder, 60000);
     let child: ChildProcessWithoutNullStreams | undefined;
     try {
       await guest.ready();

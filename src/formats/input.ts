@@ -31,6 +31,8 @@ export class Input {
   #file: FileHandle | undefined;
   #rest: AsyncIterator<Uint8Array> | undefined;
   #pump: ChunkPump | undefined;
+  /** What nobody else closes. */
+  #stream: Readable | undefined;
   #spool: FileHandle | undefined;
 
   private constructor(name: string, path: string | undefined) {
@@ -75,6 +77,13 @@ export class Input {
       await input.close();
       throw asTraceError(input.name, error);
     }
+    return input;
+  }
+
+  /** An input whose bytes come from a stream, under a name for people. */
+  static async stream(name: string, stream: Readable): Promise<Input> {
+    const input = new Input(name, undefined);
+    await input.#startStream(stream);
     return input;
   }
 
@@ -169,10 +178,11 @@ export class Input {
     await rest?.return?.();
     await spool?.close();
     await file?.close().catch(() => {});
-    if (this.path === undefined) process.stdin.destroy();
+    this.#stream?.destroy();
   }
 
   async #startStream(stream: Readable): Promise<void> {
+    if (this.path === undefined) this.#stream = stream;
     let source = this.#counted(stream);
     const first: Uint8Array[] = [];
     let have = 0;

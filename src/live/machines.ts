@@ -51,6 +51,18 @@ export function threadsOf(pid: number, proc = '/proc'): number[] {
   }
 }
 
+/** When a process began, in the kernel's ticks since boot; undefined where it is gone, or dead and only not yet buried. */
+export function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The name, in parentheses, may hold anything.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
 /** The process of a thread; undefined where it is gone. */
 export function processOf(tid: number, proc = '/proc'): number | undefined {
   try {

@@ -12,6 +12,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { removeInstance } from './instance.ts';
 import { LiveError } from './live-error.ts';
+import { startOf } from './machines.ts';
+import { type QemuChanges, restoreQemu } from './qemu-log-source.ts';
 import { finishRecording, type RecordingState } from './recording-file.ts';
 import { threadNames } from './thread-names.ts';
 import { definedUprobes, removeUprobe } from './uprobes.ts';
@@ -27,6 +29,7 @@ export type Journal = {
   /** When it began, as `startOf` says: ids are used again. */
   started: string;
   recording?: RecordingState;
+  qemu?: QemuChanges;
 };
 
 /** What was found and put in order, a sentence each. */
@@ -54,12 +57,7 @@ export function cleanUp(tracefs: string): CleanUp {
       result.failed.push(`${what}: ${(error as Error).message}`);
     }
   };
-  const folder = journalFolder();
-  const journals = new Map<number, Journal>();
-  for (const name of namesIn(folder)) {
-    const pid = Number(/^(\d+)\.json$/.exec(name)?.[1]);
-    if (!Number.isNaN(pid)) journals.set(pid, readJournal(join(folder, name), pid));
-  }
+  const journals = readJournals();
   for (const name of namesIn(join(tracefs, 'instances'))) {
     const pid = Number(/^virtap-(\d+)$/.exec(name)?.[1]);
     if (Number.isNaN(pid) || isAlive(pid, journals.get(pid)?.started)) continue;
@@ -73,7 +71,8 @@ export function cleanUp(tracefs: string): CleanUp {
     );
   }
   for (const [pid, journal] of journals) {
-    if (isAlive(pid, journal.started)) continue;
+    // What is to be put back in a QEMU takes time: `cleanUpQemu` does it.
+    if (isAlive(pid, journal.started) || journal.qemu !== undefined) continue;
     const { recording } = journal;
     if (recording !== undefined) {
       attempt(`recording finished: ${recording.file}`, () => {
@@ -89,22 +88,38 @@ export function cleanUp(tracefs: string): CleanUp {
   return result;
 }
 
-/** When a process began, in the kernel's ticks since boot; undefined where it is gone, or dead and only not yet buried. */
-export function startOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name, in parentheses, may hold anything.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
-  } catch {
-    return undefined;
+/** Puts back what dead processes changed in a QEMU. */
+export async function cleanUpQemu(): Promise<CleanUp> {
+  const result: CleanUp = { done: [], failed: [] };
+  for (const [pid, { started, qemu }] of readJournals()) {
+    if (qemu === undefined || isAlive(pid, started)) continue;
+    try {
+      await restoreQemu(qemu);
+      result.done.push(`trace events of QEMU ${qemu.pid} switched off`);
+    } catch (error) {
+      // One that is gone needs nothing.
+      if (startOf(qemu.pid) !== undefined) result.failed.push((error as Error).message);
+    }
+    if (qemu.folder !== undefined) rmSync(qemu.folder, { recursive: true, force: true });
+    removeJournal(pid);
   }
+  return result;
 }
 
 /** Whether a process runs; one of the same id that began at another time is another. */
 function isAlive(pid: number, started: string | undefined): boolean {
   const now = startOf(pid);
   return now !== undefined && (started === undefined || now === started);
+}
+
+function readJournals(): Map<number, Journal> {
+  const folder = journalFolder();
+  const journals = new Map<number, Journal>();
+  for (const name of namesIn(folder)) {
+    const pid = Number(/^(\d+)\.json$/.exec(name)?.[1]);
+    if (!Number.isNaN(pid)) journals.set(pid, readJournal(join(folder, name), pid));
+  }
+  return journals;
 }
 
 function readJournal(path: string, pid: number): Journal {

@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process';
 import { availableParallelism, totalmem } from 'node:os';
+import { startGuard } from './guard.ts';
 import { Instance } from './instance.ts';
+import { startOf } from './machines.ts';
 import type { RecordingState } from './recording-file.ts';
-import { cleanUp, removeJournal, startOf, writeJournal } from './remains.ts';
+import { cleanUp, removeJournal, writeJournal } from './remains.ts';
 import { findTracefs } from './tracefs.ts';
 import { type Uprobe, Uprobes } from './uprobes.ts';
 
@@ -87,21 +88,4 @@ export class Session {
 function usualBuffer(): number {
   const share = totalmem() / 1024 / 64 / availableParallelism();
   return Math.floor(Math.min(Math.max(share, leastBuffer), firstBuffer));
-}
-
-/**
- * A shell that waits for this process's end, however sudden, and runs `virtap cleanup` then. Its commands are
- * fixed; what differs comes as arguments.
- */
-function startGuard(cleanup: readonly string[]): { done(): void } {
-  const child = spawn('sh', ['-c', 'read -r end || exec "$@"', 'virtap', ...cleanup], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-    cwd: '/',
-  });
-  child.on('error', () => {});
-  child.stdin.on('error', () => {});
-  child.unref();
-  (child.stdin as unknown as { unref(): void }).unref();
-  return { done: () => child.stdin.end('done\n') };
 }
