@@ -154,7 +154,10 @@ test('without kvm_exit there is nothing to answer: what it holds, and what to re
   const trace = ftrace('none.txt', ['entry 1.000000 0']);
   const { status, stdout, stderr } = virtap([trace]);
   assert.deepEqual([status, stdout], [2, '']);
-  assert.match(stderr, /there is no kvm_exit in it\. It holds kvm:kvm_entry\. To record exits:\n {2}sudo virtap record .*\n {2}trace-cmd record/);
+  assert.match(
+    stderr,
+    /there is no kvm_exit in it\. It holds kvm:kvm_entry\. To record exits:\n {2}sudo virtap record .*\n {2}trace-cmd record/,
+  );
 });
 
 test('what is left after filters may be nothing', () => {

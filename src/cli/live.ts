@@ -5,7 +5,6 @@ import {
   matchEvents,
   matchQemuEvents,
   needsQemu,
-  onlyQemu,
   type Purpose,
   qemuEventsFor,
 } from '../live/event-sets.ts';
@@ -74,10 +73,10 @@ export function openLive(options: LiveSource, wanted: LiveEvents): LiveTrace | Q
   return trace;
 }
 
-/** By the log of a QEMU without probes, where its monitor can be reached, and nothing but its own events is wanted. */
+/** By the log of a QEMU without probes, where its monitor can be reached, and the question is about its own events. */
 function openQemuLog(chosen: Chosen, options: LiveSource, { purposes = [] }: LiveEvents): QemuLogTrace | undefined {
   const [machine] = chosen.machines;
-  if (machine === undefined || chosen.pids.length !== 1 || !purposes.every(onlyQemu)) return undefined;
+  if (machine === undefined || chosen.pids.length !== 1 || !purposes.every(needsQemu)) return undefined;
   if (purposes.length === 0 || probesOf(machine.pid, 'qemu').length > 0) return undefined;
   const monitor = findMonitor(machine.pid, machine.name, machine.uuid);
   if (monitor === undefined) return undefined;

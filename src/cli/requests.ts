@@ -3,12 +3,14 @@ import { json } from '../report/json.ts';
 import { requestsCsv, requestsJson, requestsText } from '../report/requests-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import type { Condition } from '../views/conditions.ts';
+import type { Reading } from '../views/reading.ts';
 import { type Rank, RequestsView, ranks, requestSubjects } from '../views/requests.ts';
 import { failIf, failIfOption } from './fail-if.ts';
 import { needPopsAndFills } from './lacking.ts';
-import { openTraces } from './open.ts';
+import { openSource } from './open.ts';
 import {
-  openOptions,
+  type LiveOptions,
+  liveCommand,
   parseCount,
   parseDuration,
   parseNumbers,
@@ -21,51 +23,53 @@ import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 import { UsageError } from './usage-error.ts';
 
-type RequestsCommandOptions = TraceOptions & {
-  device?: string[];
-  queue?: number[];
-  sort: SortKey;
-  heatmap?: true;
-  slow?: number;
-  than?: number;
-  rank: Rank;
-  failIf?: Condition[];
-};
+type RequestsCommandOptions = TraceOptions &
+  LiveOptions & {
+    device?: string[];
+    queue?: number[];
+    sort: SortKey;
+    heatmap?: true;
+    slow?: number;
+    than?: number;
+    rank: Rank;
+    failIf?: Condition[];
+  };
 
 export default function define(command: Command): void {
-  failIfOption(
-    traceCommand(command, [
-      ['virtap requests qemu.log', 'how long requests take, by device and queue, and where their time goes'],
-      ['virtap requests --slow 5 trace.bin', 'the five slowest, each with its path'],
-      ['virtap requests --device blk --heatmap trace.bin', 'disks over time'],
-      ['virtap requests trace.dat trace.bin', 'with the kernel trace: from the kick to the interrupt'],
-      [
-        "virtap requests --fail-if 'p99(request:virtio-blk)>10ms' trace.bin",
-        'in a script: the exit status is 3 where that is so',
-      ],
-    ]),
-    'request, request:virtio-blk, or request:VDEV,QUEUE of one queue; delay for the time from the kick to the pop',
-  )
-    .option('--device <names>', 'only these devices: blk, net, or an address', parseWords)
-    .option('--queue <numbers>', 'only queues of these numbers: 0, or 0,2-4', parseNumbers)
-    .addOption(
-      new Option('-s, --sort <column>', 'sort the queues by this column')
-        .choices([...sortKeys])
-        .default('total' as SortKey),
+  liveCommand(
+    failIfOption(
+      traceCommand(command, [
+        ['virtap requests qemu.log', 'how long requests take, by device and queue, and where their time goes'],
+        ['virtap requests --slow 5 trace.bin', 'the five slowest, each with its path'],
+        ['virtap requests --device blk --heatmap trace.bin', 'disks over time'],
+        ['virtap requests trace.dat trace.bin', 'with the kernel trace: from the kick to the interrupt'],
+        [
+          "virtap requests --fail-if 'p99(request:virtio-blk)>10ms' trace.bin",
+          'in a script: the exit status is 3 where that is so',
+        ],
+      ]),
+      'request, request:virtio-blk, or request:VDEV,QUEUE of one queue; delay for the time from the kick to the pop',
     )
-    .option('--heatmap', 'draw a heat map for each queue: time across, duration up, count as colour')
-    .option('--slow <number>', 'show the slowest requests, each with its path', parseCount)
-    .option('--than <time>', 'show the requests longer than this: 1ms, 250us', parseDuration)
-    .addOption(
-      new Option(
-        '--rank <what>',
-        'what makes a request slow: pop to fill (request), kick to pop (delay), or all of it (path)',
+      .option('--device <names>', 'only these devices: blk, net, or an address', parseWords)
+      .option('--queue <numbers>', 'only queues of these numbers: 0, or 0,2-4', parseNumbers)
+      .addOption(
+        new Option('-s, --sort <column>', 'sort the queues by this column')
+          .choices([...sortKeys])
+          .default('total' as SortKey),
       )
-        .choices([...ranks])
-        .default('request' as Rank),
-    )
-    .addHelpText('after', help)
-    .action(run);
+      .option('--heatmap', 'draw a heat map for each queue: time across, duration up, count as colour')
+      .option('--slow <number>', 'show the slowest requests, each with its path', parseCount)
+      .option('--than <time>', 'show the requests longer than this: 1ms, 250us', parseDuration)
+      .addOption(
+        new Option(
+          '--rank <what>',
+          'what makes a request slow: pop to fill (request), kick to pop (delay), or all of it (path)',
+        )
+          .choices([...ranks])
+          .default('request' as Rank),
+      )
+      .addHelpText('after', help),
+  ).action(run);
 }
 
 const help = `
@@ -75,27 +79,31 @@ interrupt, as far as the recordings tell: QEMU's events have the middle, KVM's b
 async function run(files: string[], options: RequestsCommandOptions): Promise<void> {
   const out = new Output(options);
   const { device, queue, heatmap, slow, than, rank, sort } = options;
-  const trace = await openTraces(files, openOptions(options));
+  const trace = await openSource(files, options, { purposes: ['requests'] });
   if (than !== undefined && trace.clock.unit === 'ticks') {
     throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so there is no --than`);
   }
   const view = new RequestsView({ heatmap: heatmap === true, slow, than, rank, devices: device, queues: queue });
-  const reading = await runAnalyses(trace, [view], runOptions(options));
+  const answer = async (reading: Reading) => {
+    const result = view.result();
+    needPopsAndFills(trace, view.path.requests.seen, 'how long requests took');
+    if (trace.clock.unit === 'none') {
+      throw new UsageError(
+        `${trace.file}: its events have no time stamps, so nothing in it can be timed; -msg timestamp=on adds them to QEMU's log`,
+      );
+    }
+    if (result.queues.length === 0) {
+      throw new UsageError(`${trace.file}: none of its queues is one that was asked for`);
+    }
+    if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
+    const found = { trace, result, reading, sort, than, rank };
+    if (out.form === 'json') await out.write(json(requestsJson(found)));
+    else if (out.form === 'csv') await out.write(requestsCsv(found));
+    else await out.write(requestsText(found, out.terminal));
+    return result;
+  };
+  const reading = await runAnalyses(trace, [view], runOptions(options), answer);
   if (reading.partial.length === 0) await trace.close();
-  const result = view.result();
-  needPopsAndFills(trace, view.path.requests.seen, 'how long requests took');
-  if (trace.clock.unit === 'none') {
-    throw new UsageError(
-      `${trace.file}: its events have no time stamps, so nothing in it can be timed; -msg timestamp=on adds them to QEMU's log`,
-    );
-  }
-  if (result.queues.length === 0) {
-    throw new UsageError(`${trace.file}: none of its queues is one that was asked for`);
-  }
-  if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
-  const answer = { trace, result, reading, sort, than, rank };
-  if (out.form === 'json') await out.write(json(requestsJson(answer)));
-  else if (out.form === 'csv') await out.write(requestsCsv(answer));
-  else await out.write(requestsText(answer, out.terminal));
+  const result = await answer(reading);
   failIf(options.failIf, () => requestSubjects(result));
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -82,6 +82,28 @@ test('a leak is found in a running program, by its own element, also where its f
   });
   assert.equal(stdout, `${pid} ${truth.leaked}\n`, stderr);
   assert.equal(status, 3);
+});
+
+test("a script of one's own runs on a running program, as SystemTap's do, and requests are timed", able, async () => {
+  const script = join(folder, 'count.ts');
+  writeFileSync(
+    script,
+    `import { analyzer } from 'virtap/script';
+    export default analyzer(({ print }) => {
+      const open = new Set();
+      return {
+        virtqueue_pop({ elem }) { open.add(elem); },
+        virtqueue_fill({ elem }) { open.delete(elem); },
+        end() { for (const elem of open) print(elem); },
+      };
+    });`,
+  );
+  const ran = await onProgram('-O2', ['run', script, '--live']);
+  assert.equal(ran.status, 0, ran.stderr);
+  assert.equal(ran.stdout, `${ran.truth.leaked}\n`);
+  const { status, stdout, stderr } = await onProgram('-O2', ['requests', '--live', '--json']);
+  assert.equal(status, 0, stderr);
+  assert.equal(JSON.parse(stdout).queues[0].count, 1999);
 });
 
 test('locks are measured in a running program', able, async () => {

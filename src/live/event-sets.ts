@@ -61,11 +61,6 @@ export function needsQemu(purpose: Purpose): boolean {
   return qemuEvents[purpose].length > 0;
 }
 
-/** Whether a purpose is about nothing else. */
-export function onlyQemu(purpose: Purpose): boolean {
-  return needsQemu(purpose) && kernelEvents[purpose].length === 0;
-}
-
 /** The kernel's events of these purposes that this kernel has. Throws a LiveError where it lacks those that the purpose is about. */
 export function eventsFor(tracefs: string, wanted: readonly Purpose[]): string[] {
   const events = new Set(wanted.flatMap((purpose) => kernelEvents[purpose]));
