@@ -69,7 +69,6 @@ export function openLive(options: LiveSource, wanted: LiveEvents): LiveTrace | Q
   const chosen = chooseMachines(options, false);
   const trace = openQemuLog(chosen, options, wanted) ?? openKernel(tracefs, chosen, options, wanted);
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => trace.end());
-  if (options.for !== undefined) setTimeout(() => trace.end(), options.for / 1e6).unref();
   return trace;
 }
 
@@ -86,6 +85,7 @@ function openQemuLog(chosen: Chosen, options: LiveSource, { purposes = [] }: Liv
     monitor,
     choose: (names) => qemuEventsFor(names, purposes),
     traceEvents: options.traceEvents,
+    length: options.for,
     cleanup: cleanupCommand(),
   });
 }
@@ -99,6 +99,7 @@ function openKernel(tracefs: string, chosen: Chosen, options: LiveSource, wanted
     tids: chosen.tids,
     pids: chosen.pids,
     bufferKiB: undefined,
+    length: options.for,
     cleanup: cleanupCommand(),
   });
   // Whatever ends the process, what was switched on is switched off.

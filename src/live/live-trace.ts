@@ -27,6 +27,8 @@ export type LiveOptions = SessionOptions & {
   name: string;
   /** Events that may be of use, `system:event` each: those that nobody wants are not switched on. */
   events: readonly string[];
+  /** How long to look, in ns; undefined until `end`. */
+  length: number | undefined;
   /** What QEMU's events hold. */
   signatures: Signatures;
   /** Processes whose threads are to have names. */
@@ -107,6 +109,8 @@ export class LiveTrace implements Trace {
       this.#buffers = openBuffers(instance);
       const messages = this.#start(session);
       session.begin(wanted);
+      const { length } = this.#options;
+      if (length !== undefined) setTimeout(() => this.end(), length / 1e6).unref();
       for await (const message of messages) {
         this.#learnNames(session.tracefs);
         if (message.kind === 'error') throw new LiveError(message.message);

@@ -20,6 +20,8 @@ export type QemuLogOptions = {
   monitor: MonitorAddress;
   /** Picks the events to switch on, from all that this QEMU has. */
   choose(names: string[]): string[];
+  /** How long to look, in ns; undefined until `end`. */
+  length: number | undefined;
   /** QEMU's trace-events-all, where the user named it. */
   traceEvents: string | undefined;
   /** A command line that runs `virtap cleanup` once this process is gone. */
@@ -77,7 +79,7 @@ export class QemuLogTrace implements Trace {
   }
 
   async *batches(wants?: (type: EventType) => boolean): AsyncGenerator<EventBatch> {
-    const { pid, monitor, choose, traceEvents, cleanup } = this.#options;
+    const { pid, monitor, choose, length, traceEvents, cleanup } = this.#options;
     await cleanUpQemu();
     const journal = { pid: process.pid, started: startOf(process.pid) ?? '' };
     const guard = startGuard(cleanup);
@@ -86,6 +88,7 @@ export class QemuLogTrace implements Trace {
       this.#source = source;
       try {
         if (this.#ended) this.end();
+        if (length !== undefined) setTimeout(() => this.end(), length / 1e6).unref();
         for (const tid of threadsOf(pid)) this.threads.name(tid, commOf(tid) ?? '', pid);
         const input = await Input.stream(this.file, Readable.from(source.chunks(), { objectMode: false }));
         this.#inner = await qemuLog.open(input, { traceEvents });
