@@ -62,30 +62,74 @@ test('requests are elements from pop to fill, by process, queue and element', as
             : { name: 'qemu:virtqueue_fill', time, pid, tid: 8, fields };
         }),
       );
-      const open = new Map<string, number>();
+      // An address belongs to one element of a process at a time, whichever queue that is of.
+      const open = new Map<string, { begin: number; vq: number; elem: number }>();
       const expected: unknown[] = [];
       steps.forEach(({ pop, pid, vq, elem }, time) => {
-        const key = `${pid} ${vq} ${elem}`;
-        const begin = open.get(key);
-        if (pop) open.set(key, time);
-        else if (begin !== undefined) {
+        const key = `${pid} ${elem}`;
+        const before = open.get(key);
+        if (pop) open.set(key, { begin: time, vq, elem });
+        else if (before !== undefined) {
           open.delete(key);
+          if (before.vq !== vq) return;
+          const { begin } = before;
           const address = (n: number) => `0xffff00000000100${n}`;
-          expected.push({
-            begin,
-            duration: time - begin,
-            vq: address(vq),
-            elem: address(elem),
-            inNum: elem + 1,
-            outNum: vq,
-            pid,
-            tid: 9,
-          });
+          const points = { pop: begin, fill: time };
+          expected.push([begin, time - begin, address(vq), address(elem), elem + 1, vq, pid, 9, points]);
         }
       });
-      assert.deepEqual(await all(requests(trace)), expected);
+      const found = await all(requests(trace));
+      assert.deepEqual(
+        found.map((one) => [
+          one.begin,
+          one.duration,
+          one.vq,
+          one.elem,
+          one.inNum,
+          one.outNum,
+          one.pid,
+          one.tid,
+          one.points,
+        ]),
+        expected,
+      );
     }),
   );
+});
+
+test('a request of a disk says what it asks, of which queue, and when it passed which point', async () => {
+  const of = { vdev: 1, req: 8 };
+  const story: SyntheticEvent[] = [
+    { name: 'qemu:virtio_queue_notify', time: 0, tid: 9, pid: 3, fields: { vdev: 1, n: 1, vq: 2 } },
+    { name: 'qemu:virtqueue_pop', time: 10, tid: 9, pid: 3, fields: { vq: 2, elem: 8, in_num: 2, out_num: 1 } },
+    { name: 'qemu:virtio_blk_handle_read', time: 20, tid: 9, pid: 3, fields: { ...of, sector: 640, nsectors: 16 } },
+    { name: 'qemu:virtio_blk_rw_complete', time: 70, tid: 9, pid: 3, fields: { ...of, ret: -5 } },
+    { name: 'qemu:virtqueue_fill', time: 90, tid: 9, pid: 3, fields: { vq: 2, elem: 8, len: 1, idx: 0 } },
+  ];
+  assert.deepEqual(await all(requests(synthetic(story))), [
+    {
+      begin: 10,
+      duration: 80,
+      device: 'virtio-blk',
+      vdev: '0x1',
+      queue: 1,
+      role: 'request',
+      vq: '0x2',
+      elem: '0x8',
+      inNum: 2,
+      outNum: 1,
+      operation: 'read',
+      sector: 640,
+      sectors: 16,
+      result: -5,
+      merged: 1,
+      backend: '',
+      pid: 3,
+      tid: 9,
+      kicker: -1,
+      points: { notify: 0, pop: 10, device: 20, done: 70, fill: 90 },
+    },
+  ]);
 });
 
 const mutex = (name: string, time: number, tid: number, line: number): SyntheticEvent => ({

@@ -1,7 +1,18 @@
+import { roleOf } from '../spans/devices.ts';
 import { EventCopies } from '../spans/event-copies.ts';
 import { ExitPairing, ExitSpans, type VcpuThread } from '../spans/exits.ts';
 import { type LockSpans, Locks, type Mutex } from '../spans/locks.ts';
 import { type PairEnd, Pairs } from '../spans/pairs.ts';
+import {
+  backends,
+  type Facet,
+  type Filled,
+  operations,
+  type Point,
+  point,
+  points,
+  RequestPath,
+} from '../spans/request-path.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, type FieldReader, hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -32,16 +43,34 @@ export type Exit = Span & {
   rip: Hex;
 };
 
-/** A virtqueue element in QEMU's hands, from virtqueue_pop to the virtqueue_fill of the same process, queue and element. */
+/** A virtqueue element in QEMU's hands, from virtqueue_pop to virtqueue_fill, as `virtap requests` follows it. */
 export type Request = Span & {
+  /** `virtio-blk`; '' where nothing tells. And its address, the queue's number in it, what the queue is for: `transmit`. */
+  device: string;
+  vdev: Hex | '';
+  queue: number;
+  role: string;
   vq: Hex;
   elem: Hex;
   /** Numbers of buffers that the device writes, and reads. */
   inNum: number;
   outNum: number;
-  /** QEMU's process, and the thread that popped it; -1 where the trace does not say. */
+  /** What it asks, of virtio-blk and virtio-scsi: `read`, `write`, `other`; '' where that is not known. */
+  operation: string;
+  /** Of virtio-blk: the first sector, of 512 bytes, and how many; -1 where it is not known. And what the device returned: negative for an error. */
+  sector: number;
+  sectors: number;
+  result: number;
+  /** How many requests it was merged with to one, 1 where with none. */
+  merged: number;
+  /** Who carried it out: `thread pool`, `io_uring`, or ''. */
+  backend: string;
+  /** QEMU's process, the thread that popped it, and the vCPU's that kicked; -1 where the trace does not say. */
   pid: number;
   tid: number;
+  kicker: number;
+  /** When it passed which point of its path, as far as the trace tells; in the units of `begin`. */
+  points: { [name in Point]?: number };
 };
 
 /** A wait for one of QEMU's mutexes, from qemu_mutex_lock to qemu_mutex_locked, or a hold, from that to qemu_mutex_unlock. */
@@ -132,90 +161,70 @@ export class ExitSource implements SpanSource<Exit> {
   }
 }
 
-/** What the process of an event is, as part of a key; -1 where the trace does not say. */
-const process: FieldReader = {
-  kind: 'int',
-  number: (b, i) => b.pid[i] as number,
-  low: (b, i) => (b.pid[i] as number) >>> 0,
-  high: () => 0,
-  text: (b, i) => String(b.pid[i]),
-};
+export class RequestSource implements SpanSource<Request> {
+  readonly needs = 'qemu:virtqueue_pop and qemu:virtqueue_fill';
+  readonly #path = new RequestPath((filled, _, i) => {
+    this.#filled.push({ request: this.#told(filled), endsAt: i });
+    return undefined;
+  });
+  #filled: { request: Request; endsAt: number }[] = [];
 
-/** What is the same of all that is made of two events. */
-abstract class OfPairs {
-  protected abstract readonly pairs: Pairs;
+  get seen(): boolean {
+    return this.#path.requests.queues.some(({ popped }) => popped > 0);
+  }
 
   get count(): number {
-    return this.pairs.spans.count;
+    return this.#filled.length;
   }
 
   wants(type: EventType): boolean {
-    return this.pairs.wants(type);
-  }
-
-  endsAt(k: number): number {
-    return this.pairs.spans.endsAt[k] as number;
-  }
-}
-
-export class RequestSource extends OfPairs implements SpanSource<Request> {
-  readonly needs = 'qemu:virtqueue_pop and qemu:virtqueue_fill';
-  protected readonly pairs: Pairs;
-  #batch: EventBatch | undefined;
-  #trace: Trace | undefined;
-  #pops: EventType | undefined;
-
-  constructor() {
-    super();
-    const end = (name: string): PairEnd => ({
-      takes: (type) => type.name === name,
-      keys: (type) => [process, type.reader('vq'), type.reader('elem')],
-    });
-    this.pairs = new Pairs(end('qemu:virtqueue_pop'), end('qemu:virtqueue_fill'), {
-      keys: 3,
-      local: false,
-      note: (trace, b, i) => this.#shape(trace, b, i),
-    });
-  }
-
-  get seen(): boolean {
-    return !Number.isNaN(this.pairs.first);
+    return this.#path.wants(type);
   }
 
   batch(trace: Trace, b: EventBatch): void {
-    this.#trace = trace;
-    this.#batch = b;
-    this.pairs.batch(trace, b);
+    this.#filled = [];
+    this.#path.batch(trace, b);
+  }
+
+  endsAt(k: number): number {
+    return this.#filled[k]?.endsAt as number;
   }
 
   make(k: number): Request {
-    const { begin, duration, tid, note } = this.pairs.spans;
-    const b = this.#batch as EventBatch;
-    const i = this.endsAt(k);
-    const type = this.#trace?.types[b.type[i] as number] as EventType;
-    const shape = note[k] as number;
-    const address = (name: string) => {
-      const reader = type.reader(name) as FieldReader;
-      return hex64(reader.high(b, i), reader.low(b, i)) as Hex;
-    };
-    return {
-      begin: begin[k] as number,
-      duration: duration[k] as number,
-      vq: address('vq'),
-      elem: address('elem'),
-      inNum: shape >>> 16,
-      outNum: shape & 0xffff,
-      pid: b.pid[i] as number,
-      tid: tid[k] as number,
-    };
+    return this.#filled[k]?.request as Request;
   }
 
-  /** Both numbers of buffers of a pop in one; a queue has no more than 1024. */
-  #shape(trace: Trace, b: EventBatch, i: number): number {
-    const type = b.type[i] as number;
-    if (this.#pops?.id !== type) this.#pops = trace.types[type] as EventType;
-    const number = (name: string) => Math.min(0xffff, this.#pops?.reader(name)?.low(b, i) ?? 0);
-    return (number('in_num') << 16) | number('out_num');
+  #told({ request, facet, times, kicker, merged, backend }: Filled): Request {
+    const { queue, pop } = request;
+    const { device } = queue;
+    const { operation, tid } = this.#path.facets[facet] as Facet;
+    const known = (n: number) => (Number.isNaN(n) ? -1 : n);
+    const passed: Request['points'] = {};
+    points.forEach((name, n) => {
+      if (!Number.isNaN(times[n])) passed[name] = times[n] as number;
+    });
+    return {
+      begin: pop,
+      duration: (times[point.fill] as number) - pop,
+      device: device?.kind === undefined ? '' : `virtio-${device.kind}`,
+      vdev: device === undefined ? '' : (hex64(device.high, device.low) as Hex),
+      queue: queue.number,
+      role: roleOf(queue),
+      vq: hex64(queue.high, queue.low) as Hex,
+      elem: hex64(request.high, request.low) as Hex,
+      inNum: request.in,
+      outNum: request.out,
+      operation: operations[operation] as string,
+      sector: known(request.sector),
+      sectors: known(request.sectors),
+      result: request.result,
+      merged,
+      backend: backends[backend] as string,
+      pid: queue.machine.pid,
+      tid,
+      kicker,
+      points: passed,
+    };
   }
 }
 
@@ -304,9 +313,9 @@ export type PairOptions<From extends string = string, To extends string = string
 const maxCopies = 1 << 18;
 const maxPayload = 256;
 
-export class PairSource extends OfPairs implements SpanSource<Pair> {
+export class PairSource implements SpanSource<Pair> {
   readonly needs: string;
-  protected readonly pairs: Pairs;
+  readonly #pairs: Pairs;
   readonly #from: EventNames;
   readonly #to: EventNames;
   readonly #names = new NamedFields();
@@ -321,7 +330,6 @@ export class PairSource extends OfPairs implements SpanSource<Pair> {
   #trace: Trace | undefined;
 
   constructor({ from, to, by }: PairOptions) {
-    super();
     this.needs = `${from} and ${to}`;
     this.#from = eventNames(from);
     this.#to = eventNames(to);
@@ -336,7 +344,7 @@ export class PairSource extends OfPairs implements SpanSource<Pair> {
       takes: (type) => names.takes(type),
       keys: (type) => keys.map((key) => this.#key(key[n], type)),
     });
-    this.pairs = new Pairs(end(this.#from, 0), end(this.#to, 1), {
+    this.#pairs = new Pairs(end(this.#from, 0), end(this.#to, 1), {
       keys: keys.length,
       local: keys.some(([first, last]) => first === last && (first === 'tid' || first === 'cpu')),
       listener: {
@@ -349,8 +357,20 @@ export class PairSource extends OfPairs implements SpanSource<Pair> {
   }
 
   get seen(): boolean {
-    const { begins, ends } = this.pairs.result();
+    const { begins, ends } = this.#pairs.result();
     return begins > 0 && ends > 0;
+  }
+
+  get count(): number {
+    return this.#pairs.spans.count;
+  }
+
+  wants(type: EventType): boolean {
+    return this.#pairs.wants(type);
+  }
+
+  endsAt(k: number): number {
+    return this.#pairs.spans.endsAt[k] as number;
   }
 
   batch(trace: Trace, b: EventBatch): void {
@@ -358,11 +378,11 @@ export class PairSource extends OfPairs implements SpanSource<Pair> {
     this.#names.trace = trace;
     this.#cursor.b = b;
     this.#firsts = [];
-    this.pairs.batch(trace, b);
+    this.#pairs.batch(trace, b);
   }
 
   make(k: number): Pair {
-    const { begin, duration, tid, cpu } = this.pairs.spans;
+    const { begin, duration, tid, cpu } = this.#pairs.spans;
     this.#cursor.i = this.endsAt(k);
     return {
       begin: begin[k] as number,
