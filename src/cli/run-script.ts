@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { remarks } from '../report/remarks.ts';
-import { timestamps } from '../report/units.ts';
 import { isScript, loadScripts } from '../script/load.ts';
 import { printed } from '../script/print.ts';
 import { ScriptError } from '../script/script-error.ts';
 import { ScriptRun } from '../script/script-run.ts';
+import { Setup } from '../script/setup.ts';
 import type { Trace } from '../trace/trace.ts';
 import { openTraces } from './open.ts';
 import { exampleLines, offsetOption, openOptions, readingOptions, runOptions, type TraceOptions } from './options.ts';
@@ -49,12 +49,11 @@ async function run(names: string[], options: ScriptOptions, command: Command): P
   if (files.length === 0) throw new UsageError(`no trace given for ${paths.join(', ')} to run on`);
   const out = new Output(options);
   try {
-    const scripts = await loadScripts(paths);
-    const trace = await openTraces(files, openOptions(options));
     const printer = new Printer(out);
     try {
-      const host = { print: printer.print, args, stamp: stamps(trace) };
-      const analysis = new ScriptRun(trace, scripts, host);
+      const setup = new Setup(await loadScripts(paths), { print: printer.print, args });
+      const trace = await openTraces(files, openOptions(options));
+      const analysis = new ScriptRun(trace, setup);
       await analysis.begin();
       const reading = await runAnalyses(trace, [printer.settling(analysis)], runOptions(options));
       await analysis.end(reading.last);
@@ -78,15 +77,6 @@ function split(names: readonly string[], command: Command): { given: readonly st
   const dashes = raw.indexOf('--');
   const behind = dashes < 0 ? 0 : raw.length - dashes - 1;
   return { given: names.slice(0, names.length - behind), args: names.slice(names.length - behind) };
-}
-
-/** Time stamps; a merged trace's origin is known only with its first batch. */
-function stamps(trace: Trace): (offset: number) => string {
-  let write: ((offset: number) => string) | undefined;
-  return (offset) => {
-    write ??= timestamps(trace.origin, trace.clock.unit);
-    return write(offset);
-  };
 }
 
 /**

@@ -7,7 +7,6 @@ import fc from 'fast-check';
 import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
 import { openTrace } from '../formats/detect.ts';
 import { type KernelFormat, KernelLayout, parseKernelFormat } from '../formats/kernel-format.ts';
-import { timestamps } from '../report/units.ts';
 import { EventBatch } from '../trace/batch.ts';
 import { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -15,18 +14,21 @@ import { argumentsOf } from './arguments.ts';
 import type { Handlers, Tools } from './index.ts';
 import { ScriptError } from './script-error.ts';
 import { ScriptRun } from './script-run.ts';
+import { Setup } from './setup.ts';
 
 const data = join(import.meta.dirname, '../../test/data');
 
-type Setup = (tools: Tools) => Handlers;
+type SetupFunction = (tools: Tools) => Handlers;
 
 /** Runs scripts over a trace; gives what they printed, a line each, and whatever was thrown. */
-async function run(trace: Trace, ...setups: Setup[]): Promise<{ lines: string[]; error: unknown; run: ScriptRun }> {
+async function run(
+  trace: Trace,
+  ...setups: SetupFunction[]
+): Promise<{ lines: string[]; error: unknown; run: ScriptRun }> {
   const lines: string[] = [];
-  const stamp = (offset: number) => timestamps(trace.origin, trace.clock.unit)(offset);
-  const host = { print: (values: readonly unknown[]) => void lines.push(values.join(' ')), args: ['a'], stamp };
+  const host = { print: (values: readonly unknown[]) => void lines.push(values.join(' ')), args: ['a'] };
   const scripts = setups.map((setup, n) => ({ file: `script${n}.ts`, setup }));
-  const analysis = new ScriptRun(trace, scripts, host);
+  const analysis = new ScriptRun(trace, new Setup(scripts, host));
   let error: unknown;
   let last = 0;
   try {
@@ -130,7 +132,7 @@ test('only events with a handler are asked for, and entries into the guest, whic
 });
 
 test('several scripts see each event in the order of the command line', async () => {
-  const script: Setup = ({ print }) => ({
+  const script: SetupFunction = ({ print }) => ({
     begin: () => print('begin'),
     virtqueue_pop: ({ elem }) => print(elem),
     end: async () => print('end'),
@@ -225,19 +227,16 @@ test('arguments cannot be written, and print as their fields', async () => {
 });
 
 test('handlers that cannot work are refused with a sentence', async () => {
-  const refuses = (setup: Setup, sentence: RegExp, unit: 'ns' | 'ticks' = 'ns') => {
+  const refuses = (setup: SetupFunction, sentence: RegExp, unit: 'ns' | 'ticks' = 'ns') => {
     const trace = synthetic([], { clock: { name: 'x86-tsc', unit, resolution: 1 } });
-    assert.throws(
-      () => new ScriptRun(trace, [{ file: 's.ts', setup }], { print() {}, args: [], stamp: String }),
-      sentence,
-    );
+    assert.throws(() => new ScriptRun(trace, new Setup([{ file: 's.ts', setup }], { print() {}, args: [] })), sentence);
   };
   refuses(() => 3 as unknown as Handlers, /gives no handlers; expected an object/);
   refuses(() => ({}), /it has no handlers/);
   refuses(() => ({ kvm_exit: 3 }) as unknown as Handlers, /kvm_exit is no function/);
   refuses(() => ({ kvm_exit: async () => {} }), /kvm_exit is async, and only begin and end can be/);
   const timer =
-    (period: '1s'): Setup =>
+    (period: '1s'): SetupFunction =>
     ({ every }) => {
       every(period, () => {});
       return { kvm_exit() {} };
@@ -279,7 +278,7 @@ test('span handlers are called right after the event that ends the span, with it
     fields: { exit_reason: 120, isa: 2, guest_rip: 16n },
   });
   const story = [entry(0), exit(10), entry(14), pop(15, 1), exit(20), entry(29)];
-  const script: Setup = ({ print, pair }) => {
+  const script: SetupFunction = ({ print, pair }) => {
     pair({ from: 'kvm_exit', to: 'kvm_entry', by: 'tid' }, (span, { time }) =>
       print('pair', span.duration, span.from.reason, span.to.vcpu_id, time),
     );

@@ -1,59 +1,31 @@
-import { parseLength } from '../report/units.ts';
+import { timestamps } from '../report/units.ts';
 import { Carriers } from '../spans/carriers.ts';
 import { isEntry } from '../spans/exits.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { AnyFields, Tick, Tools } from './analyzer.ts';
+import type { AnyFields } from './analyzer.ts';
 import { argumentsOf } from './arguments.ts';
 import { Cursor, type Stamp } from './cursor.ts';
-import { type EventNames, eventNames } from './event-names.ts';
-import { messageOf, placeOf, type Script } from './load.ts';
+import { messageOf, placeOf } from './load.ts';
 import { ScriptError } from './script-error.ts';
-import { isSpanName, SpanDispatch } from './span-dispatch.ts';
-import { type PairOptions, PairSource, type SpanSource } from './span-sources.ts';
+import type { Bound, Regular, Running, Setup } from './setup.ts';
+import type { SpanDispatch } from './span-dispatch.ts';
 import { Timer } from './timer.ts';
-
-/** What scripts need from who runs them. */
-export type Host = Pick<Tools, 'args'> & {
-  /** Prints values; rates are per second of `seconds`. */
-  print(values: readonly unknown[], seconds: number): void;
-  stamp: Stamp;
-};
-
-// biome-ignore lint/complexity/noBannedTypes: what a script's handlers take is known when they are called
-type Handler = Function;
-
-/** A script that has begun: its handlers by name. */
-type Running = {
-  file: string;
-  self: object;
-  handlers: Map<string, Handler>;
-  events: (EventNames & { name: string; call: Handler })[];
-  spans: { name: string; source: SpanSource }[];
-};
-
-/** A handler to be called for events or spans, and whose it is. */
-type Bound = { running: Running; name: string; call: Handler };
 
 /** What handles the events of a type. */
 type Dispatch = { args: AnyFields; bound: readonly Bound[] };
 
-/** Handlers that are called neither for events nor for spans. */
-const special = ['begin', 'end', 'catchall', 'lost'];
-
 /** Runs the handlers of several scripts in one pass over a trace: event by event, and for each event script by script. */
 export class ScriptRun {
-  /** True once a script wants no more events. */
-  enough = false;
-  readonly #running: Running[] = [];
-  readonly #timers: { running: Running; name: string; timer: Timer }[] = [];
-  readonly #spans = new SpanDispatch<Bound>();
+  readonly #setup: Setup;
+  readonly #running: readonly Running[];
+  readonly #spans: SpanDispatch<Bound>;
+  readonly #timers: (Regular & { timer: Timer })[];
   readonly #carriers = new Carriers();
   readonly #trace: Trace;
   readonly #cursor: Cursor;
-  readonly #host: Host;
   /** By type id: undefined before the first event of a type, null where nobody handles it. */
   readonly #dispatch: (Dispatch | null | undefined)[] = [];
   /** By type id: whether it may say which vCPU its thread runs. */
@@ -63,18 +35,31 @@ export class ScriptRun {
   #last = Number.NaN;
   /** When the earliest timer is due. */
   #due = Number.POSITIVE_INFINITY;
-  /** Whether scripts may add timers and pairs. */
-  #settingUp = true;
   /** What is called now, for the sentence that says where an error arose. */
   #in: Pick<Bound, 'running' | 'name'> | undefined;
 
-  /** Sets the scripts up. Throws a ScriptError where one of them throws, or its handlers are not what they should be. */
-  constructor(trace: Trace, scripts: readonly Script[], host: Host) {
+  /** Throws a ScriptError where a script has timers, and the trace no time. */
+  constructor(trace: Trace, setup: Setup) {
     this.#trace = trace;
-    this.#host = host;
-    this.#cursor = new Cursor(trace, new EventBatch(0), host.stamp);
-    for (const script of scripts) this.#setUp(script);
-    this.#settingUp = false;
+    this.#setup = setup;
+    this.#running = setup.running;
+    this.#spans = setup.spans;
+    setup.seconds = () => this.#seconds();
+    const stamp = stamps(trace);
+    this.#cursor = new Cursor(trace, new EventBatch(0), stamp);
+    this.#timers = setup.timers.map((regular) => {
+      const { running, name, period, call } = regular;
+      if (trace.clock.unit !== 'ns') {
+        const why = trace.clock.unit === 'none' ? 'have no time stamps' : 'count cycles of unknown length';
+        throw new ScriptError(`${running.file}: there is no ${name}: the events of ${trace.file} ${why}`);
+      }
+      return { ...regular, timer: new Timer(period, call, trace, stamp) };
+    });
+  }
+
+  /** True once a script wants no more events. */
+  get enough(): boolean {
+    return this.#setup.enough;
   }
 
   /** Calls the `begin` handlers. To be called before the first batch. */
@@ -129,6 +114,7 @@ export class ScriptRun {
     const entries = this.#entries;
     const { type: types, time, count } = b;
     const spans = this.#spans;
+    const setup = this.#setup;
     cursor.b = b;
     spans.batch(this.#trace, b);
     if (Number.isNaN(this.#first) && count > 0) this.#start(time[0] as number);
@@ -145,7 +131,7 @@ export class ScriptRun {
         for (let n = 0; n < bound.length; n++) this.#call(bound[n] as Bound, args);
       }
       if (i === spans.next) spans.call((bound, span) => this.#call(bound, span));
-      if (this.enough) break;
+      if (setup.enough) break;
     }
     this.#in = undefined;
   }
@@ -153,61 +139,6 @@ export class ScriptRun {
   #call(bound: Bound, first: object): void {
     this.#in = bound;
     bound.call.call(bound.running.self, first, this.#cursor);
-  }
-
-  #setUp(script: Script): void {
-    const { file } = script;
-    const running: Running = { file, self: {}, handlers: new Map(), events: [], spans: [] };
-    this.#in = { running, name: 'setup' };
-    this.#guarded(() => {
-      const { args } = this.#host;
-      const print = (...values: unknown[]) => this.#host.print(values, this.#seconds());
-      const stop = () => {
-        this.enough = true;
-      };
-      const every = (period: string, call: Handler) => this.#addTimer(running, period, call);
-      const pair = (options: PairOptions, call: Handler) => this.#addPair(running, options, call);
-      const handlers = script.setup({ print, args, stop, every, pair });
-      if (typeof handlers !== 'object' || handlers === null) {
-        throw new ScriptError('its setup function gives no handlers; expected an object: { virtqueue_pop(…) { … } }');
-      }
-      running.self = handlers;
-      for (const [name, call] of Object.entries(handlers)) if (call !== undefined) this.#add(running, name, call);
-      if (running.handlers.size + running.spans.length === 0) throw new ScriptError('it has no handlers');
-    });
-    this.#running.push(running);
-  }
-
-  #add(running: Running, name: string, call: unknown): void {
-    const handler = checked(name, call);
-    running.handlers.set(name, handler);
-    if (special.includes(name)) return;
-    const bound = { running, name, call: handler };
-    if (isSpanName(name)) running.spans.push({ name, source: this.#spans.addNamed(name, bound) });
-    else running.events.push({ ...eventNames(name), name, call: handler });
-  }
-
-  #addPair(running: Running, options: PairOptions, call: unknown): void {
-    if (!this.#settingUp) throw new ScriptError('pair is for the setup function of analyzer');
-    const name = `pair from ${options.from} to ${options.to}`;
-    const source = new PairSource(options);
-    this.#spans.add(name, source, { running, name, call: checked(name, call) });
-    running.spans.push({ name, source });
-  }
-
-  #addTimer(running: Running, period: string, call: unknown): void {
-    if (!this.#settingUp) throw new ScriptError('every is for the setup function of analyzer');
-    const { clock, file } = this.#trace;
-    const length = parseLength(period);
-    const name = `every('${period}')`;
-    if (length === undefined || length < 1)
-      throw new ScriptError(`${name}: expected a period with its unit: 100us, 1.5s`);
-    if (clock.unit !== 'ns') {
-      const why = clock.unit === 'none' ? 'have no time stamps' : 'count cycles of unknown length';
-      throw new ScriptError(`there is no ${name}: the events of ${file} ${why}`);
-    }
-    const timer = new Timer(length, checked(name, call) as (tick: Tick) => void, this.#trace, this.#host.stamp);
-    this.#timers.push({ running, name, timer });
   }
 
   /** How much time has gone by since the first event; NaN where nobody knows how long a unit of the clock is. */
@@ -228,9 +159,9 @@ export class ScriptRun {
     for (const { timer } of this.#timers) timer.skipIdle(time);
     while (this.#due <= time) {
       // The earliest first, so that several timers are called in order of time.
-      const { timer, ...whose } = this.#timers.reduce((a, b) => (b.timer.next < a.timer.next ? b : a));
-      this.#in = whose;
-      timer.tick();
+      const due = this.#timers.reduce((a, b) => (b.timer.next < a.timer.next ? b : a));
+      this.#in = due;
+      due.timer.tick();
       this.#setDue();
     }
     this.#in = before;
@@ -311,11 +242,11 @@ export class ScriptRun {
   }
 }
 
-/** A handler that is a function which does its work at once. */
-function checked(name: string, call: unknown): Handler {
-  if (typeof call !== 'function') throw new ScriptError(`${name} is no function`);
-  if (name !== 'begin' && name !== 'end' && call.constructor.name === 'AsyncFunction') {
-    throw new ScriptError(`${name} is async, and only begin and end can be: events do not wait`);
-  }
-  return call;
+/** Time stamps; a merged trace's origin is known only with its first batch. */
+function stamps(trace: Trace): Stamp {
+  let write: Stamp | undefined;
+  return (offset) => {
+    write ??= timestamps(trace.origin, trace.clock.unit);
+    return write(offset);
+  };
 }
