@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -90,4 +90,27 @@ test('options that do not go together are said', async () => {
   await says(['exits', '--live', 'trace.dat'], /^virtap: --live looks at running machines: leave out trace\.dat\n$/);
   await says(['exits', '--interval', '5s', 'trace.dat'], /^virtap: --interval goes with --live\n$/);
   await says(['exits'], /^virtap: missing required argument 'file' \(or --live\)\n$/);
+});
+
+test("a script gets a machine's events as they happen, and pairs of them", machine, async () => {
+  const script = join(folder, 'script.ts');
+  writeFileSync(
+    script,
+    `import { analyzer, stats } from 'virtap/script';
+export default analyzer(({ print, pair }) => {
+  const times = stats({ by: ['vcpu', 'vm'] });
+  let writes = 0;
+  pair({ from: 'kvm_pio', to: 'kvm_mmio', by: 'tid' }, ({ duration }, { vcpu, vm }) => times.at(vcpu, vm).add(duration));
+  return {
+    kvm_mmio({ gpa, type }) { if (gpa === '0xa0000' && type === 2) writes++ },
+    end() { for (const [keys, { count }] of times) print(writes, count, ...keys) },
+  };
+});
+`,
+  );
+  const { status, stdout, stderr } = await onGuest(2000, 'run', script);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^2000 2000 0 \d+\n$/);
+  const all = await virtap('run', script, '--live', '--vm', 'no-such-machine');
+  assert.deepEqual([all.status, all.stdout], [2, '']);
 });

@@ -37,15 +37,17 @@ export function chooseEvents(
   const probes = new Set(files.flatMap((file) => file.probes.map(({ name }) => name)));
   const events = new Set<string>(eventsFor(tracefs, purposes));
   const wanted = new Set(qemuEventsFor(probes, purposes));
+  let unknown: string | undefined;
   for (const pattern of patterns) {
     const kernels = matchEvents(tracefs, pattern);
     const qemus = matchQemuEvents(probes, pattern);
-    if (kernels.length === 0 && qemus.length === 0) {
-      const where = probes.size > 0 ? 'neither the kernel nor QEMU has an event' : 'this kernel has no event';
-      throw new UsageError(`${where} ${pattern} (trace-cmd list -e and virtap list PID list them)`);
-    }
+    if (kernels.length === 0 && qemus.length === 0) unknown ??= pattern;
     for (const name of kernels) events.add(name);
     for (const name of qemus) wanted.add(name);
+  }
+  if (unknown !== undefined && (optional !== true || events.size + wanted.size === 0)) {
+    const where = probes.size > 0 ? 'neither the kernel nor QEMU has an event' : 'this kernel has no event';
+    throw new UsageError(`${where} ${unknown} (trace-cmd list -e and virtap list PID list them)`);
   }
   if (wanted.size === 0 && optional !== true) {
     const lacking = purposes.find(needsQemu);

@@ -20,14 +20,16 @@ export type TraceOptions = {
 /** The options of a command that can look at a running machine instead of files. */
 export type LiveOptions = MachineOptions & { live?: true; for?: number; interval?: number | undefined };
 
-/** Lets a command look at a running machine instead of files; its own options must have been added before. */
-export function liveCommand(command: Command): Command {
+/** Lets a command look at a running machine instead of files; its own options must have been added before. `answers`: it can tell how things stand meanwhile. */
+export function liveCommand(command: Command, answers = true): Command {
   command.registeredArguments[0]?.argOptional();
   command
     .option('--live', 'look at the virtual machines that run here, until Ctrl-C; needs root')
     .option('--vm <names>', 'with --live: only the machines with these names or uuids', parseWords)
-    .option('--for <time>', 'with --live: how long, 10s', parseDuration)
-    .option('--interval <time>', 'with --live: also print what was found so far, every 5s', parseDuration);
+    .option('--for <time>', 'with --live: how long, 10s', parseDuration);
+  if (answers) {
+    command.option('--interval <time>', 'with --live: also print what was found so far, every 5s', parseDuration);
+  }
   const own = command.options.some((option) => option.long === '--pid');
   return own ? command : command.option('-p, --pid <numbers>', 'with --live: only these processes', parseNumbers);
 }

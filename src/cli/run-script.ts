@@ -6,26 +6,35 @@ import { ScriptError } from '../script/script-error.ts';
 import { ScriptRun } from '../script/script-run.ts';
 import { Setup } from '../script/setup.ts';
 import type { Trace } from '../trace/trace.ts';
-import { openTraces } from './open.ts';
-import { exampleLines, offsetOption, openOptions, readingOptions, runOptions, type TraceOptions } from './options.ts';
+import { openSource } from './open.ts';
+import {
+  exampleLines,
+  type LiveOptions,
+  liveCommand,
+  offsetOption,
+  readingOptions,
+  runOptions,
+  type TraceOptions,
+} from './options.ts';
 import { Output } from './output.ts';
 import { type RunAnalysis, runAnalyses } from './run.ts';
 import { didYouMean } from './suggest.ts';
 import { UsageError } from './usage-error.ts';
 
-type ScriptOptions = Pick<TraceOptions, 'color' | 'from' | 'to' | 'traceEvents' | 'offset'>;
+type ScriptOptions = Pick<TraceOptions, 'color' | 'from' | 'to' | 'traceEvents' | 'offset'> & LiveOptions;
 
 export default function define(command: Command): void {
   command
     .usage('SCRIPT… FILE… [options] [-- ARGUMENT…]')
     .argument('<file...>', 'scripts (.ts, .js), and trace files of any format; - is standard input');
-  offsetOption(readingOptions(command))
+  liveCommand(offsetOption(readingOptions(command)), false)
     .addHelpText(
       'after',
       exampleLines([
         ['virtap run count.ts trace.dat', 'run the script over the events of the trace'],
         ['virtap run leaks.ts slow.ts trace.bin', 'two scripts in one pass'],
         ['virtap run slow.ts trace.dat -- 5ms', 'with an argument for the script'],
+        ['virtap run slow.ts --live --vm web1', 'on a running machine, until Ctrl-C'],
       ]),
     )
     .addHelpText('after', help)
@@ -46,13 +55,14 @@ async function run(names: string[], options: ScriptOptions, command: Command): P
   const files = given.filter((name) => !isScript(name));
   const paths = given.filter(isScript);
   if (paths.length === 0) throw new UsageError('no script given; expected a .ts or .js file before the trace files');
-  if (files.length === 0) throw new UsageError(`no trace given for ${paths.join(', ')} to run on`);
+  if (files.length === 0 && options.live !== true)
+    throw new UsageError(`no trace given for ${paths.join(', ')} to run on`);
   const out = new Output(options);
   try {
     const printer = new Printer(out);
     try {
       const setup = new Setup(await loadScripts(paths), { print: printer.print, args });
-      const trace = await openTraces(files, openOptions(options));
+      const trace = await openSource(files, options, setup.wanted());
       const analysis = new ScriptRun(trace, setup);
       await analysis.begin();
       const reading = await runAnalyses(trace, [printer.settling(analysis)], runOptions(options));

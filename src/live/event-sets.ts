@@ -9,7 +9,7 @@ export type Purpose = (typeof purposes)[number];
 export type LiveEvents = {
   purposes?: readonly Purpose[];
   patterns?: readonly string[];
-  /** Purposes that are left out where a machine cannot serve them, rather than refused. */
+  /** Purposes and patterns that are left out where a machine cannot serve them, rather than refused; of patterns one must be served. */
   optional?: true;
 };
 

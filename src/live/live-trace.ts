@@ -108,6 +108,8 @@ export class LiveTrace implements Trace {
       decoder.startAt(this.origin, undefined);
       this.#buffers = openBuffers(instance);
       const messages = this.#start(session);
+      // A machine may be gone before its first events are looked at.
+      this.#learnNames(session.tracefs);
       session.begin(wanted);
       const { length } = this.#options;
       if (length !== undefined) setTimeout(() => this.end(), length / 1e6).unref();
@@ -144,7 +146,7 @@ export class LiveTrace implements Trace {
         const { dropped } = instance.counts(cpu);
         if (dropped > 0) hand.add({ from: -Infinity, to: Infinity, cpu, count: dropped });
       }
-      yield* hand.rest();
+      yield* this.#withProcesses(hand.rest());
     } finally {
       this.stop();
     }

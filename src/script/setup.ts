@@ -4,7 +4,7 @@ import { type EventNames, eventNames } from './event-names.ts';
 import { messageOf, placeOf, type Script } from './load.ts';
 import { ScriptError } from './script-error.ts';
 import { isSpanName, SpanDispatch } from './span-dispatch.ts';
-import { type PairOptions, PairSource, type SpanSource } from './span-sources.ts';
+import { type PairOptions, PairSource, type SpanSource, type Wanted } from './span-sources.ts';
 
 /** What scripts need from who runs them. */
 export type Host = Pick<Tools, 'args'> & {
@@ -56,6 +56,23 @@ export class Setup {
       }
     }
     this.#done = true;
+  }
+
+  /** What a running machine is to be asked for. */
+  wanted(): Wanted & { optional?: true } {
+    const sources = this.running.flatMap(({ spans }) => spans.map(({ source }) => source.wanted));
+    const patterns = this.running.flatMap(({ events }) => events.map(({ name }) => name));
+    // What is recorded where nobody says what for.
+    const usual = this.running.some(({ handlers }) => handlers.has('catchall'));
+    return {
+      patterns: [...new Set([...patterns, ...sources.flatMap((wanted) => wanted.patterns ?? [])])],
+      purposes: [
+        ...sources.flatMap((wanted) => wanted.purposes ?? []),
+        ...(usual ? (['exits', 'leaks', 'requests'] as const) : []),
+      ],
+      // A script may be for machines of several kinds; but spans that nothing can be made of are refused.
+      ...(sources.length === 0 ? { optional: true } : {}),
+    };
   }
 
   #setUp(script: Script): void {

@@ -100,10 +100,15 @@ export type Pair<From = AnyFields, To = AnyFields> = Span & {
   cpu: number;
 };
 
+/** Events of a running machine: by patterns, and for what virtap's commands learn from. */
+export type Wanted = { patterns?: readonly string[]; purposes?: readonly ('exits' | 'leaks' | 'requests' | 'locks')[] };
+
 /** Makes objects of the spans that end within a batch. */
 export interface SpanSource<T extends Span = Span> {
   /** The events that it needs, for a sentence. */
   readonly needs: string;
+  /** What a running machine is to be asked for. */
+  readonly wanted: Wanted;
   /** Whether any event came that a span can begin or end with. */
   readonly seen: boolean;
   /** Spans that ended with the batch taken last. */
@@ -117,6 +122,7 @@ export interface SpanSource<T extends Span = Span> {
 
 export class ExitSource implements SpanSource<Exit> {
   readonly needs = 'kvm:kvm_exit and kvm:kvm_entry';
+  readonly wanted: Wanted = { patterns: ['kvm:kvm_exit', 'kvm:kvm_entry'] };
   readonly #pairing = new ExitPairing({ inner: true });
   #spans = new ExitSpans();
   #trace: Trace | undefined;
@@ -163,6 +169,7 @@ export class ExitSource implements SpanSource<Exit> {
 
 export class RequestSource implements SpanSource<Request> {
   readonly needs = 'qemu:virtqueue_pop and qemu:virtqueue_fill';
+  readonly wanted: Wanted = { purposes: ['requests'] };
   readonly #path = new RequestPath((filled, _, i) => {
     this.#filled.push({ request: this.#told(filled), endsAt: i });
     return undefined;
@@ -231,6 +238,7 @@ export class RequestSource implements SpanSource<Request> {
 /** Waits and holds come from the same events. */
 class LockSource {
   readonly needs = 'qemu:qemu_mutex_lock, qemu_mutex_locked and qemu_mutex_unlock, with threads';
+  readonly wanted: Wanted = { purposes: ['locks'] };
   protected readonly locks = new Locks();
 
   get seen(): boolean {
@@ -315,6 +323,7 @@ const maxPayload = 256;
 
 export class PairSource implements SpanSource<Pair> {
   readonly needs: string;
+  readonly wanted: Wanted;
   readonly #pairs: Pairs;
   readonly #from: EventNames;
   readonly #to: EventNames;
@@ -331,6 +340,7 @@ export class PairSource implements SpanSource<Pair> {
 
   constructor({ from, to, by }: PairOptions) {
     this.needs = `${from} and ${to}`;
+    this.wanted = { patterns: [from, to] };
     this.#from = eventNames(from);
     this.#to = eventNames(to);
     this.#copyCursor = { b: this.#copies.batch, i: 0 };
