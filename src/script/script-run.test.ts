@@ -345,3 +345,23 @@ test("a system call's argument has its own type's bits, whatever the kernel pass
   // AT_FDCWD, KVM_IRQ_LINE_STATUS as ioctl's 32 bits, a pointer, and a count that no number holds.
   assert.deepEqual({ ...args }, { dfd: -100, cmd: 0xc008ae67, name: '0x7ffd00001234', count: 2n ** 60n });
 });
+
+test('a running machine is asked for what has a handler, and no more', () => {
+  const wanted = (setup: SetupFunction) => new Setup([{ file: 's.ts', setup }], { print() {}, args: [] }).wanted();
+  assert.deepEqual(
+    wanted(() => ({ kvm_pio() {}, 'qemu:virtio_*'() {}, end() {} })),
+    { patterns: ['kvm_pio', 'qemu:virtio_*'], purposes: [], optional: true },
+  );
+  const spans: SetupFunction = ({ pair }) => {
+    pair({ from: 'kvm_pio', to: 'kvm_mmio', by: 'tid' }, () => {});
+    return { exit() {}, lockWait() {}, kvm_pio() {} };
+  };
+  assert.deepEqual(wanted(spans), {
+    patterns: ['kvm_pio', 'kvm_mmio', 'kvm:kvm_exit', 'kvm:kvm_entry'],
+    purposes: ['locks'],
+  });
+  assert.deepEqual(
+    wanted(() => ({ catchall() {} })),
+    { patterns: [], purposes: ['exits', 'leaks', 'requests'], optional: true },
+  );
+});
