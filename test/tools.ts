@@ -6,6 +6,7 @@ const components = {
   'trace-cmd': () => installed('trace-cmd'),
   perf: () => spawnSync('perf', ['--version']).status === 0,
   QEMU: () => installed('qemu-system-x86_64'),
+  Chromium: () => existsSync(process.env.CHROMIUM ?? '/usr/bin/chromium'),
   'a C compiler': () => installed('cc'),
   "SystemTap's headers": () => spawnSync('cc', ['-E', '-include', 'sys/sdt.h', '-x', 'c', '/dev/null']).status === 0,
   readelf: () => installed('readelf'),

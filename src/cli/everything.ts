@@ -120,7 +120,8 @@ export function nothingToShow({ trace, asked, exits, leaks, locks }: Everything)
   return `${trace.file} has nothing that a report could show (${why.join(' ')}) virtap events says what to record`;
 }
 
-function version(): string {
+/** This virtap's version. */
+export function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }

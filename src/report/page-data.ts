@@ -8,8 +8,8 @@ export type PageData = {
   recording: EventsJson;
   verdicts: Verdict[];
   sections: Section[];
-  /** Where a server answers for this page, so that a selection is asked of the trace itself. */
-  live?: true;
+  /** Where a server answers for this page, so that a selection is asked of the trace itself: which state of it this is, and the cells of the pictures. */
+  live?: { generation: string; cells: Record<string, string> };
 };
 
 /** What there is to say first, in a plain sentence. */

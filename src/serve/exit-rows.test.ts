@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { ExitSpans } from '../spans/exits.ts';
-import { ExitRowsWriter, scanExits } from './exit-rows.ts';
+import { ExitRows, ExitRowsWriter } from './exit-rows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'virtap-rows-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -32,29 +32,35 @@ function written(rows: readonly Row[], batch = 1000): { path: string; facts: Exi
   return { path, facts: writer.facts };
 }
 
-function scanned(index: ReturnType<typeof written>, from: number, to: number): Row[] {
+function scanned(index: ReturnType<typeof written>, from: number, to: number, least: number): Row[] {
   const found: Row[] = [];
-  scanExits(index.path, index.facts, { from, to }, (...row) => found.push(row));
+  const rows = new ExitRows(index.path, index.facts);
+  try {
+    rows.scan({ from, to, least }, (...row) => found.push(row));
+  } finally {
+    rows.close();
+  }
   return found;
 }
 
 const row = fc.tuple(fc.nat(1_000_000), fc.oneof(fc.nat(100), fc.nat(900_000)), fc.nat(7), fc.nat(90));
 
-test('a stretch of time gives the exits that began in it, and no others', () => {
+test('a region gives the exits that began in it and took as long, and no others', () => {
   fc.assert(
     fc.property(
       fc.array(row, { maxLength: 400 }),
       fc.nat(1_000_000),
       fc.nat(500_000),
+      fc.oneof(fc.constant(0), fc.nat(900_000)),
       fc.integer({ min: 1, max: 50 }),
-      (all, from, length, times) => {
+      (all, from, length, least, times) => {
         // Many copies, so that there are several blocks; in the order of their ends.
         const many = Array.from({ length: times }, () => all).flat();
         const rows = many.sort((a, b) => a[0] + a[1] - b[0] - b[1]);
-        const found = scanned(written(rows), from, from + length);
+        const found = scanned(written(rows), from, from + length, least);
         assert.deepEqual(
           found,
-          rows.filter(([begin]) => begin >= from && begin < from + length),
+          rows.filter(([begin, duration]) => begin >= from && begin < from + length && duration >= least),
         );
       },
     ),
@@ -65,5 +71,5 @@ test('a stretch of time gives the exits that began in it, and no others', () => 
 test('an index that is shorter than it says is an error, not fewer exits', () => {
   const index = written(Array.from({ length: 20_000 }, (_, n): Row => [n, 1, 0, 0]));
   truncateSync(index.path, statSync(index.path).size - 1);
-  assert.throws(() => scanned(index, 0, 1e9), /the index is shorter than it says/);
+  assert.throws(() => scanned(index, 0, 1e9, 0), /the index is shorter than it says/);
 });

@@ -13,26 +13,25 @@ const blockRows = 8192;
 /** What else is to be known of such a file; it is kept beside it. */
 export type RowsFacts = {
   rows: number;
-  /** When the last exit of each block ended. */
+  /** Of each block: when its last exit ended, and how long its longest is. */
   ends: number[];
-  /** The longest exit: how far beyond a stretch of time the ends of its exits can lie. */
-  longest: number;
+  longest: number[];
 };
 
 /** Writes such a file, a block at a time. */
 export class ExitRowsWriter {
-  readonly facts: RowsFacts = { rows: 0, ends: [], longest: 0 };
+  readonly facts: RowsFacts = { rows: 0, ends: [], longest: [] };
   readonly #file: number;
   readonly #block = new Block();
   #filled = 0;
   #end = 0;
+  #longest = 0;
 
   constructor(path: string) {
     this.#file = openSync(path, 'wx');
   }
 
   take(spans: ExitSpans): void {
-    const { facts } = this;
     for (let k = 0; k < spans.count; k++) {
       const begin = spans.begin[k] as number;
       const duration = spans.duration[k] as number;
@@ -44,7 +43,7 @@ export class ExitRowsWriter {
       words[row * 6 + 5] = spans.reason[k] as number;
       // Of several files the ends may go back a little.
       if (begin + duration > this.#end) this.#end = begin + duration;
-      if (duration > facts.longest) facts.longest = duration;
+      if (duration > this.#longest) this.#longest = duration;
       if (this.#filled === blockRows) this.#flush();
     }
   }
@@ -59,41 +58,62 @@ export class ExitRowsWriter {
     writeSync(this.#file, this.#block.bytes, 0, this.#filled * rowSize);
     facts.rows += this.#filled;
     facts.ends.push(this.#end);
+    facts.longest.push(this.#longest);
     this.#filled = 0;
+    this.#longest = 0;
   }
 }
 
-/** Calls `take` for each exit that began in a stretch of time; `to` is not part of it. */
-export function scanExits(
-  path: string,
-  { rows, ends, longest }: RowsFacts,
-  { from, to }: { from: number; to: number },
-  take: (begin: number, duration: number, thread: number, reason: number) => void,
-): void {
-  let low = 0;
-  let high = ends.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((ends[middle] as number) < from) low = middle + 1;
-    else high = middle;
+/** A file of such rows. It stays open: what it says does not change when another takes its place. */
+export class ExitRows {
+  readonly #facts: RowsFacts;
+  readonly #file: number;
+  readonly #block = new Block();
+  /** The longest exit of all: how far beyond a stretch of time the ends of its exits can lie. */
+  readonly #longest: number;
+
+  constructor(path: string, facts: RowsFacts) {
+    this.#facts = facts;
+    this.#longest = facts.longest.reduce((a, b) => Math.max(a, b), 0);
+    this.#file = openSync(path, 'r');
   }
-  const file = openSync(path, 'r');
-  try {
-    const block = new Block();
-    const { doubles, words } = block;
+
+  /** Calls `take` for each exit that began in a stretch of time, `to` no part of it, and took `least` or more. */
+  scan(
+    { from, to, least }: { from: number; to: number; least: number },
+    take: (begin: number, duration: number, thread: number, reason: number) => void,
+  ): void {
+    const { ends, longest } = this.#facts;
+    let low = 0;
+    let high = ends.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((ends[middle] as number) < from) low = middle + 1;
+      else high = middle;
+    }
+    const { doubles, words } = this.#block;
     for (let b = low; b < ends.length; b++) {
-      const count = Math.min(blockRows, rows - b * blockRows);
-      const read = readSync(file, block.bytes, 0, count * rowSize, b * blockRows * rowSize);
-      if (read < count * rowSize) throw new Error('the index is shorter than it says');
+      const count = (longest[b] as number) < least ? 0 : this.#read(b);
       for (let row = 0; row < count; row++) {
         const begin = doubles[row * 3] as number;
-        if (begin < from || begin >= to) continue;
-        take(begin, doubles[row * 3 + 1] as number, words[row * 6 + 4] as number, words[row * 6 + 5] as number);
+        const duration = doubles[row * 3 + 1] as number;
+        if (begin < from || begin >= to || duration < least) continue;
+        take(begin, duration, words[row * 6 + 4] as number, words[row * 6 + 5] as number);
       }
-      if ((ends[b] as number) >= to + longest) break;
+      if ((ends[b] as number) >= to + this.#longest) break;
     }
-  } finally {
-    closeSync(file);
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  /** Reads a block, and gives how many rows it has. */
+  #read(b: number): number {
+    const count = Math.min(blockRows, this.#facts.rows - b * blockRows);
+    const read = readSync(this.#file, this.#block.bytes, 0, count * rowSize, b * blockRows * rowSize);
+    if (read < count * rowSize) throw new Error('the index is shorter than it says');
+    return count;
   }
 }
 

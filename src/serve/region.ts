@@ -1,9 +1,11 @@
 import type { ExitRowJson, ExitsJson, SlowExitJson, Unit, VcpuJson } from '../report/answers.ts';
+import { packCells } from '../report/cells-pack.ts';
 import { number, statsJson } from '../report/stats-table.ts';
 import { timestamp } from '../report/units.ts';
 import { Longest } from '../views/longest.ts';
+import { SpanCells } from '../views/span-cells.ts';
 import { Summary } from '../views/stats.ts';
-import { type RowsFacts, scanExits } from './exit-rows.ts';
+import type { ExitRows, RowsFacts } from './exit-rows.ts';
 
 /** Slow exits told of a region. */
 const slow = 50;
@@ -16,6 +18,8 @@ export type ExitsIndex = {
   /** By the rows' thread and reason. */
   vcpus: VcpuJson[];
   reasons: { name: string; halt: boolean }[];
+  /** Thread and reason of each series of the page's picture. */
+  series: { thread: number; reason: number }[];
 };
 
 /** A question about some exits; what is undefined does not matter. `to` and `most` are not part of the region. */
@@ -35,12 +39,12 @@ type Row = { begin: number; duration: number; thread: number; reason: number };
 
 /** Statistics by reason of the exits of a region, all reasons, and the slowest of the reason asked for (or of all but halts). */
 export function askRows(
-  path: string,
+  exits: ExitRows,
   index: ExitsIndex,
   query: RegionQuery,
   logs: ReadonlyMap<string, SlowExitJson>,
 ): { rows: ExitRowJson[]; slow: SlowExitJson[]; over: number } {
-  const { least, most } = query;
+  const { most } = query;
   const { reasons, unit } = index;
   const takesThread = index.vcpus.map((vcpu) => fits(vcpu, query));
   const takesReason = reasons.map(({ name, halt }) =>
@@ -49,8 +53,8 @@ export function askRows(
   const byReason: (Summary | undefined)[] = reasons.map(() => undefined);
   const longest = new Longest<Row>(slow);
   let over = 0;
-  scanExits(path, index.rows, query, (begin, duration, thread, reason) => {
-    if (duration < least || duration >= most || takesThread[thread] !== true) return;
+  exits.scan(query, (begin, duration, thread, reason) => {
+    if (duration >= most || takesThread[thread] !== true) return;
     let summary = byReason[reason];
     if (summary === undefined) {
       summary = new Summary();
@@ -87,6 +91,27 @@ export function askRows(
     }),
     over,
   };
+}
+
+/** A part of the time as a picture of its own, with cells as fine as its length lets them be. */
+export function askPicture(
+  exits: ExitRows,
+  { series }: Pick<ExitsIndex, 'series'>,
+  { from, to }: { from: number; to: number },
+): { from: number; step: number; bins: number; cells: Uint8Array } {
+  const byThread: number[][] = [];
+  for (const [id, { thread, reason }] of series.entries()) {
+    byThread[thread] ??= [];
+    (byThread[thread] as number[])[reason] = id;
+  }
+  const cells = new SpanCells();
+  cells.start(from);
+  // What has no series of its own shares the last, as in the page's picture.
+  exits.scan({ from, to, least: 0 }, (begin, duration, thread, reason) =>
+    cells.add(byThread[thread]?.[reason] ?? series.length - 1, begin, duration),
+  );
+  const drawn = cells.result();
+  return { from: drawn.from, step: drawn.step, bins: drawn.bins, cells: packCells(drawn) };
 }
 
 /** Under what a log is found. */

@@ -4,7 +4,7 @@ import type { PageFiles } from '../report/page.ts';
 /** What a server answers from: it may change while the server runs. */
 export type Content = {
   files: PageFiles;
-  /** An answer as an object for JSON, or as bytes; undefined where there is nothing of that name. May throw an Error for the reader. */
+  /** An answer as an object for JSON; undefined where there is nothing of that name. May throw an Error for the reader. */
   ask(path: string, query: URLSearchParams): Promise<unknown>;
 };
 
@@ -48,14 +48,15 @@ async function answer(content: Content, request: IncomingMessage, response: Serv
   else {
     const found = await content.ask(url.pathname, url.searchParams);
     if (found === undefined) send(response, 404, 'text/plain; charset=utf-8', 'there is no such page');
-    else if (found instanceof Uint8Array) send(response, 200, 'application/octet-stream', found);
     else send(response, 200, 'application/json', JSON.stringify(found));
   }
 }
 
 /** Why a request is refused; undefined where it is not. */
 function refused({ headers, socket }: IncomingMessage): string | undefined {
-  const names = [`127.0.0.1:${socket.localPort}`, `localhost:${socket.localPort}`];
+  // Browsers leave out the usual port.
+  const port = socket.localPort === 80 ? '' : `:${socket.localPort}`;
+  const names = [`127.0.0.1${port}`, `localhost${port}`];
   if (!names.includes(headers.host ?? '')) return 'this server is for this machine only';
   const { origin } = headers;
   if (origin !== undefined && !names.some((name) => origin === `http://${name}`))
@@ -68,7 +69,7 @@ function refused({ headers, socket }: IncomingMessage): string | undefined {
   return undefined;
 }
 
-function send(response: ServerResponse, status: number, type: string, body: string | Uint8Array): void {
+function send(response: ServerResponse, status: number, type: string, body: string): void {
   response.writeHead(status, {
     'Content-Type': type,
     'Content-Length': Buffer.byteLength(body),

@@ -1,41 +1,32 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Page } from 'playwright-core';
+import { count, duration, percent } from '../../src/report/units.ts';
+import { needs } from '../../test/tools.ts';
 import { startBrowser } from './browser.ts';
+import { expected, figures, type Row, root, serious, statistics, virtap } from './figures.ts';
 
 /*
  * The page in a browser: reports opened from files, and the explorer's. What they show is compared with what the commands print of
  * the same recording.
  */
 
-const root = join(import.meta.dirname, '../..');
 const host = join(root, 'samples/host-kvm.dat');
 const leak = join(root, 'samples/qemu-leak.bin.zst');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-page-'));
-const browserThere = existsSync(process.env.CHROMIUM ?? '/usr/bin/chromium') || process.env.VIRTAP_FULL === '1';
-const skip = browserThere ? false : 'Chromium is not installed';
+const { skip } = needs('Chromium');
 
 let browser: Awaited<ReturnType<typeof startBrowser>> | undefined;
 before(async () => {
-  if (browserThere) browser = await startBrowser();
+  if (skip === false) browser = await startBrowser();
 });
 after(async () => {
   await browser?.close();
   rmSync(folder, { recursive: true });
 });
-
-function virtap(...args: string[]): string {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'src/cli/main.ts'), ...args], {
-    encoding: 'utf8',
-    maxBuffer: 64 << 20,
-  });
-  assert.ok(status === 0 || status === 3, stderr);
-  return stdout;
-}
 
 function report(name: string, ...files: string[]): string {
   const path = join(folder, name);
@@ -48,34 +39,6 @@ async function open(url: string, look?: Parameters<NonNullable<typeof browser>['
   assert.ok(browser !== undefined);
   return browser.open(/^(http|file):/.test(url) ? url : `file://${url}`, look);
 }
-
-/** The statistics as the page shows them, by reason: the text of each cell by its column. */
-async function statistics(page: Page): Promise<Map<string, Record<string, string>>> {
-  const rows = await page.$$eval('#exits .table table', ([table]) => {
-    const heads = [...(table as HTMLTableElement).querySelectorAll('thead th')].map((head) => head.textContent ?? '');
-    return [...(table as HTMLTableElement).querySelectorAll('tbody tr')].map((row) =>
-      Object.fromEntries([...row.children].map((cell, i) => [heads[i], cell.textContent ?? ''])),
-    );
-  });
-  return new Map(rows.map((row) => [row.reason as string, row as Record<string, string>]));
-}
-
-/** The axe rules that the page breaks seriously. */
-async function serious(page: Page): Promise<string[]> {
-  await page.evaluate(readFileSync(join(root, 'node_modules/axe-core/axe.min.js'), 'utf8'));
-  return page.evaluate(async () => {
-    type Axe = { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> };
-    const { violations } = await (globalThis as unknown as { axe: Axe }).axe.run();
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
-  });
-}
-
-type Row = { reason: string; halt: boolean; count: number; total_ns: number; max_ns: number; p99_ns: number };
-const figures = (row: Record<string, string> | undefined) => [row?.count, row?.total, row?.max];
-const { duration, count, percent } = await import('../../src/report/units.ts');
-const expected = (row: Row) => [count(row.count), duration(row.total_ns), duration(row.max_ns)];
 
 test('a report opens from a file without a complaint and shows the figures that the command prints', {
   skip,
@@ -244,81 +207,4 @@ test('names from a trace stay text', { skip }, async () => {
   assert.equal(await page.textContent('h1'), '</title><script>alert(2)</script>');
   assert.deepEqual(complaints, []);
   await page.close();
-});
-
-test('the explorer answers a brush with what a query of the same range gives, and refuses strangers', {
-  skip,
-  timeout: 60_000,
-}, async () => {
-  const cache = join(folder, 'cache');
-  const start = async () => {
-    const child = spawn(process.execPath, [join(root, 'src/cli/main.ts'), 'serve', host], {
-      env: { ...process.env, XDG_CACHE_HOME: cache },
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    const text = await new Promise<string>((resolve) => child.stdout.once('data', (bytes) => resolve(String(bytes))));
-    return { child, address: /http:\S+/.exec(text)?.[0] as string };
-  };
-  const { child, address } = await start();
-  try {
-    const { page, complaints } = await open(address);
-    const { rows } = JSON.parse(virtap('exits', '--json', host)) as { rows: Row[] };
-    const all = await statistics(page);
-    for (const row of rows) assert.deepEqual(figures(all.get(row.reason)), expected(row), row.reason);
-
-    // A stretch at whose ends every vCPU is in the guest: the command leaves out what its ends cut.
-    const spans = virtap('export', '--to', 'jsonl', host)
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    const quiet = (time: number) => !spans.some((s) => s.begin_ns < time && s.begin_ns + s.duration_ns >= time);
-    const step = (time: number) => {
-      let at = time;
-      while (!quiet(at)) at += 1000;
-      return at;
-    };
-    const [from, to] = [step(2e9), step(3e9)];
-    await page.evaluate(
-      (hash) => {
-        location.hash = hash;
-      },
-      `region=${from},${to},0,${2 ** 44}`,
-    );
-    await page.waitForFunction(() => document.querySelector('#exits')?.textContent?.includes('From the trace itself'));
-    const shown = await statistics(page);
-    const origin = BigInt(JSON.parse(virtap('events', '--json', host)).origin);
-    const stamp = (time: number) =>
-      `${(origin + BigInt(time)) / 1_000_000_000n}.${String((origin + BigInt(time)) % 1_000_000_000n).padStart(9, '0')}`;
-    const part = JSON.parse(virtap('exits', '--json', '--from', stamp(from), '--to', stamp(to - 1), host)) as {
-      rows: Row[];
-    };
-    assert.ok(part.rows.length > 3);
-    assert.equal(shown.size, part.rows.length);
-    for (const row of part.rows) {
-      assert.deepEqual(figures(shown.get(row.reason)), expected(row), row.reason);
-      assert.equal(shown.get(row.reason)?.p99, duration(row.p99_ns), row.reason);
-    }
-    // One that was not kept with the page is read from the trace when it is opened.
-    const unread = page.locator('#slow-exits + div details').last();
-    await unread.locator('summary').click();
-    await unread.locator('.events, .inner p').first().waitFor();
-    assert.deepEqual(complaints, []);
-    await page.close();
-
-    const status = async (path: string, headers: Record<string, string> = {}, method = 'GET') =>
-      (await fetch(new URL(path, address), { headers, method })).status;
-    assert.equal(await status('/api/page', { Origin: 'http://evil.example' }), 403);
-    assert.equal(await status('/api/page', {}, 'POST'), 405);
-    assert.equal(await status('/package.json'), 404);
-    assert.equal(await status('/..%2f..%2fetc/passwd'), 404);
-    const { request } = await import('node:http');
-    const foreign = await new Promise((resolve) => {
-      request(address, { headers: { Host: 'evil.example' } }, (response) => resolve(response.statusCode)).end();
-    });
-    assert.equal(foreign, 403);
-    const policy = (await fetch(address)).headers.get('content-security-policy') as string;
-    assert.match(policy, /default-src 'none'; script-src 'self'/);
-  } finally {
-    child.kill('SIGINT');
-  }
 });

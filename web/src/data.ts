@@ -6,6 +6,11 @@ import { type Filter, Picture, type Region } from './picture.ts';
 /** What a server says of the spans of a region. */
 export type RegionAnswer = { rows: ExitRowJson[]; slow: SlowExitJson[]; over: number };
 
+type FinerPicture = Pick<PictureFrame, 'from' | 'step' | 'bins'> & { cells: string };
+
+/** How often the server is asked whether the trace has grown, in ms. */
+const interval = 2000;
+
 /** The page's data: in the page itself, or at the server that serves it. */
 export async function loadData(): Promise<PageData> {
   if (document.getElementById('virtap-data') === null) return (await fetchJson('/api/page')) as PageData;
@@ -13,9 +18,8 @@ export async function loadData(): Promise<PageData> {
 }
 
 /** The picture of a section. */
-export async function loadPicture(kind: string, frame: PictureFrame): Promise<Picture> {
-  const inside = document.getElementById(`virtap-${kind}`) !== null;
-  const bytes = inside ? await block(kind) : await inflate(await (await get(`/api/cells/${kind}`)).arrayBuffer());
+export async function loadPicture(kind: string, frame: PictureFrame, { live }: PageData): Promise<Picture> {
+  const bytes = live === undefined ? await block(kind) : await inflate(decoded(live.cells[kind] ?? ''));
   return new Picture(frame, unpackCells(bytes, frame));
 }
 
@@ -41,13 +45,22 @@ export async function askExit(exit: SlowExitJson): Promise<SlowExitJson> {
   return (await fetchJson(`/api/exit?${query}`)) as SlowExitJson;
 }
 
-/** Loads the page anew whenever the server has read more of the trace; what the reader picked stands in the address. */
-export async function follow(): Promise<void> {
-  const first = await fetchJson('/api/generation');
+/** A part of the time as a picture of its own, finer than that of the whole. */
+export async function askPicture({ frame }: Picture, { from, to }: Pick<Region, 'from' | 'to'>): Promise<Picture> {
+  const query = new URLSearchParams({ from: String(from), to: String(to) });
+  const { cells, ...finer } = (await fetchJson(`/api/picture?${query}`)) as FinerPicture;
+  const bytes = await inflate(decoded(cells));
+  return new Picture({ ...frame, ...finer }, unpackCells(bytes, finer));
+}
+
+/** Calls `grown` whenever the server has read more of the trace than this state of it. Never ends. */
+export async function follow(generation: string, grown: () => void): Promise<void> {
+  let last: unknown = generation;
   for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, 2000));
-    const now = await fetchJson('/api/generation').catch(() => first);
-    if (now !== first) location.reload();
+    await new Promise((resolve) => setTimeout(resolve, interval));
+    const now = await fetchJson('/api/generation').catch(() => last);
+    if (now !== last) grown();
+    last = now;
   }
 }
 
@@ -64,7 +77,11 @@ async function fetchJson(path: string): Promise<unknown> {
 /** A deflated block of the page. */
 async function block(name: string): Promise<Uint8Array<ArrayBuffer>> {
   const text = document.getElementById(`virtap-${name}`)?.textContent ?? '';
-  return inflate(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+  return inflate(decoded(text));
+}
+
+function decoded(base64: string): ArrayBuffer {
+  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer;
 }
 
 async function inflate(bytes: ArrayBuffer): Promise<Uint8Array<ArrayBuffer>> {

@@ -24,6 +24,14 @@ export function svg(tag: string, attributes: Attributes = {}, ...children: Child
   return element;
 }
 
+/** Gives an element other children; what had the focus has it again where there is something in its place. */
+export function refill(element: Element, ...children: Node[]): void {
+  const stops = () => [...element.querySelectorAll<HTMLElement>('a, button, input, select, summary, [tabindex]')];
+  const at = stops().indexOf(document.activeElement as HTMLElement);
+  element.replaceChildren(...children);
+  if (at >= 0) stops()[at]?.focus({ preventScroll: true });
+}
+
 function fill(element: Element, attributes: Attributes, children: readonly Child[]): void {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === 'function') element.addEventListener(name, value as EventListener);

@@ -9,10 +9,10 @@ import type { ExitsSection } from '../../src/report/page-data.ts';
 import { count, cycles, duration, lengthText, percent, plural, rate } from '../../src/report/units.ts';
 import { latencyEdge } from '../../src/views/heatmap.ts';
 import { timeLabels } from './axis.ts';
-import { askRegion, type RegionAnswer } from './data.ts';
-import { el, svg } from './dom.ts';
+import { askPicture, askRegion, type RegionAnswer } from './data.ts';
+import { el, refill, svg } from './dom.ts';
 import { Heatmap } from './heatmap.ts';
-import type { Picture } from './picture.ts';
+import type { Picture, Region } from './picture.ts';
 import { slowExit } from './slow-exit.ts';
 import { fromHash, type State, toHash } from './state.ts';
 import { Table } from './table.ts';
@@ -40,9 +40,12 @@ type Line = {
   p999: number;
 };
 
+/** Whether a server answers for the page, and when the part is taken away. */
+export type PartLife = { live: boolean; signal: AbortSignal };
+
 /** The section on exits: heat map, statistics and slow exits, which follow what the reader picks. */
-export function exitsPart(section: ExitsSection, picture: Picture, live: boolean): HTMLElement {
-  return new ExitsPart(section, picture, live).element;
+export function exitsPart(section: ExitsSection, picture: Picture, life: PartLife): HTMLElement {
+  return new ExitsPart(section, picture, life).element;
 }
 
 class ExitsPart {
@@ -60,17 +63,21 @@ class ExitsPart {
   #state: State;
   /** Counts the questions to the server: a late answer to an earlier one is not shown. */
   #asked = 0;
+  /** What the server drew of the part that is looked at, and of which part that is. */
+  #finer: { from: number; to: number; picture: Picture } | undefined;
+  #finerAsked = 0;
 
-  constructor(section: ExitsSection, picture: Picture, live: boolean) {
+  constructor(section: ExitsSection, picture: Picture, { live, signal }: PartLife) {
     this.#section = section;
     this.#picture = picture;
     this.#live = live;
     this.#state = fromHash(location.hash, picture);
-    this.#heatmap = new Heatmap(picture, this.#state.filter, BigInt(section.answer.origin), {
-      selected: (region) => this.#set({ region }),
-      zoomed: (view) => this.#set({ view }),
+    const events = {
+      selected: (region: Region | undefined) => this.#set({ region }),
+      zoomed: (view: Region | undefined) => this.#set({ view }),
       opened: () => this.#slow.scrollIntoView({ behavior: 'smooth', block: 'nearest' }),
-    });
+    };
+    this.#heatmap = new Heatmap(picture, this.#state.filter, BigInt(section.answer.origin), events, signal);
     this.#table = this.#statistics();
     this.element = el(
       'section',
@@ -90,10 +97,11 @@ class ExitsPart {
       el('h3', { id: 'slow-exits', tabindex: -1 }, 'Slow exits'),
       this.#slow,
     );
-    addEventListener('hashchange', () => {
+    const reread = () => {
       this.#state = fromHash(location.hash, picture);
       this.#show();
-    });
+    };
+    addEventListener('hashchange', reread, { signal });
     this.#show();
   }
 
@@ -105,14 +113,17 @@ class ExitsPart {
 
   #show(): void {
     const { filter, region, view, lines } = this.#state;
-    this.#heatmap.show(filter);
+    const finer = view !== undefined && this.#finer?.from === view.from && this.#finer.to === view.to;
+    this.#heatmap.show(filter, finer ? this.#finer?.picture : this.#picture);
+    if (this.#live && view !== undefined && !finer) void this.#drawFiner(view);
     this.#heatmap.showLines(lines);
     this.#heatmap.look(view);
     this.#heatmap.select(region);
     this.#fillPicks();
     this.#fillCells();
     this.#status.textContent = this.#statusText();
-    if (this.#live && (region !== undefined || this.#filtered)) void this.#askServer();
+    const picked = region !== undefined || filter.apart || filter.values.some((value) => value !== undefined);
+    if (this.#live && picked) void this.#askServer();
     else this.#showOwn();
   }
 
@@ -124,13 +135,8 @@ class ExitsPart {
   #showOwn(): void {
     const { filter, region } = this.#state;
     const { answer, logs } = this.#section;
-    if (region === undefined && !this.#filtered) {
-      this.#fillTable(
-        answer.rows.map((row) => this.#line(row)),
-        answer,
-      );
-      this.#note.textContent = 'Share is of the time without halts: in a halt the guest sleeps of its own will.';
-    } else {
+    if (region === undefined && !this.#filtered) this.#showAll();
+    else {
       this.#fillTable(this.#cellLines());
       this.#note.textContent =
         'Count, total, average and longest are exact; percentiles are those of the picture’s cells, within an eighth.';
@@ -143,19 +149,43 @@ class ExitsPart {
     );
   }
 
+  /** The command's own figures of everything. */
+  #showAll(): void {
+    const { answer } = this.#section;
+    this.#fillTable(
+      answer.rows.map((row) => this.#line(row)),
+      answer,
+    );
+    this.#note.textContent = 'Share is of the time without halts: in a halt the guest sleeps of its own will.';
+  }
+
+  /** Has the part that is looked at drawn by the server, from the trace's exits: as fine as its length lets it be. */
+  async #drawFiner(view: Region): Promise<void> {
+    const asked = ++this.#finerAsked;
+    const picture = await askPicture(this.#picture, view).catch(() => undefined);
+    if (picture === undefined || asked !== this.#finerAsked || picture.last === 0) return;
+    this.#finer = { from: view.from, to: view.to, picture };
+    if (this.#state.view?.from !== view.from || this.#state.view.to !== view.to) return;
+    this.#heatmap.show(this.#state.filter, picture);
+  }
+
   async #askServer(): Promise<void> {
     const asked = ++this.#asked;
     const { filter, region } = this.#state;
     let found: RegionAnswer;
     try {
-      found = await askRegion(this.#picture, region, { ...filter, values: filter.values });
+      found = await askRegion(this.#picture, region, filter);
     } catch (error) {
       if (asked === this.#asked) this.#status.textContent = `The server could not answer: ${(error as Error).message}`;
       return;
     }
     if (asked !== this.#asked) return;
-    this.#fillTable(found.rows.map((row) => this.#line(row)));
-    this.#note.textContent = 'From the trace itself: all figures are exact, percentiles as the commands give them.';
+    if (region === undefined && !this.#filtered) this.#showAll();
+    else {
+      this.#fillTable(found.rows.map((row) => this.#line(row)));
+      this.#note.textContent = 'From the trace itself: all figures are exact, percentiles as the commands give them.';
+    }
+    this.#status.textContent = this.#statusText(found.over);
     this.#fillSlow(found.slow, found.over);
   }
 
@@ -359,11 +389,11 @@ class ExitsPart {
     return words.join(' ');
   }
 
-  #statusText(): string {
+  #statusText(inside = this.#inside()): string {
     const { region, filter } = this.#state;
     const { noun, unit, dimensions, from } = this.#picture.frame;
     const label = lengthText(unit);
-    const parts = [plural(this.#inside(), noun[0], noun[1])];
+    const parts = [plural(inside, noun[0], noun[1])];
     dimensions.forEach(({ title, values }, d) => {
       const value = filter.values[d];
       if (value !== undefined) parts.push(`${title} ${values[value]}`);
@@ -389,7 +419,8 @@ class ExitsPart {
     });
     const toggle = (name: string, on: boolean, click: () => void) =>
       el('button', { type: 'button', class: 'toggle', 'aria-pressed': String(on), click }, name);
-    this.#picks.replaceChildren(
+    refill(
+      this.#picks,
       ...selects,
       ...(apart === undefined
         ? []

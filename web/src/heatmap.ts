@@ -30,8 +30,10 @@ export type HeatmapEvents = {
  */
 export class Heatmap {
   readonly element: HTMLElement;
-  readonly #picture: Picture;
+  #picture: Picture;
   readonly #origin: bigint;
+  /** What times are counted from: the beginning of the whole, whatever part is looked at. */
+  readonly #zero: number;
   readonly #events: HeatmapEvents;
   readonly #box: HTMLElement;
   readonly #tip: HTMLElement;
@@ -48,9 +50,10 @@ export class Heatmap {
   #anchor: Place | undefined;
   #lines = false;
 
-  constructor(picture: Picture, filter: Filter, origin: bigint, events: HeatmapEvents) {
+  constructor(picture: Picture, filter: Filter, origin: bigint, events: HeatmapEvents, signal: AbortSignal) {
     this.#picture = picture;
     this.#origin = origin;
+    this.#zero = picture.frame.from;
     this.#events = events;
     this.#grid = picture.grid(filter);
     this.#view = picture.around(this.#grid);
@@ -70,11 +73,15 @@ export class Heatmap {
     this.#lineKey = el('div', { class: 'legend', hidden: true });
     this.element = el('div', { class: 'heatmap' }, this.#box, this.#tip, this.#legend, this.#lineKey, this.#spoken);
     new ResizeObserver(() => this.#resize()).observe(this.#box);
-    onTheme(() => this.#build());
+    onTheme(() => this.#build(), signal);
   }
 
-  /** Draws the spans of another filter. */
-  show(filter: Filter): void {
+  /** Draws the spans of another filter, or of another picture of the same or a part of them. */
+  show(filter: Filter, picture = this.#picture): void {
+    if (picture !== this.#picture) {
+      this.#picture = picture;
+      this.#leave();
+    }
     this.#grid = this.#picture.grid(filter);
     this.#plot?.setData(this.#data(), false);
     this.#redraw();
@@ -129,7 +136,7 @@ export class Heatmap {
     this.#plot?.destroy();
     const { faint, line, lines } = colors();
     const { unit } = this.#picture.frame;
-    const { from } = this.#picture.frame;
+    const from = this.#zero;
     const label = lengthText(unit);
     const axis = { stroke: faint, ticks: { stroke: line }, grid: { show: false }, font: '13px system-ui, sans-serif' };
     this.#plot = new uPlot(
@@ -438,12 +445,12 @@ export class Heatmap {
 
   /** What is in a cell, line by line. */
   #describe(place: Place): string[] {
-    const { noun, unit, from, dimensions, series } = this.#picture.frame;
+    const { noun, unit, dimensions, series } = this.#picture.frame;
     const label = lengthText(unit);
     const cell = this.#cell(place);
     const at = place.bin * this.#grid.rows + place.row;
     const n = this.#countAt(place);
-    const times = timeLabels([cell.from - from, cell.to - from], unit).join(' to ');
+    const times = timeLabels([cell.from - this.#zero, cell.to - this.#zero], unit).join(' to ');
     const lines = [
       plural(n, noun[0], noun[1]),
       `lasting ${label(cell.least)} to ${label(cell.most)}`,

@@ -11,31 +11,59 @@ import { vcpusPart } from './vcpus.ts';
 
 const words: Record<Verdict['level'], string> = { bad: 'Found', warn: 'Look', note: 'Note', good: 'Good' };
 
+/** Ends the page as it is shown now, when another takes its place. */
+let life = new AbortController();
+
 async function main(): Promise<void> {
   restoreTheme();
   const app = document.getElementById('app') as HTMLElement;
   try {
-    const data = await loadData();
-    document.title = data.title;
-    if (data.live === true) void follow();
-    const parts: Node[] = [];
-    for (const section of data.sections) parts.push(await part(section, data.live === true));
-    app.replaceChildren(
-      el('header', {}, el('h1', {}, data.title), themeButton()),
-      el('main', {}, verdictsPart(data.verdicts), ...parts, recordingPart(data.recording)),
-      el('footer', {}, `Made by ${data.madeBy}. Every figure is what its commands print with --json.`),
-    );
+    const { live } = await show(app);
+    if (live !== undefined) void follow(live.generation, () => grown(app));
   } catch (error) {
     app.replaceChildren(el('p', { role: 'alert' }, `This page cannot be shown: ${(error as Error).message}`));
     throw error;
   }
 }
 
-async function part(section: Section, live: boolean): Promise<Node> {
+async function show(app: HTMLElement): Promise<PageData> {
+  const data = await loadData();
+  document.title = data.title;
+  const next = new AbortController();
+  const parts: Node[] = [];
+  for (const section of data.sections) parts.push(await part(section, data, next.signal));
+  life.abort();
+  life = next;
+  app.replaceChildren(
+    el('header', {}, el('h1', {}, data.title), themeButton(next.signal)),
+    el('main', {}, verdictsPart(data.verdicts), ...parts, recordingPart(data.recording)),
+    el('footer', {}, `Made by ${data.madeBy}. Every figure is what its commands print with --json.`),
+  );
+  return data;
+}
+
+/** Shows what has come meanwhile: at once, or, where the reader is at work on what is there, when asked to. */
+function grown(app: HTMLElement): void {
+  const atWork = /region=|view=/.test(location.hash) || app.contains(document.activeElement);
+  if (!atWork) void show(app);
+  else if (app.querySelector('.grown') === null) {
+    app.prepend(
+      el(
+        'p',
+        { class: 'grown', role: 'status' },
+        'The trace has grown. ',
+        el('button', { type: 'button', click: () => void show(app) }, 'Show all of it'),
+      ),
+    );
+  }
+}
+
+async function part(section: Section, data: PageData, signal: AbortSignal): Promise<Node> {
   if (section.kind === 'leaks') return leaksPart(section.answer);
   if (section.kind === 'vcpus') return vcpusPart(section.answer);
   if (section.kind === 'locks') return locksPart(section.answer, section.summary);
-  return exitsPart(section, await loadPicture(section.kind, section.picture), live);
+  const picture = await loadPicture(section.kind, section.picture, data);
+  return exitsPart(section, picture, { live: data.live !== undefined, signal });
 }
 
 function verdictsPart(verdicts: PageData['verdicts']): HTMLElement {

@@ -1,4 +1,4 @@
-import { el } from './dom.ts';
+import { el, refill } from './dom.ts';
 
 /** A column: how a row's cell reads, and what it is sorted by (not at all where there is nothing). */
 export type Column<Row> = {
@@ -93,7 +93,7 @@ export class Table<Row> {
       );
     const wanted = this.#search?.value.trim().toLowerCase() ?? '';
     const rows = lines(this.#ordered(), false).filter((line) => line.textContent?.toLowerCase().includes(wanted));
-    this.#body.replaceChildren(...rows, ...lines(this.#kept, true));
+    refill(this.#body, ...rows, ...lines(this.#kept, true));
   }
 
   #ordered(): readonly Row[] {

@@ -14,9 +14,10 @@ export function theme(): Theme {
   return system.matches ? 'dark' : 'light';
 }
 
-/** Called after every change of the theme. */
-export function onTheme(listener: () => void): void {
+/** Called after every change of the theme, until the signal comes. */
+export function onTheme(listener: () => void, signal: AbortSignal): void {
   listeners.add(listener);
+  signal.addEventListener('abort', () => listeners.delete(listener));
 }
 
 /** Colours for canvases, which know no style sheet. */
@@ -39,7 +40,7 @@ export function colors(): { ink: string; faint: string; line: string; shade: typ
 }
 
 /** The button that goes from one theme to the other. */
-export function themeButton(): HTMLElement {
+export function themeButton(signal: AbortSignal): HTMLElement {
   const button = el('button', { type: 'button', class: 'quiet' });
   const name = () => {
     button.textContent = theme() === 'dark' ? '☀ Light' : '☾ Dark';
@@ -48,7 +49,7 @@ export function themeButton(): HTMLElement {
     set(theme() === 'dark' ? 'light' : 'dark');
     name();
   });
-  onTheme(name);
+  onTheme(name, signal);
   name();
   return button;
 }
