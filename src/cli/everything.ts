@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs';
 import type { OpenOptions } from '../formats/detect.ts';
-import type { EventsJson, LeaksJson, LocksJson, VcpusJson } from '../report/answers.ts';
+import type { EventsJson, LeaksJson, LocksJson, RequestsJson, VcpusJson } from '../report/answers.ts';
 import { eventsJson } from '../report/events-text.ts';
 import { exitsSection } from '../report/exits-page.ts';
 import type { ExitAnswer } from '../report/exits-text.ts';
 import { leaksJson } from '../report/leaks-text.ts';
 import { type LocksAnswer, locksJson, summary } from '../report/locks-text.ts';
 import type { PageData, Section } from '../report/page-data.ts';
+import { type RequestsAnswer, requestsJson } from '../report/requests-text.ts';
 import { type VcpusAnswer, vcpusJson } from '../report/vcpus-text.ts';
 import { verdicts } from '../report/verdicts.ts';
 import type { ExitSpans } from '../spans/exits.ts';
-import { Requests } from '../spans/requests.ts';
 import type { Trace } from '../trace/trace.ts';
 import { ExitPicture } from '../views/exit-picture.ts';
 import { Exits } from '../views/exits.ts';
@@ -19,14 +19,16 @@ import { judgeLeaks, type LeakReport } from '../views/leaks.ts';
 import { LocksView } from '../views/locks.ts';
 import { type Question, questions } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
+import { RequestsView } from '../views/requests.ts';
 import { Vcpus } from '../views/vcpus.ts';
 import { openTraces } from './open.ts';
 import { type RunOptions, runAnalyses } from './run.ts';
 
 /** Slow exits told one by one. */
 const slow = 20;
-/** Slow waits for a mutex told one by one. */
+/** Slow waits for a mutex, and slow requests, told one by one. */
 const slowWaits = 10;
+const slowRequests = 20;
 /** Bytes that the packed cells of all pictures may take in a page, deflated. */
 const cellRoom = 740_000;
 
@@ -39,6 +41,7 @@ export type Everything = {
   exits: { answer: ExitAnswer; picture: ExitPicture } | undefined;
   vcpus: VcpusAnswer | undefined;
   leaks: LeakReport | undefined;
+  requests: RequestsAnswer | undefined;
   locks: LocksAnswer | undefined;
 };
 
@@ -54,7 +57,7 @@ export async function askEverything(
   const picture = new ExitPicture(also);
   const exits = new Exits({ by: ['reason'], slow, heatmap: true, picture });
   const vcpus = new Vcpus({ timeline: true });
-  const requests = new Requests();
+  const requests = new RequestsView({ slow: slowRequests });
   const locks = new LocksView({ slow: slowWaits });
   const reading = await runAnalyses(trace, [inventory, exits, vcpus, requests, locks], options);
   if (reading.partial.length === 0) await trace.close();
@@ -76,7 +79,10 @@ export async function askEverything(
     asked,
     exits: can('exits') && answer.result.counts.pairs > 0 ? { answer, picture } : undefined,
     vcpus: can('vcpus') ? { trace, reading, result: vcpus.result() } : undefined,
-    leaks: can('leaks') ? judgeLeaks(requests, trace.clock) : undefined,
+    leaks: can('leaks') ? judgeLeaks(requests.path.requests, trace.clock) : undefined,
+    requests: can('requests')
+      ? { trace, reading, result: requests.result(), sort: 'total', than: undefined }
+      : undefined,
     locks: can('locks')
       ? { trace, reading, result: locks.result(), holds: false, than: undefined, chosen: [] }
       : undefined,
@@ -85,12 +91,15 @@ export async function askEverything(
 
 /** The same as a page shows it, with the packed cells of its pictures by the kind of their section. */
 export function pageOf(everything: Everything, title: string): { data: PageData; cells: Map<string, Uint8Array> } {
-  const { trace, reading, inventory, asked, exits, vcpus, leaks, locks } = everything;
+  const { trace, reading, inventory, asked, exits, vcpus, leaks, requests, locks } = everything;
   const recording = eventsJson(inventory, asked, reading) as unknown as EventsJson;
   const sections: Section[] = [];
   const cells = new Map<string, Uint8Array>();
   if (leaks !== undefined) {
     sections.push({ kind: 'leaks', answer: leaksJson(leaks, reading, trace, false) as unknown as LeaksJson });
+  }
+  if (requests !== undefined) {
+    sections.push({ kind: 'requests', answer: requestsJson(requests) as unknown as RequestsJson });
   }
   if (exits !== undefined) {
     const drawn = exitsSection(exits.answer, exits.picture, cellRoom);

@@ -10,6 +10,7 @@ import { leaksText } from '../report/leaks-text.ts';
 import { locksText } from '../report/locks-text.ts';
 import { pageFiles, reportHtml } from '../report/page.ts';
 import { png } from '../report/png.ts';
+import { requestsText } from '../report/requests-text.ts';
 import { svg } from '../report/svg.ts';
 import type { Terminal } from '../report/terminal.ts';
 import { bytes } from '../report/units.ts';
@@ -75,13 +76,14 @@ async function run(files: string[], options: ReportOptions): Promise<void> {
 
 /** The page's content for a terminal: what the commands print, under the verdicts. */
 function reportText(
-  { trace, reading, exits, vcpus, leaks, locks }: Everything,
+  { trace, reading, exits, vcpus, leaks, requests, locks }: Everything,
   verdicts: string,
   terminal: Terminal,
 ): string {
   const title = (command: string) => `${terminal.style('heading', `virtap ${command}`)}\n\n`;
   const parts = [verdicts];
   if (leaks !== undefined) parts.push(title('leaks') + leaksText(leaks, reading, trace, false, terminal));
+  if (requests !== undefined) parts.push(title('requests') + requestsText(requests, terminal));
   if (exits !== undefined) parts.push(title('exits') + exitsText(exits.answer, terminal));
   if (vcpus !== undefined) parts.push(title('vcpus') + vcpusText(vcpus, terminal));
   if (locks !== undefined) parts.push(title('locks') + locksText(locks, terminal));

@@ -101,6 +101,7 @@ export type ElementJson = {
   vdev: string | null;
   queue: number | null;
   role: string | null;
+  vq: string;
   elem: string;
   pop_ns: number | null;
   popped_at: string | null;
@@ -171,6 +172,60 @@ export type SlowLockJson = RoleJson & {
 };
 
 export type LocksJson = LossesJson & { file: string; mutexes: MutexJson[]; slow?: SlowLockJson[] };
+
+export type QueueNameJson = {
+  pid: number | null;
+  device: string | null;
+  vdev: string | null;
+  queue: number | null;
+  role: string | null;
+  vq: string;
+};
+
+/** A thread by what it is for; its id where that is known. */
+export type ThreadJson = { role: string; vcpu?: number | null; name?: string; tid: number | null };
+
+export type HopJson = StatsJson & { from: string; to: string };
+
+export type RequestQueueJson = QueueNameJson &
+  StatsJson & {
+    popped: number;
+    in_flight: { mean: number | null; max: number; means: (number | null)[]; maxima: number[] } & Record<
+      string,
+      unknown
+    >;
+    threads: ThreadJson[];
+    hops: HopJson[];
+  };
+
+export type SlowRequestJson = QueueNameJson & {
+  time: string;
+  elem: string;
+  operation: string | null;
+  sector: number | null;
+  sectors: number | null;
+  result: number;
+  merged: number;
+  thread: ThreadJson;
+  kicked_by: ThreadJson | null;
+  interrupts: ThreadJson | null;
+  path: ({ point: string } & Record<string, unknown>)[];
+  meanwhile?: StatesJson;
+  lock_wait?: { name: string; holder: ThreadJson | null; site: string | null } & Record<string, unknown>;
+  events: ({ event: string; text: string; effect?: string } & Record<string, unknown>)[];
+} & Record<string, unknown>;
+
+export type RequestsJson = LossesJson & {
+  file: string;
+  unit: Unit;
+  origin: string;
+  totals: StatsJson;
+  delay: StatsJson;
+  queues: RequestQueueJson[];
+  over?: number;
+  slow?: SlowRequestJson[];
+  missing: { point: string; events: string }[];
+} & Record<string, unknown>;
 
 /** A figure of a row, `total` for `total_ns`; NaN where there is none. */
 export function figure(row: Record<string, unknown>, name: string, unit: Unit): number {

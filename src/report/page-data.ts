@@ -1,4 +1,13 @@
-import type { EventsJson, ExitsJson, LeaksJson, LocksJson, SlowExitJson, Unit, VcpusJson } from './answers.ts';
+import type {
+  EventsJson,
+  ExitsJson,
+  LeaksJson,
+  LocksJson,
+  RequestsJson,
+  SlowExitJson,
+  Unit,
+  VcpusJson,
+} from './answers.ts';
 
 /** Everything that a page shows: the very objects that the commands print with --json, and pictures of the same spans. */
 export type PageData = {
@@ -24,6 +33,7 @@ export type Verdict = {
 export type Section =
   | ExitsSection
   | { kind: 'leaks'; answer: LeaksJson }
+  | { kind: 'requests'; answer: RequestsJson }
   | { kind: 'vcpus'; answer: VcpusJson }
   | { kind: 'locks'; answer: LocksJson; summary: string };
 

@@ -5,7 +5,9 @@ import {
   figure,
   type LeaksJson,
   type LocksJson,
+  type RequestsJson,
   type SlowExitJson,
+  type SlowRequestJson,
   type VcpuRowJson,
   type VcpusJson,
 } from './answers.ts';
@@ -20,6 +22,9 @@ const longHold = 10e6;
 /** Shares of a vCPU's time without a CPU, and waiting for the BQL, that are worth a warning. */
 const muchPreempted = 0.02;
 const muchWaited = 0.02;
+/** A request that took this long, in ns, and a share of requests' time until a thread got to them. */
+const longRequest = 100e6;
+const muchDelayed = 0.25;
 
 const order: Verdict['level'][] = ['bad', 'warn', 'note', 'good'];
 
@@ -34,6 +39,8 @@ function sectionVerdicts(section: Section): Verdict[] {
   switch (section.kind) {
     case 'leaks':
       return leaksVerdicts(section.answer);
+    case 'requests':
+      return requestsVerdicts(section.answer);
     case 'exits':
       return exitsVerdicts(section.answer);
     case 'vcpus':
@@ -90,6 +97,46 @@ function leaksVerdicts({ totals, elements, queues }: LeaksJson): Verdict[] {
     });
   }
   return found;
+}
+
+/** What the slowest request waited for, where that is known, and how much of all was waiting for a thread. */
+function requestsVerdicts({ unit, delay, slow, totals }: RequestsJson): Verdict[] {
+  const found: Verdict[] = [];
+  if (unit !== 'ns' || totals.count === 0) return found;
+  if (delay.count > 0 && delay.share !== null) {
+    found.push({
+      level: delay.share >= muchDelayed ? 'warn' : 'note',
+      text: `${plural(delay.count, 'request')} spent ${percent(delay.share)} of their time waiting until a thread of QEMU got to them, from the guest's kick on.`,
+      evidence: 'requests',
+    });
+  }
+  const [slowest] = slow ?? [];
+  if (slowest !== undefined) {
+    const { operation } = slowest;
+    const what = operation === 'read' || operation === 'write' ? `a ${operation}` : 'one';
+    const length = figure(slowest, 'duration', unit);
+    const hop = longestHop(slowest);
+    const where = hop === undefined ? '' : `, ${percent(hop.length / length)} of that from ${hop.from} to ${hop.to}`;
+    found.push({
+      level: length >= longRequest ? 'warn' : 'note',
+      text: `The longest request: ${what} on ${deviceName(slowest)} queue ${slowest.queue ?? '?'}, ${shortDuration(length)} from pop to fill at ${slowest.time}${where}.`,
+      evidence: 'slow-requests',
+    });
+  }
+  return found;
+}
+
+/** Where a request spent the most time between its pop and its fill. */
+function longestHop({ path }: SlowRequestJson): { from: string; to: string; length: number } | undefined {
+  const inside = path.slice(
+    path.findIndex(({ point }) => point === 'pop'),
+    path.findIndex(({ point }) => point === 'fill') + 1,
+  );
+  const hops = inside.slice(1).map((end, n) => {
+    const begin = inside[n] as SlowRequestJson['path'][number];
+    return { from: begin.point, to: end.point, length: figure(end, 'time', 'ns') - figure(begin, 'time', 'ns') };
+  });
+  return hops.length < 2 ? undefined : hops.reduce((a, b) => (b.length > a.length ? b : a));
 }
 
 function deviceName({ device, vdev }: Pick<ElementJson, 'device' | 'vdev'>): string {

@@ -198,6 +198,81 @@ test("vCPUs' time and locks are those that the commands print", { skip }, async 
   await page.close();
 });
 
+test('requests are those that the command prints, each slow one with its path', { skip }, async () => {
+  const trace = join(root, 'samples/kvm-and-qemu.dat');
+  const log = join(root, 'samples/kvm-and-qemu.log.zst');
+  const files = [trace, log, '--offset', `${log}=-1795418437072120300`];
+  const { page } = await open(join(folder, 'both.html'));
+  const answer = JSON.parse(virtap('requests', '--json', '--slow', '20', ...files)) as {
+    queues: { device: string; vdev: string; queue: number; role: string; count: number; max_ns: number }[];
+    slow: { path: { point: string; time_ns: number }[] }[];
+  };
+  const shown = await page.$$eval('#requests .table table tbody tr', (rows) =>
+    rows.map((row) => [...row.children].map((cell) => cell.textContent ?? '')),
+  );
+  assert.deepEqual(
+    shown.map((cells) => [cells[0], cells[1], cells[2], cells[7]]),
+    answer.queues.map((queue) => [
+      `${queue.device} ${queue.vdev}`,
+      `${queue.queue} ${queue.role}`,
+      count(queue.count),
+      duration(queue.max_ns),
+    ]),
+  );
+  const paths = await page.$$eval('#requests .waterfall', (tables) =>
+    tables.map((table) =>
+      [...table.querySelectorAll('tr')].map((row) => [...row.children].slice(0, 2).map((cell) => cell.textContent)),
+    ),
+  );
+  assert.deepEqual(
+    paths,
+    answer.slow.map(({ path }) =>
+      path.slice(1).map(({ point, time_ns: time }, n) => {
+        const before = path[n] as (typeof path)[number];
+        return [`${before.point} → ${point}`, duration(time - before.time_ns)];
+      }),
+    ),
+  );
+  // The bars of a request end where it does.
+  const ends = await page.$$eval('#requests .waterfall tr:last-child rect:last-child', (bars) =>
+    bars.map((bar) => Number(bar.getAttribute('x')) + Number(bar.getAttribute('width'))),
+  );
+  assert.equal(ends.length, answer.slow.length);
+  assert.ok(
+    ends.every((end) => Math.abs(end - 1000) < 3),
+    String(ends),
+  );
+  await page.close();
+});
+
+test('elements in flight are drawn over time, those that leaked with the moments of their pops', { skip }, async () => {
+  const { page } = await open(join(folder, 'leak.html'));
+  const { elements } = JSON.parse(virtap('leaks', '--json', leak)) as { elements: { queue: number; pop_ns: number }[] };
+  const { queues } = JSON.parse(virtap('requests', '--json', leak)) as {
+    queues: { vdev: string; queue: number; in_flight: { from_ns: number; time_step_ns: number; max: number } }[];
+  };
+  const courses = await page.$$eval('#requests .course', (pictures) =>
+    pictures.map((picture) => ({
+      told: picture.querySelector('title')?.textContent ?? '',
+      marks: picture.querySelector('.in-flight-lost:last-child')?.getAttribute('d') ?? '',
+    })),
+  );
+  for (const number of [0, 1]) {
+    const one = queues.find(({ vdev, queue }) => vdev === '0x56112e1233c0' && queue === number);
+    const drawn = courses.find(({ told }) => told.startsWith(`virtio-blk 0x56112e1233c0 queue ${number} `));
+    assert.ok(one !== undefined && drawn !== undefined);
+    const { from_ns: from, time_step_ns: step, max } = one.in_flight;
+    const own = elements.filter(({ queue }) => queue === number);
+    assert.ok(drawn.told.endsWith(`at most ${count(max)}; ${own.length} elements of it never given back`), drawn.told);
+    assert.deepEqual(
+      [...drawn.marks.matchAll(/M([\d.]+) /g)].map(([, x]) => x),
+      own.map(({ pop_ns: pop }) => ((pop - from) / step).toFixed(2)).sort((a, b) => Number(a) - Number(b)),
+    );
+  }
+  assert.equal(courses.filter(({ marks }) => marks !== '').length, 2);
+  await page.close();
+});
+
 test('names from a trace stay text', { skip }, async () => {
   const path = join(folder, 'hostile.html');
   virtap('report', '-o', path, '--title', '</title><script>alert(2)</script>', hostile());

@@ -73,11 +73,13 @@ export function leaksPart(answer: LeaksJson): HTMLElement {
   );
 }
 
-function deviceName({ device, vdev }: Pick<QueueJson, 'device' | 'vdev'>): string {
+/** `virtio-blk 0x…`. */
+export function deviceName({ device, vdev }: Pick<QueueJson, 'device' | 'vdev'>): string {
   return `${device ?? 'unknown device'}${vdev === null ? '' : ` ${vdev}`}`;
 }
 
-function queueName({ queue, vq, role }: QueueJson): string {
+/** `0 request`. */
+export function queueName({ queue, vq, role }: Pick<QueueJson, 'queue' | 'vq' | 'role'>): string {
   return `${queue ?? `at ${vq}`}${role === null ? '' : ` ${role}`}`;
 }
 

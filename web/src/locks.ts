@@ -1,4 +1,4 @@
-import type { HolderJson, LocksJson, MutexJson, RoleJson, SlowLockJson } from '../../src/report/answers.ts';
+import type { HolderJson, LocksJson, MutexJson, SlowLockJson, ThreadJson } from '../../src/report/answers.ts';
 import { figure } from '../../src/report/answers.ts';
 import { count, duration, percent } from '../../src/report/units.ts';
 import { el } from './dom.ts';
@@ -55,7 +55,8 @@ export function locksPart(answer: LocksJson, summary: string): HTMLElement {
   );
 }
 
-function roleOf({ role, vcpu, name, tid }: RoleJson): string {
+/** A thread by what it is for. */
+export function roleOf({ role, vcpu, name, tid }: ThreadJson): string {
   if (role === 'vcpu') return vcpu === undefined || vcpu === null ? `vCPU thread ${tid}` : `vCPU ${vcpu}`;
   if (role === 'iothread') return `IOThread ${name ?? tid}`;
   if (role === 'other' || role === 'worker') return `${role === 'worker' ? 'worker' : 'thread'} ${tid}`;

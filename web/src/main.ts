@@ -1,4 +1,5 @@
 import './page.css';
+import type { ElementJson } from '../../src/report/answers.ts';
 import type { PageData, Section, Verdict } from '../../src/report/page-data.ts';
 import { follow, loadData, loadPicture } from './data.ts';
 import { el } from './dom.ts';
@@ -6,6 +7,7 @@ import { exitsPart } from './exits.ts';
 import { leaksPart } from './leaks.ts';
 import { locksPart } from './locks.ts';
 import { recordingPart } from './recording.ts';
+import { requestsPart } from './requests.ts';
 import { restoreTheme, themeButton } from './theme.ts';
 import { vcpusPart } from './vcpus.ts';
 
@@ -60,10 +62,16 @@ function grown(app: HTMLElement): void {
 
 async function part(section: Section, data: PageData, signal: AbortSignal): Promise<Node> {
   if (section.kind === 'leaks') return leaksPart(section.answer);
+  if (section.kind === 'requests') return requestsPart(section.answer, lostOf(data));
   if (section.kind === 'vcpus') return vcpusPart(section.answer);
   if (section.kind === 'locks') return locksPart(section.answer, section.summary);
   const picture = await loadPicture(section.kind, section.picture, data);
   return exitsPart(section, picture, { live: data.live !== undefined, signal });
+}
+
+/** The elements that the guest waits for in vain. */
+function lostOf({ sections }: PageData): ElementJson[] {
+  return sections.flatMap((section) => (section.kind === 'leaks' ? section.answer.elements : []));
 }
 
 function verdictsPart(verdicts: PageData['verdicts']): HTMLElement {

@@ -1,0 +1,391 @@
+import {
+  type ElementJson,
+  figure,
+  type QueueNameJson,
+  type RequestQueueJson,
+  type RequestsJson,
+  type SlowRequestJson,
+  type StatesJson,
+  type StatsJson,
+  type Unit,
+} from '../../src/report/answers.ts';
+import { count, cycles, duration, lengthText, percent, plural, rate } from '../../src/report/units.ts';
+import { el, svg } from './dom.ts';
+import { deviceName, queueName } from './leaks.ts';
+import { roleOf } from './locks.ts';
+import { type Column, Table } from './table.ts';
+
+/** Queues drawn, and events told of a slow request. */
+const drawn = 12;
+const listedEvents = 40;
+
+/** The points of a request's path, in their order; hops are coloured by where they begin. */
+const points = [
+  'kick',
+  'notify',
+  'pop',
+  'device',
+  'submit',
+  'completion',
+  'done',
+  'fill',
+  'guest notify',
+  'interrupt',
+  'entry',
+];
+
+/** How long requests take, where on their path, and how many are open. */
+export function requestsPart(answer: RequestsJson, lost: readonly ElementJson[]): HTMLElement {
+  const busy = answer.queues.filter(({ in_flight: { max } }) => max > 0);
+  const paths = answer.queues.filter(({ hops }) => hops.length > 1);
+  const slow = answer.slow ?? [];
+  return el(
+    'section',
+    { id: 'requests', 'aria-labelledby': 'requests-title', tabindex: -1 },
+    el('h2', { id: 'requests-title' }, 'Requests'),
+    el('p', {}, 'How long virtio requests take, from QEMU’s virtqueue_pop to virtqueue_fill, by queue.'),
+    queueTable(answer),
+    ...(busy.length === 0 ? [] : [inFlight(answer, busy.slice(0, drawn), lost)]),
+    ...(paths.length === 0 ? [] : [pathBars(answer, paths.slice(0, drawn))]),
+    ...(slow.length === 0 ? [] : [el('h3', { id: 'slow-requests', tabindex: -1 }, 'Slow requests')]),
+    ...slow.map((request, i) => slowRequest(request, answer.unit, i === 0)),
+    ...answer.missing.map(({ point, events }) =>
+      el('p', { class: 'faint' }, `Not told: the point ${point}. There is no ${events}.`),
+    ),
+  );
+}
+
+function longs(unit: Unit): (length: number) => string {
+  return unit === 'ns' ? duration : cycles;
+}
+
+/** Numbers of requests: `0.17`, `15`. */
+function several(n: number): string {
+  return n >= 99.95 ? count(n) : n === 0 ? '0' : n < 0.001 ? '<0.001' : String(Number(n.toPrecision(2)));
+}
+
+function queueTable({ queues, unit, totals }: RequestsJson): HTMLElement {
+  const whole = figure(totals, 'total', unit);
+  const length = (title: string, name: string): Column<RequestQueueJson> => ({
+    title,
+    number: true,
+    cell: (queue) => longs(unit)(figure(queue, name, unit)),
+    key: (queue) => figure(queue, name, unit),
+  });
+  const table = new Table<RequestQueueJson>(
+    'Requests by queue',
+    [
+      { title: 'device', cell: deviceName, key: deviceName },
+      { title: 'queue', cell: queueName, key: queueName },
+      { title: 'count', number: true, cell: (queue) => count(queue.count), key: (queue) => queue.count },
+      {
+        title: 'rate',
+        number: true,
+        cell: (queue) => rate(queue.rate_per_s ?? Number.NaN),
+        key: (queue) => queue.rate_per_s ?? Number.NaN,
+      },
+      length('total', 'total'),
+      {
+        title: 'share',
+        number: true,
+        cell: (queue) => (whole > 0 ? percent(figure(queue, 'total', unit) / whole) : ''),
+        key: (queue) => figure(queue, 'total', unit),
+      },
+      length('avg', 'avg'),
+      length('max', 'max'),
+      length('p50', 'p50'),
+      length('p99', 'p99'),
+      {
+        title: 'in flight',
+        number: true,
+        cell: ({ in_flight: { mean } }) => several(mean ?? 0),
+        key: ({ in_flight: { mean } }) => mean ?? 0,
+      },
+      {
+        title: 'most',
+        number: true,
+        cell: ({ in_flight: { max } }) => count(max),
+        key: ({ in_flight: { max } }) => max,
+      },
+    ],
+    'Find a queue',
+  );
+  table.show(queues);
+  return table.element;
+}
+
+/** Rows, one a queue, over one axis of time: how many of its elements QEMU had, and when those were popped that it never gave back. */
+function inFlight(
+  answer: RequestsJson,
+  queues: readonly RequestQueueJson[],
+  lost: readonly ElementJson[],
+): HTMLElement {
+  const { unit } = answer;
+  const [first] = queues as [RequestQueueJson];
+  const from = figure(first.in_flight, 'from', unit);
+  const step = figure(first.in_flight, 'time_step', unit);
+  const bins = Math.max(1, ...queues.map(({ in_flight: { maxima } }) => maxima.length));
+  const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => share * bins * step);
+  return el(
+    'div',
+    { class: 'timelines' },
+    el('h3', {}, 'Elements in flight over time'),
+    el(
+      'ul',
+      { class: 'states', 'aria-hidden': 'true' },
+      el('li', { class: 'in-flight-most' }, 'most at once'),
+      el('li', { class: 'in-flight-mean' }, 'on average'),
+      ...(lost.length === 0 ? [] : [el('li', { class: 'in-flight-lost' }, 'never given back (marks: popped then)')]),
+    ),
+    ...queues.map((queue) => {
+      const own = lost.filter((element) => sameQueue(element, queue) && element.pop_ns !== null);
+      return course(
+        queue,
+        own.map(({ pop_ns: pop }) => ((pop as number) - from) / step).sort((a, b) => a - b),
+        bins,
+      );
+    }),
+    el(
+      'div',
+      { class: 'vcpu-row wide axis faint' },
+      el('span', {}),
+      el('span', {}, ...marks.map((mark) => el('span', {}, mark === 0 ? '0' : lengthText(unit)(mark)))),
+    ),
+  );
+}
+
+function sameQueue(a: Pick<QueueNameJson, 'pid' | 'vq' | 'vdev' | 'queue'>, b: QueueNameJson): boolean {
+  return a.pid === b.pid && a.vq === b.vq && a.vdev === b.vdev && a.queue === b.queue;
+}
+
+/** One queue: an area of the most at once, one of the mean, a line of what is lost. `lost` is in bins, from the first. */
+function course(queue: RequestQueueJson, lost: readonly number[], bins: number): HTMLElement {
+  const { max, mean, means, maxima } = queue.in_flight;
+  const high = 100;
+  const y = (n: number) => (high * (1 - n / max)).toFixed(1);
+  const area = (values: readonly (number | null)[]) =>
+    `M0 ${high}${values.map((n, bin) => `V${y(n ?? 0)}H${bin + 1}`).join('')}V${high}z`;
+  const told =
+    `${deviceName(queue)} queue ${queueName(queue)}: ${several(mean ?? 0)} in flight on average, at most ${count(max)}` +
+    (lost.length === 0 ? '' : `; ${plural(lost.length, 'element')} of it never given back`);
+  const picture = svg('svg', {
+    viewBox: `0 0 ${bins} ${high}`,
+    preserveAspectRatio: 'none',
+    class: 'course',
+    role: 'img',
+  });
+  picture.append(
+    svg('title', {}, told),
+    svg('path', { d: area(maxima), class: 'in-flight-most' }),
+    svg('path', { d: area(means), class: 'in-flight-mean' }),
+  );
+  if (lost.length > 0) {
+    const steps = lost.map((at, n) => `H${Math.max(0, at).toFixed(2)}V${y(n + 1)}`).join('');
+    picture.append(
+      svg('path', { d: `M0 ${high}${steps}H${bins}`, class: 'in-flight-lost' }),
+      svg('path', {
+        d: lost.map((at) => `M${Math.max(0, at).toFixed(2)} ${high}v-12`).join(''),
+        class: 'in-flight-lost',
+      }),
+    );
+  }
+  return el(
+    'div',
+    { class: 'vcpu-row wide' },
+    el(
+      'span',
+      {},
+      deviceName(queue),
+      el('br'),
+      el('span', { class: 'faint' }, `queue ${queueName(queue)}, ≤ ${count(max)}`),
+    ),
+    picture,
+  );
+}
+
+/** Where the requests of each queue spent their time. */
+function pathBars({ unit }: RequestsJson, queues: readonly RequestQueueJson[]): HTMLElement {
+  const begins = points.filter((point) => queues.some(({ hops }) => hops.some(({ from }) => from === point)));
+  return el(
+    'div',
+    { class: 'timelines' },
+    el('h3', {}, 'Where their time goes'),
+    el(
+      'ul',
+      { class: 'states', 'aria-hidden': 'true' },
+      ...begins.map((point) => el('li', { class: hopClass(point) }, `from ${point}`)),
+    ),
+    ...queues.map((queue) => {
+      const whole = queue.hops.reduce((sum, hop) => sum + figure(hop, 'total', unit), 0);
+      const share = (hop: StatsJson) => figure(hop, 'total', unit) / whole;
+      const text = queue.hops.map((hop) => `${hop.from} to ${hop.to} ${percent(share(hop))}`).join(', ');
+      const picture = svg('svg', { viewBox: '0 0 1000 1', preserveAspectRatio: 'none', class: 'bar', role: 'img' });
+      picture.append(svg('title', {}, `${deviceName(queue)} queue ${queueName(queue)}: ${text}`));
+      let x = 0;
+      for (const hop of queue.hops) {
+        const width = share(hop) * 1000;
+        const part = svg('rect', { x: x.toFixed(2), width: width.toFixed(2), height: 1, class: hopClass(hop.from) });
+        part.append(
+          svg(
+            'title',
+            {},
+            `${hop.from} → ${hop.to}: ${percent(share(hop))}, ${longs(unit)(figure(hop, 'avg', unit))} on average`,
+          ),
+        );
+        picture.append(part);
+        x += width;
+      }
+      return el(
+        'div',
+        { class: 'vcpu-row wide' },
+        el('span', {}, deviceName(queue), el('br'), el('span', { class: 'faint' }, `queue ${queueName(queue)}`)),
+        picture,
+      );
+    }),
+  );
+}
+
+function hopClass(from: string): string {
+  return `hop-${points.indexOf(from)}`;
+}
+
+/** One slow request: a line, and when opened its path as a waterfall. */
+function slowRequest(request: SlowRequestJson, unit: Unit, open: boolean): HTMLElement {
+  const long = longs(unit);
+  return el(
+    'details',
+    { class: 'slow', open },
+    el(
+      'summary',
+      {},
+      el('span', { class: 'time' }, request.time),
+      el('strong', {}, request.operation ?? 'request'),
+      el('span', { class: 'length' }, long(figure(request, 'duration', unit))),
+      el('span', {}, `${deviceName(request)} queue ${request.queue ?? '?'}`),
+      request.sectors === null
+        ? undefined
+        : el('span', { class: 'faint' }, `${plural(request.sectors, 'sector')} from ${request.sector ?? '?'}`),
+      request.result === 0 ? undefined : el('strong', { class: 'bad' }, `error ${request.result}`),
+    ),
+    el(
+      'div',
+      { class: 'inner' },
+      waterfall(request, unit),
+      ...facts(request, unit).map((fact) => el('p', {}, fact)),
+      ...(request.events.length === 0 ? [] : events(request, unit)),
+    ),
+  );
+}
+
+/** Each hop as a bar where it lies in the request, with its length beside it. */
+function waterfall({ path }: SlowRequestJson, unit: Unit): HTMLElement {
+  const time = (n: number) => figure(path[n] as SlowRequestJson['path'][number], 'time', unit);
+  const begin = time(0);
+  const whole = Math.max(1, time(path.length - 1) - begin);
+  const width = 1000;
+  return el(
+    'table',
+    { class: 'waterfall' },
+    el('caption', { class: 'visually-hidden' }, 'The path of this request'),
+    el(
+      'tbody',
+      {},
+      ...path.slice(1).map(({ point }, n) => {
+        const from = path[n]?.point as string;
+        const picture = svg('svg', {
+          viewBox: `0 0 ${width} 1`,
+          preserveAspectRatio: 'none',
+          class: 'bar',
+          'aria-hidden': 'true',
+        });
+        const x = ((time(n) - begin) / whole) * width;
+        const long = Math.max(2, ((time(n + 1) - time(n)) / whole) * width);
+        picture.append(
+          svg('rect', { width, height: 1, class: 'track' }),
+          svg('rect', {
+            x: Math.min(x, width - 2).toFixed(1),
+            width: long.toFixed(1),
+            height: 1,
+            class: hopClass(from),
+          }),
+        );
+        return el(
+          'tr',
+          {},
+          el('th', { scope: 'row' }, `${from} → ${point}`),
+          el('td', { class: 'number' }, longs(unit)(time(n + 1) - time(n))),
+          el('td', { class: 'picture' }, picture),
+        );
+      }),
+    ),
+  );
+}
+
+/** What else there is to say of a request, a sentence each. */
+function facts(
+  { thread, kicked_by: kicker, interrupts, merged, meanwhile, lock_wait: wait }: SlowRequestJson,
+  unit: Unit,
+): string[] {
+  const found: string[] = [];
+  const who = [
+    kicker === null ? '' : `kicked by ${roleOf(kicker)}`,
+    thread.tid === null ? '' : `popped by ${roleOf(thread)}`,
+    interrupts === null ? '' : `its interrupt went to ${roleOf(interrupts)}`,
+    merged > 1 ? `merged with ${plural(merged - 1, 'other')}` : '',
+  ].filter((part) => part !== '');
+  if (who.length > 0) found.push(`${sentence(who.join(', '))}.`);
+  const told = meanwhile === undefined ? [] : states(meanwhile, unit);
+  if (told.length > 0) found.push(`From the kick to the pop, that thread: ${told.join(', ')}.`);
+  if (wait !== undefined) {
+    const holder = wait.holder === null ? '' : `, which ${roleOf(wait.holder)} held`;
+    found.push(
+      `It waited ${lengthText(unit)(figure(wait, 'wait', unit))} for ${wait.name === 'BQL' ? 'the BQL' : wait.name}${holder}${wait.site === null ? '' : ` at ${wait.site}`}.`,
+    );
+  }
+  return found;
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+const stateNames: [state: string, words: string][] = [
+  ['running', 'running'],
+  ['runnable', 'ready to run without a CPU'],
+  ['lock', 'waiting for a lock'],
+  ['asleep', 'asleep'],
+  ['unknown', 'not known'],
+];
+
+function states(meanwhile: StatesJson, unit: Unit): string[] {
+  return stateNames
+    .map(([state, words]) => [figure(meanwhile, state, unit), words] as const)
+    .filter(([time]) => time > 0)
+    .map(([time, words]) => `${longs(unit)(time)} ${words}`);
+}
+
+function events({ events: all, path }: SlowRequestJson, unit: Unit): HTMLElement[] {
+  const since = path[0]?.point === 'kick' ? 'kick' : 'notification';
+  const shown = all.slice(-listedEvents);
+  const last = shown.length < all.length ? `, the last ${shown.length} of them` : '';
+  const title = `What that thread did from the ${since} to the pop${last}`;
+  const table = el(
+    'table',
+    { class: 'events' },
+    el('caption', { class: 'visually-hidden' }, title),
+    el(
+      'tbody',
+      {},
+      ...shown.map((event) =>
+        el(
+          'tr',
+          {},
+          el('th', { scope: 'row', class: 'number' }, `+${longs(unit)(figure(event, 'offset', unit))}`),
+          el('td', {}, event.event),
+          el('td', { class: 'text' }, event.text),
+        ),
+      ),
+    ),
+  );
+  return [el('p', { class: 'faint' }, `${title}:`), table];
+}
