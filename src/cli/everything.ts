@@ -81,7 +81,7 @@ export async function askEverything(
     vcpus: can('vcpus') ? { trace, reading, result: vcpus.result() } : undefined,
     leaks: can('leaks') ? judgeLeaks(requests.path.requests, trace.clock) : undefined,
     requests: can('requests')
-      ? { trace, reading, result: requests.result(), sort: 'total', than: undefined }
+      ? { trace, reading, result: requests.result(), sort: 'total', than: undefined, rank: 'request' }
       : undefined,
     locks: can('locks')
       ? { trace, reading, result: locks.result(), holds: false, than: undefined, chosen: [] }
