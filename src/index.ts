@@ -13,7 +13,9 @@ export {
   type TraceEvent,
 } from './script/iterate.ts';
 export type { Exit, Lock, LockWait, Pair, PairOptions, Request, Span } from './script/span-sources.ts';
+export type { DeviceKind, Direction } from './spans/devices.ts';
 export { ExitPairing, ExitSpans, type PairingCounts, type VcpuThread } from './spans/exits.ts';
+export type { InFlightResult } from './spans/in-flight.ts';
 export {
   type LockCounts,
   LockSpans,
@@ -33,8 +35,19 @@ export {
   PairSpans,
   Pairs,
 } from './spans/pairs.ts';
-export { RequestPath } from './spans/request-path.ts';
-export { Requests } from './spans/requests.ts';
+export {
+  type Delay,
+  type Facet,
+  type Filled,
+  HopSpans,
+  type Later,
+  type Point,
+  points,
+  RequestPath,
+  RequestSpans,
+} from './spans/request-path.ts';
+export { type RequestListener, Requests } from './spans/requests.ts';
+export type { ThreadState } from './spans/thread-time.ts';
 export type { Analysis } from './trace/analysis.ts';
 export type { EventBatch } from './trace/batch.ts';
 export type { Clock, ClockTie } from './trace/clock.ts';
@@ -51,10 +64,13 @@ export type { InventoryView, Machine, ProcessCount, TypeCount } from './views/in
 export { Inventory } from './views/inventory.ts';
 export type { LeakReport, QueueReport, Unfinished, Verdict } from './views/leaks.ts';
 export { judgeLeaks } from './views/leaks.ts';
+export type { LockRole } from './views/locks.ts';
 export type {
   DelayResult,
   Hop,
+  MissingPoint,
   QueueName,
+  Rank,
   RequestQueue,
   RequestsOptions,
   RequestsResult,
