@@ -47,7 +47,7 @@ export function locksText(answer: LocksAnswer, terminal: Terminal): string {
   if (told.length === 0) parts.push(sentences(noBql, terminal));
   for (const mutex of told) {
     parts.push(siteTable(mutex, several, terminal), threadTable(mutex, several, terminal));
-    if (mutex.behind.length > 0) parts.push(behindTable(mutex, several, terminal));
+    if (mutex.held > 0) parts.push(behindTable(mutex, several, terminal));
   }
   if (result.heat !== undefined) {
     const what = `${answer.holds ? 'Holds' : 'Waits'}${ofChosen(answer)}`;
@@ -89,8 +89,7 @@ export function summary({ pid, vcpus }: MutexResult, several = false): string {
   const of = several && pid !== undefined ? ` of process ${pid}` : '';
   const share = percent(vcpus.wait / vcpus.time);
   const lead = `vCPUs${of} spent ${share} of their time waiting for the BQL.`;
-  const held = vcpus.behind.reduce((sum, { total }) => sum + total, 0);
-  if (held === 0) return `${lead} At no time did another thread hold it meanwhile.`;
+  if (vcpus.held === 0) return `${lead} At no time did another thread hold it meanwhile.`;
   // Other vCPUs are one, as are workers: what matters is what kind of work was in the way.
   const kinds = new Map<string, { total: number; sites: Map<string, number> }>();
   for (const one of vcpus.behind) {
@@ -109,7 +108,7 @@ export function summary({ pid, vcpus }: MutexResult, several = false): string {
       const mostly = most === total ? 'at' : 'mostly at';
       return `${percent(total / vcpus.wait)} behind ${kind} (${mostly} ${escapeText(site)})`;
     });
-  const rest = vcpus.wait - held;
+  const rest = vcpus.wait - vcpus.held;
   const nobody = rest > 0 ? `; for ${percent(rest / vcpus.wait)} nobody held it` : '';
   return `${lead}\nOf that ${blamed.join(', ')}${nobody}.`;
 }
@@ -236,10 +235,9 @@ function behindTable(mutex: MutexResult, several: boolean, terminal: Terminal): 
       share(one.total),
       ...(ran ? [duration(one.ran?.preempted ?? Number.NaN), duration(one.ran?.blocked ?? Number.NaN)] : []),
     ]);
-  const rest = merged.slice(shownBehind);
-  if (rest.length > 0) {
-    const total = rest.reduce((sum, one) => sum + one.total, 0);
-    rows.push([`${count(rest.length)} others`, '', '', '', duration(total), share(total)]);
+  const shownTotal = merged.slice(0, shownBehind).reduce((sum, one) => sum + one.total, 0);
+  if (shownTotal < mutex.held) {
+    rows.push(['others', '', '', '', duration(mutex.held - shownTotal), share(mutex.held - shownTotal)]);
   }
   const nobody = mutex.wait.total - mutex.held;
   rows.push(['nobody', '', '', '', duration(nobody), share(nobody)].map((text): Cell => ({ text, style: 'dim' })));

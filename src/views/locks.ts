@@ -1,15 +1,15 @@
 import type { InnerEvent } from '../spans/inner-events.ts';
-import { type LockCounts, type LockSpans, Locks, type LockThread, type Mutex } from '../spans/locks.ts';
+import { type LockCounts, Locks, type LockThread, type Mutex } from '../spans/locks.ts';
 import { addRuns, RunHistory, type RunParts } from '../spans/run-history.ts';
 import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
-import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { measured, type Subject } from './conditions.ts';
 import type { Heat } from './heatmap.ts';
 import { LockLog, type LockLogOptions } from './lock-log.ts';
+import { BehindTable, GroupTable, otherSites } from './lock-tables.ts';
 import { Longest } from './longest.ts';
 import { SpanView } from './span-view.ts';
 import type { Stats } from './stats.ts';
@@ -52,14 +52,18 @@ export type MutexResult = LockGroup & {
   nested: number;
   condition: number;
   tryLock: number;
+  /** Where there are very many, the further ones are `others`. */
   sites: (LockGroup & { site: string })[];
   threads: (LockGroup & { role: LockRole })[];
-  /** Most time first. */
+  /** Most time first; where there are very many, some are in `held` only. */
   behind: Behind[];
   /** Time of all waits that another thread held the mutex. */
   held: number;
-  /** Of the vCPUs' waits for it: their time, that of the vCPUs themselves, and who held it meanwhile. NaN where no vCPU is known. */
-  vcpus: { wait: number; time: number; behind: Behind[] };
+  /**
+   * Of the vCPUs' waits for it: their time, that of the vCPUs themselves (NaN where none is known), how much of the former others held it,
+   * and who.
+   */
+  vcpus: { wait: number; time: number; held: number; behind: Behind[] };
 };
 
 /** A thread that held a mutex during a wait, having locked it at one place. */
@@ -125,10 +129,6 @@ export type LockNames = {
   site: (site: number) => string | undefined;
 };
 
-/** Mutexes times sites times threads that have statistics of their own; of more, the rest is one of no name. */
-const maxGroups = 8192;
-/** Who held what while whom waited. */
-const maxBehind = 1 << 15;
 /** Unfinished waits and holds listed. */
 const maxUnfinished = 200;
 
@@ -346,7 +346,7 @@ export class LocksView implements Analysis {
         nested: facts.nested,
         condition: facts.condition,
         tryLock: facts.tryLock,
-        sites: this.#split(groups, (group) => this.#site(this.#groups.site(group)) ?? 'unknown').map(([site, own]) => ({
+        sites: this.#split(groups, (group) => this.#siteOf(group)).map(([site, own]) => ({
           site,
           ...this.#group(own),
         })),
@@ -355,7 +355,7 @@ export class LocksView implements Analysis {
           ...this.#group(own),
         })),
         behind: this.#behindOf(entries, roles),
-        held: entries.reduce((sum, entry) => sum + this.#behind.total(entry), 0),
+        held: this.#heldOf(entries),
         vcpus: this.#vcpus(groups, entries, roles),
       };
     });
@@ -372,18 +372,30 @@ export class LocksView implements Analysis {
       0,
     );
     const own = entries.filter((entry) => isVcpu(this.#behind.waiter(entry)));
-    return { wait, time: time === 0 ? Number.NaN : time, behind: this.#behindOf(own, roles) };
+    return {
+      wait,
+      time: time === 0 ? Number.NaN : time,
+      held: this.#heldOf(own),
+      behind: this.#behindOf(own, roles),
+    };
+  }
+
+  #heldOf(entries: readonly number[]): number {
+    return entries.reduce((sum, entry) => sum + this.#behind.total(entry), 0);
   }
 
   #behindOf(entries: readonly number[], roles: readonly LockRole[]): Behind[] {
     const merged = new Map<string, Behind>();
     for (const entry of entries) {
       const table = this.#behind;
+      const role = roles[table.holder(entry)];
+      // What is put down to nobody in particular.
+      if (role === undefined) continue;
       const key = `${table.holder(entry)} ${table.site(entry)} ${table.inner(entry)}`;
       const known = merged.get(key);
       if (known === undefined) {
         merged.set(key, {
-          role: roles[table.holder(entry)] as LockRole,
+          role,
           site: this.#site(table.site(entry)),
           inner: this.#site(table.inner(entry)),
           total: table.total(entry),
@@ -407,11 +419,14 @@ export class LocksView implements Analysis {
       if (own === undefined) split.set(name, [group]);
       else own.push(group);
     }
-    return [...split].sort((a, b) => this.#waitTotal(b[1]) - this.#waitTotal(a[1]));
+    const total = new Map<string, number>();
+    for (const [name, own] of split) total.set(name, this.#waits.merged(own).result().total);
+    return [...split].sort(([a], [b]) => (total.get(b) as number) - (total.get(a) as number));
   }
 
-  #waitTotal(groups: readonly number[]): number {
-    return this.#waits.merged(groups).result().total;
+  #siteOf(group: number): string {
+    const site = this.#groups.site(group);
+    return site === otherSites ? 'others' : (this.#site(site) ?? 'unknown');
   }
 
   #group(groups: readonly number[]): LockGroup {
@@ -472,120 +487,4 @@ export function lockSubjects({ all, mutexes, duration }: LocksResult): Subject[]
 
 function addressOf({ high, low }: Mutex): string {
   return hex64(high, low);
-}
-
-/** Groups of waits and holds: of one mutex, site and thread each. */
-class GroupTable {
-  readonly #places = new IdTable();
-  readonly #groups = new IdTable();
-
-  /** The group of each span. */
-  find({ count, mutex, site, thread }: LockSpans, out: Int32Array): void {
-    for (let k = 0; k < count; k++)
-      out[k] = this.#find(mutex[k] as number, thread[k] as number, (site[k] as number) + 1);
-  }
-
-  #find(mutex: number, thread: number, site: number): number {
-    let place = this.#places.find(thread, site);
-    if (place < 0) {
-      if (this.#places.size === maxGroups) return maxGroups;
-      place = this.#places.id(thread, site);
-    }
-    const known = this.#groups.find(mutex, place);
-    if (known >= 0) return known;
-    return this.#groups.size === maxGroups ? maxGroups : this.#groups.id(mutex, place);
-  }
-
-  *all(): Iterable<number> {
-    for (let group = 0; group < this.#groups.size; group++) yield group;
-    yield maxGroups;
-  }
-
-  mutex(group: number): number {
-    return group === maxGroups ? -1 : this.#groups.high(group);
-  }
-
-  site(group: number): number {
-    return group === maxGroups ? -1 : this.#places.low(this.#groups.low(group)) - 1;
-  }
-
-  thread(group: number): number {
-    return group === maxGroups ? -1 : this.#places.high(this.#groups.low(group));
-  }
-}
-
-/** Time that threads waited for a mutex while another held it, by all of these. */
-class BehindTable {
-  readonly #waiters = new IdTable();
-  readonly #holders = new IdTable();
-  readonly #places = new IdTable();
-  readonly #entries = new IdTable();
-  readonly #total: number[] = [];
-  readonly #waits: number[] = [];
-  readonly #ran: (RunParts | undefined)[] = [];
-
-  add(
-    mutex: number,
-    waiter: number,
-    holder: number,
-    site: number,
-    inner: number,
-    duration: number,
-    ran: RunParts | undefined,
-  ): void {
-    // Each entry adds at most one to each of the others.
-    if (this.#entries.size === maxBehind) return;
-    const who = this.#waiters.id(mutex, waiter);
-    const where = this.#places.id(site + 1, inner + 1);
-    const by = this.#holders.id(holder, where);
-    let entry = this.#entries.find(who, by);
-    if (entry < 0) {
-      entry = this.#entries.id(who, by);
-      this.#total.push(0);
-      this.#waits.push(0);
-      this.#ran.push(undefined);
-    }
-    this.#ran[entry] = addRuns(this.#ran[entry], ran);
-    this.#total[entry] = (this.#total[entry] as number) + duration;
-    this.#waits[entry] = (this.#waits[entry] as number) + 1;
-  }
-
-  byMutex(): Map<number, number[]> {
-    const all = new Map<number, number[]>();
-    for (let entry = 0; entry < this.#entries.size; entry++) {
-      const mutex = this.#waiters.high(this.#entries.high(entry));
-      const own = all.get(mutex);
-      if (own === undefined) all.set(mutex, [entry]);
-      else own.push(entry);
-    }
-    return all;
-  }
-
-  waiter(entry: number): number {
-    return this.#waiters.low(this.#entries.high(entry));
-  }
-
-  holder(entry: number): number {
-    return this.#holders.high(this.#entries.low(entry));
-  }
-
-  site(entry: number): number {
-    return this.#places.high(this.#holders.low(this.#entries.low(entry))) - 1;
-  }
-
-  inner(entry: number): number {
-    return this.#places.low(this.#holders.low(this.#entries.low(entry))) - 1;
-  }
-
-  total(entry: number): number {
-    return this.#total[entry] as number;
-  }
-
-  waits(entry: number): number {
-    return this.#waits[entry] as number;
-  }
-
-  ran(entry: number): RunParts | undefined {
-    return this.#ran[entry];
-  }
 }
