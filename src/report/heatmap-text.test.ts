@@ -3,7 +3,7 @@ import test from 'node:test';
 import type { Heat } from '../views/heatmap.ts';
 import { heatmapText } from './heatmap-text.ts';
 import { displayWidth, Terminal } from './terminal.ts';
-import { shortDuration } from './units.ts';
+import { lengthText, shortDuration } from './units.ts';
 
 function terminal(columns: number, color: boolean, env: Record<string, string> = { LANG: 'C.UTF-8' }): Terminal {
   const depth = color ? { COLORTERM: 'truecolor', FORCE_COLOR: '3' } : {};
@@ -37,6 +37,11 @@ test('glyphs, axes and legend without colours', () => {
       '',
     ].join('\n'),
   );
+});
+
+test('where the clock counts cycles, times are in cycles from the first on', () => {
+  const axis = heatmapText(heat, terminal(50, false), lengthText('cycles')).split('\n').at(-3);
+  assert.equal(axis, '         0 cyc               2 Mcyc');
 });
 
 test('half blocks and colours: two rows of the picture in a line', () => {

@@ -141,7 +141,8 @@ function timeAxis(grid: Grid, label: Label): string[] {
     const at = Math.floor((time / columnTime) * stretch);
     if (at >= width) break;
     axis[at] = '┬';
-    const name = time === 0 ? '0 s' : label(time);
+    // Beside seconds a zero in ns would look odd.
+    const name = time === 0 ? label(0).replace(/ ns$/, ' s') : label(time);
     if (margin + at + name.length > margin + width + 1) continue;
     names = `${names.padEnd(margin + at)}${name}`;
   }
