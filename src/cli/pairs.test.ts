@@ -89,6 +89,19 @@ test('JSON has groups as objects, both events of slow pairs, and counts of what 
   );
 });
 
+test('--breakdown says whether the threads ran, or that it cannot be told', () => {
+  const exits = ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid', '--breakdown', kvm];
+  const { stdout } = virtap(...exits, '--group', 'reason', '--slow', '1');
+  assert.match(stdout, /^Where the time went\nreason +total +running +preempted +blocked\n/m);
+  assert.match(stdout, /^interrupt +2\.213 s +7\.0 % +93\.0 % +-$/m);
+  assert.match(stdout, /interrupt {2}90\.61 ms\n {2}446\.7 µs running, 90\.16 ms preempted\n/);
+  const { totals, rows } = JSON.parse(virtap(...exits, '--json').stdout);
+  const { running, preempted, blocked, unknown } = totals.states;
+  assert.equal(running + preempted + blocked + unknown, totals.total_ns);
+  assert.deepEqual(rows[0].states, totals.states);
+  assert.match(virtap(...pioPairs, '--breakdown').stdout, /^That cannot be told: there is no sched:sched_switch/m);
+});
+
 test('CSV has a column for each group', () => {
   const { stdout } = virtap(...pioPairs, '--group', 'port', '--csv');
   const [head, ...rows] = stdout.trimEnd().split('\n');
@@ -116,6 +129,7 @@ test('names that the trace does not have are said, with what was meant', () => {
     [['--from', 'kvm_exit if x ==', '--to', 'kvm_entry', '--by', 'tid'], /argument 'kvm_exit if x ==' is invalid/],
     [['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', ''], /Expected one to eight fields/],
     [['--from', 'kvm_exit', '--by', 'tid'], /required option '--to <event>'/],
+    [['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'vcpu_id', '--breakdown'], /--by must have tid/],
   ];
   for (const [args, expected] of cases) {
     const { status, stdout, stderr } = virtap(...args, kvm);

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { schedEvents } from '../live/event-sets.ts';
 import { json } from '../report/json.ts';
 import { pairsCsv, pairsJson, pairsText } from '../report/pairs-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
@@ -35,6 +36,7 @@ type PairsCommandOptions = Omit<TraceOptions, 'from' | 'to'> &
     by: Key[];
     group?: string[];
     sort: SortKey;
+    breakdown?: true;
     heatmap?: true;
     slow?: number;
     than?: number;
@@ -74,6 +76,7 @@ export default function define(command: Command): void {
           .choices([...sortKeys])
           .default('total' as SortKey),
       )
+      .option('--breakdown', 'how much of the time the thread ran, was preempted, slept; of pairs by tid')
       .option('--heatmap', 'draw a heat map: time across, duration up, count as colour')
       .option('--slow <number>', 'show the slowest pairs', parseCount)
       .option('--than <time>', 'show the pairs longer than this: 1ms, 250us', parseDuration)
@@ -92,14 +95,19 @@ async function run(files: string[], options: PairsCommandOptions): Promise<void>
   const out = new Output(options);
   const { from, to, by, heatmap, slow, than, sort } = options;
   const group = options.group ?? [];
-  const trace = await openSource(files, options, { patterns: [from.event, to.event] });
+  const breakdown = options.breakdown === true;
+  if (breakdown && !by.some((key) => key.from === 'tid' && key.to === 'tid')) {
+    throw new UsageError('--breakdown tells what a thread did between two events of its own: --by must have tid');
+  }
+  const patterns = [from.event, to.event, ...(breakdown ? schedEvents : [])];
+  const trace = await openSource(files, options, { patterns });
   if (trace.clock.unit === 'none') {
     throw new UsageError(`${trace.file}: its events have no time stamps, so nothing in it can be timed`);
   }
   if (than !== undefined && trace.clock.unit === 'ticks') {
     throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so there is no --than`);
   }
-  const view = new PairsView({ from, to, by, group, heatmap: heatmap === true, slow, than });
+  const view = new PairsView({ from, to, by, group, breakdown, heatmap: heatmap === true, slow, than });
   const answer = async (reading: Reading) => {
     const result = view.result();
     explain(trace, view, options, result.counts);

@@ -16,7 +16,8 @@ export type LiveEvents = {
 /** What is recorded where nobody says what for: QEMU's locks come too often for that. */
 export const usualEvents: LiveEvents = { purposes: ['exits', 'leaks', 'requests'], optional: true };
 
-const schedEvents = ['sched:sched_switch', 'sched:sched_waking', 'sched:sched_wakeup', 'sched:sched_wakeup_new'];
+/** They tell when threads run. */
+export const schedEvents = ['sched:sched_switch', 'sched:sched_waking', 'sched:sched_wakeup', 'sched:sched_wakeup_new'];
 
 /*
  * Left out of the kvm events are those that come in great numbers and tell little of an exit: MMU notifiers, emulated

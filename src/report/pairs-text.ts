@@ -1,5 +1,5 @@
 import type { Trace } from '../trace/trace.ts';
-import type { PairsResult, SlowPair, UnfinishedPair } from '../views/pairs.ts';
+import type { PairStates, PairsResult, SlowPair, UnfinishedPair } from '../views/pairs.ts';
 import type { Reading } from '../views/reading.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
@@ -21,7 +21,7 @@ import {
 } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import type { Terminal } from './terminal.ts';
-import { count, plural, shortDuration, timestamps } from './units.ts';
+import { count, percent, plural, shortDuration, timestamps } from './units.ts';
 
 /** What a command needs to say of the pairs in one trace. */
 export type PairsAnswer = {
@@ -47,6 +47,7 @@ export function pairsText(answer: PairsAnswer, terminal: Terminal): string {
   if (result.all.count === 0) parts.push(`${whyNone(answer)}\n`);
   else {
     parts.push(statsTable(answer, terminal));
+    if (result.states !== undefined) parts.push(statesTable(answer, result.states, terminal));
     if (result.heat !== undefined) {
       const title = terminal.style('strong', 'Pairs over time, by how long they took');
       parts.push(`${title}\n${heatmapText(result.heat, terminal, unitOf(trace).short)}`);
@@ -109,6 +110,40 @@ function statsTable(answer: PairsAnswer, terminal: Terminal): string {
   return `${table(columns, cells, terminal)}${note === '' ? '' : terminal.style('dim', note)}`;
 }
 
+const states = ['running', 'preempted', 'blocked', 'unknown'] as const;
+
+/** What the threads did in the time of each group. */
+function statesTable(answer: PairsAnswer, all: PairStates, terminal: Terminal): string {
+  const { result, group, sort } = answer;
+  const title = terminal.style('strong', 'Where the time went');
+  const total = (one: PairStates) => states.reduce((sum, state) => sum + one[state], 0);
+  if (all.unknown === total(all)) {
+    return `${title}\nThat cannot be told: there is no sched:sched_switch of these threads before the pairs.\n`;
+  }
+  const shown = states.filter((state) => state !== 'unknown' || all.unknown > 0);
+  const columns: Column[] = [
+    ...(group.length === 0 ? [''] : group).map((name): Column => ({ title: escapeText(name), shrink: 12 })),
+    { title: 'total', align: 'unit', priority: 1 },
+    ...shown.map((state): Column => ({ title: state, align: 'unit' })),
+  ];
+  const cells = (one: PairStates) => [
+    unitOf(answer.trace).long(total(one)),
+    ...shown.map((state) => (one[state] === 0 ? '-' : percent(one[state] / total(one)))),
+  ];
+  const rows: Cell[][] = sorted(named(result), sort)
+    .slice(0, shownRows)
+    .flatMap((row) =>
+      row.states === undefined
+        ? []
+        : [[...(group.length === 0 ? ['all'] : row.names.map(escapeText)), ...cells(row.states)]],
+    );
+  if (result.rows.length > 1) {
+    const line = ['all', ...group.slice(1).map(() => ''), ...cells(all)];
+    rows.push(line.map((text): Cell => ({ text, style: 'strong' })));
+  }
+  return `${title}\n${table(columns, rows, terminal)}`;
+}
+
 function named(result: PairsResult) {
   return result.rows.map((row) => ({ ...row, names: row.group.map((label) => label ?? 'none') }));
 }
@@ -150,10 +185,17 @@ function slowPart(answer: PairsAnswer, terminal: Terminal): string {
       .split('\n')
       .slice(1)
       .join('\n');
+    const where = pair.states === undefined ? '' : statesLine(pair.states, unit.long);
     const more = pair.more ? '  … and earlier ones, which were not kept\n' : '';
-    return `${head.filter((part) => part !== '').join('  ')}\n${more}${inner.replace(/^(?=.)/gm, '  ')}`;
+    return `${head.filter((part) => part !== '').join('  ')}\n${where}${more}${inner.replace(/^(?=.)/gm, '  ')}`;
   });
   return [`${terminal.style('strong', title)}${cut}\n`, ...pairs].join('\n');
+}
+
+function statesLine(one: PairStates, long: (length: number) => string): string {
+  if (one.unknown > 0) return '';
+  const told = states.filter((state) => one[state] > 0).map((state) => `${long(one[state])} ${state}`);
+  return told.length === 0 ? '' : `  ${told.join(', ')}\n`;
 }
 
 function who(trace: Trace, tid: number, cpu: number): string {
@@ -234,11 +276,12 @@ export function pairsJson(answer: PairsAnswer): Json {
     to,
     by: [...by],
     group: [...group],
-    totals: statsJson(result.all, seconds, unit),
+    totals: { ...statsJson(result.all, seconds, unit), ...statesJson(result.states) },
     rows: sorted(named(result), answer.sort).map((row) => ({
       ...groupJson(row.group, group),
       share: number(row.stats.total / result.all.total),
       ...statsJson(row.stats, seconds, unit),
+      ...statesJson(row.states),
     })),
     unpaired: {
       begins: counts.begins,
@@ -260,6 +303,7 @@ export function pairsJson(answer: PairsAnswer): Json {
             ...groupJson(pair.group, group),
             from: event(pair.from),
             to: event(pair.to),
+            ...statesJson(pair.states),
             ...(pair.events.length === 0
               ? {}
               : {
@@ -274,6 +318,12 @@ export function pairsJson(answer: PairsAnswer): Json {
     ...(result.heat === undefined ? {} : { heatmap: heatJson(result.heat, unit) }),
     ...remarksJson(reading),
   };
+}
+
+/** Time by what the threads did, where it was asked for. */
+function statesJson(all: PairStates | undefined): { [key: string]: Json } {
+  if (all === undefined) return {};
+  return { states: Object.fromEntries(states.map((state) => [state, integer(all[state])])) };
 }
 
 /** The groups as an object of their own: a field may have any name. */

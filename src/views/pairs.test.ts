@@ -70,6 +70,26 @@ test('VM exits as pairs are what perf kvm stat says, reason by reason', async ()
   assert.deepEqual(found.sort(), perf.sort());
 });
 
+test('of VM exits, the breakdown is what an independent reading of the text finds of threads without a CPU', async () => {
+  type Truth = { reasons: Record<string, { preempted: number }> };
+  const truth = JSON.parse(readFileSync(join(root, 'test/data/vcpus/host-kvm.truth.json'), 'utf8')) as Truth[];
+  const { rows } = await pair(await openTrace(join(root, 'samples/host-kvm.dat')), {
+    from: { event: 'kvm_exit' },
+    to: { event: 'kvm_entry' },
+    by: keys('tid'),
+    group: ['reason'],
+    breakdown: true,
+  });
+  const expected: Record<string, number> = {};
+  for (const { reasons } of truth) {
+    for (const [reason, { preempted }] of Object.entries(reasons)) {
+      expected[reason] = (expected[reason] ?? 0) + preempted;
+    }
+  }
+  const found = Object.fromEntries(rows.map(({ group: [reason], states }) => [reason, states?.preempted]));
+  assert.deepEqual(found, expected);
+});
+
 test('groups and conditions are those of the one event or the other', async () => {
   const field = fc.option(fc.nat(2), { nil: undefined });
   await fc.assert(
@@ -215,6 +235,51 @@ test('values are one group, whichever event they come from', async () => {
     rows.map(({ group, stats: { count, total } }) => [group, count, total]),
     [[['5'], 2, 6]],
   );
+});
+
+test('what a thread did between two of its events adds up, by group and for each slow pair', async () => {
+  const into = (time: number, tid: number): SyntheticEvent => ({
+    name: 'sched:sched_switch',
+    time,
+    tid: 0,
+    fields: { prev_pid: 0, prev_state: 0, next_pid: tid },
+  });
+  const out = (time: number, tid: number, state: number): SyntheticEvent => ({
+    name: 'sched:sched_switch',
+    time,
+    tid,
+    fields: { prev_pid: tid, prev_state: state, next_pid: 0 },
+  });
+  const waking = { name: 'sched:sched_waking', time: 60, tid: 9, fields: { pid: 1 } };
+  const events = [
+    // Whether the thread ran here is not known.
+    at('s:a', 1, 7),
+    at('s:b', 4, 7),
+    into(5, 1),
+    at('s:a', 10, 7),
+    out(30, 1, 1),
+    waking,
+    into(75, 1),
+    at('s:b', 80, 7),
+    at('s:a', 100, 8),
+    out(110, 1, 0),
+    into(150, 1),
+    at('s:b', 200, 8),
+  ];
+  const options = { from: { event: 'a' }, to: { event: 'b' }, group: ['n'], breakdown: true, slow: 1 };
+  const { rows, states, slow, all } = await pair(synthetic(events), { ...options, by: keys('tid') });
+  assert.deepEqual(
+    rows.map(({ group, states }) => [group, states]),
+    [
+      [['7'], { running: 25, preempted: 15, blocked: 30, unknown: 3 }],
+      [['8'], { running: 60, preempted: 40, blocked: 0, unknown: 0 }],
+    ],
+  );
+  assert.deepEqual(states, { running: 85, preempted: 55, blocked: 30, unknown: 3 });
+  assert.equal(all.total, 85 + 55 + 30 + 3);
+  assert.deepEqual(slow?.[0]?.states, { running: 60, preempted: 40, blocked: 0, unknown: 0 });
+  const { states: none } = await pair(synthetic(events), { ...options, by: keys('n') });
+  assert.equal(none, undefined);
 });
 
 test('an event that ends one pair begins the next', async () => {

@@ -1,6 +1,7 @@
 import { EventCopies } from '../spans/event-copies.ts';
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { type PairCounts, type PairEnd, type PairSpans, Pairs } from '../spans/pairs.ts';
+import { RunHistory, type RunParts } from '../spans/run-history.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -25,9 +26,17 @@ export type PairsOptions = {
   by: readonly { from: string; to: string }[];
   /** Fields to group by: of the first event, or of the last where the first has none of the name; `from.` and `to.` before a name choose. */
   group?: readonly string[];
+  /** Whether to tell what the thread did meanwhile, where both ends are of one thread. */
+  breakdown?: boolean;
   heatmap?: boolean;
   slow?: number | undefined;
   than?: number | undefined;
+};
+
+/** What threads did in the time of pairs, in the clock's unit; the sum is that time. */
+export type PairStates = RunParts & {
+  /** What the scheduler's events do not tell. */
+  unknown: number;
 };
 
 /** One event of a pair, as text. */
@@ -45,14 +54,18 @@ export type SlowPair = {
   /** What its thread did in between, where both ends are of one thread; and whether there was more. */
   events: InnerEvent[];
   more: boolean;
+  /** What its thread did; undefined where that was not asked for. */
+  states: PairStates | undefined;
 };
 
 /** A pair that has not ended when the trace does. */
 export type UnfinishedPair = { begin: number; duration: number; cpu: number; tid: number; from: EndEvent };
 
 export type PairsResult = {
-  rows: { group: (string | undefined)[]; stats: Stats }[];
+  rows: { group: (string | undefined)[]; stats: Stats; states: PairStates | undefined }[];
   all: Stats;
+  /** What the threads did, of all pairs. */
+  states: PairStates | undefined;
   heat: Heat | undefined;
   slow: SlowPair[] | undefined;
   over: number;
@@ -94,6 +107,9 @@ export class PairsView implements Analysis {
   readonly #view: SpanView<SlowPair>;
   readonly #copies = new EventCopies(maxCopies, maxPayload);
   readonly #threadEvents: ThreadEvents | undefined;
+  readonly #runs: RunHistory | undefined;
+  /** By group. */
+  readonly #states: (PairStates | undefined)[] = [];
   readonly #group: readonly GroupField[];
   readonly #tree = new ValueTree();
   readonly #paths: (readonly number[] | undefined)[] = [];
@@ -115,6 +131,7 @@ export class PairsView implements Analysis {
     this.#ofThread = by.some((field) => field.from === 'tid' && field.to === 'tid');
     const slowLog = this.#view.slowest !== undefined;
     this.#threadEvents = slowLog && this.#ofThread ? new ThreadEvents() : undefined;
+    this.#runs = options.breakdown === true && this.#ofThread ? new RunHistory() : undefined;
     this.pairs = new Pairs(this.#end('from'), this.#end('to'), {
       keys: by.length,
       local: by.some((field) => ['tid', 'cpu'].includes(field.from) && field.from === field.to),
@@ -130,7 +147,12 @@ export class PairsView implements Analysis {
     this.#options.from.filter?.learn(type);
     this.#options.to.filter?.learn(type);
     const paired = this.pairs.wants(type);
-    return paired || this.#threadEvents !== undefined || (this.#needsVcpu && tellsVcpu(type));
+    return (
+      paired ||
+      this.#threadEvents !== undefined ||
+      this.#runs?.wants(type) === true ||
+      (this.#needsVcpu && tellsVcpu(type))
+    );
   }
 
   batch(trace: Trace, b: EventBatch): void {
@@ -138,6 +160,7 @@ export class PairsView implements Analysis {
     this.#names.trace = trace;
     if (this.#needsVcpu) this.#noteVcpus(trace, b);
     this.#threadEvents?.batch(trace);
+    this.#runs?.batch(trace, b);
     if (this.#groups.length < b.count) this.#groups = new Int32Array(b.count);
     const spans = this.pairs.batch(trace, b);
     this.#threadEvents?.advance(b, b.count);
@@ -167,21 +190,29 @@ export class PairsView implements Analysis {
   }
 
   result(): PairsResult {
-    const merged = new Map<string, { group: (string | undefined)[]; summary: Summary }>();
+    type Row = { group: (string | undefined)[]; summary: Summary; states: PairStates | undefined };
+    const merged = new Map<string, Row>();
     const all = new Summary();
+    let states: PairStates | undefined;
     this.#view.summaries.forEach((summary, row) => {
       if (summary === undefined) return;
       all.merge(summary);
       const group = this.#labels(row - 1);
+      const own = this.#states[row];
+      states = sumOf(states, own);
       const key = JSON.stringify(group.map((label) => label ?? null));
       const same = merged.get(key);
-      if (same === undefined) merged.set(key, { group, summary });
-      else same.summary.merge(summary);
+      if (same === undefined) merged.set(key, { group, summary, states: own });
+      else {
+        same.summary.merge(summary);
+        same.states = sumOf(same.states, own);
+      }
     });
     const counts = this.pairs.result();
     return {
-      rows: [...merged.values()].map(({ group, summary }) => ({ group, stats: summary.result() })),
+      rows: [...merged.values()].map(({ group, summary, states }) => ({ group, stats: summary.result(), states })),
       all: all.result(),
+      states,
       heat: this.#view.heat(),
       slow: this.#view.slowest?.result(),
       over: this.#view.slowest?.over ?? 0,
@@ -239,11 +270,33 @@ export class PairsView implements Analysis {
     }
     const { slowest } = this.#view;
     const duration = spans.duration[span] as number;
+    const states = this.#statesOf(span, duration);
+    if (states !== undefined) {
+      const group = this.#group.length === 0 ? 0 : (this.#groups[span] as number);
+      while (this.#states.length <= group) this.#states.push(undefined);
+      this.#states[group] = sumOf(this.#states[group], states);
+    }
     if (slowest?.admits(duration) !== true) return;
-    slowest.add(this.#describe(entry, span, trace, b, i, spans));
+    slowest.add(this.#describe(entry, span, trace, b, i, spans, states));
   }
 
-  #describe(entry: number, span: number, trace: Trace, b: EventBatch, i: number, spans: PairSpans): SlowPair {
+  #statesOf(span: number, duration: number): PairStates | undefined {
+    if (this.#runs === undefined) return undefined;
+    const { begin, tid } = this.pairs.spans;
+    const from = begin[span] as number;
+    const ran = this.#runs.between(tid[span] as number, from, from + duration);
+    return ran === undefined ? { running: 0, preempted: 0, blocked: 0, unknown: duration } : { ...ran, unknown: 0 };
+  }
+
+  #describe(
+    entry: number,
+    span: number,
+    trace: Trace,
+    b: EventBatch,
+    i: number,
+    spans: PairSpans,
+    states: PairStates | undefined,
+  ): SlowPair {
     const begin = spans.begin[span] as number;
     const tid = spans.tid[span] as number;
     const type = trace.types[b.type[i] as number] as EventType;
@@ -259,6 +312,7 @@ export class PairsView implements Analysis {
       to: { name: type.name, text: type.layout.print(b, i) },
       events: between?.events ?? [],
       more: between?.more ?? false,
+      states,
     };
   }
 
@@ -296,6 +350,16 @@ export class PairsView implements Analysis {
       this.#options.to.filter?.note(trace, b, i);
     }
   }
+}
+
+function sumOf(a: PairStates | undefined, b: PairStates | undefined): PairStates | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return {
+    running: a.running + b.running,
+    preempted: a.preempted + b.preempted,
+    blocked: a.blocked + b.blocked,
+    unknown: a.unknown + b.unknown,
+  };
 }
 
 /** One field to group by. */

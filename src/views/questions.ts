@@ -30,9 +30,9 @@ export const recordQemu = [
 
 /** QEMU's SystemTap probes can be recorded in every build that has them; its log names threads up to version 10.0. */
 export const recordLocks = [
-  'sudo virtap record --for-locks --for 10s',
   "qemu-system-x86_64 -name vm,debug-threads=on … -msg timestamp=on -D qemu.log -trace 'qemu_mutex_*'",
-  "(the first for a QEMU with SystemTap probes, as Fedora builds it; QEMU's log names threads up to QEMU 10.0)",
+  '(QEMU up to 10.0 names its threads there)',
+  'sudo virtap record --for-locks --for 10s   (a QEMU with SystemTap probes)',
 ];
 
 /** What each command of virtap can learn from a trace. */
