@@ -5,6 +5,7 @@
  *
  * writes to the file RESULT: wall ns, CPU µs (user and system), largest resident set in KiB, exit status.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -26,6 +27,8 @@ int main(int argc, char **argv)
 		perror(argv[2]);
 		_exit(127);
 	}
+	/* Ctrl-C is for the command: it ends a recorder, and is no reason not to tell what that took. */
+	signal(SIGINT, SIG_IGN);
 	if (child < 0 || wait4(child, &status, 0, &used) < 0)
 		return 125;
 	clock_gettime(CLOCK_MONOTONIC, &to);

@@ -167,6 +167,27 @@ test('killed at any moment, it leaves a file that can be read, and nothing switc
   }
 });
 
+test('when QEMU dies, the recording ends by itself, with all that it did', machine, async () => {
+  const file = join(folder, 'died.dat');
+  const guest = Guest.kvm(folder, 60000);
+  try {
+    await guest.ready();
+    const { instance, ended } = start('record', '-p', String(guest.pid), '-o', file);
+    await isRecording(instance);
+    guest.begin();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    guest.end();
+    const { status, stderr } = await ended;
+    assert.equal(status, 0, stderr);
+    assert.ok(!existsSync(instance));
+    const { trace, events } = await readText({ file });
+    assert.equal(trace.damage, undefined);
+    assert.ok((counts(events).get('kvm:kvm_pio') ?? 0) > 0);
+  } finally {
+    guest.end();
+  }
+});
+
 test('on a full disk, it ends with one sentence, and what was written can be read', kernel, async () => {
   const copy = join(folder, 'full.dat');
   const mount = join(folder, 'small');

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Signatures } from '../formats/trace-events.ts';
 import { type Purpose, purposes, usualEvents } from '../live/event-sets.ts';
+import { startOf } from '../live/machines.ts';
 import { Recorder, type RecordingStatus } from '../live/recorder.ts';
 import { findTracefs } from '../live/tracefs.ts';
 import { escapeText } from '../report/escape.ts';
@@ -78,6 +79,7 @@ async function run(line: string[], options: RecordOptions): Promise<void> {
   process.on('exit', last);
   until.stop = () => recorder.end();
   if (options.for !== undefined) until.after(options.for / 1e6);
+  if (chosen.tids !== undefined) until.gone(chosen.pids);
   if (line.length > 0) until.command(line);
   const status = new StatusLine(`${escapeText(subject(chosen))} into ${escapeText(options.output)}`, () =>
     recorder.status(),
@@ -112,13 +114,14 @@ function closing(summary: RecordingStatus, ms: number, chosen: Chosen, options: 
   return `${plural(summary.events, 'event')} of ${escapeText(subject(chosen))} in ${shortDuration(ms * 1e6)} into ${file} (${bytes(summary.bytes)}), ${lost}\n`;
 }
 
-/** What ends a recording: Ctrl-C, a signal, a length of time, a command's end. */
+/** What ends a recording: Ctrl-C, a signal, a length of time, a command's end, the end of what is recorded. */
 class Until {
   /** The exit status: of the command, where there is one. */
   status = 0;
   /** Ends the recording, once there is one. */
   stop: (() => void) | undefined;
   readonly #timers: NodeJS.Timeout[] = [];
+  #watch: NodeJS.Timeout | undefined;
   #interrupted = false;
 
   constructor() {
@@ -127,6 +130,14 @@ class Until {
 
   after(ms: number): void {
     this.#timers.push(setTimeout(() => this.stop?.(), ms));
+  }
+
+  /** None of the processes that are recorded is left. */
+  gone(pids: readonly number[]): void {
+    const started = pids.map(startOf);
+    this.#watch = setInterval(() => {
+      if (pids.every((pid, n) => startOf(pid) !== started[n])) this.stop?.();
+    }, 200);
   }
 
   command([program = '', ...args]: string[]): void {
@@ -145,6 +156,7 @@ class Until {
 
   end(): void {
     for (const timer of this.#timers) clearTimeout(timer);
+    clearInterval(this.#watch);
     for (const signal of signals) process.removeListener(signal, this.#signal);
   }
 

@@ -218,7 +218,9 @@ export class LiveTrace implements Trace {
     const now = performance.now();
     if (now - this.#named < namesEvery) return;
     this.#named = now;
-    const { pids } = this.#options;
+    const { pids, tids } = this.#options;
+    // Nothing more will come.
+    if (tids !== undefined && pids.every((pid) => threadsOf(pid).length === 0)) this.end();
     for (const [tid, comm] of threadNames(tracefs, pids)) this.threads.name(tid, comm);
     for (const pid of pids) {
       for (const tid of threadsOf(pid)) {

@@ -41,6 +41,8 @@ const piece = 1 << 18;
 export class RecordingFile {
   readonly state: RecordingState;
   readonly #files: number[];
+  /** Paths of the files that were made. */
+  readonly #made: string[] = [];
   /** Bytes of whole pages in each CPU's file. */
   readonly #sizes: number[];
 
@@ -51,9 +53,17 @@ export class RecordingFile {
     this.#files = [];
     this.#sizes = [];
     try {
-      write(state.part, [header, Buffer.alloc(reserve)]);
+      const first = openSync(state.part, 'wx', 0o640);
+      this.#files.push(first);
+      this.#made.push(state.part);
+      writeAll(first, header, 0);
+      writeAll(first, Buffer.alloc(reserve), header.length);
+      this.#files.pop();
+      closeSync(first);
       for (let cpu = 0; cpu < state.cpus; cpu++) {
-        this.#files.push(openSync(cpuPart(state, cpu), 'wx', 0o640));
+        const path = cpuPart(state, cpu);
+        this.#files.push(openSync(path, 'wx', 0o640));
+        this.#made.push(path);
         this.#sizes.push(0);
       }
     } catch (error) {
@@ -81,7 +91,7 @@ export class RecordingFile {
   /** Removes the files: nothing was recorded. */
   discard(): void {
     this.close();
-    discard(this.state);
+    for (const path of this.#made.splice(0)) rmSync(path, { force: true });
   }
 }
 
@@ -111,11 +121,6 @@ export function finishRecording(
     closeSync(target);
   }
   renameSync(state.part, state.file);
-}
-
-function discard(state: RecordingState): void {
-  rmSync(state.part, { force: true });
-  for (let cpu = 0; cpu < state.cpus; cpu++) rmSync(cpuPart(state, cpu), { force: true });
 }
 
 function cpuPart(state: RecordingState, cpu: number): string {
@@ -158,19 +163,6 @@ function move(target: number, path: string, offset: number): void {
     closeSync(source);
   }
   rmSync(path);
-}
-
-function write(path: string, parts: readonly Buffer[]): void {
-  const file = openSync(path, 'wx', 0o640);
-  try {
-    let at = 0;
-    for (const bytes of parts) {
-      writeAll(file, bytes, at);
-      at += bytes.length;
-    }
-  } finally {
-    closeSync(file);
-  }
 }
 
 function writeAll(file: number, bytes: Buffer, at: number): void {
