@@ -62,20 +62,26 @@ test('requests are elements from pop to fill, by process, queue and element', as
             : { name: 'qemu:virtqueue_fill', time, pid, tid: 8, fields };
         }),
       );
-      // An address belongs to one element of a process at a time, whichever queue that is of.
+      // An address belongs to one element of a process at a time, whichever queue that is of. Only the fill of the one that was there last
+      // before it can still come to light.
       const open = new Map<string, { begin: number; vq: number; elem: number }>();
+      const before = new Map<string, number>();
       const expected: unknown[] = [];
       steps.forEach(({ pop, pid, vq, elem }, time) => {
         const key = `${pid} ${elem}`;
-        const before = open.get(key);
-        if (pop) open.set(key, { begin: time, vq, elem });
-        else if (before !== undefined) {
+        const own = open.get(key);
+        if (pop) {
+          if (own !== undefined) before.set(key, own.vq);
+          open.set(key, { begin: time, vq, elem });
+        } else if (own?.vq === vq) {
           open.delete(key);
-          if (before.vq !== vq) return;
-          const { begin } = before;
           const address = (n: number) => `0xffff00000000100${n}`;
-          const points = { pop: begin, fill: time };
-          expected.push([begin, time - begin, address(vq), address(elem), elem + 1, vq, pid, 9, points]);
+          const points = { pop: own.begin, fill: time };
+          expected.push([own.begin, time - own.begin, address(vq), address(elem), elem + 1, vq, pid, 9, points]);
+        } else if (before.get(key) === vq) before.delete(key);
+        else if (own !== undefined) {
+          open.delete(key);
+          before.set(key, own.vq);
         }
       });
       const found = await all(requests(trace));
