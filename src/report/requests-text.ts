@@ -237,7 +237,7 @@ function heatPart(answer: RequestsAnswer, queue: RequestQueue, terminal: Termina
 }
 
 /** The most that were in flight, over time, as bars of eight heights. */
-function inFlightLine({ result }: RequestsAnswer, { inFlight }: RequestQueue, terminal: Terminal): string {
+function inFlightLine({ trace, result }: RequestsAnswer, { inFlight }: RequestQueue, terminal: Terminal): string {
   const { maxima, max } = inFlight;
   if (maxima.length === 0 || max === 0) return '';
   const label = `in flight, up to ${count(max)} `;
@@ -248,7 +248,7 @@ function inFlightLine({ result }: RequestsAnswer, { inFlight }: RequestQueue, te
     const most = Math.max(...maxima.slice(at, at + per));
     bars += most === 0 ? ' ' : '▁▂▃▄▅▆▇█'[Math.min(7, Math.floor((most / max) * 7.999))];
   }
-  return `${terminal.style('dim', label)}${bars}\n${terminal.style('dim', `${' '.repeat(label.length)}a bar is ${shortDuration(per * result.inFlight.step)}`)}\n`;
+  return `${terminal.style('dim', label)}${bars}\n${terminal.style('dim', `${' '.repeat(label.length)}a bar is ${unitOf(trace).short(per * result.inFlight.step)}`)}\n`;
 }
 
 function slowPart(answer: RequestsAnswer, slow: readonly SlowRequest[], terminal: Terminal): string {
