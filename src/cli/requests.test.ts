@@ -70,7 +70,7 @@ test('text names what is missing, and CSV has a row for each queue and hop', () 
   const lines = requests('--csv', '--device', 'rng', simpletrace).stdout.trimEnd().split('\n');
   assert.deepEqual(
     lines.map((line) => line.split(',').slice(1, 2)[0]),
-    ['device', ...lines.slice(1).map(() => 'rng')],
+    ['device', ...lines.slice(1).map(() => 'virtio-rng')],
   );
   assert.deepEqual(
     lines.slice(1).map((line) => line.split(',')[6]),

@@ -88,9 +88,11 @@ function ordered({ result, sort }: RequestsAnswer): RequestQueue[] {
 
 function summary({ trace, result }: RequestsAnswer): string {
   const { queues } = result;
-  const devices = new Set(queues.map(({ name }) => `${name.pid} ${name.vdev}`)).size;
+  const known = queues.filter(({ name }) => name.vdev !== undefined);
+  const devices = new Set(known.map(({ name }) => `${name.pid} ${name.vdev}`)).size;
+  const of = devices === 0 ? '' : ` of ${plural(devices, 'device')}`;
   const requests = queues.reduce((sum, { stats }) => sum + stats.count, 0);
-  return `${plural(requests, 'request')} on ${plural(queues.length, 'queue')} of ${plural(devices, 'device')} in ${unitOf(trace).long(result.duration)}`;
+  return `${plural(requests, 'request')} on ${plural(queues.length, 'queue')}${of} in ${unitOf(trace).long(result.duration)}`;
 }
 
 function deviceName({ kind, vdev, pid }: QueueName, several = false): string {
@@ -508,7 +510,7 @@ export function requestsCsv(answer: RequestsAnswer): string {
   return csv(
     ['pid', 'device', 'vdev', 'queue', 'role', 'vq', 'hop', 'share', ...csvFigureNames(unit)],
     ordered(answer).flatMap(({ name, stats, hops }) => {
-      const own = [name.pid, name.kind, name.vdev, name.number, name.role, name.vq];
+      const own = [name.pid, name.kind && `virtio-${name.kind}`, name.vdev, name.number, name.role, name.vq];
       return [
         [...own, '', undefined, ...csvFigures(stats, seconds)],
         ...hops.map((hop) => [
