@@ -335,6 +335,22 @@ test('an interrupt is followed by its vector to the entry of the vCPU that takes
   assert.equal(one?.interrupted, 21);
 });
 
+test('a notification that was put off is followed from when it is sent', async () => {
+  const machine = new Machine().pop(1).fill(1).pop(2, main, 1).fill(2, main, 1);
+  const irqfd = (name: string, vq: number) => machine.add(`qemu:virtio_notify_irqfd${name}`, { vdev: 1, vq });
+  irqfd('', 100);
+  irqfd('', 101);
+  irqfd('_deferred_fn', 100).add('kvm:kvm_msi_set_irq', { address: 0, data: 0x26 });
+  irqfd('_deferred_fn', 101).add('kvm:kvm_msi_set_irq', { address: 0, data: 0x27 });
+  assert.deepEqual(
+    (await machine.told()).map(({ times }) => [times['guest notify'], times.interrupt]),
+    [
+      [50, 80],
+      [60, 100],
+    ],
+  );
+});
+
 test('an interrupt by a pin is followed by the vector that the local APIC accepts', async () => {
   const machine = new Machine().pop(1).fill(1).tell();
   machine.add('kvm:kvm_set_irq', { gsi: 11, level: 0, irq_source_id: 0 });

@@ -9,7 +9,7 @@ import { InFlight } from './in-flight.ts';
 import { Interrupts } from './interrupts.ts';
 import { Kicks } from './kicks.ts';
 import { OpenTable } from './open-table.ts';
-import { type Request, Requests } from './requests.ts';
+import { deferredNotice, type Request, Requests } from './requests.ts';
 import { ThreadTime, threadStates } from './thread-time.ts';
 
 /**
@@ -163,6 +163,8 @@ class QueueState {
   /** Without thread ids: how often the event before the one that it is done was a completion of a backend, and how often not. */
   #adjacent = 0;
   #apart = 0;
+  /** The notification of the guest that was put off, none where there is none. */
+  deferred = -1;
   /** Requests filled, and not notified: their fills, runs and pops until then. */
   readonly awaiting: Awaiting[] = [];
 
@@ -235,6 +237,8 @@ export class RequestPath implements Analysis {
   readonly #roles: (Role | undefined)[] = [];
   readonly #carriers = new Carriers();
   #trace: Trace | undefined;
+  /** Whether the trace tells when notifications through an eventfd, which may be put off, are sent. */
+  #defers = false;
   #events = 0;
   readonly #queues: QueueState[] = [];
   /** By slot of the request: its points, the thread of its kick, and so on. */
@@ -292,6 +296,7 @@ export class RequestPath implements Analysis {
         if (what === 'queue') this.#notifiedQueue(queue, b, i);
         else this.#notifiedGuest(queue, what, b, i);
       },
+      deferred: (queue, b, i) => this.#sendDeferred(queue, b, i),
     });
   }
 
@@ -306,7 +311,9 @@ export class RequestPath implements Analysis {
     this.hops.count = 0;
     this.delays.count = 0;
     for (let id = this.#roles.length; id < trace.types.length; id++) {
-      this.#roles.push(roleOf(trace.types[id] as EventType));
+      const type = trace.types[id] as EventType;
+      this.#roles.push(roleOf(type));
+      if (type.name === `qemu:${deferredNotice}`) this.#defers = true;
     }
     requests.begin(trace, b);
     if (b.losses.length > 0) this.#forgetOpen();
@@ -351,6 +358,8 @@ export class RequestPath implements Analysis {
       state.kick = Number.NaN;
       state.endRun();
       state.awaiting.length = 0;
+      if (state.deferred >= 0) this.#forget(state.deferred);
+      state.deferred = -1;
     }
   }
 
@@ -623,8 +632,23 @@ export class RequestPath implements Analysis {
     for (const one of told) this.#hop(one, point.fill, point.guestNotify, one.fill, time);
     const id = this.#freeNotices.pop() ?? this.#notices.length;
     this.#notices[id] = { time, tid: b.tid[i] as number, raised: Number.NaN, requests: told };
+    if (what === 'irqfd' && this.#defers) {
+      if (state.deferred >= 0) this.#forget(state.deferred);
+      state.deferred = id;
+    } else this.#send(state, id, b, i);
+  }
+
+  /** The guest's interrupt is on its way. */
+  #send(state: QueueState, id: number, b: EventBatch, i: number): void {
     const tid = b.tid[i] as number;
     this.interrupts.notified(id, tid >= 0 ? tid : state.server, b.pid[i] as number);
+  }
+
+  #sendDeferred(queue: Queue, b: EventBatch, i: number): void {
+    const state = this.#stateOf(queue);
+    if (state.deferred < 0) return;
+    this.#send(state, state.deferred, b, i);
+    state.deferred = -1;
   }
 
   #raised(id: number, time: number, tid: number): void {

@@ -91,6 +91,8 @@ export type RequestListener = {
   done(request: Request, b: EventBatch, i: number): void;
   /** QEMU was told of a queue (`queue`), or tells the guest of it: through an eventfd (`irqfd`), or itself. */
   notified(queue: Queue, what: 'queue' | 'guest' | 'irqfd', b: EventBatch, i: number): void;
+  /** The eventfd is written to only now (QEMU since 8.2). */
+  deferred(queue: Queue, b: EventBatch, i: number): void;
 };
 
 /** Bounds on what is kept, against traces that never fill. */
@@ -252,6 +254,8 @@ export class Requests implements Analysis {
       case 'virtio_notify':
       case 'virtio_notify_irqfd':
         return [this.#notify, 'vdev', 'vq'];
+      case deferredNotice:
+        return [this.#deferred, 'vdev', 'vq'];
       case 'virtio_set_status':
         return [this.#status, 'vdev', 'val'];
       case 'virtio_blk_handle_read':
@@ -412,6 +416,11 @@ export class Requests implements Analysis {
     machine.attach(queue, h.a.high(b, i), h.a.low(b, i), n >= 0 && n < 65536 ? n : -1);
     this.#note(b.time[i] as number, h.nearby, queue, 0, 0, n, 0);
     this.#listener?.notified(queue, notices[h.nearby] ?? 'queue', b, i);
+  };
+
+  readonly #deferred = (b: EventBatch, i: number, h: Handler): void => {
+    const queue = this.#queueOf(this.#machineOf(b, i, h.b, 'queue'), h.b.high(b, i), h.b.low(b, i));
+    if (queue !== undefined) this.#listener?.deferred(queue, b, i);
   };
 
   readonly #status = (b: EventBatch, i: number, h: Handler): void => {
@@ -681,6 +690,9 @@ function widened(loss: Loss): Loss {
   const drain = Math.min(Math.max(loss.to - loss.from, minDrain), maxDrain);
   return { ...loss, from: loss.from - minDrain, to: loss.to + drain };
 }
+
+/** QEMU's event of a `virtio_notify_irqfd` that was put off until a batch of requests was through. */
+export const deferredNotice = 'virtio_notify_irqfd_deferred_fn';
 
 const readKind = nearbyKinds.indexOf('virtio_blk_handle_read');
 const answerKind = nearbyKinds.indexOf('virtio_blk_req_complete');
