@@ -142,7 +142,8 @@ test('JSON has the documented shape', () => {
     waits: 1,
     total_ns: 640_000,
   });
-  assert.deepEqual([bql.vcpus.wait_ns, bql.vcpus.time_ns], [800_000, 1_990_000]);
+  const { wait_ns, time_ns, held_by_others_ns } = bql.vcpus;
+  assert.deepEqual([wait_ns, time_ns, held_by_others_ns], [800_000, 1_990_000, 740_000]);
   assert.equal(answer.slow[0].duration_ns, 800_000);
   assert.equal(answer.slow[0].holders[0].total_ns, 640_000);
   assert.equal(answer.unfinished.length, 3);

@@ -479,6 +479,7 @@ export function locksJson(answer: LocksAnswer): Json {
       vcpus: {
         wait_ns: integer(mutex.vcpus.wait),
         time_ns: integer(mutex.vcpus.time),
+        held_by_others_ns: integer(mutex.vcpus.held),
         share: number(mutex.vcpus.wait / mutex.vcpus.time),
         behind: mutex.vcpus.behind.map(behind),
       },
