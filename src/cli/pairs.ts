@@ -54,7 +54,7 @@ export default function define(command: Command): void {
           ['virtap pairs --from kvm_exit --to kvm_entry --by tid trace.dat', 'what virtap exits measures'],
           ["virtap pairs --from 'kvm_pio if port == 0x3f8' --to kvm_entry --by tid trace.dat", 'of one port'],
           [
-            'virtap pairs --from sched_wakeup --to sched_switch --by .pid=next_pid trace.dat',
+            'virtap pairs --from sched_wakeup --to sched_switch --by pid=next_pid trace.dat',
             'how long threads wait for a CPU',
           ],
           [
@@ -69,7 +69,7 @@ export default function define(command: Command): void {
     )
       .requiredOption('--from <event>', "the event that it begins with: kvm_exit, 'kvm_pio if port == 0x3f8'", parseEnd)
       .requiredOption('--to <event>', 'the event that it ends with', parseEnd)
-      .requiredOption('--by <fields>', 'what both must have in common: vq,elem, tid, .pid=next_pid', parseKeys)
+      .requiredOption('--by <fields>', 'what both must have in common: vq,elem, tid, pid=next_pid', parseKeys)
       .option('--group <fields>', 'group by fields of either event: comm, to.ret', parseWords)
       .addOption(
         new Option('-s, --sort <column>', 'sort the table by this column')
@@ -88,8 +88,9 @@ const help = `
 An event may have a condition: 'EVENT if FILTER', with the filters of virtap dump (virtap help dump).
 Names of events may be patterns: 'virtio_blk_handle_*'. A key or group is a field of the event, or
 tid, pid, cpu, comm, vcpu of the thread that caused it; .pid is the event's own field where both exist.
-A field that the two events name differently is written FROM=TO: .pid=next_pid. from. and to. before a
-group say which event's field is meant; else the first event's counts, or the last one's where that has none.`;
+A field that the two events name differently is written FROM=TO, and is the events' own: pid=next_pid.
+from. and to. before a group say which event's field is meant; else the first event's counts, or the last
+one's where that has none.`;
 
 async function run(files: string[], options: PairsCommandOptions): Promise<void> {
   const out = new Output(options);
@@ -184,7 +185,7 @@ function parseEnd(text: string): End {
 function parseKeys(text: string, previous: readonly Key[] = []): Key[] {
   const keys = parseWords(text).map((word): Key => {
     const match = /^([^=\s]+)(?:=([^=\s]+))?$/.exec(word);
-    if (match === null) throw new InvalidArgumentError('Expected fields: vq,elem or tid or .pid=next_pid.');
+    if (match === null) throw new InvalidArgumentError('Expected fields: vq,elem or tid or pid=next_pid.');
     return { from: match[1] as string, to: match[2] ?? (match[1] as string), text: word };
   });
   if (keys.length === 0 || keys.length > 8) throw new InvalidArgumentError('Expected one to eight fields.');

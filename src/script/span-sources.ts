@@ -352,7 +352,7 @@ export class PairSource implements SpanSource<Pair> {
     });
     const end = (names: EventNames, n: 0 | 1): PairEnd => ({
       takes: (type) => names.takes(type),
-      keys: (type) => keys.map((key) => this.#key(key[n], type)),
+      keys: (type) => keys.map((key) => this.#key(key[n], key[n === 0 ? 1 : 0], type)),
     });
     this.#pairs = new Pairs(end(this.#from, 0), end(this.#to, 1), {
       keys: keys.length,
@@ -418,8 +418,8 @@ export class PairSource implements SpanSource<Pair> {
     return { ...made[id] };
   }
 
-  #key(name: string, type: EventType): FieldReader {
-    const reader = this.#names.reader(name, type);
+  #key(name: string, other: string, type: EventType): FieldReader {
+    const reader = this.#names.key(name, other, type);
     if (reader !== undefined) return reader;
     const fields = type.fields.map((field) => field.name);
     throw new ScriptError(

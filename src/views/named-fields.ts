@@ -43,7 +43,15 @@ export class NamedFields {
     }
   }
 
-  /** The same, and `reason` is the name of an exit's reason, whatever number the file has. */
+  /**
+   * What a name stands for as the key of one end of a pair. Where the other end's is another (`pid=next_pid`), the events' own fields are
+   * meant, before what is known of the thread.
+   */
+  key(name: string, other: string, type: EventType): FieldReader | undefined {
+    return (name === other ? undefined : type.reader(name.replace(/^\./, ''))) ?? this.reader(name, type);
+  }
+
+  /** The same as `reader`, and `reason` is the name of an exit's reason, whatever number the file has. */
   reasonOrReader(name: string, type: EventType): FieldReader | undefined {
     if (name !== 'reason' || !isExit(type)) return this.reader(name, type);
     const reasons = new Reasons();

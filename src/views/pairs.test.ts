@@ -34,10 +34,12 @@ test('recordings give what an independent reading of their text does', async () 
   const wakeups = {
     from: { event: 'sched_wakeup' },
     to: { event: 'sched_switch' },
-    by: [{ from: '.pid', to: 'next_pid' }],
+    by: [{ from: 'pid', to: 'next_pid' }],
     group: ['.comm'],
   };
   check(await pair(await open('host-kvm.dat'), wakeups), 'host-kvm.wakeups.json');
+  const dotted = { ...wakeups, by: [{ from: '.pid', to: 'next_pid' }] };
+  check(await pair(await open('host-kvm.dat'), dotted), 'host-kvm.wakeups.json');
   const requests = {
     from: { event: 'virtqueue_pop' },
     to: { event: 'virtqueue_fill' },

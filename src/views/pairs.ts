@@ -224,6 +224,7 @@ export class PairsView implements Analysis {
 
   #end(which: 'from' | 'to'): PairEnd {
     const { filter } = this.#options[which];
+    const other = which === 'from' ? 'to' : 'from';
     const patterns = this[which];
     return {
       takes: (type) => {
@@ -232,7 +233,7 @@ export class PairsView implements Analysis {
         return takes;
       },
       passes: filter === undefined ? undefined : (trace, b, i) => filter.passes(trace, b, i),
-      keys: (type) => this.#options.by.map((field) => this.#names.reader(field[which], type)),
+      keys: (type) => this.#options.by.map((key) => this.#names.key(key[which], key[other], type)),
     };
   }
 
