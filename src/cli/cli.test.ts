@@ -78,6 +78,19 @@ test('what is no trace gets one sentence and status 2, from every command', () =
   }
 });
 
+test('text without a line that can be read is not said to lack time stamps', () => {
+  const file = join(folder, 'raw.txt');
+  writeFileSync(file, '# tracer: nop\n#\n4069 1 22994193609948 type: 372\n4070 0 22994193743036 type: 372\n');
+  for (const command of ['exits', 'vcpus', 'leaks', 'locks', 'dump']) {
+    const { status, stdout, stderr } = virtap(command, file);
+    assert.deepEqual([status, stdout], [2, ''], command);
+    assert.match(stderr, /^virtap: \S+: holds no event\nNote: 2 lines are no event that virtap can read, .*\n$/);
+  }
+  const timeless = join(folder, 'timeless.log');
+  writeFileSync(timeless, 'virtqueue_fill vq 0x1 elem 0x2 len 3 idx 0\n'.repeat(3));
+  assert.match(virtap('exits', timeless).stderr, /have no time stamps/);
+});
+
 test('mistyped commands, options, events and fields get suggestions', () => {
   const says = (args: string[], sentence: RegExp) => {
     const { status, stdout, stderr } = virtap(...args);

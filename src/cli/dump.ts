@@ -10,6 +10,7 @@ import type { Trace } from '../trace/trace.ts';
 import { EventPatterns } from '../views/event-pattern.ts';
 import { Filter, FilterError } from '../views/filter.ts';
 import { tellsVcpu } from '../views/named-fields.ts';
+import { needEvents } from './lacking.ts';
 import { openSource } from './open.ts';
 import {
   type LiveOptions,
@@ -61,6 +62,7 @@ async function run(files: string[], options: DumpOptions): Promise<void> {
   const dump = new Dump(patterns, options.filter, options.head ?? Number.POSITIVE_INFINITY, writer, out);
   if (out.form === 'csv') await out.write(csvHeader);
   const reading = await runAnalyses(trace, [dump], runOptions(options));
+  needEvents(trace, reading);
   if (dump.written === 0) explain(trace, patterns, options.filter, files);
   for (const pattern of patterns.unused()) process.stderr.write(`virtap: no event is called ${pattern}\n`);
   if (out.form === 'json') await out.write(await dump.jsonEnd(trace, json(remarksJson(reading))));

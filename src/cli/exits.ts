@@ -6,6 +6,7 @@ import type { Condition } from '../views/conditions.ts';
 import { type Dimension, dimensions, Exits, exitSubjects, sameReason } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
+import { needEvents, needTimes } from './lacking.ts';
 import { openSource } from './open.ts';
 import {
   type LiveOptions,
@@ -84,9 +85,7 @@ export default function define(command: Command): void {
 async function run(files: string[], options: ExitCommandOptions): Promise<void> {
   const out = new Output(options);
   const trace = await openSource(files, options, { purposes: ['exits'] });
-  if (trace.clock.unit === 'none') {
-    throw new UsageError(`${trace.file}: its events have no time stamps, so nothing in it can be timed`);
-  }
+  await needTimes(trace);
   const ticks = trace.clock.unit === 'ticks';
   if (options.tscMhz !== undefined && !ticks) {
     throw new UsageError(`--tsc-mhz is for traces with the clock x86-tsc; the clock of ${trace.file} counts ns`);
@@ -113,6 +112,7 @@ async function run(files: string[], options: ExitCommandOptions): Promise<void> 
     scale: options.tscMhz === undefined ? undefined : 1000 / options.tscMhz,
   });
   const answer = async (reading: Reading) => {
+    needEvents(trace, reading);
     const result = exits.result();
     if (result.counts.exits === 0) {
       const ranged = options.from !== undefined || options.to !== undefined;

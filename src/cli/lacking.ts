@@ -1,16 +1,54 @@
+import { escapeText } from '../report/escape.ts';
 import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
 import { recordQemu } from '../views/questions.ts';
+import type { Reading } from '../views/reading.ts';
+import { UsageError } from './usage-error.ts';
+
+/** A refusal, followed by what the reader noted of the input, a line a note: it may say why there is no answer. */
+function refusal(error: TraceError, notes: readonly string[]): UsageError {
+  return new UsageError([error.message, ...notes.map((note) => `Note: ${escapeText(note)}`)].join('\n'));
+}
+
+/** Throws where a trace was read to its end and held no event at all: no command has an answer then. */
+export function needEvents(trace: Trace, reading: Reading): void {
+  if (trace.types.length > 0 || reading.events > 0 || reading.partial.length > 0) return;
+  throw refusal(new TraceError(trace.file, 'holds no event'), trace.notes);
+}
+
+/** Throws where nothing in a trace can be timed. `remedy` says what to record instead. */
+export async function needTimes(trace: Trace, remedy = ''): Promise<void> {
+  if (trace.clock.unit !== 'none') return;
+  for await (const { count } of trace.batches()) {
+    if (count === 0) continue;
+    const why = 'its events have no time stamps, so nothing in it can be timed';
+    throw new UsageError(`${trace.file}: ${why}${remedy === '' ? '' : `. ${remedy}`}`);
+  }
+  throw trace.damage ?? refusal(new TraceError(trace.file, 'holds no event'), trace.notes);
+}
 
 /** Refuses a trace without pops or fills of virtqueues; `cannot` says what it can therefore not tell, `seen` how many events of each name there were. */
 export function needPopsAndFills(trace: Trace, seen: ReadonlyMap<string, number>, cannot: string): void {
   const lacking = ['virtqueue_pop', 'virtqueue_fill'].filter((name) => (seen.get(name) ?? 0) === 0);
   if (lacking.length === 0) return;
-  const held = [...new Set(trace.types.map((type) => type.name.split(':', 1)[0]))].slice(0, 8).join(', ');
-  throw new TraceError(
-    trace.file,
-    `has no ${lacking.join(' and no ')} event, so it cannot tell ${cannot} (it holds ${held === '' ? 'no events' : `events of ${held}`}${trace.damage === undefined ? '' : ', and is damaged'})`,
-    undefined,
-    `a recording of both, such as ${recordQemu[0]}`,
+  const unread = lacking.filter((name) =>
+    trace.types.some((type) => type.name === `qemu:${name}` && !(type.reader('vq') && type.reader('elem'))),
   );
+  const held = [...new Set(trace.types.map((type) => type.name.split(':', 1)[0]))].slice(0, 8).join(', ');
+  const damaged = trace.damage === undefined ? '' : ', and is damaged';
+  const error =
+    unread.length > 0
+      ? new TraceError(
+          trace.file,
+          `the arguments of its ${unread.join(' and ')} events do not have the names vq and elem, so it cannot tell ${cannot}`,
+          undefined,
+          'the trace-events-all of the QEMU that wrote it (--trace-events)',
+        )
+      : new TraceError(
+          trace.file,
+          `has no ${lacking.join(' and no ')} event, so it cannot tell ${cannot} (it holds ${held === '' ? 'no events' : `events of ${held}`}${damaged})`,
+          undefined,
+          `a recording of both, such as ${recordQemu[0]}`,
+        );
+  throw refusal(error, trace.notes);
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -89,4 +90,30 @@ test('what cannot answer says what it holds and what to record; the status is 2'
   const cut = virtap('--to', '1ms', leaky);
   assert.equal(cut.status, 2);
   assert.match(cut.stderr, /^virtap: .*has no virtqueue_pop and no virtqueue_fill event.*-trace 'virtqueue_\*'.*\n$/);
+});
+
+test('arguments that trace-events-all does not name are said to be the reason', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'virtap-leaks-'));
+  const events = join(folder, 'trace-events-all');
+  writeFileSync(events, 'virtqueue_pop(void *a, void *b, int c, int d) "%p %p %d %d"\n');
+  const { status, stderr } = virtap('--trace-events', events, leaky);
+  rmSync(folder, { recursive: true });
+  assert.equal(status, 2);
+  assert.match(
+    stderr,
+    /^virtap: \S+: the arguments of its virtqueue_pop events do not have the names vq and elem, so .*--trace-events\)\n/,
+  );
+});
+
+test('a trace whose events have no names says so where it cannot tell what leaked', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'virtap-leaks-'));
+  const file = join(folder, 'v3.bin');
+  // Version 3, one event with the number 7 and no arguments.
+  const head = [0xffffffffffffffffn, 0xf2b177cb0aa429b4n, 3n, 7n, 1000n, 24n];
+  writeFileSync(join(folder, 'trace-events-all'), '# none\n');
+  writeFileSync(file, Buffer.from(BigUint64Array.from(head).buffer));
+  const { status, stderr } = virtap(file);
+  rmSync(folder, { recursive: true });
+  assert.equal(status, 2);
+  assert.match(stderr, /^virtap: .*has no virtqueue_pop and no virtqueue_fill.*\nNote: .*--trace-events/);
 });

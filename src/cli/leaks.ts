@@ -6,7 +6,7 @@ import type { Condition } from '../views/conditions.ts';
 import { bad, judgeLeaks, leakSubjects } from '../views/leaks.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
-import { needPopsAndFills } from './lacking.ts';
+import { needEvents, needPopsAndFills } from './lacking.ts';
 import { openSource } from './open.ts';
 import { type LiveOptions, liveCommand, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
@@ -41,6 +41,7 @@ async function run(files: string[], options: LeaksOptions): Promise<void> {
   const requests = new Requests();
   const all = options.all === true;
   const answer = async (reading: Reading) => {
+    needEvents(trace, reading);
     const report = judgeLeaks(requests, trace.clock);
     needPopsAndFills(trace, requests.seen, 'what leaked');
     if (options.plain === true) await out.write(leaksPlain(report));

@@ -7,6 +7,7 @@ import { LocksView, lockSubjects } from '../views/locks.ts';
 import { recordLocks } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
+import { needEvents } from './lacking.ts';
 import { openSource } from './open.ts';
 import {
   type LiveOptions,
@@ -74,6 +75,7 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
   const chosen = options.mutex ?? [];
   const view = new LocksView({ bql: bql ?? [], mutexes: chosen, heatmap: heatmap === true, slow, than, holds });
   const answer = async (reading: Reading) => {
+    needEvents(trace, reading);
     refuse(trace, view);
     const result = view.result();
     for (const address of bql ?? []) {

@@ -9,6 +9,7 @@ import { Filter, FilterError } from '../views/filter.ts';
 import { type EndSpec, PairsView, pairSubjects } from '../views/pairs.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
+import { needEvents, needTimes } from './lacking.ts';
 import { openSource } from './open.ts';
 import {
   type LiveOptions,
@@ -102,14 +103,13 @@ async function run(files: string[], options: PairsCommandOptions): Promise<void>
   }
   const patterns = [from.event, to.event, ...(breakdown ? schedEvents : [])];
   const trace = await openSource(files, options, { patterns });
-  if (trace.clock.unit === 'none') {
-    throw new UsageError(`${trace.file}: its events have no time stamps, so nothing in it can be timed`);
-  }
+  await needTimes(trace);
   if (than !== undefined && trace.clock.unit === 'ticks') {
     throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so there is no --than`);
   }
   const view = new PairsView({ from, to, by, group, breakdown, heatmap: heatmap === true, slow, than });
   const answer = async (reading: Reading) => {
+    needEvents(trace, reading);
     const result = view.result();
     explain(trace, view, options, result.counts);
     if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);

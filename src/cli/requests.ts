@@ -6,7 +6,7 @@ import type { Condition } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
 import { type Rank, RequestsView, ranks, requestSubjects } from '../views/requests.ts';
 import { failIf, failIfOption } from './fail-if.ts';
-import { needPopsAndFills } from './lacking.ts';
+import { needEvents, needPopsAndFills } from './lacking.ts';
 import { openSource } from './open.ts';
 import {
   type LiveOptions,
@@ -85,6 +85,7 @@ async function run(files: string[], options: RequestsCommandOptions): Promise<vo
   }
   const view = new RequestsView({ heatmap: heatmap === true, slow, than, rank, devices: device, queues: queue });
   const answer = async (reading: Reading) => {
+    needEvents(trace, reading);
     const result = view.result();
     needPopsAndFills(trace, view.path.requests.seen, 'how long requests took');
     if (trace.clock.unit === 'none') {

@@ -6,6 +6,7 @@ import type { Condition } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
 import { Vcpus, vcpuSubjects } from '../views/vcpus.ts';
 import { failIf, failIfOption } from './fail-if.ts';
+import { needEvents, needTimes } from './lacking.ts';
 import { openSource } from './open.ts';
 import { type LiveOptions, liveCommand, parseNumbers, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
@@ -43,14 +44,14 @@ export default function define(command: Command): void {
 async function run(files: string[], options: VcpusOptions): Promise<void> {
   const out = new Output(options);
   const trace = await openSource(files, options, { purposes: ['exits'] });
-  if (trace.clock.unit !== 'ns') {
-    const why = trace.clock.unit === 'none' ? 'its events have no time stamps' : 'its clock counts cycles';
-    throw new UsageError(
-      `${trace.file}: ${why}, so no time can be divided; record with -C mono (trace-cmd) or -k mono (perf)`,
-    );
+  const remedy = 'record with -C mono (trace-cmd) or -k mono (perf)';
+  await needTimes(trace, remedy);
+  if (trace.clock.unit === 'ticks') {
+    throw new UsageError(`${trace.file}: its clock counts cycles, so no time can be divided; ${remedy}`);
   }
   const vcpus = new Vcpus({ vcpus: options.vcpu, pids: options.pid, timeline: options.timeline === true });
   const answer = async (reading: Reading) => {
+    needEvents(trace, reading);
     const result = vcpus.result();
     if (result.threads === 0) {
       const ranged = options.from !== undefined || options.to !== undefined;

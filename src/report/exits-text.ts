@@ -70,7 +70,7 @@ export function noExits({ trace, reading }: Pick<ExitAnswer, 'trace' | 'reading'
   const holds = names.length === 0 ? '' : ` It holds ${names.join(', ')}.`;
   if (trace.format === 'live') return `${trace.file}: none of its vCPUs left its guest in this time`;
   const partial = reading.partial.length === 0 ? '' : ` What was read is not all: ${reading.partial.join(' ')}`;
-  return `${trace.file}: there is no kvm_exit in ${ranged ? 'this time range' : 'it'}.${holds}${partial} To record exits:\n${record.map((line) => `  ${line}\n`).join('')}  (${recordInner})`;
+  return `${trace.file}: there is no kvm_exit in ${ranged ? 'this time range' : 'it'}.${holds}${partial} To record exits:\n${record.map((line) => `  ${line}\n`).join('')}  (${recordInner})${reading.notes.map((note) => `\nNote: ${escapeText(note)}`).join('')}`;
 }
 
 /** The whole answer as text. */
