@@ -53,6 +53,9 @@ test('lines of every kind', async () => {
   const lines: [text: string, name: string, cpu: number, tid: number, pid: number, print: string][] = [
     ['       CPU 0/KVM  1254 [001]  1295.189175: kvm:kvm_fpu: load', 'kvm:kvm_fpu', 1, 1254, -1, 'load'],
     ['     my 1 app-2  1254 [127]  1295.189175: kvm:kvm_fpu: load', 'kvm:kvm_fpu', 127, 1254, -1, 'load'],
+    // With -F +misc: the mode of the sample.
+    ['       CPU 0/KVM  1254 [001] K     1295.189175: kvm:kvm_fpu: load', 'kvm:kvm_fpu', 1, 1254, -1, 'load'],
+    ['       CPU 0/KVM  1254 Sp     1295.189175: kvm:kvm_fpu: load', 'kvm:kvm_fpu', -1, 1254, -1, 'load'],
     ['             :-1  1250/-1    [000]  1304.580825:     kvm:kvm_fpu: load', 'kvm:kvm_fpu', 0, -1, 1250, 'load'],
     [
       '     qemu:ubuntu  9043 532063.849365:       4771 cache-references:  ffffffff8117d22b [unknown]',
@@ -143,4 +146,17 @@ test('a damaged text is read as far as it is one, and nothing breaks', async () 
     ),
     { numRuns: 200 },
   );
+});
+
+test('text without threads or times says which columns are missing', async () => {
+  const line = 'kvm:kvm_fpu: load\n';
+  for (const [text, lacks] of [
+    [`[001] 21133.030726:     ${line}`, 'threads'],
+    [`21133.030726123:     ${line}`, 'threads'],
+    [`    ${line}`, 'times and threads'],
+  ] as const)
+    await assert.rejects(
+      readText(text.repeat(3)),
+      new RegExp(`byte 0: is perf script text without ${lacks}; expected perf script -F comm,tid,`),
+    );
 });

@@ -21,7 +21,8 @@ import { decodeText, digitValue, startsWith } from './text-field.ts';
  *     CPU 0/KVM  1254 [001]  1295.189175: kvm:kvm_exit: vcpu 0 reason npf rip 0xffffffff91a70c26 …
  *     comm        tid  CPU   time         event         fields
  *
- * With -F other columns can be missing (comm, CPU), or there: the process as PID/TID, the period before the event. Each event's
+ * With -F other columns can be missing (comm, CPU), or there: the process as PID/TID, letters for the mode (K, U) before the
+ * time, the period before the event. Each event's
  * call chain, if any, follows it in indented lines, ended by an empty one.
  */
 
@@ -111,6 +112,11 @@ export function parseEvent(bytes: Uint8Array, start: number, end: number, parts:
 /** What stands before the time: `comm tid [cpu]` or `comm pid/tid`. */
 function parseThread(bytes: Uint8Array, start: number, time: number, parts: LineParts): boolean {
   let p = skipBack(bytes, start, time);
+  // -F +misc: letters for where the sample was taken, such as K or U.
+  let letters = p;
+  while (letters > start && isLetter(bytes[letters - 1] as number)) letters--;
+  if (letters < p && p - letters <= 2 && letters - start > 1 && bytes[letters - 1] === 0x20)
+    p = skipBack(bytes, start, letters);
   parts.cpu = -1;
   if (p > start && bytes[p - 1] === 0x5d) {
     const close = p - 1;
@@ -186,6 +192,10 @@ function isChain(bytes: Uint8Array, start: number, end: number): boolean {
 
 function isNumber(bytes: Uint8Array, start: number, end: number): boolean {
   return end > start && digitsBack(bytes, start, end) === start;
+}
+
+function isLetter(c: number): boolean {
+  return (c | 0x20) >= 0x61 && (c | 0x20) <= 0x7a;
 }
 
 /** Where the spaces before `p` begin. */
