@@ -142,9 +142,10 @@ function shiftFeatures(file: Buffer, table: number, delta: number): void {
   }
 }
 
-test('a pipe gives attributes and formats as records', async () => {
+/** The recording as `perf record -o -` writes it to a pipe, with these records. */
+function pipeOf(records: Buffer[]): Buffer {
   const file = unpacked('idle.data.zst');
-  const { head, records, features } = parts(file);
+  const { head, features } = parts(file);
   const u64 = (at: number) => Number(file.readBigUInt64LE(at));
   const out: Buffer[] = [Buffer.from(file.subarray(0, 16))];
   (out[0] as Buffer).writeBigUInt64LE(16n, 8);
@@ -166,9 +167,28 @@ test('a pipe gives attributes and formats as records', async () => {
   header.writeUInt16LE(12, 6);
   header.writeUInt32LE(formats.length, 8);
   out.push(header, formats, Buffer.alloc((8 - (formats.length % 8)) % 8), ...records);
-  const seen = await read(Buffer.concat(out));
+  return Buffer.concat(out);
+}
+
+test('a pipe gives attributes and formats as records', async () => {
+  const seen = await read(pipeOf(parts(unpacked('idle.data.zst')).records));
   assert.deepEqual(seen.lines, golden());
   assert.equal(seen.version, 'pipe');
+});
+
+test('what a pipe gave before it broke stands, and the damage is told at its byte', async () => {
+  const { records } = parts(unpacked('idle.data.zst'));
+  const before = pipeOf(records.slice(0, 1500));
+  const whole = await read(before);
+  assert.ok(whole.lines.length > 100);
+  for (const [bad, what] of [
+    [Buffer.alloc(64), 'a record of 0 bytes'],
+    [Buffer.from('not a record at all, but some text '.repeat(1000)), 'a record of type 544501614'],
+  ] as const) {
+    const { lines, damage } = await read(Buffer.concat([before, bad]));
+    assert.deepEqual(lines, whole.lines);
+    assert.match(damage ?? '', new RegExp(`: byte ${before.length}: ${what}; expected`));
+  }
 });
 
 test('losses are told to the event, with CPU and the time the hole ends', async () => {
@@ -248,6 +268,56 @@ test('a sample that stands twice is given once and counted', async () => {
   const seen = await read(perfFile({ little: true, events: [{ ...probe, perfId: 5n }], records: [one, one, other] }));
   assert.equal(seen.lines.length, 2);
   assert.equal(seen.repeated, 1);
+});
+
+test('what is no record is damage at its own byte, and what came before stands', async () => {
+  const whole = unpacked('idle.data.zst');
+  const start = Number(whole.readBigUInt64LE(40));
+  let at = start;
+  for (let n = 0; n < 1500; n++) at += whole.readUInt16LE(at + 6);
+  whole.writeUInt32LE(0x74726163, at);
+  const { lines, damage } = await read(whole);
+  assert.match(damage ?? '', new RegExp(`: byte ${at}: a record of type 1953653091; expected a type of perf`));
+  assert.ok(lines.length > 100, `${lines.length}`);
+  const all = new Set(golden());
+  assert.ok(lines.every((line) => all.has(line)));
+});
+
+test('event ids beyond all measure are refused, not kept', async () => {
+  // Attributes that share one long list of ids: a small file that describes hundreds of millions.
+  const whole = unpacked('idle.data.zst');
+  const size = Number(whole.readBigUInt64LE(16));
+  const attrs = Number(whole.readBigUInt64LE(24));
+  const attr = whole.subarray(attrs, attrs + size);
+  const ids = 1 << 20;
+  const table = 104 + ids;
+  const many = Buffer.concat([whole.subarray(0, 104), Buffer.alloc(ids), ...Array(400).fill(attr)]);
+  for (let n = 0; n < 400; n++) {
+    many.writeBigUInt64LE(104n, table + (n + 1) * size - 16);
+    many.writeBigUInt64LE(BigInt(ids), table + (n + 1) * size - 8);
+  }
+  many.writeBigUInt64LE(BigInt(table), 24);
+  many.writeBigUInt64LE(BigInt(400 * size), 32);
+  await assert.rejects(
+    read(many),
+    new RegExp(`byte ${table + 17 * size - 8}: \\d+ bytes of event ids; expected at most`),
+  );
+});
+
+test('a recording of perf record --threads is refused by what it is', async () => {
+  const whole = unpacked('idle.data.zst');
+  // Feature 24, directory data, in place of feature 4, the kernel release.
+  const bits = whole.readUInt32LE(72);
+  assert.equal(bits & (1 << 4), 1 << 4);
+  const places = Number(whole.readBigUInt64LE(40) + whole.readBigUInt64LE(48));
+  const rank = (bit: number): number =>
+    [...(bits & ((1 << bit) - 1)).toString(2)].filter((digit) => digit === '1').length;
+  const release = whole.subarray(places + rank(4) * 16, places + rank(4) * 16 + 16);
+  const moved = Buffer.from(release);
+  whole.copyWithin(places + rank(4) * 16, places + (rank(4) + 1) * 16, places + rank(24) * 16);
+  moved.copy(whole, places + (rank(24) - 1) * 16);
+  whole.writeUInt32LE(((bits & ~(1 << 4)) | (1 << 24)) >>> 0, 72);
+  await assert.rejects(read(whole), /holds no events: perf record --threads wrote them to files beside it/);
 });
 
 test('a file cut anywhere gives what came before, and says at which byte it ends', async () => {

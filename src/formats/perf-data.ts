@@ -16,6 +16,7 @@ import {
   isLittle,
   isPerfData,
   isPipe,
+  mostIds,
   number64,
   type PerfAttr,
   type PerfHeader,
@@ -58,6 +59,8 @@ type Hot = {
 
 /** PERF_RECORD_MISC_GUEST_KERNEL and _USER: 4 and 5 in the three bits of the CPU's mode. */
 const guestMode = 4;
+/** No record has a type above this (perf's own begin at 64): what says so is no record. */
+const mostTypes = 0xffff;
 /** Marks an attribute whose event type is not made yet, and one whose events nobody wants. */
 const unresolved = -2;
 const unwanted = -1;
@@ -88,6 +91,9 @@ class PerfTrace implements Trace {
   // Attributes by index, for the hot loop.
   readonly #ids = new IdTable();
   readonly #attrOfId: number[] = [];
+  /** Whether attributes came, as records of a pipe, since they were last looked at; and how many ids these have. */
+  #attrsNew = false;
+  #idCount = 0;
   #typeOf = new Int32Array(0);
   /** Types of samples that were taken in guest mode. */
   readonly #guestTypeOf = new Map<number, number>();
@@ -126,7 +132,7 @@ class PerfTrace implements Trace {
     if (compressed) {
       this.#unpacker = new PerfUnpacker(input.name, header.little, read, header.dataStart);
       const unpacker = this.#unpacker;
-      this.#reader = new SlotReader(this.#arena, (target) => unpacker.readInto(target));
+      this.#reader = new SlotReader(this.#arena, (target) => unpacker.readInto(target), header.dataStart);
     } else {
       this.#reader = new SlotReader(this.#arena, read, header.dataStart);
     }
@@ -135,6 +141,14 @@ class PerfTrace implements Trace {
   static async fromFile(input: Input, options: OpenOptions): Promise<PerfTrace> {
     const { file, size, broken } = await input.random();
     const header = await readPerfHeader(input.name, file, size);
+    if (header.directory) {
+      throw new TraceError(
+        input.name,
+        'holds no events: perf record --threads wrote them to files beside it, which virtap does not read',
+        undefined,
+        'a recording in one file, without --threads',
+      );
+    }
     const { dataEnd } = header;
     const read: ReadInto = async (target, offset) => {
       const room = Math.min(target.length, dataEnd - offset);
@@ -172,6 +186,7 @@ class PerfTrace implements Trace {
       tracingData: undefined,
       cpus: undefined,
       clockData: undefined,
+      directory: false,
       facts: { version: '', release: '', host: '', commandLine: '' },
     };
     let skip = 16;
@@ -392,13 +407,19 @@ class PerfTrace implements Trace {
         this.#otherSample(pos, length);
         return undefined;
       default:
+        if (record > mostTypes) {
+          this.damage = this.#error(`a record of type ${record}`, pos, 'a type of perf, up to 90 or so');
+          this.#stopped = true;
+          return 'more';
+        }
         this.#sideband(record, pos, length);
-        return undefined;
+        return this.#stopped ? 'more' : undefined;
     }
   }
 
   /** A sample whose attribute has a layout of its own. */
   #otherSample(pos: number, length: number): void {
+    if (this.#attrsNew) this.#attrsChanged();
     const view = this.#arena.view;
     const little = this.#little;
     const attrs = this.#header.attrs;
@@ -481,12 +502,19 @@ class PerfTrace implements Trace {
         const size = view.getUint32(pos + 12, little);
         if (length < 8 + 64 || size < 64 || 8 + size > length) return;
         const ids = idList(view, pos + 8 + size, pos + length, little);
+        this.#idCount += Math.max(ids.length, 1);
+        if (this.#idCount > mostIds) {
+          this.damage = this.#error('one event more', pos, `at most ${mostIds} ids of events`);
+          this.#stopped = true;
+          return;
+        }
         this.#header.attrs.push(parseAttr(view, pos + 8, size, little, ids));
-        this.#attrsChanged();
+        this.#attrsNew = true;
         return;
       }
       case recordType.eventUpdate: {
         // PERF_EVENT_UPDATE__NAME: {u64 type, u64 id, name}
+        if (this.#attrsNew) this.#attrsChanged();
         if (length < 25 || number64(view, pos + 8, little) !== 2) return;
         const attr = this.#header.attrs[this.#attrOf(pos + 16)];
         const nul = bytes.indexOf(0, pos + 24);
@@ -530,6 +558,7 @@ class PerfTrace implements Trace {
 
   /** LOST_SAMPLES, which perf writes when recording ends, counts for each event what LOST told already, and what was lost after it. */
   #tell(): void {
+    if (this.#attrsNew) this.#attrsChanged();
     const rest = this.#lostSamples - this.#lost;
     if (rest > 0) {
       const loss: Loss = { from: this.#maxTime, to: Number.POSITIVE_INFINITY, cpu: -1, count: rest };
@@ -636,6 +665,7 @@ class PerfTrace implements Trace {
   }
 
   #attrsChanged(): void {
+    this.#attrsNew = false;
     const { attrs } = this.#header;
     const old = this.#typeOf;
     this.#typeOf = new Int32Array(attrs.length).fill(unresolved);

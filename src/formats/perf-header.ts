@@ -32,6 +32,7 @@ const feature = {
   nrcpus: 7,
   cmdline: 11,
   eventDesc: 12,
+  directory: 24,
   compressed: 27,
   clockData: 29,
 } as const;
@@ -95,9 +96,14 @@ export type PerfHeader = {
   cpus: number | undefined;
   /** What the wall clock showed when the clock of the samples showed `clock` (ns): perf record -k. */
   clockData: { wall: bigint; clock: bigint } | undefined;
+  /** The records are in files of their own, one a thread of perf record --threads. */
+  directory: boolean;
   /** `perf version`, kernel release and so on, in perf's words. */
   facts: { version: string; release: string; host: string; commandLine: string };
 };
+
+/** Ids of all events together: one an event and CPU. */
+export const mostIds = 2 << 20;
 
 const magicLittle = 0x32454c49; // "ILE2", the second half of PERFILE2
 /** True for the first bytes of a perf.data file or pipe, in either byte order. */
@@ -153,11 +159,18 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
     throw new TraceError(name, `${attrsSize} bytes of attributes`, 32, `a multiple of ${attrSize}`);
   const table = await read(attrsStart, attrsSize, 'the attributes');
   const attrs: PerfAttr[] = [];
+  let allIds = 0;
   for (let at = 0; at < attrsSize; at += attrSize) {
     const idsStart = u64(table, at + attrSize - 16);
     const idsSize = u64(table, at + attrSize - 8);
-    if (idsSize > 16 << 20)
-      throw new TraceError(name, `${idsSize} bytes of event ids`, attrsStart + at + attrSize - 8, 'at most 16 MiB');
+    allIds += idsSize;
+    if (allIds > mostIds * 8)
+      throw new TraceError(
+        name,
+        `${allIds} bytes of event ids`,
+        attrsStart + at + attrSize - 8,
+        'at most 16 MiB in all',
+      );
     const ids = await read(idsStart, idsSize, 'the event ids');
     attrs.push(parseAttr(table, at, attrSize - 16, little, idList(ids, 0, idsSize, little)));
   }
@@ -175,6 +188,7 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
     tracingData: undefined,
     cpus: undefined,
     clockData: undefined,
+    directory: false,
     facts: { version: '', release: '', host: '', commandLine: '' },
   };
   if (dataStart > size)
@@ -208,6 +222,7 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
 export function applyFeature(header: PerfHeader, bit: number, body: DataView, little: boolean): void {
   try {
     if (bit === feature.compressed) header.compressed = true;
+    else if (bit === feature.directory) header.directory = true;
     else if (bit === feature.nrcpus) header.cpus = body.getUint32(0, little);
     else if (bit === feature.version) header.facts.version = perfString(body, 0, little);
     else if (bit === feature.osrelease) header.facts.release = perfString(body, 0, little);

@@ -76,6 +76,9 @@ export class PerfUnpacker {
         const whole = left >= 8 && size <= left;
         const type = whole ? view.getUint32(pos, this.#little) : 0;
         if (left >= 8 && size < 8) {
+          // What came before it stands.
+          if (packedSize > 0) yield* this.#inflate(Buffer.concat(packed));
+          if (plain >= 0) yield bytes.slice(plain, pos);
           throw new TraceError(
             this.#name,
             `a record of ${size} bytes`,
