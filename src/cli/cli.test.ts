@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -34,6 +34,8 @@ function start(...args: string[]): { child: ChildProcess; output: Promise<string
 }
 
 const idle = join(data, 'perf/idle.data.zst');
+const again = join(folder, 'again.data.zst');
+copyFileSync(idle, again);
 const usdt = join(data, 'trace-dat/usdt-v7.dat');
 
 test('what is no trace gets one sentence and status 2, from every command', () => {
@@ -89,6 +91,42 @@ test('text without a line that can be read is not said to lack time stamps', () 
   const timeless = join(folder, 'timeless.log');
   writeFileSync(timeless, 'virtqueue_fill vq 0x1 elem 0x2 len 3 idx 0\n'.repeat(3));
   assert.match(virtap('exits', timeless).stderr, /have no time stamps/);
+});
+
+test('a stretch of time begins and ends at the same place for every command', () => {
+  // The first kvm_exit comes 1.8 ms after the first event.
+  const first = (...args: string[]) =>
+    JSON.parse(virtap('dump', '--json', '-n', '1', ...args).stdout).events[0].time_ns;
+  const begin = first('--event', 'kvm_exit', idle);
+  assert.ok(begin > 100_000);
+  assert.equal(first('--event', 'kvm_exit', '--from', `${begin}ns`, idle), begin);
+  assert.ok(first('--event', 'kvm_exit', '--from', `${begin + 1}ns`, idle) > begin);
+  for (const [args, sentence] of [
+    [['--from', '2s', '--to', '1s'], /^virtap: the stretch of time ends before it begins\n$/],
+    [['--from', '1000s'], /there is nothing in that stretch of time; the trace begins at \d+\.\d{9}\n$/],
+    [['--to', '0'], /there is nothing in that stretch of time/],
+  ] as const) {
+    for (const command of ['events', 'exits']) {
+      const { status, stdout, stderr } = virtap(command, ...args, idle);
+      assert.deepEqual([status, stdout], [2, ''], command);
+      assert.match(stderr, sentence);
+    }
+  }
+  const tsc = join(data, 'ftrace-text/trace-tsc.txt.gz');
+  assert.match(
+    virtap('exits', '--from', '1s', tsc).stderr,
+    /its clock counts cycles; expected time stamps as it has them/,
+  );
+  const stamps = JSON.parse(virtap('exits', '--json', tsc).stdout);
+  const later = String(BigInt(stamps.origin) + BigInt(stamps.duration_cycles) / 2n);
+  const half = JSON.parse(virtap('exits', '--json', '--from', later, tsc).stdout);
+  assert.ok(half.unpaired.exits > 0 && half.unpaired.exits < stamps.unpaired.exits);
+});
+
+test('a file that is given twice is refused, whatever its name', () => {
+  const { status, stdout, stderr } = virtap('exits', idle, join(data, '../data/perf/idle.data.zst'));
+  assert.deepEqual([status, stdout], [2, '']);
+  assert.match(stderr, /idle\.data\.zst is given twice\n$/);
 });
 
 test('mistyped commands, options, events and fields get suggestions', () => {
@@ -174,7 +212,7 @@ test('dump picks by event, filter, time and number, and merges files', () => {
   const first = all[10]?.match(/ (\d+\.\d{9}):/)?.[1] as string;
   const last = all[20]?.match(/ (\d+\.\d{9}):/)?.[1] as string;
   assert.deepEqual(lines('-e', 'kvm_entry', '--from', first, '--to', last, idle), all.slice(10, 21));
-  const twice = lines('-e', 'kvm_entry', idle, idle);
+  const twice = lines('-e', 'kvm_entry', idle, again);
   assert.deepEqual(
     twice,
     all.flatMap((line) => [line, line]),
@@ -211,7 +249,7 @@ test('a damaged file is answered as far as it goes, and said to be partial', () 
 });
 
 test('a reader that goes away ends it quietly', async () => {
-  const child = spawn(process.execPath, [main, 'dump', idle, idle, idle], { env });
+  const child = spawn(process.execPath, [main, 'dump', idle, again], { env });
   const errors: string[] = [];
   child.stderr.on('data', (chunk) => errors.push(String(chunk)));
   await once(child.stdout, 'data');

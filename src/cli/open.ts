@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type OpenOptions, openTrace } from '../formats/detect.ts';
 import type { LiveEvents } from '../live/event-sets.ts';
@@ -36,6 +37,12 @@ export async function openTraces(
   if (files.filter((file) => file === '-').length > 1)
     throw new UsageError('- (standard input) can be given only once');
   const offsets = new Map(options.offsets?.map(({ file, ns }) => [named(file, files), ns]));
+  const seen = new Set<string>();
+  for (const file of files) {
+    const is = identity(file);
+    if (is !== undefined && seen.has(is)) throw new UsageError(`${file} is given twice`);
+    if (is !== undefined) seen.add(is);
+  }
   const traces: Trace[] = [];
   for (const file of files) traces.push(await openTrace(file, options));
   const byTrace = new Map<Trace, bigint>();
@@ -49,6 +56,12 @@ export async function openTraces(
     for (const trace of traces) await trace.close();
     throw error;
   }
+}
+
+/** What tells whether two paths are one file, whose events would come twice; undefined for what is no plain file. */
+function identity(file: string): string | undefined {
+  const status = file === '-' ? undefined : statSync(file, { throwIfNoEntry: false });
+  return status?.isFile() === true ? `${status.dev}:${status.ino}` : undefined;
 }
 
 /** The one of the files that an option names: by its path as given, or by its last part. */

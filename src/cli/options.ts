@@ -187,8 +187,10 @@ export function parseWords(text: string, previous: readonly string[] = []): stri
  * as `virtap dump` prints it: seconds with up to nine decimals.
  */
 export function parseMoment(text: string): Moment {
-  const stamp = exactStamp(text.trim());
+  const trimmed = text.trim();
+  const cycles = /^\d{1,20}$/.test(trimmed) ? BigInt(trimmed) : undefined;
+  const stamp = exactStamp(trimmed) ?? (cycles === undefined ? undefined : cycles * 1_000_000_000n);
   return stamp === undefined
     ? { value: BigInt(parseDuration(text)), absolute: false }
-    : { value: stamp, absolute: true };
+    : { value: stamp, absolute: true, ...(cycles === undefined ? {} : { cycles }) };
 }

@@ -1,3 +1,4 @@
+import { timestamp } from '../report/units.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { TraceError } from '../trace/error.ts';
@@ -8,8 +9,14 @@ import { Progress } from './progress.ts';
 import { onInterrupt } from './signals.ts';
 import { UsageError } from './usage-error.ts';
 
-/** Part of a trace's time, in its clock's units: from its first event on, or absolute. */
-export type Moment = { value: bigint; absolute: boolean };
+/** A point of a trace's time: counted from where the trace begins (its origin), or absolute. */
+export type Moment = {
+  /** In ns. */
+  value: bigint;
+  absolute: boolean;
+  /** The same for a clock of cycles, where it can be one of its time stamps. */
+  cycles?: bigint | undefined;
+};
 
 export type RunOptions = {
   /** Events before this moment are left out. */
@@ -59,10 +66,7 @@ export async function runAnalyses(
       if (next.done === true) break;
       const batch = next.value;
       progress.tick();
-      if (range === undefined && batch.count > 0) {
-        const first = batch.time[0] as number;
-        range = [offsetOf(options.from, trace, first) ?? -Infinity, offsetOf(options.to, trace, first) ?? Infinity];
-      }
+      if (range === undefined && batch.count > 0) range = rangeOf(options, trace);
       const [from, to] = range ?? [-Infinity, Infinity];
       const last = batch.count > 0 ? (batch.time[batch.count - 1] as number) : Number.NaN;
       if (from > -Infinity || to < Infinity) cut(batch, from, to);
@@ -91,6 +95,10 @@ export async function runAnalyses(
     // Not awaited: after Ctrl-C the read under way may never end.
     void batches.return?.().catch(() => {});
   }
+  if (reading.events === 0 && range !== undefined && reading.partial.length === 0) {
+    const begin = timestamp(trace.origin, 0, trace.clock.unit);
+    throw new TraceError(trace.file, `there is nothing in that stretch of time; the trace begins at ${begin}`);
+  }
   if (trace.damage !== undefined) {
     if (reading.events === 0) throw trace.damage;
     reading.partial.push(trace.damage.message);
@@ -109,10 +117,29 @@ async function answerSoFar(reading: Reading, answer: (reading: Reading) => Promi
   }
 }
 
+/** The stretch that was asked for, as offsets from the trace's origin. Throws a UsageError where there can be none. */
+function rangeOf({ from, to }: RunOptions, trace: Trace): [from: number, to: number] {
+  const { unit } = trace.clock;
+  for (const moment of [from, to]) {
+    if (moment === undefined || unit === 'ns') continue;
+    if (unit === 'none') throw new TraceError(trace.file, 'its events have no time stamps to choose by');
+    if (moment.cycles === undefined) {
+      throw new TraceError(
+        trace.file,
+        'its clock counts cycles; expected time stamps as it has them, such as 2874531596043',
+      );
+    }
+  }
+  const range: [number, number] = [offsetOf(from, trace) ?? -Infinity, offsetOf(to, trace) ?? Infinity];
+  if (range[0] > range[1]) throw new UsageError('the stretch of time ends before it begins');
+  return range;
+}
+
 /** A moment as an offset from the trace's origin. */
-function offsetOf(moment: Moment | undefined, trace: Trace, first: number): number | undefined {
+function offsetOf(moment: Moment | undefined, trace: Trace): number | undefined {
   if (moment === undefined) return undefined;
-  return moment.absolute ? Number(moment.value - trace.origin) : first + Number(moment.value);
+  const value = trace.clock.unit === 'ticks' ? moment.cycles : moment.value;
+  return Number((value ?? 0n) - (moment.absolute ? trace.origin : 0n));
 }
 
 /** Leaves only the events (and losses) from `from` to `to` in the batch, which is in time order and ours until the next. */

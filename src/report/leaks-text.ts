@@ -16,7 +16,7 @@ const shown = 100;
 const shownWhole = 3;
 
 /** What of a trace the report needs. */
-type Source = Pick<Trace, 'file' | 'origin' | 'clock'>;
+type Source = Pick<Trace, 'file' | 'format' | 'origin' | 'clock'>;
 
 const styles: Partial<Record<Verdict, Style>> = { leaked: 'bad', lost: 'bad', stuck: 'bad', unsure: 'warn' };
 
@@ -315,6 +315,10 @@ export function leaksJson(report: LeakReport, reading: Reading, trace: Source, a
   const whole = (value: number) => (Number.isNaN(value) ? undefined : value);
   return {
     file: trace.file,
+    format: trace.format,
+    clock: trace.clock.name,
+    unit: trace.clock.unit === 'ticks' ? 'cycles' : trace.clock.unit,
+    origin: trace.origin.toString(),
     totals: Object.fromEntries(verdicts.map((verdict) => [key(verdict), report.totals[verdict]])),
     queues: report.queues.map((one) => ({
       ...where(one),
