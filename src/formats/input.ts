@@ -80,7 +80,10 @@ export class Input {
     return input;
   }
 
-  /** An input whose bytes come from a stream, under a name for people. */
+  /**
+   * An input whose bytes come from a stream, under a name for people.
+   * @internal Not in the package's declarations, which must do without those of Node.js.
+   */
   static async stream(name: string, stream: Readable): Promise<Input> {
     const input = new Input(name, undefined);
     await input.#startStream(stream);
@@ -118,6 +121,7 @@ export class Input {
    * The input as a file that can be read at any offset. What cannot (pipes, compressed files) is
    * first written to an unnamed file in the temporary folder. `size` is that of the decompressed bytes;
    * `broken` says why they end early, where they do.
+   * @internal As `stream`.
    */
   async random(): Promise<{ file: FileHandle; size: number; broken: TraceError | undefined }> {
     if (this.#rest === undefined) return { file: this.#file as FileHandle, size: this.size ?? 0, broken: undefined };
