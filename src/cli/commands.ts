@@ -84,7 +84,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'export',
-    summary: 'exits and requests for Perfetto, Parquet, CSV, JSON lines or HdrHistogram',
+    summary: 'exits, vCPU states, requests and lock waits for Perfetto, Parquet, CSV, JSON or HdrHistogram',
     load: () => import('./export.ts'),
   },
   { name: 'dump', summary: 'the events as text, several files merged by time', load: () => import('./dump.ts') },

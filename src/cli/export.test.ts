@@ -61,7 +61,10 @@ test('every exit and every request is a row, with the figures that the commands 
 
 test('CSV has the rows of JSON lines', () => {
   const [header, ...lines] = virtap('export', '--to', 'csv', kvm).trimEnd().split('\n');
-  assert.equal(header, 'kind,time,begin_ns,duration_ns,cpu,tid,pid,vcpu,reason,vq,elem');
+  assert.equal(
+    header,
+    'kind,time,begin_ns,duration_ns,cpu,tid,pid,vcpu,reason,state,device,queue,operation,vq,elem,mutex,site,holder',
+  );
   const all = rows(kvm);
   assert.equal(lines.length, all.length);
   assert.deepEqual(
@@ -133,7 +136,7 @@ function fields(bytes: Uint8Array): [field: number, value: bigint | Uint8Array][
 test('Perfetto gets a slice for each span on a track that was described before, begun and ended at its times', () => {
   for (const file of [kvm, leak]) {
     const path = join(folder, 'spans.pftrace');
-    virtap('export', '--to', 'perfetto', '-o', path, file);
+    virtap('export', '--to', 'perfetto', '--spans', 'exits,requests,waits', '-o', path, file);
     const { origin } = JSON.parse(virtap('events', '--json', file)) as { origin: string };
     const tracks = new Set<bigint>();
     const slices = new Map<string, number>();
@@ -170,6 +173,91 @@ test('Perfetto gets a slice for each span on a track that was described before, 
   }
 });
 
+const both = [
+  join(root, 'samples/kvm-and-qemu.dat'),
+  join(root, 'samples/kvm-and-qemu.log.zst'),
+  '--offset',
+  'kvm-and-qemu.log.zst=-1795418437072120300',
+];
+
+test("vCPUs' states follow each other without a gap, and sum up to what virtap vcpus gives", () => {
+  const states = virtap('export', '--to', 'jsonl', '--spans', 'states', ...both)
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Row & { state: string });
+  const { vcpus } = JSON.parse(virtap('vcpus', '--json', ...both)) as {
+    vcpus: { tid: number; wall_ns: number; states: Record<string, number> }[];
+  };
+  for (const { tid, wall_ns: wall, states: expected } of vcpus) {
+    const own = states.filter((row) => row.tid === tid).sort((a, b) => a.begin_ns - b.begin_ns);
+    const sums = new Map<string, number>();
+    for (const [n, { state, begin_ns: begin, duration_ns: duration }] of own.entries()) {
+      sums.set(state, (sums.get(state) ?? 0) + duration);
+      const before = own[n - 1];
+      if (before !== undefined) {
+        assert.equal(begin, before.begin_ns + before.duration_ns);
+        assert.notEqual(state, before.state);
+      }
+    }
+    const told = Object.entries(expected).filter(([, time]) => time > 0);
+    assert.deepEqual([...sums].sort(), told.sort());
+    assert.equal(
+      own.reduce((sum, row) => sum + row.duration_ns, 0),
+      wall,
+    );
+  }
+});
+
+test('waits for locks are those of virtap locks', () => {
+  const waits = virtap('export', '--to', 'jsonl', '--spans', 'waits', ...both)
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Row & { mutex: string });
+  const { mutexes } = JSON.parse(virtap('locks', '--json', ...both)) as {
+    mutexes: { mutex: string; wait: { count: number; total_ns: number } }[];
+  };
+  for (const { mutex, wait } of mutexes) {
+    const own = waits.filter((row) => row.mutex === mutex);
+    assert.equal(own.length, wait.count, mutex);
+    assert.equal(
+      own.reduce((sum, row) => sum + row.duration_ns, 0),
+      wait.total_ns,
+    );
+  }
+  assert.equal(
+    waits.length,
+    mutexes.reduce((sum, { wait }) => sum + wait.count, 0),
+  );
+});
+
+test('in Perfetto each request whose kick is known has a flow from the exit that it came with', () => {
+  const path = join(folder, 'both.pftrace');
+  virtap('export', '--to', 'perfetto', '-o', path, ...both);
+  const flows = new Map<string, { exit: number; request: number }>();
+  for (const [, bytes] of fields(readFileSync(path))) {
+    const packet = new Map(fields(bytes as Uint8Array));
+    const event = packet.get(11);
+    if (event === undefined) continue;
+    const of = fields(event as Uint8Array);
+    const category = of.find(([field]) => field === 22)?.[1];
+    if (category === undefined) continue;
+    const kind = Buffer.from(category as Uint8Array).toString() as 'exit' | 'request';
+    for (const [field, flow] of of) {
+      if (field !== 47) continue;
+      const ends = flows.get(String(flow)) ?? { exit: 0, request: 0 };
+      flows.set(String(flow), ends);
+      ends[kind]++;
+    }
+  }
+  const { delay } = JSON.parse(virtap('requests', '--json', ...both)) as { delay: { count: number } };
+  const tied = [...flows.values()].filter(({ exit }) => exit === 1);
+  assert.equal(
+    tied.reduce((sum, { request }) => sum + request, 0),
+    delay.count,
+  );
+  assert.ok(delay.count > 50);
+});
+
 test('a trace without spans, and a file that cannot be written, are refused', () => {
   const run = (...args: string[]) =>
     spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), 'export', ...args], { encoding: 'utf8' });
@@ -183,5 +271,9 @@ test('a trace without spans, and a file that cannot be written, are refused', ()
   );
   const none = run('--to', 'csv', bare);
   assert.equal(none.status, 2);
-  assert.match(none.stderr, /has no exits \(kvm_exit, kvm_entry\) and no requests/);
+  assert.match(none.stderr, /has no exits \(kvm_exit, kvm_entry\), no requests/);
+  assert.match(
+    run('--to', 'csv', '--spans', 'exits,holds', kvm).stderr,
+    /Expected some of exits, states, requests, waits/,
+  );
 });

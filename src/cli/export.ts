@@ -1,16 +1,10 @@
-import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import type { Writable } from 'node:stream';
-import { type Command, Option } from 'commander';
-import type { ExportSource, SpanRow, SpanWriter } from '../report/span-rows.ts';
-import { ExitPairing, type VcpuThread } from '../spans/exits.ts';
-import { type PairEnd, Pairs } from '../spans/pairs.ts';
-import type { EventBatch } from '../trace/batch.ts';
-import { type EventType, hex64 } from '../trace/event-type.ts';
-import type { Trace } from '../trace/trace.ts';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type ExportSource, type SpanKind, type SpanWriter, spanKinds } from '../report/span-rows.ts';
 import { openTraces } from './open.ts';
-import { openOptions, type TraceOptions, traceCommand } from './options.ts';
-import { type RunAnalysis, runAnalyses } from './run.ts';
+import { openOptions, parseWords, type TraceOptions, traceCommand } from './options.ts';
+import { runAnalyses } from './run.ts';
+import { SpanExport } from './span-export.ts';
 import { UsageError } from './usage-error.ts';
 
 const forms = ['perfetto', 'csv', 'jsonl', 'parquet', 'hdr'] as const;
@@ -28,6 +22,7 @@ const binary: ReadonlySet<Form> = new Set(['perfetto', 'parquet']);
 
 type ExportOptions = Omit<TraceOptions, 'from' | 'to'> & {
   to: Form;
+  spans?: SpanKind[];
   output?: string;
   since?: TraceOptions['from'];
   until?: TraceOptions['to'];
@@ -44,6 +39,11 @@ export default function define(command: Command): void {
     { range: { from: '--since', to: '--until' }, forms: [] },
   )
     .addOption(new Option('--to <form>', 'what to write').choices([...forms]).makeOptionMandatory())
+    .option(
+      '--spans <kinds>',
+      'only these: exits, states (of vCPUs), requests, waits (for locks); all, where not given, but states only for perfetto',
+      parseKinds,
+    )
     .option('-o, --output <file>', 'where to (standard output, where not given)')
     .action(run);
 }
@@ -66,7 +66,8 @@ async function run(files: string[], options: ExportOptions): Promise<void> {
     }
   });
   failed.catch(() => {});
-  const spans = new SpanExport(make(trace), out);
+  const usual = spanKinds.filter((kind) => kind !== 'states' || options.to === 'perfetto');
+  const spans = new SpanExport(new Set(options.spans ?? usual), make(trace), out);
   const reading = await Promise.race([runAnalyses(trace, [spans], { from: options.since, to: options.until }), failed]);
   await Promise.race([spans.end(), failed]);
   await trace.close();
@@ -75,107 +76,17 @@ async function run(files: string[], options: ExportOptions): Promise<void> {
     process.stderr.write('virtap: events were lost; spans that they may be missing from are left out\n');
   if (spans.count === 0) {
     throw new UsageError(
-      `${trace.file} has no exits (kvm_exit, kvm_entry) and no requests (virtqueue_pop, virtqueue_fill) to export`,
+      options.spans === undefined
+        ? `${trace.file} has no exits (kvm_exit, kvm_entry), no requests (virtqueue_pop, virtqueue_fill) and no waits for locks (qemu_mutex_lock, qemu_mutex_locked) to export`
+        : `${trace.file} has no ${options.spans.join(' and no ')} to export`,
     );
   }
 }
 
-/** Exits and requests as rows, in the order of their ends, written as they come. */
-class SpanExport implements RunAnalysis {
-  count = 0;
-  readonly #writer: SpanWriter;
-  readonly #out: Writable;
-  readonly #exits = new ExitPairing({ inner: true });
-  readonly #requests = new Pairs(elementEvent('qemu:virtqueue_pop'), elementEvent('qemu:virtqueue_fill'), {
-    keys: 2,
-    local: false,
+function parseKinds(text: string): SpanKind[] {
+  return parseWords(text).map((word) => {
+    const kind = spanKinds.find((one) => one === word);
+    if (kind === undefined) throw new InvalidArgumentError(`Expected some of ${spanKinds.join(', ')}.`);
+    return kind;
   });
-  #full = false;
-
-  constructor(writer: SpanWriter, out: Writable) {
-    this.#writer = writer;
-    this.#out = out;
-  }
-
-  wants(type: EventType): boolean {
-    return [this.#exits.wants(type), this.#requests.wants(type)].includes(true);
-  }
-
-  batch(trace: Trace, b: EventBatch): void {
-    const rows = [...this.#exitRows(trace, b), ...this.#requestRows(trace, b)];
-    if (rows.length === 0) return;
-    rows.sort((x, y) => x.begin + x.duration - y.begin - y.duration);
-    this.count += rows.length;
-    this.#write(this.#writer.rows(rows));
-  }
-
-  /** Waits where the reader of the output is slower than we are. */
-  async settle(): Promise<void> {
-    if (this.#full) await once(this.#out, 'drain');
-    this.#full = false;
-  }
-
-  async end(): Promise<void> {
-    this.#write(this.#writer.end());
-    if (this.#out === process.stdout) await this.settle();
-    else await new Promise<void>((resolve) => this.#out.end(resolve));
-  }
-
-  #write(bytes: Uint8Array | string): void {
-    if (bytes.length > 0 && !this.#out.write(bytes)) this.#full = true;
-  }
-
-  *#exitRows(trace: Trace, b: EventBatch): Generator<SpanRow> {
-    const spans = this.#exits.batch(trace, b);
-    for (let k = 0; k < spans.count; k++) {
-      const thread = this.#exits.threads[spans.thread[k] as number] as VcpuThread;
-      const known = trace.threads.get(thread.tid)?.pid ?? -1;
-      yield {
-        kind: 'exit',
-        begin: spans.begin[k] as number,
-        duration: spans.duration[k] as number,
-        tid: thread.tid,
-        pid: thread.pid >= 0 ? thread.pid : known,
-        cpu: spans.cpu[k] as number,
-        vcpu: thread.vcpu,
-        reason: this.#exits.reasons.names[spans.reason[k] as number] as string,
-        vq: '',
-        elem: '',
-      };
-    }
-  }
-
-  *#requestRows(trace: Trace, b: EventBatch): Generator<SpanRow> {
-    const spans = this.#requests.batch(trace, b);
-    for (let k = 0; k < spans.count; k++) {
-      const i = spans.endsAt[k] as number;
-      const pid = b.pid[i] as number;
-      yield {
-        kind: 'request',
-        begin: spans.begin[k] as number,
-        duration: spans.duration[k] as number,
-        tid: spans.tid[k] as number,
-        pid: pid >= 0 ? pid : (trace.threads.get(spans.tid[k] as number)?.pid ?? -1),
-        cpu: spans.cpu[k] as number,
-        vcpu: -1,
-        reason: '',
-        vq: address(trace, b, i, 'vq'),
-        elem: address(trace, b, i, 'elem'),
-      };
-    }
-  }
-}
-
-/** The events of that name, by the element that they are about. */
-function elementEvent(name: string): PairEnd {
-  return {
-    takes: (type) => type.name === name,
-    keys: (type) => [type.reader('vq'), type.reader('elem')],
-  };
-}
-
-/** An address that event `i` has in a field. */
-function address(trace: Trace, b: EventBatch, i: number, field: string): string {
-  const reader = trace.types[b.type[i] as number]?.reader(field);
-  return reader === undefined ? '' : hex64(reader.high(b, i), reader.low(b, i));
 }

@@ -7,8 +7,8 @@ const interval = 1e9;
 const maxTags = 256;
 
 /**
- * Durations as an HdrHistogram log (version 1.3): for each second, by the end of the spans, one histogram for each exit reason, and one of the
- * requests. Three significant digits, in ns; the interval's maximum is printed in µs, as that is the format's custom.
+ * Durations as an HdrHistogram log (version 1.3): for each second, by the end of the spans, one histogram for each exit reason and
+ * vCPU state, one for the requests of each device, and one for the waits for each mutex. Three significant digits, in ns; the interval's maximum is printed in µs, as that is the format's custom.
  */
 export function hdrSpans(source: ExportSource): SpanWriter {
   if (source.clock.unit !== 'ns')
@@ -62,6 +62,7 @@ export function hdrSpans(source: ExportSource): SpanWriter {
 }
 
 /** A tag has no commas, blanks or line ends. */
-function tagOf({ kind, reason }: SpanRow): string {
-  return kind === 'request' ? 'request' : `exit:${reason.replace(/[^\w.:()-]/g, '_')}`;
+function tagOf({ kind, reason, state, device, mutex }: SpanRow): string {
+  const which = { exit: reason, state, request: device, wait: mutex }[kind];
+  return which === '' ? kind : `${kind}:${which.replace(/[^\w.:()-]/g, '_')}`;
 }

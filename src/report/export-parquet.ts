@@ -14,8 +14,15 @@ const columns = [
   { name: 'pid', type: 'INT32', of: (row: SpanRow) => known(row.pid) },
   { name: 'vcpu', type: 'INT32', of: (row: SpanRow) => known(row.vcpu) },
   { name: 'reason', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.reason) },
+  { name: 'state', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.state) },
+  { name: 'device', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.device) },
+  { name: 'queue', type: 'INT32', of: (row: SpanRow) => known(row.queue) },
+  { name: 'operation', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.operation) },
   { name: 'vq', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.vq) },
   { name: 'elem', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.elem) },
+  { name: 'mutex', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.mutex) },
+  { name: 'site', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.site) },
+  { name: 'holder', type: 'INT32', of: (row: SpanRow) => known(row.holder) },
 ] as const;
 
 const known = (id: number) => (id < 0 ? null : id);

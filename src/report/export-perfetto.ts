@@ -16,13 +16,15 @@ const ends = 2;
 /** SEQ_INCREMENTAL_STATE_CLEARED: nothing before the first packet is referred to. */
 const cleared = 1;
 const sequence = 1;
+/** Exits of a thread that are remembered, for the requests that were kicked or popped in them. */
+const rememberedExits = 1024;
 /** Lanes of one queue at most: requests that overlap need one each. */
 const maxLanes = 256;
 
 /**
- * Spans as tracks that ui.perfetto.dev and trace_processor open: a process for each VM, a track for each vCPU with its exits (between
- * them it is in the guest), and for each virtqueue as many tracks as it had requests at once. A request that was popped within an exit has
- * a flow from it.
+ * Spans as tracks that ui.perfetto.dev and trace_processor open: a process for each VM, for each vCPU a track with its exits and one with its
+ * states, for each virtqueue as many as it had requests at once, and for each thread one with its waits for locks. A request has a flow from
+ * the exit with which the guest kicked, or in which it was popped.
  */
 export function perfettoSpans(source: ExportSource): SpanWriter {
   const out = new Packets(source);
@@ -35,8 +37,9 @@ class Packets {
   readonly #tracks = new Map<string, number>();
   /** For each queue, when each of its lanes is free again. */
   readonly #lanes = new Map<string, number[]>();
-  /** The last request popped by each thread in an exit that has not ended. */
-  readonly #popped = new Map<number, { begin: number; flow: bigint }[]>();
+  /** The last exits of each thread, oldest first, and what flows begin in exits that have not ended. */
+  readonly #exits = new Map<number, { begin: number; end: number; flow: bigint }[]>();
+  readonly #waiting = new Map<number, { at: number; flow: bigint }[]>();
   #flows = 0n;
   #writer = new ProtobufWriter();
   #first = true;
@@ -47,8 +50,24 @@ class Packets {
 
   rows(rows: readonly SpanRow[]): Uint8Array {
     for (const row of rows) {
-      if (row.kind === 'exit') this.#exit(row);
-      else this.#request(row);
+      switch (row.kind) {
+        case 'exit':
+          this.#exit(row);
+          break;
+        case 'request':
+          this.#request(row);
+          break;
+        case 'state':
+          this.#slice(
+            this.#track(`state ${row.tid}`, `${vcpuName(row)} state`, this.#process(row.pid)),
+            row,
+            row.state,
+          );
+          break;
+        case 'wait':
+          this.#wait(row);
+          break;
+      }
     }
     return this.end();
   }
@@ -60,13 +79,16 @@ class Packets {
   }
 
   #exit(row: SpanRow): void {
-    const name = row.vcpu < 0 ? `vCPU thread ${row.tid}` : `vCPU ${row.vcpu}`;
-    const track = this.#track(`exit ${row.tid}`, `${name} exits`, this.#process(row.pid), row);
-    const waiting = this.#popped.get(row.tid) ?? [];
+    const track = this.#track(`exit ${row.tid}`, `${vcpuName(row)} exits`, this.#process(row.pid), row);
     const end = row.begin + row.duration;
-    const flows = waiting.filter(({ begin }) => begin >= row.begin && begin <= end).map(({ flow }) => flow);
-    this.#popped.delete(row.tid);
-    this.#slice(track, row, row.reason, 'exit', flows);
+    const waiting = (this.#waiting.get(row.tid) ?? []).filter(({ at }) => at >= row.begin && at <= end);
+    this.#waiting.delete(row.tid);
+    const own = ++this.#flows;
+    const exits = this.#exits.get(row.tid) ?? [];
+    this.#exits.set(row.tid, exits);
+    exits.push({ begin: row.begin, end, flow: own });
+    if (exits.length >= 2 * rememberedExits) exits.splice(0, rememberedExits);
+    this.#slice(track, row, row.reason, [own, ...waiting.map(({ flow }) => flow)]);
   }
 
   #request(row: SpanRow): void {
@@ -76,25 +98,55 @@ class Packets {
     let lane = lanes.findIndex((free) => free <= row.begin);
     if (lane < 0) lane = Math.min(lanes.length, maxLanes - 1);
     lanes[lane] = row.begin + row.duration;
-    const track = this.#track(`${queue} ${lane}`, `virtqueue ${row.vq}`, this.#process(row.pid));
-    const flow = ++this.#flows;
-    if (row.tid >= 0) {
-      const popped = this.#popped.get(row.tid) ?? [];
-      popped.push({ begin: row.begin, flow });
-      // Only an exit that is open can still tell that it was in it.
-      if (popped.length > 64) popped.shift();
-      this.#popped.set(row.tid, popped);
-    }
-    this.#slice(track, row, row.elem, 'request', row.tid >= 0 ? [flow] : []);
+    const name =
+      row.device === '' ? `virtqueue ${row.vq}` : `${row.device} queue ${row.queue < 0 ? row.vq : row.queue}`;
+    const track = this.#track(`${queue} ${lane}`, name, this.#process(row.pid));
+    const title = row.operation === '' || row.operation === 'other' ? 'request' : row.operation;
+    this.#slice(track, row, title, this.#flowOf(row), { elem: row.elem });
   }
 
-  #slice(track: number, row: SpanRow, name: string, category: string, flows: readonly bigint[]): void {
+  /** The flow from the exit that a request comes from: that exit's own, or one that it will be given when it ends. */
+  #flowOf({ kick, kicker, begin, tid }: SpanRow): bigint[] {
+    const [thread, at] = kicker >= 0 && !Number.isNaN(kick) ? [kicker, kick] : [tid, begin];
+    if (thread < 0) return [];
+    const exit = this.#exits.get(thread)?.findLast((one) => one.begin <= at);
+    if (exit !== undefined && exit.end >= at) return [exit.flow];
+    const flow = ++this.#flows;
+    const waiting = this.#waiting.get(thread) ?? [];
+    waiting.push({ at, flow });
+    // Only an exit that is open can still tell that it was in it.
+    if (waiting.length > 64) waiting.shift();
+    this.#waiting.set(thread, waiting);
+    return [flow];
+  }
+
+  #wait(row: SpanRow): void {
+    const name = this.#source.threads.get(row.tid)?.comm ?? '';
+    const track = this.#track(
+      `wait ${row.tid}`,
+      `${name === '' ? 'thread' : name} ${row.tid} waits`,
+      this.#process(row.pid),
+    );
+    const holder = row.holder < 0 ? {} : { holder: String(row.holder) };
+    this.#slice(track, row, row.site === '' ? row.mutex : row.site, [], { mutex: row.mutex, ...holder });
+  }
+
+  #slice(
+    track: number,
+    row: SpanRow,
+    name: string,
+    flows: readonly bigint[] = [],
+    more: Record<string, string> = {},
+  ): void {
     this.#packet(row.begin, (inner) =>
       inner.message(packet.trackEvent, (e) => {
         e.uint(event.type, begins).uint(event.track, track).string(event.name, escapeText(name));
-        e.string(event.categories, category);
+        e.string(event.categories, row.kind);
         if (row.cpu >= 0)
           e.message(event.annotations, (a) => a.uint(annotation.uint, row.cpu).string(annotation.name, 'cpu'));
+        for (const [key, value] of Object.entries(more)) {
+          e.message(event.annotations, (a) => a.string(annotation.string, value).string(annotation.name, key));
+        }
         for (const flow of flows) e.fixed64(event.flows, flow);
       }),
     );
@@ -124,9 +176,9 @@ class Packets {
     const uuid = this.#newTrack(key);
     this.#packet(undefined, (inner) =>
       inner.message(packet.trackDescriptor, (d) => {
-        d.uint(descriptor.uuid, uuid).string(descriptor.name, name);
+        d.uint(descriptor.uuid, uuid).string(descriptor.name, escapeText(name));
         if (thread !== undefined && thread.pid >= 0 && thread.tid >= 0) {
-          d.message(descriptor.thread, (t) => t.uint(1, thread.pid).uint(2, thread.tid).string(5, name));
+          d.message(descriptor.thread, (t) => t.uint(1, thread.pid).uint(2, thread.tid).string(5, escapeText(name)));
         } else if (parent > 0) d.uint(descriptor.parent, parent);
       }),
     );
@@ -148,4 +200,8 @@ class Packets {
       write(inner);
     });
   }
+}
+
+function vcpuName({ vcpu, tid }: SpanRow): string {
+  return vcpu < 0 ? `vCPU thread ${tid}` : `vCPU ${vcpu}`;
 }

@@ -1,13 +1,12 @@
 import { csvRow } from './csv.ts';
 import { escapeText } from './escape.ts';
-import type { ExportSource, SpanRow, SpanWriter } from './span-rows.ts';
+import { type ExportSource, type SpanRow, type SpanWriter, spanColumns } from './span-rows.ts';
 import { timestamps } from './units.ts';
 
-const names = ['kind', 'time', 'begin', 'duration', 'cpu', 'tid', 'pid', 'vcpu', 'reason', 'vq', 'elem'] as const;
 const known = (id: number) => (id < 0 ? undefined : id);
 const some = (text: string) => (text === '' ? undefined : escapeText(text));
 
-/** A row's values in the order of `names`; what is not known is undefined. */
+/** A row's values in the order of the columns; what is not known is undefined. */
 function values(row: SpanRow, stamp: (offset: number) => string): (string | number | undefined)[] {
   return [
     row.kind,
@@ -19,22 +18,31 @@ function values(row: SpanRow, stamp: (offset: number) => string): (string | numb
     known(row.pid),
     known(row.vcpu),
     some(row.reason),
+    some(row.state),
+    some(row.device),
+    known(row.queue),
+    some(row.operation),
     some(row.vq),
     some(row.elem),
+    some(row.mutex),
+    some(row.site),
+    known(row.holder),
   ];
 }
 
 /** One row a span as CSV (RFC 4180). */
 export function csvSpans(source: ExportSource): SpanWriter {
   const unit = source.clock.unit === 'ns' ? 'ns' : 'ticks';
-  const header = csvRow(names.map((name) => (name === 'begin' || name === 'duration' ? `${name}_${unit}` : name)));
+  const header = csvRow(
+    spanColumns.map((name) => (name === 'begin' || name === 'duration' ? `${name}_${unit}` : name)),
+  );
   return lines(source, header, (cells) => csvRow(cells));
 }
 
 /** One JSON object a span, each on its line. */
 export function jsonLinesSpans(source: ExportSource): SpanWriter {
   const unit = source.clock.unit === 'ns' ? 'ns' : 'ticks';
-  const keys = names.map((name) => (name === 'begin' || name === 'duration' ? `${name}_${unit}` : name));
+  const keys = spanColumns.map((name) => (name === 'begin' || name === 'duration' ? `${name}_${unit}` : name));
   return lines(
     source,
     '',

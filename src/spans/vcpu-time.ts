@@ -28,6 +28,8 @@ const firstStep = 2 ** 14;
 const maxTimelines = 1024;
 /** Stretches of KVM's time in a halt that are kept until it is known how much of them was polling. */
 const maxOpen = 32;
+/** Stretches of a thread that a listener is not told of yet. */
+const maxUntold = 4096;
 /** Threads told apart that ran while a vCPU could not. */
 const maxOthers = 4096;
 
@@ -54,6 +56,8 @@ type Role =
 
 /** The longest unbroken stretch of a state. */
 export type Stretch = { begin: number; duration: number };
+
+export type StretchListener = (thread: number, state: number, begin: number, end: number) => void;
 
 /** A vCPU thread's time, divided. All in the clock's unit; the states' sum is the wall time, exactly. */
 export type DividedTime = {
@@ -132,6 +136,14 @@ class Following {
   readonly longestFrom = new Float64Array(states).fill(Number.NaN);
   readonly longest = new Float64Array(states);
   cells: Float64Array | undefined;
+  /** For a listener: stretches that it was not told of yet, because one before them may still be undecided. */
+  untold: { state: number; begin: number; end: number }[] = [];
+  /** Index in the pairing's threads. */
+  readonly thread: number;
+
+  constructor(thread: number) {
+    this.thread = thread;
+  }
 }
 
 /**
@@ -153,15 +165,18 @@ export class VcpuTime {
 
   readonly #pairing: ExitPairing;
   readonly #timeline: boolean;
+  readonly #stretch: StretchListener | undefined;
   readonly #roles: (Role | undefined)[] = [];
   readonly #threads: (Following | undefined)[] = [];
   readonly #carriers = new Carriers();
   #trace: Trace | undefined;
   #timelines = 0;
 
-  constructor(pairing: ExitPairing, options: { timeline?: boolean } = {}) {
+  /** `stretch` is told of each unbroken stretch of a state, by index in the pairing's threads and in `vcpuStates`; those of a thread in their order. */
+  constructor(pairing: ExitPairing, options: { timeline?: boolean; stretch?: StretchListener } = {}) {
     this.#pairing = pairing;
     this.#timeline = options.timeline === true;
+    this.#stretch = options.stretch;
   }
 
   wants(type: EventType): boolean {
@@ -194,6 +209,7 @@ export class VcpuTime {
       if (one.place !== over) this.#account(one, this.last);
       this.#settle(one, Number.NaN);
       longestOf(one, one.stretchState, one.stretchFrom, one.stretchTo);
+      this.#tell(one, true);
       const named = <T>(value: (state: number) => T) =>
         Object.fromEntries(vcpuStates.map((state, s) => [state, value(s)])) as Record<VcpuState, T>;
       result.push({
@@ -240,10 +256,12 @@ export class VcpuTime {
         one.halting = this.#pairing.isHalt(b, i);
         one.haltInQemu = false;
         one.slept = false;
+        this.#tell(one);
         return;
       case 'entry':
         this.#arrive(one, time, inGuest);
         this.#settle(one, Number.NaN);
+        this.#tell(one);
         this.exits.add(i, one.inExit);
         one.halting = false;
         return;
@@ -310,7 +328,7 @@ export class VcpuTime {
 
   #follow(t: number, time: number): Following {
     while (this.#threads.length <= t) this.#threads.push(undefined);
-    const one = new Following();
+    const one = new Following(t);
     one.begin = time;
     one.since = time;
     if (Number.isNaN(this.from)) this.from = time;
@@ -426,6 +444,28 @@ export class VcpuTime {
     one.states[state] = (one.states[state] as number) + length;
     one.inExit[state] = (one.inExit[state] as number) + length;
     if (one.cells !== undefined) this.#draw(one.cells, state, from, to);
+    if (this.#stretch === undefined) return;
+    one.untold.push({ state, begin: from, end: to });
+    // A thread may be switched without end and never come back to the guest.
+    if (one.untold.length === maxUntold) this.#tell(one);
+  }
+
+  /** Tells the listener of what is decided; all of it at the end. Otherwise the last stretch waits: it may go on. */
+  #tell(one: Following, all = false): void {
+    const { untold, thread } = one;
+    if (this.#stretch === undefined || untold.length === 0) return;
+    untold.sort((a, b) => a.begin - b.begin);
+    let open = untold[0] as (typeof untold)[number];
+    for (const next of untold.slice(1)) {
+      if (next.state === open.state && next.begin === open.end) open.end = next.end;
+      else {
+        this.#stretch(thread, open.state, open.begin, open.end);
+        open = next;
+      }
+    }
+    untold.length = 0;
+    if (all) this.#stretch(thread, open.state, open.begin, open.end);
+    else untold.push(open);
   }
 
   #draw(cells: Float64Array, state: number, from: number, to: number): void {
