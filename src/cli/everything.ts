@@ -98,15 +98,15 @@ export function pageOf(everything: Everything, title: string): { data: PageData;
   if (leaks !== undefined) {
     sections.push({ kind: 'leaks', answer: leaksJson(leaks, reading, trace, false) as unknown as LeaksJson });
   }
-  if (requests !== undefined) {
-    sections.push({ kind: 'requests', answer: requestsJson(requests) as unknown as RequestsJson });
-  }
   if (exits !== undefined) {
     const drawn = exitsSection(exits.answer, exits.picture, cellRoom);
     cells.set('exits', drawn.cells);
     sections.push(drawn.section);
   }
   if (vcpus !== undefined) sections.push({ kind: 'vcpus', answer: vcpusJson(vcpus) as unknown as VcpusJson });
+  if (requests !== undefined) {
+    sections.push({ kind: 'requests', answer: requestsJson(requests) as unknown as RequestsJson });
+  }
   if (locks !== undefined) {
     const several = new Set(locks.result.mutexes.map(({ pid }) => pid)).size > 1;
     const bql = locks.result.mutexes.filter(({ name }) => name === 'BQL');

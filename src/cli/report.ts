@@ -83,9 +83,9 @@ function reportText(
   const title = (command: string) => `${terminal.style('heading', `virtap ${command}`)}\n\n`;
   const parts = [verdicts];
   if (leaks !== undefined) parts.push(title('leaks') + leaksText(leaks, reading, trace, false, terminal));
-  if (requests !== undefined) parts.push(title('requests') + requestsText(requests, terminal));
   if (exits !== undefined) parts.push(title('exits') + exitsText(exits.answer, terminal));
   if (vcpus !== undefined) parts.push(title('vcpus') + vcpusText(vcpus, terminal));
+  if (requests !== undefined) parts.push(title('requests') + requestsText(requests, terminal));
   if (locks !== undefined) parts.push(title('locks') + locksText(locks, terminal));
   return parts.join('\n');
 }
