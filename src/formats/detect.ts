@@ -6,6 +6,8 @@ import { Input } from './input.ts';
 export type OpenOptions = {
   /** Path of QEMU's trace-events-all, where it is not beside the trace or at its usual place. */
   traceEvents?: string | undefined;
+  /** 1 reads on the calling thread, 2 on a second one too where the format can. Left out, large files are read with both. */
+  threads?: number | undefined;
 };
 
 /** A trace format: recognises itself by content, and opens. One line in `formats` below adds one. */

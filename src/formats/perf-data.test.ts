@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { perfFile, sampleRecord } from '../../test/perf-writer.ts';
 import { unsigned64 } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
+import type { Thread } from '../trace/trace.ts';
 import { openTrace } from './detect.ts';
 
 const data = join(import.meta.dirname, '../../test/data/perf');
@@ -23,21 +25,32 @@ type Seen = {
   damage: string | undefined;
   clock: string;
   version: string;
+  notes: readonly string[];
+  threads: [number, Thread][];
   repeated: number;
   inGuest: number;
+  payloads: string;
 };
 
-/** Everything a file says, an event a line: `pid/tid [cpu] time name`. */
+/** Everything a file says, an event a line: `pid/tid [cpu] time name`. One thread and two have to agree on it. */
 async function read(bytes: Uint8Array): Promise<Seen> {
   const path = join(folder, `${Math.random()}.data`);
   writeFileSync(path, bytes);
-  const trace = await openTrace(path);
+  const seen = await readWith(path, 1);
+  assert.deepEqual(await readWith(path, 2), seen);
+  return seen;
+}
+
+async function readWith(path: string, threads: number): Promise<Seen> {
+  const trace = await openTrace(path, { threads });
+  const payloads = createHash('sha1');
   const lines: string[] = [];
   const losses: Loss[] = [];
   let inGuest = 0;
   for await (const b of trace.batches()) {
     losses.push(...b.losses);
     for (let i = 0; i < b.count; i++) {
+      payloads.update(b.bytes.subarray(b.at[i], (b.at[i] as number) + (b.size[i] as number)));
       const type = trace.types[b.type[i] as number];
       if (type?.recordedAs.endsWith(':G') === true) {
         inGuest++;
@@ -58,8 +71,11 @@ async function read(bytes: Uint8Array): Promise<Seen> {
     damage: trace.damage?.message,
     clock: trace.clock.name,
     version: trace.version,
+    notes: trace.notes,
+    threads: [...trace.threads],
     repeated,
     inGuest,
+    payloads: payloads.digest('hex'),
   };
 }
 
@@ -348,4 +364,59 @@ test('zstd data that breaks is told, and what came before stands', async () => {
   );
   assert.equal(seen.lines.length, 1);
   assert.match(seen.damage ?? '', /compressed records break/);
+});
+
+/** A file with other records. */
+function withRecords(file: Buffer, change: (records: Buffer) => Buffer): Buffer {
+  const from = Number(file.readBigUInt64LE(40));
+  const to = from + Number(file.readBigUInt64LE(48));
+  const records = change(file.subarray(from, to));
+  const features = Buffer.from(file.subarray(to));
+  const shift = from + records.length - to;
+  // First the places of the features, {offset, size} each, then themselves.
+  const sections = Number(features.readBigUInt64LE(0)) - to;
+  for (let at = 0; at < sections; at += 16) {
+    features.writeBigUInt64LE(features.readBigUInt64LE(at) + BigInt(shift), at);
+  }
+  const changed = Buffer.concat([file.subarray(0, from), records, features]);
+  changed.writeBigUInt64LE(BigInt(records.length), 48);
+  return changed;
+}
+
+function count({ lines, inGuest, repeated }: Seen): number {
+  return lines.length + inGuest + repeated;
+}
+
+test('a file of many pieces gives each event once, whether one thread reads it or two', async () => {
+  const file = unpacked('idle.data.zst');
+  const once = count(await read(file));
+  // Longer than what the second thread has at hand at a time.
+  const seen = await read(withRecords(file, (records) => Buffer.concat(Array.from({ length: 24 }, () => records))));
+  assert.equal(seen.damage, undefined);
+  assert.equal(count(seen), 24 * once);
+});
+
+test('a record that the second thread does not know ends its reading, and no event is missing', async () => {
+  const file = unpacked('idle.data.zst');
+  const once = count(await read(file));
+  // PERF_RECORD_TIME_CONV, which perf writes for hardware traces.
+  const odd = Buffer.alloc(32);
+  odd.writeUInt32LE(79, 0);
+  odd.writeUInt16LE(32, 6);
+  const seen = await read(
+    withRecords(file, (records) => Buffer.concat([records, records, records, odd, records, records])),
+  );
+  assert.equal(seen.damage, undefined);
+  assert.equal(count(seen), 5 * once);
+});
+
+test('reading that ends early can be closed', async () => {
+  const path = join(folder, 'early.data');
+  writeFileSync(
+    path,
+    withRecords(unpacked('idle.data.zst'), (records) => Buffer.concat(Array.from({ length: 9 }, () => records))),
+  );
+  const trace = await openTrace(path, { threads: 2 });
+  for await (const batch of trace.batches()) if (batch.count > 0) break;
+  await trace.close();
 });

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { Arena } from '../trace/arena.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
@@ -5,11 +6,13 @@ import { TraceError } from '../trace/error.ts';
 import type { EventType, Layout } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Loss } from '../trace/loss.ts';
-import { EventSorter, rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/sorter.ts';
+import { type Rows, rowCpu } from '../trace/rows.ts';
+import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import type { Format, OpenOptions } from './detect.ts';
 import { asTraceError, type Input } from './input.ts';
 import { KernelLayout } from './kernel-format.ts';
+import { longestRecord, PerfAhead } from './perf-ahead.ts';
 import {
   applyFeature,
   idList,
@@ -24,6 +27,7 @@ import {
   readPerfHeader,
   recordType,
 } from './perf-header.ts';
+import { guestMode, type SampleShape, ScanOutput, scanSamples, unresolved, unwanted } from './perf-scan.ts';
 import { bytesBehind, PerfUnpacker } from './perf-unpack.ts';
 import { QemuProbeLayout, qemuProbe } from './qemu-names.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
@@ -45,25 +49,10 @@ export const perfData: Format = {
 
 /** Events of CPUs beyond this keep their CPU number, but their losses start at the trace's beginning. */
 const maxCpus = 8192;
-/** What the hot loop needs. */
-type Hot = {
-  /** By the id in a sample: its type, `unwanted`, or `unresolved` where the slow path has to look. */
-  kindOfId: Int32Array;
-  /** By the id: where the raw data begins. */
-  restOfId: Int32Array;
-  /** Offsets in words of 4 bytes that all attributes share, and the least length of a sample; undefined where they differ. */
-  common: { tid: number; time: number; cpu: number; least: number } | undefined;
-  originHigh: number;
-  originLow: number;
-};
-
-/** PERF_RECORD_MISC_GUEST_KERNEL and _USER: 4 and 5 in the three bits of the CPU's mode. */
-const guestMode = 4;
 /** No record has a type above this (perf's own begin at 64): what says so is no record. */
 const mostTypes = 0xffff;
-/** Marks an attribute whose event type is not made yet, and one whose events nobody wants. */
-const unresolved = -2;
-const unwanted = -1;
+/** Files from this size on are read by a second thread: smaller ones are through before it has started. */
+const largeFile = 128 << 20;
 
 class PerfTrace implements Trace {
   readonly file: string;
@@ -79,12 +68,17 @@ class PerfTrace implements Trace {
   readonly #signatures: Signatures;
 
   readonly #input: Input;
+  readonly #read: ReadInto;
+  readonly #threads: number | undefined;
   readonly #header: PerfHeader;
   readonly #little: boolean;
   readonly #table = new TypeTable();
-  readonly #arena = new Arena(1 << 20, 1 << 16, 384 << 20);
+  readonly #arena = new Arena(1 << 20, 1 << 16, 384 << 20, SharedArrayBuffer);
   readonly #sorter = new EventSorter(this.#arena);
-  readonly #reader: SlotReader;
+  #reader: SlotReader;
+  /** The slot that is parsed. */
+  #slot = -1;
+  #ahead: PerfAhead | undefined;
   #unpacker: PerfUnpacker | undefined;
   #formats: TracingData | undefined;
 
@@ -97,16 +91,20 @@ class PerfTrace implements Trace {
   #typeOf = new Int32Array(0);
   /** Types of samples that were taken in guest mode. */
   readonly #guestTypeOf = new Map<number, number>();
-  readonly #words: Uint32Array;
-  readonly #hot: Hot = {
+  readonly #words: Int32Array;
+  readonly #hot: SampleShape = {
     kindOfId: new Int32Array(0),
     restOfId: new Int32Array(0),
+    keepOfId: new Int32Array(0),
     common: undefined,
     originHigh: 0,
     originLow: 0,
   };
   #haveOrigin = false;
+  /** Newest time of all; and when the round before ended: what came before that is complete. */
   #maxTime = Number.NEGATIVE_INFINITY;
+  #flushed = Number.NEGATIVE_INFINITY;
+  /** Time of the last row of the run. */
   #lastTime = Number.NEGATIVE_INFINITY;
   readonly #lastOnCpu = new Float64Array(maxCpus).fill(Number.NEGATIVE_INFINITY);
   #lost = 0;
@@ -124,8 +122,10 @@ class PerfTrace implements Trace {
   ) {
     this.file = input.name;
     this.#input = input;
+    this.#read = read;
+    this.#threads = options.threads;
     this.#signatures = new Signatures(input.path, options);
-    this.#words = new Uint32Array(this.#arena.bytes.buffer);
+    this.#words = new Int32Array(this.#arena.bytes.buffer);
     this.#header = header;
     this.#little = header.little;
     this.version = version;
@@ -159,6 +159,9 @@ class PerfTrace implements Trace {
     };
     const compressed = header.compressed || (await startsCompressed(file, header));
     const trace = new PerfTrace(input, options, header, compressed ? 'file, zstd' : 'file', read, compressed);
+    if (!compressed && (options.threads ?? (size >= largeFile ? availableParallelism() : 1)) > 1) {
+      trace.#ahead = new PerfAhead(trace.#arena, file.fd, dataEnd);
+    }
     trace.damage = broken;
     if (header.unclosed) {
       trace.damage ??= new TraceError(
@@ -218,31 +221,27 @@ class PerfTrace implements Trace {
 
   async close(): Promise<void> {
     await this.#reader.close();
+    await this.#ahead?.close();
     await this.#unpacker?.close();
     await this.#input.close();
   }
 
   async *batches(wants?: (type: EventType) => boolean): AsyncIterable<EventBatch> {
     this.#wants = wants;
-    const reader = this.#reader;
-    let flushed = Number.NEGATIVE_INFINITY;
     try {
       for (;;) {
+        if (await this.#canReadAhead()) yield* this.#readAhead();
+        const reader = this.#reader;
         let more = await reader.next();
         if (more === 'full') {
-          // No round ended for as long as memory lasts: order beyond this point is as in the file.
-          yield* this.#take(Number.POSITIVE_INFINITY);
-          this.#note('perf marked no end of a round for 384 MB: events of different CPUs may be out of order');
+          yield* this.#takeAll();
           more = await reader.next();
         }
         if (more !== true) break;
         for (;;) {
           const end = this.#parse();
-          if (end === 'round') {
-            // tools/perf/util/ordered-events.c: what came before the last round's newest event is complete now.
-            yield* this.#take(flushed);
-            flushed = this.#maxTime;
-          } else if (end === 'tracing data') {
+          if (end === 'round') yield* this.#endRound();
+          else if (end === 'tracing data') {
             await this.#readTracingData();
           } else if (end === 'auxtrace') {
             const size = this.#arena.view.getUint16(reader.pos + 6, this.#little);
@@ -252,6 +251,7 @@ class PerfTrace implements Trace {
         }
         if (this.#stopped) break;
       }
+      const reader = this.#reader;
       if (reader.pos < reader.end && this.damage === undefined) {
         this.damage = this.#error(
           `the input ends after ${reader.end - reader.pos} bytes of a record`,
@@ -279,6 +279,63 @@ class PerfTrace implements Trace {
     }
   }
 
+  /** tools/perf/util/ordered-events.c: what came before the last round's newest event is complete now. */
+  *#endRound(): Generator<EventBatch> {
+    yield* this.#take(this.#flushed);
+    this.#flushed = this.#maxTime;
+  }
+
+  /** No round ended for as long as memory lasts: order beyond this point is as in the file. */
+  *#takeAll(): Generator<EventBatch> {
+    yield* this.#take(Number.POSITIVE_INFINITY);
+    this.#note('perf marked no end of a round for 384 MB: events of different CPUs may be out of order');
+  }
+
+  /** Whether the second thread, where there is one, may begin: it has to know how to read samples. */
+  async #canReadAhead(): Promise<boolean> {
+    const { common } = this.#hot;
+    if (this.#ahead === undefined || common === undefined || !this.#haveOrigin) return false;
+    if (this.#threads !== undefined) await this.#ahead.untilReady();
+    else if (!this.#ahead.ready) return false;
+    return true;
+  }
+
+  /** Takes what the second thread reads and scans, from here on to where it stops. */
+  async *#readAhead(): AsyncGenerator<EventBatch> {
+    const ahead = this.#ahead as PerfAhead;
+    const { view } = this.#arena;
+    const sorter = this.#sorter;
+    ahead.start(await this.#reader.leave(), this.#hot);
+    for (;;) {
+      const piece = await ahead.next();
+      if (piece === undefined) break;
+      if (piece === 'full') {
+        yield* this.#takeAll();
+        continue;
+      }
+      this.#input.read = ahead.stop;
+      this.#beginSlot(piece.slot);
+      const { rows, segments, segmentCount } = piece;
+      for (let k = 0, from = 0; k < segmentCount; k++) {
+        const to = segments[2 * k] as number;
+        if (to > from) {
+          this.#beginSamples(rows, from);
+          sorter.appendRows(rows, from, to);
+          this.#endSamples(rows, to);
+          from = to;
+        }
+        const other = segments[2 * k + 1] as number;
+        if (other >= 0 && this.#otherRecord(other, view.getUint16(other + 6, true)) === 'round') {
+          yield* this.#endRound();
+          this.#beginSlot(piece.slot);
+        }
+      }
+    }
+    this.#reader = new SlotReader(this.#arena, this.#read, ahead.stop);
+    this.#ahead = undefined;
+    await ahead.close();
+  }
+
   /**
    * Parses the records at hand into the sorter. Returns at the end of a round, at a record that needs more
    * than what is at hand, and `'more'` when only part of a record is left.
@@ -286,96 +343,53 @@ class PerfTrace implements Trace {
   #parse(): 'more' | 'round' | 'tracing data' | 'auxtrace' {
     const reader = this.#reader;
     const sorter = this.#sorter;
-    const words = this.#words;
-    const view = this.#arena.view;
-    const little = this.#little;
     this.#align();
-    sorter.begin(reader.slot);
-    let { times, words: columns } = sorter.rows;
-    let capacity = sorter.capacity;
-    let n = sorter.count;
-    let last = Number.NEGATIVE_INFINITY;
-    let lastCpu = -1;
-    const lastOnCpu = this.#lastOnCpu;
-    let { kindOfId, restOfId, common, originHigh, originLow } = this.#hot;
-    const end = reader.end;
-    let pos = reader.pos;
-    while (pos + 8 <= end) {
-      const word = pos >> 2;
-      const miscAndSize = words[word + 1] as number;
-      const length = little ? miscAndSize >>> 16 : view.getUint16(pos + 6, false);
-      if (pos + length > end) break;
-      if (
-        common !== undefined &&
-        words[word] === recordType.sample &&
-        length >= common.least &&
-        (miscAndSize & guestMode) === 0
-      ) {
-        // The hot path: a little-endian file whose attributes all lay out the leading fields alike.
-        const id = words[word + 2] as number;
-        const kind = id < kindOfId.length ? (kindOfId[id] as number) : unresolved;
-        if (kind === unwanted) {
-          pos += length;
-          continue;
-        }
-        if (kind >= 0) {
-          const t =
-            ((words[word + common.time + 1] as number) - originHigh) * 0x100000000 +
-            ((words[word + common.time] as number) - originLow);
-          const c = words[word + common.cpu] as number;
-          if (n === capacity || t < last) {
-            sorter.count = n;
-            if (n === capacity) {
-              sorter.reserve(1);
-              ({ times, words: columns } = sorter.rows);
-              capacity = sorter.capacity;
-              n = sorter.count;
-            }
-            if (t < last) {
-              if (last > this.#maxTime) this.#maxTime = last;
-              sorter.begin(reader.slot);
-            }
-          }
-          if (c !== lastCpu) {
-            if (lastCpu >= 0 && lastCpu < maxCpus) lastOnCpu[lastCpu] = last;
-            lastCpu = c;
-          }
-          last = t;
-          const rest = (restOfId[id] as number) + 4;
-          const row = n++ * 8;
-          times[row >> 1] = t;
-          columns[row + rowType] = kind;
-          columns[row + rowCpu] = c;
-          columns[row + rowPid] = words[word + common.tid] as number;
-          columns[row + rowTid] = words[word + common.tid + 1] as number;
-          columns[row + rowAt] = pos + rest;
-          columns[row + rowSize] = length - rest;
-          pos += length;
-          continue;
-        }
+    this.#beginSlot(reader.slot);
+    const out = new ScanOutput(sorter.rows);
+    while (reader.pos + 8 <= reader.end) {
+      sorter.reserve(1);
+      const from = sorter.count;
+      out.rows = sorter.rows;
+      out.count = from;
+      reader.pos = scanSamples(this.#hot, this.#words, reader.pos, reader.end, out);
+      if (out.count > from) {
+        this.#beginSamples(sorter.rows, from);
+        sorter.count = out.count;
+        this.#endSamples(sorter.rows, out.count);
+        continue;
       }
-      sorter.count = n;
-      if (lastCpu >= 0 && lastCpu < maxCpus) lastOnCpu[lastCpu] = last;
-      this.#lastTime = last;
-      if (last > this.#maxTime) this.#maxTime = last;
+      const { pos } = reader;
+      if (pos + 8 > reader.end) break;
+      const length = this.#arena.view.getUint16(pos + 6, this.#little);
+      if (pos + length > reader.end) break;
       const stop = this.#otherRecord(pos, length);
       if (stop !== undefined) {
-        reader.pos = stop === 'round' ? pos + length : pos;
+        if (stop === 'round') reader.pos += length;
         return stop;
       }
-      ({ times, words: columns } = sorter.rows);
-      capacity = sorter.capacity;
-      n = sorter.count;
-      last = this.#lastTime;
-      lastCpu = -1;
-      ({ kindOfId, restOfId, common, originHigh, originLow } = this.#hot);
-      pos += length;
+      reader.pos += length;
     }
-    sorter.count = n;
-    if (lastCpu >= 0 && lastCpu < maxCpus) lastOnCpu[lastCpu] = last;
-    if (last > this.#maxTime) this.#maxTime = last;
-    reader.pos = pos;
     return 'more';
+  }
+
+  #beginSlot(slot: number): void {
+    this.#slot = slot;
+    this.#sorter.begin(slot);
+    this.#lastTime = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Before rows are appended, which are of one CPU and in time order. */
+  #beginSamples(rows: Rows, from: number): void {
+    if ((rows.times[from * 4] as number) < this.#lastTime) this.#sorter.begin(this.#slot);
+  }
+
+  /** After they were. */
+  #endSamples(rows: Rows, to: number): void {
+    const cpu = rows.words[(to - 1) * 8 + rowCpu] as number;
+    const time = rows.times[(to - 1) * 4] as number;
+    if (cpu >= 0 && cpu < maxCpus) this.#lastOnCpu[cpu] = time;
+    this.#lastTime = time;
+    if (time > this.#maxTime) this.#maxTime = time;
   }
 
   /** Records are multiples of 8 bytes: only a stream that gives odd pieces puts them off their places. */
@@ -454,7 +468,7 @@ class PerfTrace implements Trace {
     if (type === unresolved) type = this.#resolve(index);
     if ((view.getUint16(pos + 4, little) & guestMode) !== 0) type = this.#guestType(index, attr);
     if (type < 0) return;
-    if (time < this.#lastTime) this.#sorter.begin(this.#reader.slot);
+    if (time < this.#lastTime) this.#sorter.begin(this.#slot);
     this.#lastTime = time;
     const pid = attr.tidAt >= 0 ? view.getInt32(pos + attr.tidAt, little) : -1;
     const tid = attr.tidAt >= 0 ? view.getInt32(pos + attr.tidAt + 4, little) : -1;
@@ -552,7 +566,7 @@ class PerfTrace implements Trace {
     const from = known ? (this.#lastOnCpu[cpu] as number) : this.#lastTime;
     this.#lost += count;
     const loss: Loss = { from: Math.min(from, to), to, cpu: known ? cpu : -1, count };
-    this.#sorter.begin(this.#reader.slot, loss);
+    this.#sorter.begin(this.#slot, loss);
     this.#lastTime = Number.NEGATIVE_INFINITY;
   }
 
@@ -563,7 +577,7 @@ class PerfTrace implements Trace {
     if (rest > 0) {
       const loss: Loss = { from: this.#maxTime, to: Number.POSITIVE_INFINITY, cpu: -1, count: rest };
       if (this.#lost === 0) loss.from = Number.NEGATIVE_INFINITY;
-      this.#sorter.begin(this.#reader.slot < 0 ? this.#arena.acquire() : this.#reader.slot, loss);
+      this.#sorter.begin(this.#slot < 0 ? this.#arena.acquire() : this.#slot, loss);
     }
     if (this.#unknownIds > 0) this.#note(`${this.#unknownIds} samples belong to no event that the file describes`);
     if (this.#header.dataEnd === 0) this.#note('the file holds no records');
@@ -681,9 +695,12 @@ class PerfTrace implements Trace {
     }
     this.#tieClock();
     const hot = this.#hot;
-    hot.kindOfId = new Int32Array(largest + 1).fill(unresolved);
-    hot.restOfId = new Int32Array(largest + 1);
+    // Shared with the second thread, which learns of kinds as they become known.
+    hot.kindOfId = new Int32Array(new SharedArrayBuffer(4 * (largest + 1))).fill(unresolved);
+    hot.restOfId = new Int32Array(new SharedArrayBuffer(4 * (largest + 1)));
+    hot.keepOfId = new Int32Array(new SharedArrayBuffer(4 * (largest + 1))).fill(longestRecord);
     for (const [index, attr] of attrs.entries()) {
+      for (const { low, high } of attr.ids) if (high === 0 && low <= largest) hot.restOfId[low] = attr.restAt + 4;
       const kind = this.#typeOf[index] as number;
       if (kind !== unresolved) this.#setKind(attr, kind);
     }
@@ -712,12 +729,8 @@ class PerfTrace implements Trace {
   }
 
   #setKind(attr: PerfAttr, kind: number): void {
-    const { kindOfId, restOfId } = this.#hot;
-    for (const { low, high } of attr.ids) {
-      if (high !== 0 || low >= kindOfId.length) continue;
-      kindOfId[low] = kind;
-      restOfId[low] = attr.restAt;
-    }
+    const { kindOfId } = this.#hot;
+    for (const { low, high } of attr.ids) if (high === 0 && low < kindOfId.length) kindOfId[low] = kind;
   }
 
   /** A pipe's PERF_RECORD_HEADER_TRACING_DATA: {header, u32 size}, then that many bytes, rounded up to 8. */

@@ -1,6 +1,7 @@
 import type { Arena } from '../trace/arena.ts';
 import type { Loss } from '../trace/loss.ts';
-import { type EventSorter, rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/sorter.ts';
+import { rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/rows.ts';
+import type { EventSorter } from '../trace/sorter.ts';
 
 /*
  * Pages of the kernel's ring buffer, as trace.dat holds them and per_cpu/cpuN/trace_pipe_raw gives them.

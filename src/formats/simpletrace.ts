@@ -4,7 +4,8 @@ import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
 import type { EventType, Layout } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
-import { EventSorter, rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/sorter.ts';
+import { rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/rows.ts';
+import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import type { Format } from './detect.ts';
 import { asTraceError, type Input } from './input.ts';
@@ -208,7 +209,7 @@ class SimpleTrace implements Trace {
     const high = 4 - low;
     const hasPid = this.#number > 2;
     sorter.begin(reader.slot);
-    let { times, words } = sorter.rows;
+    let { times, words, capacity } = sorter.rows;
     let n = sorter.count;
     let codes = this.#codes;
     let sizes = this.#sizes;
@@ -250,7 +251,7 @@ class SimpleTrace implements Trace {
         if (before >= 0) this.#lastTime = this.#timeAt(before);
         sorter.count = n;
         const after = this.#otherRecord(pos, end);
-        ({ times, words } = sorter.rows);
+        ({ times, words, capacity } = sorter.rows);
         n = sorter.count;
         codes = this.#codes;
         sizes = this.#sizes;
@@ -268,10 +269,10 @@ class SimpleTrace implements Trace {
       const t =
         (view.getUint32(record + 8 + high, little) - originHigh) * 0x100000000 +
         (view.getUint32(record + 8 + low, little) - originLow);
-      if (n === sorter.capacity) {
+      if (n === capacity) {
         sorter.count = n;
         sorter.reserve(1);
-        ({ times, words } = sorter.rows);
+        ({ times, words, capacity } = sorter.rows);
         n = sorter.count;
       }
       if (t < last) {

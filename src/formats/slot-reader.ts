@@ -78,7 +78,19 @@ export class SlotReader {
     return true;
   }
 
-  /** Lets the slots go, whatever is under way. */
+  /** Ends here, for another reader to go on: lets the slots go, and gives the offset of the first byte that was not parsed. */
+  async leave(): Promise<number> {
+    const offset = this.offsetOf(this.pos);
+    await this.#ahead?.catch(() => 0);
+    if (this.#ahead !== undefined) this.#arena.release(this.#aheadSlot);
+    if (this.slot >= 0) this.#arena.release(this.slot);
+    this.#ahead = undefined;
+    this.slot = -1;
+    this.done = true;
+    return offset;
+  }
+
+  /** Waits for what is under way. */
   async close(): Promise<void> {
     await this.#ahead?.catch(() => 0);
     this.done = true;

@@ -1,32 +1,12 @@
 import type { Arena } from './arena.ts';
 import { EventBatch } from './batch.ts';
 import type { Loss } from './loss.ts';
+import { Rows, rowAt, rowBytes, rowCpu, rowPid, rowSize, rowTid, rowType } from './rows.ts';
 
 /** Events handed out at a time: enough to make per-batch work vanish, small enough to stay in cache. */
 const batchSize = 16384;
 /** Rows merged in one go, so that the loop's function has been called often, and is compiled well, before much has gone by. */
 const slice = 1024;
-
-/**
- * The rows of events that wait for their turn: 32 bytes each, so that a row is written and read in one place. Row `n` has its time in
- * `times[n * 4]`, and its other columns at `words[n * 8 + …]`, by the names of `EventBatch`'s columns below.
- */
-export class Rows {
-  readonly times: Float64Array;
-  readonly words: Int32Array;
-
-  constructor(capacity: number) {
-    this.times = new Float64Array(capacity * 4);
-    this.words = new Int32Array(this.times.buffer);
-  }
-}
-
-export const rowType = 2;
-export const rowCpu = 3;
-export const rowTid = 4;
-export const rowPid = 5;
-export const rowAt = 6;
-export const rowSize = 7;
 
 /**
  * Puts events in time order. Readers append events run by run (a run is in time order and its payloads
@@ -36,9 +16,7 @@ export const rowSize = 7;
  */
 export class EventSorter {
   /** The events not yet taken, by order of appending. Hot readers write them directly after `reserve`. */
-  rows = new Rows(batchSize);
-  /** Number of rows there is room for. */
-  capacity = batchSize;
+  rows = new Rows(new ArrayBuffer(batchSize * rowBytes));
   /** Number of events appended; hot readers advance it. */
   count = 0;
   /** Events that were appended too late to be put in their places. */
@@ -70,16 +48,15 @@ export class EventSorter {
 
   /** Makes room for `n` more events. `rows` may be replaced: fetch it again after this. */
   reserve(n: number): void {
-    if (this.count + n <= this.capacity) return;
+    if (this.count + n <= this.rows.capacity) return;
     this.#compact();
-    let { capacity } = this;
+    let { capacity } = this.rows;
     // Grow unless half is free after compaction, so that compaction stays rare.
     while (this.count + n > capacity || this.count > capacity / 2) capacity *= 2;
-    if (capacity === this.capacity) return;
-    const rows = new Rows(capacity);
+    if (capacity === this.rows.capacity) return;
+    const rows = new Rows(new ArrayBuffer(capacity * rowBytes));
     rows.times.set(this.rows.times);
     this.rows = rows;
-    this.capacity = capacity;
   }
 
   /**
@@ -99,7 +76,7 @@ export class EventSorter {
 
   /** Appends one event to the open run. */
   append(time: number, type: number, cpu: number, tid: number, pid: number, at: number, size: number): void {
-    if (this.count === this.capacity) this.reserve(1);
+    if (this.count === this.rows.capacity) this.reserve(1);
     const { times, words } = this.rows;
     const row = this.count++ * 8;
     times[row >> 1] = time;
@@ -109,6 +86,13 @@ export class EventSorter {
     words[row + rowPid] = pid;
     words[row + rowAt] = at;
     words[row + rowSize] = size;
+  }
+
+  /** Appends rows `from` to `to` of others to the open run. */
+  appendRows(rows: Rows, from: number, to: number): void {
+    this.reserve(to - from);
+    this.rows.words.set(rows.words.subarray(from * 8, to * 8), this.count * 8);
+    this.count += to - from;
   }
 
   /** Ends the open run, so that `take` sees it. */

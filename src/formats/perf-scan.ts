@@ -1,0 +1,116 @@
+import { type Rows, rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/rows.ts';
+
+/*
+ * The hot path of perf.data: samples of the usual shape to rows, on this thread or on one that reads ahead (perf-ahead.ts).
+ */
+
+/** Instead of a type: what has to be looked at by somebody who knows more, and what nobody wants. */
+export const unresolved = -2;
+export const unwanted = -1;
+
+/** PERF_RECORD_MISC_GUEST_KERNEL and _USER: 4 and 5 in the three bits of the CPU's mode. */
+export const guestMode = 4;
+
+/** The types of records that the scan knows (perf_event.h), and the first that perf itself writes, not the kernel. */
+const sample = 9;
+export const finishedRound = 68;
+export const firstOfPerf = 64;
+
+/** How samples are laid out, in a little-endian file. */
+export type SampleShape = {
+  /** By the id in a sample: its type, `unwanted`, or `unresolved`. */
+  kindOfId: Int32Array;
+  /** By the id: where the raw data begin, after their size; and how much of them is to be kept at most. */
+  restOfId: Int32Array;
+  keepOfId: Int32Array;
+  /** Offsets in words of 4 bytes that all attributes share, and the least length of a sample; undefined where they differ. */
+  common: { tid: number; time: number; cpu: number; least: number } | undefined;
+  /** The time that times count from, in halves. */
+  originHigh: number;
+  originLow: number;
+};
+
+/** Where rows go: `count` of them so far. */
+export class ScanOutput {
+  rows: Rows;
+  count = 0;
+  /** Where payloads are copied to, in words, for rows to refer to; where it is empty, rows refer to the records. */
+  payloads: Int32Array;
+  /** The next place there, and the last place at which a payload may begin; both in words. */
+  at = 0;
+  limit = 0;
+
+  constructor(rows: Rows, payloads: Int32Array = new Int32Array(0)) {
+    this.rows = rows;
+    this.payloads = payloads;
+  }
+
+  /** Whether there may be no room for one more sample. */
+  get full(): boolean {
+    return this.count === this.rows.capacity || this.at > this.limit;
+  }
+}
+
+/**
+ * Scans `records` from byte `pos` on for samples, as long as they are of one CPU, in time order and of the usual shape. Stops before the
+ * first that is not, before any other record, before one that ends after `end`, and where the output is full. Gives the position of what follows.
+ */
+export function scanSamples(
+  shape: SampleShape,
+  records: Int32Array,
+  pos: number,
+  end: number,
+  out: ScanOutput,
+): number {
+  const { kindOfId, restOfId, keepOfId, common, originHigh, originLow } = shape;
+  if (common === undefined) return pos;
+  const { tid: tidAt, time: timeAt, cpu: cpuAt, least } = common;
+  const { payloads, limit } = out;
+  const { times, words, capacity } = out.rows;
+  const copies = payloads.length > 0;
+  let { count: n, at: to } = out;
+  let last = Number.NEGATIVE_INFINITY;
+  let cpu = -1;
+  while (pos + 8 <= end && n < capacity && to <= limit) {
+    const record = pos >> 2;
+    const miscAndSize = records[record + 1] as number;
+    const length = miscAndSize >>> 16;
+    if (records[record] !== sample || length < least || pos + length > end || (miscAndSize & guestMode) !== 0) break;
+    const id = records[record + 2] as number;
+    // Also true for what is negative.
+    const kind = id >>> 0 < kindOfId.length ? (kindOfId[id] as number) : unresolved;
+    if (kind < 0) {
+      if (kind !== unwanted) break;
+      pos += length;
+      continue;
+    }
+    const t =
+      (((records[record + timeAt + 1] as number) >>> 0) - originHigh) * 0x100000000 +
+      (((records[record + timeAt] as number) >>> 0) - originLow);
+    const c = records[record + cpuAt] as number;
+    if (t < last || (c !== cpu && last !== Number.NEGATIVE_INFINITY)) break;
+    last = t;
+    cpu = c;
+    let at = pos + (restOfId[id] as number);
+    pos += length;
+    let size = pos - at;
+    if (copies) {
+      size = Math.min(size, keepOfId[id] as number);
+      const from = at >> 2;
+      at = to << 2;
+      const until = from + ((size + 3) >> 2);
+      for (let i = from; i < until; i++) payloads[to++] = records[i] as number;
+    }
+    const row = n++ * 8;
+    times[row >> 1] = t;
+    words[row + rowType] = kind;
+    words[row + rowCpu] = c;
+    words[row + rowPid] = records[record + tidAt] as number;
+    words[row + rowTid] = records[record + tidAt + 1] as number;
+    words[row + rowAt] = at;
+    words[row + rowSize] = size;
+  }
+  out.count = n;
+  out.at = to;
+  return pos;
+}
