@@ -126,7 +126,9 @@ async function run(files: string[], options: ExitCommandOptions): Promise<void> 
     else await out.write(exitsText(found, out.terminal));
     return result;
   };
-  const result = await answer(await runAnalyses(trace, [exits], runOptions(options), answer));
+  const reading = await runAnalyses(trace, [exits], runOptions(options), answer);
+  if (reading.partial.length === 0) await trace.close();
+  const result = await answer(reading);
   failIf(options.failIf, () => exitSubjects(result, (group) => groupNames(result, group)), sameReason);
 }
 

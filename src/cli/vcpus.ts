@@ -65,6 +65,8 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
     else await out.write(vcpusText(found, out.terminal));
     return result;
   };
-  const result = await answer(await runAnalyses(trace, [vcpus], runOptions(options), answer));
+  const reading = await runAnalyses(trace, [vcpus], runOptions(options), answer);
+  if (reading.partial.length === 0) await trace.close();
+  const result = await answer(reading);
   failIf(options.failIf, () => vcpuSubjects(result));
 }
