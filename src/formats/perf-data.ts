@@ -76,8 +76,9 @@ class PerfTrace implements Trace {
   readonly #arena = new Arena(1 << 20, 1 << 16, 384 << 20, SharedArrayBuffer);
   readonly #sorter = new EventSorter(this.#arena);
   #reader: SlotReader;
-  /** The slot that is parsed. */
+  /** The slot that payloads are in, which those of wanted samples are copied to, close together; and where the next goes. */
   #slot = -1;
+  readonly #out: ScanOutput;
   #ahead: PerfAhead | undefined;
   #unpacker: PerfUnpacker | undefined;
   #formats: TracingData | undefined;
@@ -95,7 +96,6 @@ class PerfTrace implements Trace {
   readonly #hot: SampleShape = {
     kindOfId: new Int32Array(0),
     restOfId: new Int32Array(0),
-    keepOfId: new Int32Array(0),
     common: undefined,
     originHigh: 0,
     originLow: 0,
@@ -126,6 +126,7 @@ class PerfTrace implements Trace {
     this.#threads = options.threads;
     this.#signatures = new Signatures(input.path, options);
     this.#words = new Int32Array(this.#arena.bytes.buffer);
+    this.#out = new ScanOutput(this.#sorter.rows, this.#words);
     this.#header = header;
     this.#little = header.little;
     this.version = version;
@@ -241,6 +242,7 @@ class PerfTrace implements Trace {
         for (;;) {
           const end = this.#parse();
           if (end === 'round') yield* this.#endRound();
+          else if (end === 'full') yield* this.#takeAll();
           else if (end === 'tracing data') {
             await this.#readTracingData();
           } else if (end === 'auxtrace') {
@@ -288,7 +290,7 @@ class PerfTrace implements Trace {
   /** No round ended for as long as memory lasts: order beyond this point is as in the file. */
   *#takeAll(): Generator<EventBatch> {
     yield* this.#take(Number.POSITIVE_INFINITY);
-    this.#note('perf marked no end of a round for 384 MB: events of different CPUs may be out of order');
+    this.#note('perf marked no end of a round for as long as memory lasts: events of different CPUs may be out of order');
   }
 
   /** Whether the second thread, where there is one, may begin: it has to know how to read samples. */
@@ -306,6 +308,7 @@ class PerfTrace implements Trace {
     const { view } = this.#arena;
     const sorter = this.#sorter;
     ahead.start(await this.#reader.leave(), this.#hot);
+    if (this.#slot >= 0) this.#arena.release(this.#slot);
     for (;;) {
       const piece = await ahead.next();
       if (piece === undefined) break;
@@ -314,7 +317,8 @@ class PerfTrace implements Trace {
         continue;
       }
       this.#input.read = ahead.stop;
-      this.#beginSlot(piece.slot);
+      this.#slot = piece.slot;
+      this.#beginRun();
       const { rows, segments, segmentCount } = piece;
       for (let k = 0, from = 0; k < segmentCount; k++) {
         const to = segments[2 * k] as number;
@@ -327,10 +331,11 @@ class PerfTrace implements Trace {
         const other = segments[2 * k + 1] as number;
         if (other >= 0 && this.#otherRecord(other, view.getUint16(other + 6, true)) === 'round') {
           yield* this.#endRound();
-          this.#beginSlot(piece.slot);
+          this.#beginRun();
         }
       }
     }
+    this.#slot = -1;
     this.#reader = new SlotReader(this.#arena, this.#read, ahead.stop);
     this.#ahead = undefined;
     await ahead.close();
@@ -338,15 +343,16 @@ class PerfTrace implements Trace {
 
   /**
    * Parses the records at hand into the sorter. Returns at the end of a round, at a record that needs more
-   * than what is at hand, and `'more'` when only part of a record is left.
+   * than what is at hand, `'full'` where there is no room for payloads, and `'more'` when only part of a record is left.
    */
-  #parse(): 'more' | 'round' | 'tracing data' | 'auxtrace' {
+  #parse(): 'more' | 'round' | 'full' | 'tracing data' | 'auxtrace' {
     const reader = this.#reader;
     const sorter = this.#sorter;
+    const out = this.#out;
     this.#align();
-    this.#beginSlot(reader.slot);
-    const out = new ScanOutput(sorter.rows);
+    if (this.#slot >= 0) this.#beginRun();
     while (reader.pos + 8 <= reader.end) {
+      if ((this.#slot < 0 || out.at > out.limit) && !this.#nextSlot()) return 'full';
       sorter.reserve(1);
       const from = sorter.count;
       out.rows = sorter.rows;
@@ -372,9 +378,22 @@ class PerfTrace implements Trace {
     return 'more';
   }
 
-  #beginSlot(slot: number): void {
+  /** Begins another slot for payloads. False where there is none. */
+  #nextSlot(): boolean {
+    const slot = this.#arena.acquire();
+    if (slot < 0) return false;
+    if (this.#slot >= 0) this.#arena.release(this.#slot);
     this.#slot = slot;
-    this.#sorter.begin(slot);
+    const { slotSize, headroom } = this.#arena;
+    const end = this.#arena.start(slot) + slotSize;
+    this.#out.at = (end - slotSize - headroom) >> 2;
+    this.#out.limit = (end - longestRecord) >> 2;
+    this.#beginRun();
+    return true;
+  }
+
+  #beginRun(): void {
+    this.#sorter.begin(this.#slot);
     this.#lastTime = Number.NEGATIVE_INFINITY;
   }
 
@@ -472,7 +491,17 @@ class PerfTrace implements Trace {
     this.#lastTime = time;
     const pid = attr.tidAt >= 0 ? view.getInt32(pos + attr.tidAt, little) : -1;
     const tid = attr.tidAt >= 0 ? view.getInt32(pos + attr.tidAt + 4, little) : -1;
-    this.#sorter.append(time, type, cpu, tid, pid, payloadSize > 0 ? pos + payload : pos, payloadSize);
+    // What the second thread read lies in the arena already.
+    const at = this.#reader.slot < 0 ? pos + payload : this.#copy(pos + payload, payloadSize);
+    this.#sorter.append(time, type, cpu, tid, pid, at, payloadSize);
+  }
+
+  /** Copies a payload out of the records, which do not stay. */
+  #copy(from: number, size: number): number {
+    const at = this.#out.at << 2;
+    this.#arena.bytes.copyWithin(at, from, from + size);
+    this.#out.at += (size + 3) >> 2;
+    return at;
   }
 
   /** Size of the values that PERF_SAMPLE_READ put into a sample (perf_event.h, struct read_format). */
@@ -698,7 +727,6 @@ class PerfTrace implements Trace {
     // Shared with the second thread, which learns of kinds as they become known.
     hot.kindOfId = new Int32Array(new SharedArrayBuffer(4 * (largest + 1))).fill(unresolved);
     hot.restOfId = new Int32Array(new SharedArrayBuffer(4 * (largest + 1)));
-    hot.keepOfId = new Int32Array(new SharedArrayBuffer(4 * (largest + 1))).fill(longestRecord);
     for (const [index, attr] of attrs.entries()) {
       for (const { low, high } of attr.ids) if (high === 0 && low <= largest) hot.restOfId[low] = attr.restAt + 4;
       const kind = this.#typeOf[index] as number;

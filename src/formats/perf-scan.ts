@@ -20,9 +20,8 @@ export const firstOfPerf = 64;
 export type SampleShape = {
   /** By the id in a sample: its type, `unwanted`, or `unresolved`. */
   kindOfId: Int32Array;
-  /** By the id: where the raw data begin, after their size; and how much of them is to be kept at most. */
+  /** By the id: where the raw data begin, after their size. */
   restOfId: Int32Array;
-  keepOfId: Int32Array;
   /** Offsets in words of 4 bytes that all attributes share, and the least length of a sample; undefined where they differ. */
   common: { tid: number; time: number; cpu: number; least: number } | undefined;
   /** The time that times count from, in halves. */
@@ -34,13 +33,13 @@ export type SampleShape = {
 export class ScanOutput {
   rows: Rows;
   count = 0;
-  /** Where payloads are copied to, in words, for rows to refer to; where it is empty, rows refer to the records. */
-  payloads: Int32Array;
+  /** Where payloads are copied to, for rows to refer to. */
+  readonly payloads: Int32Array;
   /** The next place there, and the last place at which a payload may begin; both in words. */
   at = 0;
   limit = 0;
 
-  constructor(rows: Rows, payloads: Int32Array = new Int32Array(0)) {
+  constructor(rows: Rows, payloads: Int32Array) {
     this.rows = rows;
     this.payloads = payloads;
   }
@@ -62,12 +61,11 @@ export function scanSamples(
   end: number,
   out: ScanOutput,
 ): number {
-  const { kindOfId, restOfId, keepOfId, common, originHigh, originLow } = shape;
+  const { kindOfId, restOfId, common, originHigh, originLow } = shape;
   if (common === undefined) return pos;
   const { tid: tidAt, time: timeAt, cpu: cpuAt, least } = common;
   const { payloads, limit } = out;
   const { times, words, capacity } = out.rows;
-  const copies = payloads.length > 0;
   let { count: n, at: to } = out;
   let last = Number.NEGATIVE_INFINITY;
   let cpu = -1;
@@ -91,24 +89,17 @@ export function scanSamples(
     if (t < last || (c !== cpu && last !== Number.NEGATIVE_INFINITY)) break;
     last = t;
     cpu = c;
-    let at = pos + (restOfId[id] as number);
+    const payload = pos + (restOfId[id] as number);
     pos += length;
-    let size = pos - at;
-    if (copies) {
-      size = Math.min(size, keepOfId[id] as number);
-      const from = at >> 2;
-      at = to << 2;
-      const until = from + ((size + 3) >> 2);
-      for (let i = from; i < until; i++) payloads[to++] = records[i] as number;
-    }
     const row = n++ * 8;
     times[row >> 1] = t;
     words[row + rowType] = kind;
     words[row + rowCpu] = c;
     words[row + rowPid] = records[record + tidAt] as number;
     words[row + rowTid] = records[record + tidAt + 1] as number;
-    words[row + rowAt] = at;
-    words[row + rowSize] = size;
+    words[row + rowAt] = to << 2;
+    words[row + rowSize] = pos - payload;
+    for (let from = payload >> 2; from < pos >> 2; from++) payloads[to++] = records[from] as number;
   }
   out.count = n;
   out.at = to;
