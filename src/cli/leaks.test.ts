@@ -89,7 +89,10 @@ test('what cannot answer says what it holds and what to record; the status is 2'
   assert.match(stderr, /unknown option/);
   const kernel = virtap(join(data, 'perf/idle.data.zst'));
   assert.equal(kernel.status, 2);
-  assert.match(kernel.stderr, /^virtap: .*has no virtqueue_pop and no virtqueue_fill event.*-trace 'virtqueue_\*'.*\n$/);
+  assert.match(
+    kernel.stderr,
+    /^virtap: .*has no virtqueue_pop and no virtqueue_fill event.*-trace 'virtqueue_\*'.*\n$/,
+  );
 });
 
 test('arguments that trace-events-all does not name are said to be the reason', () => {

@@ -290,7 +290,9 @@ class PerfTrace implements Trace {
   /** No round ended for as long as memory lasts: order beyond this point is as in the file. */
   *#takeAll(): Generator<EventBatch> {
     yield* this.#take(Number.POSITIVE_INFINITY);
-    this.#note('perf marked no end of a round for as long as memory lasts: events of different CPUs may be out of order');
+    this.#note(
+      'perf marked no end of a round for as long as memory lasts: events of different CPUs may be out of order',
+    );
   }
 
   /** Whether the second thread, where there is one, may begin: it has to know how to read samples. */
