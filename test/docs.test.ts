@@ -49,8 +49,10 @@ function run(shown: string, scripts: readonly string[]): string {
     env: { ...process.env, PATH: `${root}:${process.env.PATH}`, COLUMNS: '100', NO_COLOR: '1', LC_ALL: 'C.UTF-8' },
     maxBuffer: 64 << 20,
   });
+  // A script's errors name it as it is from here, which depends on where the clone is.
+  const there = basename(folder);
   return stdout
-    .replaceAll(new RegExp(`${folder}/[^/ ]+/`, 'g'), '')
+    .replaceAll(new RegExp(`[^ ]*${there}/[^/ ]+/`, 'g'), '')
     .split('\n')
     .map((line) => line.trimEnd())
     .join('\n')
