@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
 import type { OpenOptions } from '../formats/detect.ts';
-import type { EventsJson, LeaksJson, LocksJson, RequestsJson, VcpusJson } from '../report/answers.ts';
+import type { EventsJson, LeaksJson, LocksJson, VcpusJson } from '../report/answers.ts';
 import { eventsJson } from '../report/events-text.ts';
 import { exitsSection } from '../report/exits-page.ts';
 import type { ExitAnswer } from '../report/exits-text.ts';
 import { leaksJson } from '../report/leaks-text.ts';
 import { type LocksAnswer, locksJson, summary } from '../report/locks-text.ts';
 import type { PageData, Section } from '../report/page-data.ts';
-import { type RequestsAnswer, requestsJson } from '../report/requests-text.ts';
+import { requestsSection } from '../report/requests-page.ts';
+import type { RequestsAnswer } from '../report/requests-text.ts';
 import { type VcpusAnswer, vcpusJson } from '../report/vcpus-text.ts';
 import { verdicts } from '../report/verdicts.ts';
 import type { ExitSpans } from '../spans/exits.ts';
@@ -19,6 +20,7 @@ import { judgeLeaks, type LeakReport } from '../views/leaks.ts';
 import { LocksView } from '../views/locks.ts';
 import { type Question, questions } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
+import { RequestPicture } from '../views/request-picture.ts';
 import { RequestsView } from '../views/requests.ts';
 import { Vcpus } from '../views/vcpus.ts';
 import { openTraces } from './open.ts';
@@ -30,7 +32,8 @@ const slow = 20;
 const slowWaits = 10;
 const slowRequests = 20;
 /** Bytes that the packed cells of all pictures may take in a page, deflated. */
-const cellRoom = 740_000;
+const cellRoom = 700_000;
+const requestCellRoom = 150_000;
 
 /** Every analysis's answer, as far as the trace has one. */
 export type Everything = {
@@ -41,7 +44,7 @@ export type Everything = {
   exits: { answer: ExitAnswer; picture: ExitPicture } | undefined;
   vcpus: VcpusAnswer | undefined;
   leaks: LeakReport | undefined;
-  requests: RequestsAnswer | undefined;
+  requests: { answer: RequestsAnswer; picture: RequestPicture } | undefined;
   locks: LocksAnswer | undefined;
 };
 
@@ -57,7 +60,8 @@ export async function askEverything(
   const picture = new ExitPicture(also);
   const exits = new Exits({ by: ['reason'], slow, heatmap: true, picture });
   const vcpus = new Vcpus({ timeline: true });
-  const requests = new RequestsView({ slow: slowRequests });
+  const requestPicture = new RequestPicture();
+  const requests = new RequestsView({ slow: slowRequests, picture: requestPicture });
   const locks = new LocksView({ slow: slowWaits });
   const reading = await runAnalyses(trace, [inventory, exits, vcpus, requests, locks], options);
   if (reading.partial.length === 0) await trace.close();
@@ -81,7 +85,10 @@ export async function askEverything(
     vcpus: can('vcpus') ? { trace, reading, result: vcpus.result() } : undefined,
     leaks: can('leaks') ? judgeLeaks(requests.path.requests, trace.clock) : undefined,
     requests: can('requests')
-      ? { trace, reading, result: requests.result(), sort: 'total', than: undefined, rank: 'request' }
+      ? {
+          answer: { trace, reading, result: requests.result(), sort: 'total', than: undefined, rank: 'request' },
+          picture: requestPicture,
+        }
       : undefined,
     locks: can('locks')
       ? { trace, reading, result: locks.result(), holds: false, than: undefined, chosen: [] }
@@ -105,7 +112,9 @@ export function pageOf(everything: Everything, title: string): { data: PageData;
   }
   if (vcpus !== undefined) sections.push({ kind: 'vcpus', answer: vcpusJson(vcpus) as unknown as VcpusJson });
   if (requests !== undefined) {
-    sections.push({ kind: 'requests', answer: requestsJson(requests) as unknown as RequestsJson });
+    const drawn = requestsSection(requests.answer, requests.picture, requestCellRoom);
+    cells.set('requests', drawn.cells);
+    sections.push(drawn.section);
   }
   if (locks !== undefined) {
     const several = new Set(locks.result.mutexes.map(({ pid }) => pid)).size > 1;

@@ -85,7 +85,7 @@ function reportText(
   if (leaks !== undefined) parts.push(title('leaks') + leaksText(leaks, reading, trace, false, terminal));
   if (exits !== undefined) parts.push(title('exits') + exitsText(exits.answer, terminal));
   if (vcpus !== undefined) parts.push(title('vcpus') + vcpusText(vcpus, terminal));
-  if (requests !== undefined) parts.push(title('requests') + requestsText(requests, terminal));
+  if (requests !== undefined) parts.push(title('requests') + requestsText(requests.answer, terminal));
   if (locks !== undefined) parts.push(title('locks') + locksText(locks, terminal));
   return parts.join('\n');
 }

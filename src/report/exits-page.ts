@@ -1,8 +1,7 @@
-import { deflateRawSync } from 'node:zlib';
 import type { ExitPicture, Picture } from '../views/exit-picture.ts';
 import type { Vcpu } from '../views/vcpu.ts';
 import type { ExitsJson, SlowExitJson } from './answers.ts';
-import { packCells } from './cells-pack.ts';
+import { cellsWithin } from './cells-room.ts';
 import { type ExitAnswer, exitsJson, slowExitJson } from './exits-text.ts';
 import type { ExitsSection, PictureFrame } from './page-data.ts';
 
@@ -19,13 +18,12 @@ export function exitsSection(
   picture: ExitPicture,
   room: number,
 ): { section: ExitsSection; cells: Uint8Array } {
-  let drawn = picture.result();
-  let cells = deflateRawSync(packCells(drawn.cells));
-  while (cells.length > room && drawn.cells.bins > 1) {
-    picture.coarsen();
-    drawn = picture.result();
-    cells = deflateRawSync(packCells(drawn.cells));
-  }
+  const cells = cellsWithin(
+    room,
+    () => picture.result().cells,
+    () => picture.coarsen(),
+  );
+  const drawn = picture.result();
   const { vcpus } = answer.result;
   const logs = drawn.logs.map((exit) => {
     const { thread, ...rest } = exit;

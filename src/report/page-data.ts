@@ -33,7 +33,7 @@ export type Verdict = {
 export type Section =
   | ExitsSection
   | { kind: 'leaks'; answer: LeaksJson }
-  | { kind: 'requests'; answer: RequestsJson }
+  | RequestsSection
   | { kind: 'vcpus'; answer: VcpusJson }
   | { kind: 'locks'; answer: LocksJson; summary: string };
 
@@ -44,6 +44,8 @@ export type ExitsSection = {
   /** The slowest exit of each reason, octave and stretch of time: what a click on the picture can tell in full. */
   logs: SlowExitJson[];
 };
+
+export type RequestsSection = { kind: 'requests'; answer: RequestsJson; picture: PictureFrame };
 
 /** A picture of spans over time and latency that can be filtered. Its cells are apart, packed: see cells-pack.ts. */
 export type PictureFrame = {

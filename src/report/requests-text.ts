@@ -95,12 +95,14 @@ function summary({ trace, result }: RequestsAnswer): string {
   return `${plural(requests, 'request')} on ${plural(queues.length, 'queue')}${of} in ${unitOf(trace).long(result.duration)}`;
 }
 
-function deviceName({ kind, vdev, pid }: QueueName, several = false): string {
+/** `virtio-blk 0x…`; with its process where there are several. */
+export function deviceName({ kind, vdev, pid }: QueueName, several = false): string {
   const name = [kind === undefined ? 'unknown device' : `virtio-${kind}`, vdev].filter((part) => part !== undefined);
   return `${several && pid !== undefined ? `${pid} ` : ''}${name.join(' ')}`;
 }
 
-function queueName({ number: n, role, vq }: QueueName): string {
+/** `0 request`. */
+export function queueName({ number: n, role, vq }: QueueName): string {
   return [n === undefined ? `at ${vq}` : String(n), role].filter((part) => part !== '').join(' ');
 }
 

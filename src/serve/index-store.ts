@@ -18,7 +18,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 /** Grows with every change of what an index holds: an older one is made anew. */
-const version = 2;
+const version = 3;
 /** Bytes at either end of a file that go into its identity. */
 const probe = 1 << 16;
 /** An index that nobody has used for so long is removed, in ms. */

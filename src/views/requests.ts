@@ -23,6 +23,7 @@ import type { Trace } from '../trace/trace.ts';
 import { measured, type Subject } from './conditions.ts';
 import type { Heat } from './heatmap.ts';
 import { type LockRole, LocksView } from './locks.ts';
+import type { RequestPicture } from './request-picture.ts';
 import { SpanView } from './span-view.ts';
 import { type Stats, Summary } from './stats.ts';
 
@@ -38,6 +39,8 @@ export type RequestsOptions = {
   /** Only devices of these kinds (`blk`) or addresses, and queues of these numbers. */
   devices?: readonly string[] | undefined;
   queues?: readonly number[] | undefined;
+  /** Is given the same requests, for a picture that can be taken apart. */
+  picture?: RequestPicture | undefined;
 };
 
 /** What requests spent between two points, those that had both and none in between. */
@@ -226,6 +229,7 @@ export class RequestsView implements Analysis {
     this.#nextWait = 0;
     const { path } = this;
     path.batch(trace, b);
+    this.#options.picture?.take(path);
     this.#events?.advance(b, b.count);
     if (this.#events !== undefined) this.#noteWaits(b.count);
     this.#summarise();
@@ -356,7 +360,7 @@ export class RequestsView implements Analysis {
       if (delay !== undefined) delays.set(tid, sumOf(delays.get(tid), delay));
     }
     return {
-      name: nameOf(queue),
+      name: queueNameOf(queue),
       direction: directionOf(queue),
       popped: queue.popped,
       stats,
@@ -445,7 +449,7 @@ export class RequestsView implements Analysis {
         ...one,
         duration: one.length,
         ranked: one.duration,
-        queue: nameOf(queue),
+        queue: queueNameOf(queue),
         operation: operations[operation] as string,
         sector: Number.isNaN(sector) ? undefined : sector,
         sectors: Number.isNaN(sectors) ? undefined : sectors,
@@ -577,7 +581,8 @@ function rankOf(times: Float64Array, rank: Rank): number {
   return fill - (times.find((time) => !Number.isNaN(time)) as number);
 }
 
-function nameOf(queue: Queue): QueueName {
+/** What people call a queue. */
+export function queueNameOf(queue: Queue): QueueName {
   const { device, number, machine } = queue;
   const kind = device?.kind;
   return {

@@ -207,7 +207,7 @@ test('requests are those that the command prints, each slow one with its path', 
     queues: { device: string; vdev: string; queue: number; role: string; count: number; max_ns: number }[];
     slow: { path: { point: string; time_ns: number }[] }[];
   };
-  const shown = await page.$$eval('#requests .table table tbody tr', (rows) =>
+  const shown = await page.$$eval('#requests .table:not([hidden]) tbody tr', (rows) =>
     rows.map((row) => [...row.children].map((cell) => cell.textContent ?? '')),
   );
   assert.deepEqual(
@@ -242,6 +242,49 @@ test('requests are those that the command prints, each slow one with its path', 
     ends.every((end) => Math.abs(end - 1000) < 3),
     String(ends),
   );
+  await page.close();
+});
+
+test('a brush over the heat map of requests picks them, and the address holds it', { skip }, async () => {
+  const { page, complaints } = await open(join(folder, 'leak.html'));
+  const spans = virtap('export', '--to', 'jsonl', leak)
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { begin_ns: number; duration_ns: number; device: string; queue: number });
+  await page.locator('#requests .u-over').scrollIntoViewIfNeeded();
+  const box = await page.locator('#requests .u-over').boundingBox();
+  assert.ok(box !== null);
+  await page.mouse.move(box.x + box.width * 0.4, box.y + box.height * 0.1);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.6, box.y + box.height * 0.7, { steps: 4 });
+  await page.mouse.up();
+  const region = new URLSearchParams(new URL(page.url()).hash.slice(1)).get('requests.region') ?? '';
+  const [from, to, least, most] = region.split(',').map(Number) as [number, number, number, number];
+  const expected = new Map<string, number[]>();
+  for (const { begin_ns: begin, duration_ns: length, device, queue } of spans) {
+    if (begin < from || begin >= to || length < least || length >= most) continue;
+    const name = `${device} queue ${queue} `;
+    expected.set(name, [...(expected.get(name) ?? []), length]);
+  }
+  const picked = async () =>
+    page.$$eval('#requests .table:not([hidden])', ([table]) =>
+      [...(table as Element).querySelectorAll('tbody tr')].map((row) =>
+        [...row.children].map((cell) => cell.textContent ?? ''),
+      ),
+    );
+  const shown = await picked();
+  assert.ok(shown.length > 2);
+  assert.equal(shown.length, expected.size);
+  for (const [name = '', n, total, , max] of shown) {
+    const lengths = expected.get([...expected.keys()].find((key) => name.startsWith(key)) ?? '') ?? [];
+    const sum = lengths.reduce((a, b) => a + b, 0);
+    assert.deepEqual([n, total, max], [count(lengths.length), duration(sum), duration(Math.max(...lengths))], name);
+  }
+  const again = await open(page.url());
+  await again.page.waitForSelector('#requests .status:has-text("Selected")');
+  assert.equal(await again.page.textContent('#requests .status'), await page.textContent('#requests .status'));
+  await again.page.close();
+  assert.deepEqual(complaints, []);
   await page.close();
 });
 

@@ -6,15 +6,12 @@ import {
   type StatsJson,
 } from '../../src/report/answers.ts';
 import type { ExitsSection } from '../../src/report/page-data.ts';
-import { count, cycles, duration, lengthText, percent, plural, rate } from '../../src/report/units.ts';
-import { latencyEdge } from '../../src/views/heatmap.ts';
-import { timeLabels } from './axis.ts';
+import { count, cycles, duration, percent, plural, rate } from '../../src/report/units.ts';
 import { askPicture, askRegion, type RegionAnswer } from './data.ts';
-import { el, refill, svg } from './dom.ts';
-import { Heatmap } from './heatmap.ts';
+import { el, svg } from './dom.ts';
 import type { Picture, Region } from './picture.ts';
+import { PicturePanel } from './picture-panel.ts';
 import { slowExit } from './slow-exit.ts';
-import { fromHash, type State, toHash } from './state.ts';
 import { Table } from './table.ts';
 
 /** Slow exits listed at most. */
@@ -53,31 +50,25 @@ class ExitsPart {
   readonly #section: ExitsSection;
   readonly #picture: Picture;
   readonly #live: boolean;
-  readonly #heatmap: Heatmap;
+  readonly #panel: PicturePanel;
   readonly #table: Table<Line>;
-  readonly #picks = el('div', { class: 'toolbar' });
-  readonly #status = el('p', { class: 'status', 'aria-live': 'polite' });
   readonly #note = el('p', { class: 'faint' });
   readonly #slow = el('div');
-  readonly #cells = el('details', { class: 'alternative' });
-  #state: State;
   /** Counts the questions to the server: a late answer to an earlier one is not shown. */
   #asked = 0;
-  /** What the server drew of the part that is looked at, and of which part that is. */
-  #finer: { from: number; to: number; picture: Picture } | undefined;
-  #finerAsked = 0;
 
   constructor(section: ExitsSection, picture: Picture, { live, signal }: PartLife) {
     this.#section = section;
     this.#picture = picture;
     this.#live = live;
-    this.#state = fromHash(location.hash, picture);
-    const events = {
-      selected: (region: Region | undefined) => this.#set({ region }),
-      zoomed: (view: Region | undefined) => this.#set({ view }),
+    this.#panel = new PicturePanel(picture, {
+      prefix: '',
+      origin: BigInt(section.answer.origin),
+      signal,
+      ...(live ? { finer: (view: Region) => askPicture(picture, view) } : {}),
+      changed: () => this.#show(),
       opened: () => this.#slow.scrollIntoView({ behavior: 'smooth', block: 'nearest' }),
-    };
-    this.#heatmap = new Heatmap(picture, this.#state.filter, BigInt(section.answer.origin), events, signal);
+    });
     this.#table = this.#statistics();
     this.element = el(
       'section',
@@ -88,52 +79,29 @@ class ExitsPart {
         {},
         'How long vCPUs were held outside the guest, from each kvm_exit to the kvm_entry that follows on the same thread.',
       ),
-      this.#picks,
-      this.#heatmap.element,
-      this.#cells,
-      this.#status,
+      ...this.#panel.parts,
       this.#table.element,
       this.#note,
       el('h3', { id: 'slow-exits', tabindex: -1 }, 'Slow exits'),
       this.#slow,
     );
-    const reread = () => {
-      this.#state = fromHash(location.hash, picture);
-      this.#show();
-    };
-    addEventListener('hashchange', reread, { signal });
-    this.#show();
-  }
-
-  #set(change: Partial<State>): void {
-    this.#state = { ...this.#state, ...change };
-    history.replaceState(null, '', `#${toHash(this.#state, this.#picture)}`);
-    this.#show();
+    this.#panel.show();
   }
 
   #show(): void {
-    const { filter, region, view, lines } = this.#state;
-    const finer = view !== undefined && this.#finer?.from === view.from && this.#finer.to === view.to;
-    this.#heatmap.show(filter, finer ? this.#finer?.picture : this.#picture);
-    if (this.#live && view !== undefined && !finer) void this.#drawFiner(view);
-    this.#heatmap.showLines(lines);
-    this.#heatmap.look(view);
-    this.#heatmap.select(region);
-    this.#fillPicks();
-    this.#fillCells();
-    this.#status.textContent = this.#statusText();
+    const { filter, region } = this.#panel.state;
     const picked = region !== undefined || filter.apart || filter.values.some((value) => value !== undefined);
     if (this.#live && picked) void this.#askServer();
     else this.#showOwn();
   }
 
   get #filtered(): boolean {
-    return this.#state.filter.values.some((value, d) => d > 0 && value !== undefined);
+    return this.#panel.state.filter.values.some((value, d) => d > 0 && value !== undefined);
   }
 
   /** What the page itself knows: the command's own figures of everything, or those of the picture's cells. */
   #showOwn(): void {
-    const { filter, region } = this.#state;
+    const { filter, region } = this.#panel.state;
     const { answer, logs } = this.#section;
     if (region === undefined && !this.#filtered) this.#showAll();
     else {
@@ -159,24 +127,14 @@ class ExitsPart {
     this.#note.textContent = 'Share is of the time without halts: in a halt the guest sleeps of its own will.';
   }
 
-  /** Has the part that is looked at drawn by the server, from the trace's exits: as fine as its length lets it be. */
-  async #drawFiner(view: Region): Promise<void> {
-    const asked = ++this.#finerAsked;
-    const picture = await askPicture(this.#picture, view).catch(() => undefined);
-    if (picture === undefined || asked !== this.#finerAsked || picture.last === 0) return;
-    this.#finer = { from: view.from, to: view.to, picture };
-    if (this.#state.view?.from !== view.from || this.#state.view.to !== view.to) return;
-    this.#heatmap.show(this.#state.filter, picture);
-  }
-
   async #askServer(): Promise<void> {
     const asked = ++this.#asked;
-    const { filter, region } = this.#state;
+    const { filter, region } = this.#panel.state;
     let found: RegionAnswer;
     try {
       found = await askRegion(this.#picture, region, filter);
     } catch (error) {
-      if (asked === this.#asked) this.#status.textContent = `The server could not answer: ${(error as Error).message}`;
+      if (asked === this.#asked) this.#panel.say(`The server could not answer: ${(error as Error).message}`);
       return;
     }
     if (asked !== this.#asked) return;
@@ -185,7 +143,7 @@ class ExitsPart {
       this.#fillTable(found.rows.map((row) => this.#line(row)));
       this.#note.textContent = 'From the trace itself: all figures are exact, percentiles as the commands give them.';
     }
-    this.#status.textContent = this.#statusText(found.over);
+    this.#panel.tell(found.over);
     this.#fillSlow(found.slow, found.over);
   }
 
@@ -216,7 +174,7 @@ class ExitsPart {
   }
 
   #cellLines(): Line[] {
-    const { filter, region } = this.#state;
+    const { filter, region } = this.#panel.state;
     const by = this.#picture.figuresBy(0, filter, region);
     const { unit } = this.#section.answer;
     const length = region === undefined ? figure(this.#section.answer, 'duration', unit) : region.to - region.from;
@@ -241,7 +199,7 @@ class ExitsPart {
 
   #statistics(): Table<Line> {
     const long = this.#section.answer.unit === 'ns' ? duration : cycles;
-    const histograms = this.#picture.histograms(0, this.#state.filter);
+    const histograms = this.#picture.histograms(0, this.#panel.state.filter);
     const most = this.#picture.last - this.#picture.first;
     const length = (title: string, of: (line: Line) => number) => ({
       title,
@@ -278,7 +236,7 @@ class ExitsPart {
   /** The name of a row, which filters the picture by it. */
   #nameCell(line: Line): string | Node {
     if (line.value === undefined) return line.name;
-    const picked = this.#state.filter.values[0] === line.value;
+    const picked = this.#panel.state.filter.values[0] === line.value;
     return el(
       'button',
       {
@@ -286,15 +244,10 @@ class ExitsPart {
         class: 'pick',
         'aria-pressed': String(picked),
         title: picked ? 'Show all reasons in the heat map' : `Show only ${line.name} in the heat map`,
-        click: () => this.#pick(0, picked ? undefined : line.value, line.halt && !picked),
+        click: () => this.#panel.pick(0, picked ? undefined : line.value, line.halt && !picked),
       },
       line.name,
     );
-  }
-
-  #pick(dimension: number, value: number | undefined, apart = this.#state.filter.apart): void {
-    const values = this.#state.filter.values.map((old, d) => (d === dimension ? value : old));
-    this.#set({ filter: { values, apart } });
   }
 
   #fillTable(lines: readonly Line[], answer?: ExitsJson): void {
@@ -311,13 +264,13 @@ class ExitsPart {
 
   #fillSlow(slow: readonly SlowExitJson[], over: number | undefined): void {
     const { unit, over_threshold: all } = this.#section.answer;
-    const { region } = this.#state;
+    const { region } = this.#panel.state;
     const sorted = [...slow].sort((a, b) => figure(b, 'duration', unit) - figure(a, 'duration', unit)).slice(0, listed);
-    const inside = this.#inside();
+    const inside = this.#panel.inside();
     const told =
       over !== undefined
         ? `The ${plural(sorted.length, 'slowest exit')} of ${count(over)} picked.`
-        : region === undefined && !this.#filtered && this.#state.filter.values[0] === undefined
+        : region === undefined && !this.#filtered && this.#panel.state.filter.values[0] === undefined
           ? `The ${plural(sorted.length, 'slowest exit')} of ${count(all ?? sorted.length)}; halts left out.`
           : `${count(sorted.length)} of the ${plural(inside, 'exit')} picked: a page keeps the slowest exit of each reason, factor of two and stretch of time. All of them:`;
     this.#slow.replaceChildren(
@@ -329,20 +282,8 @@ class ExitsPart {
     );
   }
 
-  /** How many spans pass the filter, in the region. */
-  #inside(): number {
-    const { filter, region } = this.#state;
-    const wanted = filter.values[0];
-    let sum = 0;
-    for (const [value, { count: n }] of this.#picture.figuresBy(0, filter, region)) {
-      const apart = this.#picture.frame.apart?.values.includes(value) === true;
-      if (wanted === undefined ? apart === filter.apart : value === wanted) sum += n;
-    }
-    return sum;
-  }
-
   #within(logs: readonly SlowExitJson[]): SlowExitJson[] {
-    const { filter, region } = this.#state;
+    const { filter, region } = this.#panel.state;
     const { unit } = this.#section.answer;
     const halts = new Set(this.#picture.frame.apart?.values ?? []);
     const [reasons, vcpus, vms] = this.#picture.frame.dimensions;
@@ -370,7 +311,7 @@ class ExitsPart {
   /** The command line that lists what is picked. */
   #command(): string {
     const { answer, picture } = this.#section;
-    const { region, filter } = this.#state;
+    const { region, filter } = this.#panel.state;
     const { unit } = answer;
     const words = ['virtap exits', quoted(answer.file)];
     if (region !== undefined && unit === 'ns') {
@@ -387,124 +328,6 @@ class ExitsPart {
     if (vcpu !== undefined && /^\d+$/.test(vcpu)) words.push(`--vcpu ${vcpu}`);
     if (filter.apart) words.push('--halts');
     return words.join(' ');
-  }
-
-  #statusText(inside = this.#inside()): string {
-    const { region, filter } = this.#state;
-    const { noun, unit, dimensions, from } = this.#picture.frame;
-    const label = lengthText(unit);
-    const parts = [plural(inside, noun[0], noun[1])];
-    dimensions.forEach(({ title, values }, d) => {
-      const value = filter.values[d];
-      if (value !== undefined) parts.push(`${title} ${values[value]}`);
-    });
-    if (region !== undefined) {
-      parts.push(`begun ${timeLabels([region.from - from, region.to - from], unit).join(' to ')} after the start`);
-      parts.push(`lasting ${label(region.least)} to ${label(region.most)}`);
-    }
-    return `${region === undefined ? 'Shown' : 'Selected'}: ${parts.join(', ')}.`;
-  }
-
-  #fillPicks(): void {
-    const { filter, region, view, lines } = this.#state;
-    const { dimensions, apart } = this.#picture.frame;
-    const selects = dimensions.map(({ title, values }, d) => {
-      const select = el(
-        'select',
-        { change: () => this.#pick(d, select.value === '' ? undefined : Number(select.value)) },
-        el('option', { value: '' }, 'all'),
-        ...values.map((value, i) => el('option', { value: i, selected: filter.values[d] === i }, value)),
-      );
-      return el('label', {}, `${title} `, select);
-    });
-    const toggle = (name: string, on: boolean, click: () => void) =>
-      el('button', { type: 'button', class: 'toggle', 'aria-pressed': String(on), click }, name);
-    refill(
-      this.#picks,
-      ...selects,
-      ...(apart === undefined
-        ? []
-        : [
-            toggle(apart.others, !filter.apart, () =>
-              this.#set({ filter: { values: filter.values.with(0, undefined), apart: false } }),
-            ),
-            toggle(apart.title, filter.apart, () =>
-              this.#set({ filter: { values: filter.values.with(0, undefined), apart: true } }),
-            ),
-          ]),
-      toggle('percentiles', lines, () => this.#set({ lines: !lines })),
-      ...(region === undefined
-        ? []
-        : [
-            el('button', { type: 'button', click: () => this.#set({ view: region }) }, 'Zoom in'),
-            el('button', { type: 'button', click: () => this.#set({ region: undefined }) }, 'Clear selection'),
-          ]),
-      ...(view === undefined
-        ? []
-        : [el('button', { type: 'button', click: () => this.#set({ view: undefined }) }, 'Show all')]),
-    );
-  }
-
-  /** The picture as a table: octaves of latency by a dozen stretches of time. */
-  #fillCells(): void {
-    const grid = this.#picture.grid(this.#state.filter);
-    const { step, unit } = this.#picture.frame;
-    const per = Math.max(1, Math.ceil(grid.bins / 12));
-    const columns = Math.ceil(grid.bins / per);
-    const label = lengthText(unit);
-    const heads = timeLabels(
-      Array.from({ length: columns }, (_, c) => c * per * step),
-      unit,
-    );
-    const rows = new Map<number, number[]>();
-    for (let bin = 0; bin < grid.bins; bin++) {
-      for (let row = 0; row < grid.rows; row++) {
-        const n = grid.counts[bin * grid.rows + row] as number;
-        if (n === 0) continue;
-        const octave = Math.floor((grid.first + row) / 8);
-        const line = rows.get(octave) ?? new Array<number>(columns).fill(0);
-        rows.set(octave, line);
-        const c = Math.floor(bin / per);
-        line[c] = (line[c] as number) + n;
-      }
-    }
-    const [, many] = this.#picture.frame.noun;
-    this.#cells.replaceChildren(
-      el('summary', {}, 'The picture as a table'),
-      el(
-        'div',
-        { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'The picture as a table' },
-        el(
-          'table',
-          {},
-          el('caption', {}, `Number of ${many} by duration and time of their beginning`),
-          el(
-            'thead',
-            {},
-            el(
-              'tr',
-              {},
-              el('th', { scope: 'col' }, 'lasting from'),
-              ...heads.map((head) => el('th', { scope: 'col', class: 'number' }, head)),
-            ),
-          ),
-          el(
-            'tbody',
-            {},
-            ...[...rows]
-              .sort(([a], [b]) => b - a)
-              .map(([octave, line]) =>
-                el(
-                  'tr',
-                  {},
-                  el('th', { scope: 'row' }, label(latencyEdge(octave * 8))),
-                  ...line.map((n) => el('td', { class: 'number' }, n === 0 ? '' : count(n))),
-                ),
-              ),
-          ),
-        ),
-      ),
-    );
   }
 }
 

@@ -62,10 +62,10 @@ function grown(app: HTMLElement): void {
 
 async function part(section: Section, data: PageData, signal: AbortSignal): Promise<Node> {
   if (section.kind === 'leaks') return leaksPart(section.answer);
-  if (section.kind === 'requests') return requestsPart(section.answer, lostOf(data));
   if (section.kind === 'vcpus') return vcpusPart(section.answer);
   if (section.kind === 'locks') return locksPart(section.answer, section.summary);
   const picture = await loadPicture(section.kind, section.picture, data);
+  if (section.kind === 'requests') return requestsPart(section, picture, lostOf(data), signal);
   return exitsPart(section, picture, { live: data.live !== undefined, signal });
 }
 

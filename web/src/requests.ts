@@ -9,10 +9,14 @@ import {
   type StatsJson,
   type Unit,
 } from '../../src/report/answers.ts';
+import type { RequestsSection } from '../../src/report/page-data.ts';
 import { count, cycles, duration, lengthText, percent, plural, rate } from '../../src/report/units.ts';
 import { el, svg } from './dom.ts';
 import { deviceName, queueName } from './leaks.ts';
 import { roleOf } from './locks.ts';
+import type { Figures, Picture } from './picture.ts';
+import { PicturePanel } from './picture-panel.ts';
+import type { State } from './state.ts';
 import { type Column, Table } from './table.ts';
 
 /** Queues drawn, and events told of a slow request. */
@@ -35,23 +39,98 @@ const points = [
 ];
 
 /** How long requests take, where on their path, and how many are open. */
-export function requestsPart(answer: RequestsJson, lost: readonly ElementJson[]): HTMLElement {
+export function requestsPart(
+  { answer }: RequestsSection,
+  picture: Picture,
+  lost: readonly ElementJson[],
+  signal: AbortSignal,
+): HTMLElement {
   const busy = answer.queues.filter(({ in_flight: { max } }) => max > 0);
   const paths = answer.queues.filter(({ hops }) => hops.length > 1);
-  const slow = answer.slow ?? [];
+  const slow = el('div');
+  const title = el('h3', { id: 'slow-requests', tabindex: -1 }, 'Slow requests');
+  const map = heatmap(answer, picture, signal, slow, title);
   return el(
     'section',
     { id: 'requests', 'aria-labelledby': 'requests-title', tabindex: -1 },
     el('h2', { id: 'requests-title' }, 'Requests'),
     el('p', {}, 'How long virtio requests take, from QEMU’s virtqueue_pop to virtqueue_fill, by queue.'),
+    ...map,
     queueTable(answer),
     ...(busy.length === 0 ? [] : [inFlight(answer, busy.slice(0, drawn), lost)]),
     ...(paths.length === 0 ? [] : [pathBars(answer, paths.slice(0, drawn))]),
-    ...(slow.length === 0 ? [] : [el('h3', { id: 'slow-requests', tabindex: -1 }, 'Slow requests')]),
-    ...slow.map((request, i) => slowRequest(request, answer.unit, i === 0)),
+    title,
+    slow,
     ...answer.missing.map(({ point, events }) =>
       el('p', { class: 'faint' }, `Not told: the point ${point}. There is no ${events}.`),
     ),
+  );
+}
+
+/** The heat map, the figures of what is picked in it, and those of the slow requests that are in that. */
+function heatmap(
+  answer: RequestsJson,
+  picture: Picture,
+  signal: AbortSignal,
+  slow: HTMLElement,
+  title: HTMLElement,
+): HTMLElement[] {
+  const { unit } = answer;
+  if (picture.last === 0) return [];
+  const figures = pickedTable(picture, unit);
+  const panel = new PicturePanel(picture, {
+    prefix: 'requests.',
+    origin: BigInt(answer.origin),
+    signal,
+    changed: ({ filter, region }) => {
+      const picked = region !== undefined || filter.values.some((value) => value !== undefined);
+      figures.element.hidden = !picked;
+      figures.show([...picture.figuresBy(0, filter, region)].sort(([, a], [, b]) => b.total - a.total));
+      const all = answer.slow ?? [];
+      const own = all.filter((request) => isIn(request, panel.state, picture, unit));
+      const told = picked
+        ? `${count(own.length)} of the ${plural(all.length, 'slowest request')} are of what is picked; virtap requests --than lists more.`
+        : `The ${plural(all.length, 'slowest request')} of ${count(answer.totals.count)}.`;
+      slow.replaceChildren(
+        el('p', { class: 'faint' }, told),
+        ...own.map((request, i) => slowRequest(request, unit, i === 0)),
+      );
+    },
+    opened: () => title.scrollIntoView({ behavior: 'smooth', block: 'nearest' }),
+  });
+  panel.show();
+  return [...panel.parts, figures.element];
+}
+
+/** The figures of what is picked, as the picture's cells tell them. */
+function pickedTable({ frame }: Picture, unit: Unit): Table<[queue: number, figures: Figures]> {
+  const name = (queue: number) => frame.dimensions[0]?.values[queue] ?? '';
+  const length = (title: string, of: (figures: Figures) => number): Column<[number, Figures]> => ({
+    title,
+    number: true,
+    cell: ([, figures]) => longs(unit)(of(figures)),
+    key: ([, figures]) => of(figures),
+  });
+  return new Table<[number, Figures]>('Requests picked in the heat map', [
+    { title: 'picked', cell: ([queue]) => name(queue), key: ([queue]) => name(queue) },
+    { title: 'count', number: true, cell: ([, { count: n }]) => count(n), key: ([, { count: n }]) => n },
+    length('total', ({ total }) => total),
+    length('avg', ({ total, count: n }) => total / n),
+    length('max', ({ max }) => max),
+    length('p50', ({ p50 }) => p50),
+    length('p99', ({ p99 }) => p99),
+  ]);
+}
+
+function isIn(request: SlowRequestJson, { filter, region }: State, { frame }: Picture, unit: Unit): boolean {
+  const [queue, operation] = frame.dimensions.map(({ values }, d) => values[filter.values[d] ?? -1]);
+  const begin = figure(request, 'begin', unit);
+  const length = figure(request, 'duration', unit);
+  return (
+    (queue === undefined || queue.endsWith(`${deviceName(request)} queue ${queueName(request)}`)) &&
+    (operation === undefined || operation === (request.operation ?? 'not told')) &&
+    (region === undefined ||
+      (begin >= region.from && begin < region.to && length >= region.least && length < region.most))
   );
 }
 

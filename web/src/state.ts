@@ -12,32 +12,37 @@ export function emptyState(picture: Picture): State {
   };
 }
 
-/** The state as the part of an address after `#`. Values go by name: numbers differ from trace to trace. */
-export function toHash(state: State, picture: Picture): string {
-  const query = new URLSearchParams();
+/**
+ * The state as the part of an address after `#`, beside what other pictures have there: names begin with `prefix`, and only those that
+ * begin with none have no dot. Values go by name: numbers differ from trace to trace.
+ */
+export function toHash(state: State, picture: Picture, prefix: string, before: string): string {
+  const query = new URLSearchParams(before.replace(/^#/, ''));
+  const isOwn = (name: string) => (prefix === '' ? !name.includes('.') : name.startsWith(prefix));
+  for (const name of [...query.keys()].filter(isOwn)) query.delete(name);
   picture.frame.dimensions.forEach(({ title, values }, d) => {
     const value = state.filter.values[d];
-    if (value !== undefined) query.set(title, values[value] as string);
+    if (value !== undefined) query.set(prefix + title, values[value] as string);
   });
-  if (state.filter.apart) query.set('apart', '1');
-  if (state.lines) query.set('lines', '1');
-  if (state.region !== undefined) query.set('region', write(state.region));
-  if (state.view !== undefined) query.set('view', write(state.view));
+  if (state.filter.apart) query.set(`${prefix}apart`, '1');
+  if (state.lines) query.set(`${prefix}lines`, '1');
+  if (state.region !== undefined) query.set(`${prefix}region`, write(state.region));
+  if (state.view !== undefined) query.set(`${prefix}view`, write(state.view));
   return query.toString();
 }
 
 /** The state that an address tells; what it does not tell, or what is not in this picture, is as in the beginning. */
-export function fromHash(hash: string, picture: Picture): State {
+export function fromHash(hash: string, picture: Picture, prefix: string): State {
   const query = new URLSearchParams(hash.replace(/^#/, ''));
   const state = emptyState(picture);
   state.filter.values = picture.frame.dimensions.map(({ title, values }) => {
-    const at = values.indexOf(query.get(title) ?? '');
-    return at < 0 || !query.has(title) ? undefined : at;
+    const at = values.indexOf(query.get(prefix + title) ?? '');
+    return at < 0 || !query.has(prefix + title) ? undefined : at;
   });
-  state.filter.apart = picture.frame.apart !== undefined && query.get('apart') === '1';
-  state.lines = query.get('lines') === '1';
-  state.region = read(query.get('region'));
-  state.view = read(query.get('view'));
+  state.filter.apart = picture.frame.apart !== undefined && query.get(`${prefix}apart`) === '1';
+  state.lines = query.get(`${prefix}lines`) === '1';
+  state.region = read(query.get(`${prefix}region`));
+  state.view = read(query.get(`${prefix}view`));
   return state;
 }
 

@@ -1,0 +1,38 @@
+import type { Queue } from '../spans/devices.ts';
+import { operations, type RequestPath } from '../spans/request-path.ts';
+import { IdTable } from '../trace/id-table.ts';
+import { type QueueName, queueNameOf } from './requests.ts';
+import { maxSeries, SpanCells } from './span-cells.ts';
+
+/** Requests by queue and operation over time and latency, in bounded memory: what a page needs to draw them. */
+export class RequestPicture {
+  readonly cells = new SpanCells();
+  readonly #series = new IdTable();
+  readonly #queues: (Queue | undefined)[] = [];
+
+  /** Takes the requests that were filled within the batch that the path took last. */
+  take({ spans, facets, first }: RequestPath): void {
+    if (spans.count === 0) return;
+    this.cells.start(first);
+    for (let k = 0; k < spans.count; k++) {
+      const { queue, operation } = facets[spans.facet[k] as number] as RequestPath['facets'][number];
+      let series = this.#series.find(queue.index, operation);
+      if (series < 0) {
+        if (this.#series.size === maxSeries) series = maxSeries - 1;
+        else {
+          series = this.#series.id(queue.index, operation);
+          this.#queues.push(queue);
+        }
+      }
+      this.cells.add(series, spans.begin[k] as number, spans.duration[k] as number);
+    }
+  }
+
+  /** What the cells' series are. */
+  series(): { queue: QueueName; operation: string }[] {
+    return this.#queues.map((queue, id) => ({
+      queue: queueNameOf(queue as Queue),
+      operation: operations[this.#series.low(id)] as string,
+    }));
+  }
+}
