@@ -36,8 +36,8 @@ export default function define(command: Command): void {
     .option('-o, --output <file>', 'write a page: one HTML file that works from anywhere')
     .option('--title <text>', 'what the page is called (the file, where not given)')
     .option('--open', 'open the page in the browser')
-    .option('--svg <file>', 'write the heat map of the exits alone, as SVG')
-    .option('--png <file>', 'write the heat map of the exits alone, as PNG')
+    .option('--svg <file>', 'write the heat map of the exits (or else of the requests) alone, as SVG')
+    .option('--png <file>', 'write the heat map of the exits (or else of the requests) alone, as PNG')
     .action(run);
 }
 
@@ -90,13 +90,19 @@ function reportText(
   return parts.join('\n');
 }
 
-function heatImage({ exits, trace }: Everything, title: string) {
+/** The heat map of the exits or, where there is none, of the requests. */
+function heatImage({ exits, requests, trace }: Everything, title: string) {
   const heat = exits?.answer.result.heat;
-  if (exits === undefined || heat === undefined || heat.total === 0) {
-    throw new UsageError(`${trace.file}: there are no exits to draw`);
+  if (exits !== undefined && heat !== undefined && heat.total > 0) {
+    const { unit } = exits.answer.result;
+    return heatmapImage(heat, { title, unit, what: 'VM exits by time and duration, halts left out' });
   }
-  const { unit } = exits.answer.result;
-  return heatmapImage(heat, { title, unit, what: 'VM exits by time and duration, halts left out' });
+  const requested = requests?.picture.heat.result();
+  if (requested === undefined || requested.total === 0) {
+    throw new UsageError(`${trace.file}: there are no exits and no requests to draw`);
+  }
+  const unit = trace.clock.unit === 'ns' ? 'ns' : 'cycles';
+  return heatmapImage(requested, { title, unit, what: 'virtio requests by time and duration' });
 }
 
 function write(file: string, content: string | Uint8Array): void {

@@ -1,12 +1,15 @@
 import type { Queue } from '../spans/devices.ts';
 import { operations, type RequestPath } from '../spans/request-path.ts';
 import { IdTable } from '../trace/id-table.ts';
+import { HeatMap } from './heatmap.ts';
 import { type QueueName, queueNameOf } from './requests.ts';
 import { maxSeries, SpanCells } from './span-cells.ts';
 
 /** Requests by queue and operation over time and latency, in bounded memory: what a page needs to draw them. */
 export class RequestPicture {
   readonly cells = new SpanCells();
+  /** All of them in one. */
+  readonly heat = new HeatMap();
   readonly #series = new IdTable();
   readonly #queues: (Queue | undefined)[] = [];
 
@@ -14,6 +17,7 @@ export class RequestPicture {
   take({ spans, facets, first }: RequestPath): void {
     if (spans.count === 0) return;
     this.cells.start(first);
+    this.heat.start(first);
     for (let k = 0; k < spans.count; k++) {
       const { queue, operation } = facets[spans.facet[k] as number] as RequestPath['facets'][number];
       let series = this.#series.find(queue.index, operation);
@@ -24,7 +28,10 @@ export class RequestPicture {
           this.#queues.push(queue);
         }
       }
-      this.cells.add(series, spans.begin[k] as number, spans.duration[k] as number);
+      const begin = spans.begin[k] as number;
+      const duration = spans.duration[k] as number;
+      this.cells.add(series, begin, duration);
+      this.heat.add(begin, duration);
     }
   }
 
