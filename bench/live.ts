@@ -42,8 +42,13 @@ type Tool = {
   found(output: string, file: string): { events: number; lost: number };
 };
 
-const instanceReady = () =>
-  spawnSync('sh', ['-c', 'cat /sys/kernel/tracing/instances/virtap-*/set_event']).stdout.includes('sys_exit');
+const instanceReady = () => {
+  const { stdout } = spawnSync('sh', [
+    '-c',
+    'cd /sys/kernel/tracing/instances && cat virtap-*/set_event virtap-*/tracing_on',
+  ]);
+  return /sys_exit\n(.*\n)*1\n$/.test(stdout.toString());
+};
 const number = (text: string | undefined) => Number((text ?? 'NaN').replaceAll(',', ''));
 const bpf = (pid: number) =>
   `tracepoint:raw_syscalls:sys_enter /pid == ${pid}/ { @s[tid] = nsecs; } tracepoint:raw_syscalls:sys_exit /@s[tid]/ ` +

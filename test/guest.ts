@@ -112,9 +112,9 @@ export class Guest {
   }
 }
 
-/** Waits until something is so; throws after ten seconds. */
+/** Waits until something is so; throws after half a minute. */
 export async function until(what: string, isSo: () => boolean): Promise<void> {
-  for (let n = 0; n < 1000; n++) {
+  for (let n = 0; n < 3000; n++) {
     if (isSo()) return;
     await sleep(10);
   }

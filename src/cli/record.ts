@@ -88,10 +88,10 @@ async function run(line: string[], options: RecordOptions): Promise<void> {
     await recorder.run();
   } finally {
     status.end();
-    until.end();
   }
   const elapsed = performance.now() - began;
   const summary = recorder.stop();
+  until.end();
   process.removeListener('exit', last);
   if (recorder.failure === undefined) {
     process.stderr.write(closing(summary, elapsed, chosen, options));

@@ -46,8 +46,9 @@ export class RingBufferCpu {
   last = Number.NEGATIVE_INFINITY;
   /** Events lost since then: 0, a number, or NaN where the buffer does not say how many. */
   missed = 0;
-  /** Lost events that were told of so far; NaN once their number is unknown. */
+  /** Lost events that were told of with their number so far, and the stretch with holes whose number is unknown. */
   told = 0;
+  untold: { from: number; to: number } | undefined;
 
   constructor(cpu: number) {
     this.cpu = cpu;
@@ -56,9 +57,18 @@ export class RingBufferCpu {
   /** The hole between the last event and one at `to`. */
   takeLoss(to: number): Loss {
     const count = Number.isNaN(this.missed) ? undefined : this.missed;
-    this.told += this.missed;
+    if (count === undefined) this.untold = { from: this.untold?.from ?? this.last, to };
+    else this.told += count;
     this.missed = 0;
     return { from: this.last, to, cpu: this.cpu, count };
+  }
+
+  /** What is left of the events that the kernel counted as lost (`overrun`) after those that were told of with their number. */
+  rest(overrun: number): Loss | undefined {
+    const count = overrun - this.told;
+    if (!(count > 0)) return undefined;
+    const { from, to } = this.untold ?? { from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY };
+    return { from, to, cpu: this.cpu, count };
   }
 }
 

@@ -11,7 +11,7 @@ import type { Format } from './detect.ts';
 import { HandOut } from './hand-out.ts';
 import { asTraceError, type Input } from './input.ts';
 import { KernelEventTypes } from './kernel-types.ts';
-import { RingBufferDecoder } from './ring-buffer.ts';
+import { RingBufferCpu, RingBufferDecoder } from './ring-buffer.ts';
 import { clockOf, companionsOf, notesOf } from './trace-dat-facts.ts';
 import { readHeader, type TraceDatBuffer, type TraceDatHeader } from './trace-dat-header.ts';
 import type { CpuData } from './trace-dat-options.ts';
@@ -222,8 +222,8 @@ class TraceDat implements Trace {
     if (this.damage !== undefined) return;
     for (const { buffer, cpu, overrun } of this.#header.options.cpuStats) {
       const stream = this.#streams.find((one) => one.buffer === buffer && one.state.cpu === cpu);
-      const untold = overrun - (stream?.state.told ?? 0);
-      if (untold > 0) hand.add({ from: -Infinity, to: Infinity, cpu, count: untold });
+      const rest = (stream?.state ?? new RingBufferCpu(cpu)).rest(overrun);
+      if (rest !== undefined) hand.add(rest);
     }
   }
 }

@@ -143,7 +143,9 @@ export class LiveTrace implements Trace {
       yield* this.#withProcesses(hand.upTo(Number.POSITIVE_INFINITY));
       for (const cpu of cpus.values()) if (cpu.missed !== 0) hand.add(cpu.takeLoss(Number.POSITIVE_INFINITY));
       for (const cpu of instance.cpus) {
-        const { dropped } = instance.counts(cpu);
+        const { dropped, overrun } = instance.counts(cpu);
+        const rest = cpus.get(cpu)?.rest(overrun);
+        if (rest !== undefined) hand.add(rest);
         if (dropped > 0) hand.add({ from: -Infinity, to: Infinity, cpu, count: dropped });
       }
       yield* this.#withProcesses(hand.rest());

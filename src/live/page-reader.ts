@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { hurry } from './hurry.ts';
 import { type OpenBuffers, Pace, RawPages } from './raw-pages.ts';
 import { writeTracefs } from './tracefs.ts';
 
@@ -38,6 +39,7 @@ if (parentPort !== null) {
   const send = (message: ReaderMessage, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
   const pages = new RawPages(buffers);
   const pace = new Pace(bufferKiB, sizeFile === undefined ? undefined : (kib) => writeTracefs(sizeFile, String(kib)));
+  hurry();
   let cpu = -1;
   let chunk = new Uint8Array(0);
   let used = 0;

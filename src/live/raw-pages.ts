@@ -85,8 +85,10 @@ export class RawPages {
 }
 
 /** How long to sleep between rounds, in ms. */
-const shortest = 5;
+const shortest = 0.25;
 const longest = 100;
+/** A load may begin while nobody looks, and fill the buffers so fast (bytes in a ms): half of one may be full when it is found. */
+const suddenRate = 200_000;
 /** Room for each CPU's events at most, in KiB. */
 const largestBuffer = 256 << 10;
 
@@ -106,9 +108,10 @@ export class Pace {
   next(fullest: number): number {
     const room = this.#kib * 1024;
     if (fullest > room / 2) this.#grow();
-    // To find an eighth of the buffer used next time; a load may begin at any moment, so no sudden long sleep.
+    // To find an eighth of the buffer used next time.
     const due = (this.#pause * room) / 8 / Math.max(fullest, 1);
-    this.#pause = Math.max(Math.min(due, this.#pause * 2, longest), shortest);
+    const most = Math.min(Math.max(room / 2 / suddenRate, 2), longest);
+    this.#pause = Math.max(Math.min(due, this.#pause * 2, most), shortest);
     return this.#pause;
   }
 

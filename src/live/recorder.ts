@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { hurry } from './hurry.ts';
 import { LiveError } from './live-error.ts';
 import { PagePacker } from './page-packer.ts';
 import { closeBuffers, type OpenBuffers, openBuffers, Pace, RawPages } from './raw-pages.ts';
@@ -95,6 +96,7 @@ export class Recorder {
 
   /** Empties the buffers until `end` is called, or something fails. */
   async run(): Promise<void> {
+    hurry();
     const { instance } = this.#session;
     const pace = new Pace(
       instance.bufferKiB,
@@ -115,7 +117,9 @@ export class Recorder {
         return;
       }
       await new Promise<void>((wake) => {
-        this.#sleeper = { timer: setTimeout(wake, pause), wake };
+        // A timer takes a millisecond at least.
+        if (pause < 1) setImmediate(wake);
+        else this.#sleeper = { timer: setTimeout(wake, pause), wake };
       });
     }
   }
