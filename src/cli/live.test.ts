@@ -65,7 +65,7 @@ test('--interval prints how things stand, and --for ends it', machine, async () 
   const guest = Guest.kvm(folder, 1);
   try {
     await guest.ready();
-    const args = ['--live', '--pid', String(guest.pid), '--interval', '100ms', '--for', '450ms'];
+    const args = ['--live', '--pid', String(guest.pid), '--interval', '100ms', '--for', '1500ms'];
     const { status, stdout, stderr } = await virtap('events', ...args);
     assert.equal(status, 0, stderr);
     const answers = stdout.match(/^ {2}format +live$/gm) ?? [];
