@@ -1,6 +1,7 @@
 import {
   chownSync,
   closeSync,
+  constants,
   fstatSync,
   mkdtempSync,
   openSync,
@@ -79,8 +80,11 @@ export class QemuLogSource {
       const own = logOf(pid);
       let at = 0;
       if (own !== undefined) {
-        file = openSync(own, 'r');
-        at = fstatSync(file).size;
+        // The process says where; a pipe there would keep us waiting.
+        file = openSync(own, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+        const status = fstatSync(file);
+        if (!status.isFile()) throw new LiveError(`the log of this QEMU, ${own}, is no file`);
+        at = status.size;
       } else {
         const { path, folder, file: made } = makeLog(pid);
         file = made;
