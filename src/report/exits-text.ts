@@ -385,6 +385,11 @@ function unpairedLines(result: ExitResult): string[] {
         : 'The trace does not say which process a thread belongs to, and vCPU numbers occur more than once: there are several VMs, which cannot be told apart (perf record, or trace-cmd record with -c and --proc-map, say it).',
     );
   }
+  if (counts.untracked > 0) {
+    lines.push(
+      `${plural(counts.untracked, 'event')} left out: they are of threads beyond the first ${count(result.vcpus.length)} that ran vCPUs.`,
+    );
+  }
   for (const name of unknownReasons) lines.push(`Nothing to exclude: no exit had the reason ${escapeText(name)}.`);
   return lines;
 }
@@ -454,6 +459,7 @@ export function exitsJson(answer: ExitAnswer): Json {
       entry_first: counts.entryFirst,
       entry_without_exit: counts.entryWithoutExit,
       before_first_entry: counts.beforeFirstEntry,
+      ...(counts.untracked > 0 ? { untracked: counts.untracked } : {}),
     },
     open: result.open.map(({ vcpu, reason, begin, age }) => ({
       ...vcpuJson(vcpu),

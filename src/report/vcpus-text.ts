@@ -36,12 +36,19 @@ export function vcpusText(answer: VcpusAnswer, terminal: Terminal): string {
 function summary({ rows }: VcpusResult): string {
   const vms = new Set(rows.map(({ vcpu }) => vcpu.vm));
   const of = vms.size > 1 ? ` of ${plural(vms.size, 'VM')}` : '';
-  const longest = Math.max(...rows.map(({ wall }) => wall));
+  const longest = rows.reduce((most, { wall }) => Math.max(most, wall), 0);
   return `${plural(rows.length, 'vCPU')}${of} over ${duration(longest)}`;
 }
 
+/** By list of rows, whether they are of more than one VM: asked for every row. */
+const ofSeveralVms = new WeakMap<object, boolean>();
+
 export function nameOf({ vcpu }: Pick<VcpuRow, 'vcpu'>, rows: readonly Pick<VcpuRow, 'vcpu'>[]): string {
-  const several = new Set(rows.map((row) => row.vcpu.vm)).size > 1;
+  let several = ofSeveralVms.get(rows);
+  if (several === undefined) {
+    several = rows.some((row) => row.vcpu.vm !== rows[0]?.vcpu.vm);
+    ofSeveralVms.set(rows, several);
+  }
   const own = vcpu.number === undefined ? `thread ${vcpu.tid}` : String(vcpu.number);
   return several && vcpu.vm !== undefined ? `${vcpu.vm}/${own}` : own;
 }

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
-import { ExitPairing, type PairingCounts } from './exits.ts';
+import { ExitPairing, maxThreads, type PairingCounts } from './exits.ts';
 
 type Pair = { tid: number; begin: number; end: number; reason: string; cpu: number };
 
@@ -66,6 +66,7 @@ function naive(events: SyntheticEvent[]): { pairs: Pair[]; counts: PairingCounts
     straddlingLoss: 0,
     migratedAcrossLoss: 0,
     openAtEnd: 0,
+    untracked: 0,
   };
   const pairs: Pair[] = [];
   for (const thread of new Set(events.map((event) => event.tid))) {
@@ -212,4 +213,14 @@ test('a trace without entries still has its exits by thread and reason', async (
     [8, 'cpuid', 1],
   ]);
   assert.equal(counts.pairs, 0);
+});
+
+test('threads beyond all measure are counted, not followed', async () => {
+  const events = Array.from({ length: maxThreads + 10 }, (_, n) => [
+    { name: 'kvm:kvm_entry', time: 3 * n, tid: n + 1, cpu: 0 },
+    { name: 'kvm:kvm_exit', time: 3 * n + 1, tid: n + 1, cpu: 0, fields: { exit_reason: 120, isa: 2 } },
+    { name: 'kvm:kvm_entry', time: 3 * n + 2, tid: n + 1, cpu: 0 },
+  ]).flat();
+  const { counts, pairing } = await pair(synthetic(events));
+  assert.deepEqual([counts.pairs, counts.untracked, pairing.threads.length], [maxThreads, 30, maxThreads]);
 });

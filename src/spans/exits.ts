@@ -105,7 +105,12 @@ export type PairingCounts = {
   migratedAcrossLoss: number;
   /** A kvm_exit that nothing follows. */
   openAtEnd: number;
+  /** Events of threads that were not followed, because there were too many. */
+  untracked: number;
 };
+
+/** vCPU threads that are followed: more than any host runs, against traces that invent them. */
+export const maxThreads = 1 << 16;
 
 const other = 1;
 const exit = 2;
@@ -141,6 +146,7 @@ export class ExitPairing {
     exitThenExit: 0,
     straddlingLoss: 0,
     migratedAcrossLoss: 0,
+    untracked: 0,
   };
 
   /** Time of the first and last kvm_exit or kvm_entry; NaN where there was none. */
@@ -219,6 +225,10 @@ export class ExitPairing {
       if (t < 0) {
         if (Number.isNaN(this.first)) this.first = time;
         t = this.#thread(state, tid, b.pid[i] as number);
+        if (t < 0) {
+          counts.untracked++;
+          continue;
+        }
         open = this.#open;
         openTime = this.#openTime;
       }
@@ -308,7 +318,7 @@ export class ExitPairing {
 
   #thread(state: TraceState, tid: number, pid: number): number {
     const known = state.find(tid);
-    if (known >= 0) return known;
+    if (known >= 0 || this.threads.length === maxThreads) return known;
     const t = this.threads.push({ tid, pid, vcpu: none }) - 1;
     state.setThread(tid, t);
     if (t === this.#openTime.length) this.#grow();

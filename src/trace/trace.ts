@@ -72,13 +72,17 @@ export class TypeTable {
   }
 }
 
+/** Threads whose names are kept: against traces that invent them. */
+const maxThreads = 1 << 20;
+
 /** The table behind `Trace.threads`, for formats to fill. */
 export class ThreadTable extends Map<number, Thread> {
   /** Notes the name of a thread, and its process where known. */
   name(tid: number, comm: string, pid = -1): void {
     const thread = this.get(tid);
-    if (thread === undefined) this.set(tid, { comm, pid });
-    else {
+    if (thread === undefined) {
+      if (this.size < maxThreads) this.set(tid, { comm, pid });
+    } else {
       thread.comm = comm;
       if (pid >= 0) thread.pid = pid;
     }

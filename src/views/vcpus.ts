@@ -130,7 +130,7 @@ export function vcpuSubjects({ rows, untold: lacking }: VcpusResult): Subject[] 
   return told.flatMap((state) => {
     const subject = (name: string | undefined, of: readonly VcpuRow[]): Subject => {
       const total = sum(of, (row) => row.states[state]);
-      const max = Math.max(...of.map((row) => row.longest[state]?.duration ?? 0));
+      const max = of.reduce((most, row) => Math.max(most, row.longest[state]?.duration ?? 0), 0);
       return { kind: state, name, measured: { total, share: total / sum(of, (row) => row.wall), max } };
     };
     return [
