@@ -1,8 +1,10 @@
-/** One value as a CSV field, quoted where RFC 4180 asks for it. */
+import { escapeText } from './escape.ts';
+
+/** One value as a CSV field, quoted where RFC 4180 asks for it. Text is escaped: tables are looked at in terminals, too. */
 function field(value: string | number | undefined): string {
   if (value === undefined || (typeof value === 'number' && !Number.isFinite(value))) return '';
-  const text = String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const text = typeof value === 'string' ? escapeText(value) : String(value);
+  return /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /** One row of a CSV file, with its line end. Missing values (undefined, NaN, infinities) are empty fields. */

@@ -68,7 +68,10 @@ test('wide characters take two columns, combining marks and colours none', () =>
 });
 
 test('CSV quotes what RFC 4180 says; JSON stays JSON however it is laid out', () => {
-  assert.equal(csvRow(['a,b', 'say "x"', 1.5, undefined, Number.NaN, 'l\n2']), '"a,b","say ""x""",1.5,,,"l\n2"\n');
+  assert.equal(
+    csvRow(['a,b', 'say "x"', 1.5, undefined, Number.NaN, 'l\n2\x1b[31m']),
+    '"a,b","say ""x""",1.5,,,l\\n2\\x1b[31m\n',
+  );
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 5 }), (value) => {
       assert.deepEqual(JSON.parse(json(value as never)), JSON.parse(JSON.stringify(value)));
