@@ -350,6 +350,17 @@ test('a file cut anywhere gives what came before, and says at which byte it ends
   const seen = await read(file.subarray(0, end - 100001));
   assert.match(seen.damage ?? '', /byte \d+: .*expected/);
   assert.ok(seen.lines.length > 1000);
+  // In the features, which follow the records: the events are known by number.
+  for (const cut of [end + 8, end + 200]) {
+    const { damage, lines } = await read(file.subarray(0, cut));
+    assert.match(
+      damage ?? '',
+      /byte \d+: the (event formats|table of features) would be \d+ bytes here/,
+      `cut at ${cut}`,
+    );
+    assert.equal(lines.length, golden().length);
+    assert.match(lines[0] as string, /: tracepoint:\d+$/);
+  }
 });
 
 test('zstd data that breaks is told, and what came before stands', async () => {

@@ -163,7 +163,7 @@ class PerfTrace implements Trace {
     if (!compressed && (options.threads ?? (size >= largeFile ? availableParallelism() : 1)) > 1) {
       trace.#ahead = new PerfAhead(trace.#arena, file.fd, dataEnd);
     }
-    trace.damage = broken;
+    trace.damage = broken ?? header.broken;
     if (header.unclosed) {
       trace.damage ??= new TraceError(
         input.name,

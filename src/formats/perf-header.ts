@@ -96,6 +96,8 @@ export type PerfHeader = {
   cpus: number | undefined;
   /** What the wall clock showed when the clock of the samples showed `clock` (ns): perf record -k. */
   clockData: { wall: bigint; clock: bigint } | undefined;
+  /** What is not whole of the features, which come last in the file. */
+  broken?: TraceError;
   /** The records are in files of their own, one a thread of perf record --threads. */
   directory: boolean;
   /** `perf version`, kernel release and so on, in perf's words. */
@@ -204,15 +206,21 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
   for (let bit = 0; bit < 256; bit++) {
     if ((head.getUint8(72 + (little ? bit >> 3 : (bit >> 6) * 8 + 7 - ((bit >> 3) & 7))) & (1 << (bit & 7))) === 0)
       continue;
-    const place = await read(section, 16, 'the table of features');
-    section += 16;
-    const start = u64(place, 0);
-    const length = u64(place, 8);
-    if (bit === feature.tracingData) {
-      const body = await read(start, length, 'the event formats');
-      header.tracingData = { bytes: new Uint8Array(body.buffer), offset: start };
-    } else if (length <= 16 << 20 && start + length <= size) {
-      applyFeature(header, bit, await read(start, length, 'a feature'), little);
+    try {
+      const place = await read(section, 16, 'the table of features');
+      section += 16;
+      const start = u64(place, 0);
+      const length = u64(place, 8);
+      if (bit === feature.tracingData) {
+        const body = await read(start, length, 'the event formats');
+        header.tracingData = { bytes: new Uint8Array(body.buffer), offset: start };
+      } else if (length <= 16 << 20 && start + length <= size) {
+        applyFeature(header, bit, await read(start, length, 'a feature'), little);
+      }
+    } catch (error) {
+      // The records stand before the features: they can be read without.
+      if (!(error instanceof TraceError)) throw error;
+      header.broken ??= error;
     }
   }
   return header;
