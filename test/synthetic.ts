@@ -123,3 +123,18 @@ class SyntheticLayout implements Layout {
     return this.#events[b.view.getUint32(b.at[i] as number)];
   }
 }
+
+/** A thread gets a CPU, from an idle one. */
+export function into(time: number, tid: number): SyntheticEvent {
+  return { name: 'sched:sched_switch', time, tid: 0, fields: { prev_pid: 0, prev_state: 0, next_pid: tid } };
+}
+
+/** A thread loses its CPU, which goes idle: with state 0 it could run on. */
+export function out(time: number, tid: number, state: number): SyntheticEvent {
+  return { name: 'sched:sched_switch', time, tid, fields: { prev_pid: tid, prev_state: state, next_pid: 0 } };
+}
+
+/** A thread is woken, by another. */
+export function waking(time: number, tid: number): SyntheticEvent {
+  return { name: 'sched:sched_waking', time, tid: 99, fields: { pid: tid } };
+}

@@ -2,7 +2,6 @@ import { type Command, Option } from 'commander';
 import { openTrace } from '../formats/detect.ts';
 import { type DiffAnswer, type DiffKind, type DiffSource, diffCsv, diffJson, diffText } from '../report/diff-text.ts';
 import { noExits } from '../report/exits-text.ts';
-import { json } from '../report/json.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition, Subject } from '../views/conditions.ts';
 import { compare, type DiffRow, diffSubjects, type Side, spanFigures } from '../views/diff.ts';
@@ -89,9 +88,11 @@ async function run(before: string, after: string, options: DiffOptions): Promise
     after: sourceOf(b),
     diff: compare(sideA, sideB, kind === 'vcpus' ? ['share'] : spanFigures),
   };
-  if (out.form === 'json') await out.write(json(diffJson(answer)));
-  else if (out.form === 'csv') await out.write(diffCsv(answer));
-  else await out.write(diffText(answer, out.terminal));
+  await out.answer({
+    json: () => diffJson(answer),
+    csv: () => diffCsv(answer),
+    text: (terminal) => diffText(answer, terminal),
+  });
   failIf(options.failIf, () => diffSubjects(answer.diff, (row) => subject(kind, row)), sameReason);
 }
 

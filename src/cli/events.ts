@@ -66,9 +66,11 @@ async function run(files: string[], options: EventsOptions): Promise<void> {
 }
 
 async function print({ view, asked, reading }: Answer, out: Output): Promise<void> {
-  if (out.form === 'text') await out.write(eventsText(view, asked, reading, out.terminal));
-  else if (out.form === 'csv') await out.write(eventsCsv([view]));
-  else await out.write(json(eventsJson(view, asked, reading)));
+  await out.answer({
+    json: () => eventsJson(view, asked, reading),
+    csv: () => eventsCsv([view]),
+    text: (terminal) => eventsText(view, asked, reading, terminal),
+  });
 }
 
 /** `each` is given the answer so far, of a running machine. */

@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { exitsCsv, exitsJson, exitsText, groupNames, noExits } from '../report/exits-text.ts';
-import { json } from '../report/json.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import type { Condition } from '../views/conditions.ts';
 import { type Dimension, dimensions, Exits, exitSubjects, sameReason } from '../views/exits.ts';
@@ -20,7 +19,7 @@ import {
   traceCommand,
 } from './options.ts';
 import { Output } from './output.ts';
-import { runAnalyses } from './run.ts';
+import { answerFrom } from './run.ts';
 import { didYouMean } from './suggest.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -121,14 +120,14 @@ async function run(files: string[], options: ExitCommandOptions): Promise<void> 
     // A threshold asks for a log, a number for a ranking.
     if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
     const found = { trace, result, reading, sort, halts: halts === true, than };
-    if (out.form === 'json') await out.write(json(exitsJson(found)));
-    else if (out.form === 'csv') await out.write(exitsCsv(found));
-    else await out.write(exitsText(found, out.terminal));
+    await out.answer({
+      json: () => exitsJson(found),
+      csv: () => exitsCsv(found),
+      text: (terminal) => exitsText(found, terminal),
+    });
     return result;
   };
-  const reading = await runAnalyses(trace, [exits], runOptions(options), answer);
-  if (reading.partial.length === 0) await trace.close();
-  const result = await answer(reading);
+  const result = await answerFrom(trace, [exits], runOptions(options), answer);
   failIf(options.failIf, () => exitSubjects(result, (group) => groupNames(result, group)), sameReason);
 }
 

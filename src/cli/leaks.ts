@@ -1,5 +1,4 @@
 import { type Command, Option } from 'commander';
-import { json } from '../report/json.ts';
 import { leaksCsv, leaksJson, leaksPlain, leaksText } from '../report/leaks-text.ts';
 import { Requests } from '../spans/requests.ts';
 import type { Condition } from '../views/conditions.ts';
@@ -10,7 +9,7 @@ import { needEvents, needPopsAndFills } from './lacking.ts';
 import { openSource } from './open.ts';
 import { type LiveOptions, liveCommand, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
-import { runAnalyses } from './run.ts';
+import { answerFrom } from './run.ts';
 
 type LeaksOptions = TraceOptions & LiveOptions & { all?: true; plain?: true; failIf?: Condition[] };
 
@@ -45,14 +44,16 @@ async function run(files: string[], options: LeaksOptions): Promise<void> {
     const report = judgeLeaks(requests, trace.clock);
     needPopsAndFills(trace, requests.seen, 'what leaked');
     if (options.plain === true) await out.write(leaksPlain(report));
-    else if (out.form === 'json') await out.write(json(leaksJson(report, reading, trace, all)));
-    else if (out.form === 'csv') await out.write(leaksCsv(report, trace, all));
-    else await out.write(leaksText(report, reading, trace, all, out.terminal));
+    else {
+      await out.answer({
+        json: () => leaksJson(report, reading, trace, all),
+        csv: () => leaksCsv(report, trace, all),
+        text: (terminal) => leaksText(report, reading, trace, all, terminal),
+      });
+    }
     return report;
   };
-  const reading = await runAnalyses(trace, [requests], runOptions(options), answer);
-  if (reading.partial.length === 0) await trace.close();
-  const report = await answer(reading);
+  const report = await answerFrom(trace, [requests], runOptions(options), answer);
   if (report.elements.some(({ verdict }) => bad.has(verdict))) process.exitCode = found;
   failIf(options.failIf, () => leakSubjects(report));
 }

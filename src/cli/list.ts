@@ -1,10 +1,9 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { Signatures } from '../formats/trace-events.ts';
 import { matchQemuEvents } from '../live/event-sets.ts';
 import { findMachines } from '../live/machines.ts';
 import { operandsOf } from '../live/probe-arguments.ts';
 import { type Probe, type ProbeFile, probesOf } from '../live/usdt.ts';
-import { json } from '../report/json.ts';
 import {
   type ListedEvent,
   machinesCsv,
@@ -16,7 +15,7 @@ import {
 } from '../report/machines-text.ts';
 import type { ColorChoice } from '../report/terminal.ts';
 import { chooseMachines } from './machines.ts';
-import { parseWords } from './options.ts';
+import { colorOption, formOptions, parseWords } from './options.ts';
 import { Output } from './output.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -26,14 +25,8 @@ export default function define(command: Command): void {
   command
     .argument('[machine]', 'process, name or uuid of the machine whose probes to list')
     .option('-e, --event <pattern>', "only these events: 'virtio_*'; may be repeated", parseWords)
-    .option('--trace-events <file>', "QEMU's trace-events-all, which names the probes' arguments")
-    .option('--json', 'print JSON (docs/json.md)')
-    .addOption(new Option('--csv', 'print CSV').conflicts('json'))
-    .addOption(
-      new Option('--color <when>', 'colour the output')
-        .choices(['auto', 'always', 'never'])
-        .default('auto' as ColorChoice),
-    )
+    .option('--trace-events <file>', "QEMU's trace-events-all, which names the probes' arguments");
+  colorOption(formOptions(command))
     .addHelpText(
       'after',
       `
@@ -52,9 +45,11 @@ async function run(name: string | undefined, options: ListOptions): Promise<void
       ...machine,
       probes: new Set(probesOf(machine.pid, 'qemu').flatMap(({ probes }) => probes.map((probe) => probe.name))).size,
     }));
-    if (out.form === 'json') await out.write(json(machinesJson(machines)));
-    else if (out.form === 'csv') await out.write(machinesCsv(machines));
-    else await out.write(machinesText(machines, out.terminal));
+    await out.answer({
+      json: () => machinesJson(machines),
+      csv: () => machinesCsv(machines),
+      text: (terminal) => machinesText(machines, terminal),
+    });
     return;
   }
   const { pids } = chooseMachines(/^\d+$/.test(name) ? { pid: [Number(name)] } : { vm: [name] }, false);
@@ -67,9 +62,11 @@ async function run(name: string | undefined, options: ListOptions): Promise<void
   const signatures = new Signatures(undefined, options);
   for (const file of files) {
     const events = eventsOf(file, options.event, signatures);
-    if (out.form === 'json') await out.write(json(probesJson(file.name, events)));
-    else if (out.form === 'csv') await out.write(probesCsv(events));
-    else await out.write(probesText(file.name, events, out.terminal));
+    await out.answer({
+      json: () => probesJson(file.name, events),
+      csv: () => probesCsv(events),
+      text: (terminal) => probesText(file.name, events, terminal),
+    });
   }
 }
 

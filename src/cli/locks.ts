@@ -1,5 +1,4 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { json } from '../report/json.ts';
 import { locksCsv, locksJson, locksText } from '../report/locks-text.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
@@ -20,7 +19,7 @@ import {
   traceCommand,
 } from './options.ts';
 import { Output } from './output.ts';
-import { runAnalyses } from './run.ts';
+import { answerFrom } from './run.ts';
 import { UsageError } from './usage-error.ts';
 
 type LocksCommandOptions = TraceOptions &
@@ -89,14 +88,14 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
     }
     if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
     const found = { trace, result, reading, holds, than, chosen };
-    if (out.form === 'json') await out.write(json(locksJson(found)));
-    else if (out.form === 'csv') await out.write(locksCsv(found));
-    else await out.write(locksText(found, out.terminal));
+    await out.answer({
+      json: () => locksJson(found),
+      csv: () => locksCsv(found),
+      text: (terminal) => locksText(found, terminal),
+    });
     return result;
   };
-  const reading = await runAnalyses(trace, [view], runOptions(options), answer);
-  if (reading.partial.length === 0) await trace.close();
-  const result = await answer(reading);
+  const result = await answerFrom(trace, [view], runOptions(options), answer);
   failIf(options.failIf, () => lockSubjects(result));
 }
 

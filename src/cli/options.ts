@@ -57,18 +57,22 @@ export function formOptions(command: Command, forms: readonly ('json' | 'csv')[]
   return command;
 }
 
+/** The option for when to use colours. */
+export function colorOption(command: Command): Command {
+  return command.addOption(
+    new Option('--color <when>', 'colour the output')
+      .choices(['auto', 'always', 'never'])
+      .default('auto' as ColorChoice),
+  );
+}
+
 /** The options of a command that reads traces and prints in a form of its own. `moments` says how a time is written. */
 export function readingOptions(
   command: Command,
   range = { from: '--from', to: '--to' },
   moments = '1.5s, 200ms from the first event, or a time stamp',
 ): Command {
-  return command
-    .addOption(
-      new Option('--color <when>', 'colour the output')
-        .choices(['auto', 'always', 'never'])
-        .default('auto' as ColorChoice),
-    )
+  return colorOption(command)
     .option(`${range.from} <time>`, `leave out events before: ${moments}`, parseMoment)
     .option(`${range.to} <time>`, 'leave out events after', parseMoment)
     .option('--trace-events <file>', "QEMU's trace-events-all, which names the arguments in simpletrace files");

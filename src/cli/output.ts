@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { type Json, json } from '../report/json.ts';
 import { Terminal } from '../report/terminal.ts';
 import type { TraceOptions } from './options.ts';
 
@@ -12,6 +13,13 @@ export class Output {
     this.form = options.json === true ? 'json' : options.csv === true ? 'csv' : 'text';
     const { stdout, env } = process;
     this.terminal = new Terminal({ isTTY: stdout.isTTY, columns: stdout.columns, env, color: options.color });
+  }
+
+  /** Writes an answer in the form that the user wants. */
+  async answer(forms: { json: () => Json; csv: () => string; text: (terminal: Terminal) => string }): Promise<void> {
+    if (this.form === 'json') await this.write(json(forms.json()));
+    else if (this.form === 'csv') await this.write(forms.csv());
+    else await this.write(forms.text(this.terminal));
   }
 
   /** Writes text; awaiting it keeps memory flat where the reader is slower than we are. */

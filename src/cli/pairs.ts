@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { schedEvents } from '../live/event-sets.ts';
-import { json } from '../report/json.ts';
 import { pairsCsv, pairsJson, pairsText } from '../report/pairs-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -22,7 +21,7 @@ import {
   traceCommand,
 } from './options.ts';
 import { Output } from './output.ts';
-import { type Moment, runAnalyses } from './run.ts';
+import { answerFrom, type Moment } from './run.ts';
 import { didYouMean } from './suggest.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -124,15 +123,15 @@ async function run(files: string[], options: PairsCommandOptions): Promise<void>
       group,
       than,
     };
-    if (out.form === 'json') await out.write(json(pairsJson(found)));
-    else if (out.form === 'csv') await out.write(pairsCsv(found));
-    else await out.write(pairsText(found, out.terminal));
+    await out.answer({
+      json: () => pairsJson(found),
+      csv: () => pairsCsv(found),
+      text: (terminal) => pairsText(found, terminal),
+    });
     return result;
   };
   const range = { from: options.since, to: options.until, interval: options.interval };
-  const reading = await runAnalyses(trace, [view], runOptions(range), answer);
-  if (reading.partial.length === 0) await trace.close();
-  const result = await answer(reading);
+  const result = await answerFrom(trace, [view], runOptions(range), answer);
   failIf(options.failIf, () => pairSubjects(result));
 }
 

@@ -1,5 +1,4 @@
 import { type Command, Option } from 'commander';
-import { json } from '../report/json.ts';
 import { requestsCsv, requestsJson, requestsText } from '../report/requests-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import type { Condition } from '../views/conditions.ts';
@@ -20,7 +19,7 @@ import {
   traceCommand,
 } from './options.ts';
 import { Output } from './output.ts';
-import { runAnalyses } from './run.ts';
+import { answerFrom } from './run.ts';
 import { UsageError } from './usage-error.ts';
 
 type RequestsCommandOptions = TraceOptions &
@@ -98,13 +97,13 @@ async function run(files: string[], options: RequestsCommandOptions): Promise<vo
     }
     if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
     const found = { trace, result, reading, sort, than, rank };
-    if (out.form === 'json') await out.write(json(requestsJson(found)));
-    else if (out.form === 'csv') await out.write(requestsCsv(found));
-    else await out.write(requestsText(found, out.terminal));
+    await out.answer({
+      json: () => requestsJson(found),
+      csv: () => requestsCsv(found),
+      text: (terminal) => requestsText(found, terminal),
+    });
     return result;
   };
-  const reading = await runAnalyses(trace, [view], runOptions(options), answer);
-  if (reading.partial.length === 0) await trace.close();
-  const result = await answer(reading);
+  const result = await answerFrom(trace, [view], runOptions(options), answer);
   failIf(options.failIf, () => requestSubjects(result));
 }

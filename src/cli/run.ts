@@ -107,6 +107,18 @@ export async function runAnalyses(
   return reading;
 }
 
+/** Reads a trace as `runAnalyses` does, closes it where it was read to its end, and gives what `answer` makes of it. */
+export async function answerFrom<T>(
+  trace: Trace,
+  analyses: readonly RunAnalysis[],
+  options: RunOptions,
+  answer: (reading: Reading) => Promise<T>,
+): Promise<T> {
+  const reading = await runAnalyses(trace, analyses, options, answer);
+  if (reading.partial.length === 0) await trace.close();
+  return answer(reading);
+}
+
 /** Gives an answer in the midst; that there is none yet is no reason to stop. */
 async function answerSoFar(reading: Reading, answer: (reading: Reading) => Promise<unknown>): Promise<void> {
   try {

@@ -4,7 +4,7 @@ import { type ColorChoice, Terminal } from '../report/terminal.ts';
 import { type TopSort, topSorts, topText } from '../report/top-text.ts';
 import { Top, type TopView } from '../views/top.ts';
 import { openLive } from './live.ts';
-import { type LiveOptions, parseDuration, parseNumbers, parseWords } from './options.ts';
+import { colorOption, type LiveOptions, parseDuration, parseNumbers, parseWords } from './options.ts';
 import { runAnalyses } from './run.ts';
 import { Screen } from './screen.ts';
 import { UsageError } from './usage-error.ts';
@@ -20,12 +20,8 @@ export default function define(command: Command): void {
       new Option('-s, --sort <column>', 'sort the exits by this column')
         .choices(Object.values(topSorts))
         .default('total' as TopSort),
-    )
-    .addOption(
-      new Option('--color <when>', 'colour the output')
-        .choices(['auto', 'always', 'never'])
-        .default('auto' as ColorChoice),
-    )
+    );
+  colorOption(command)
     .addHelpText(
       'after',
       `

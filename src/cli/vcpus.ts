@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { noExits } from '../report/exits-text.ts';
-import { json } from '../report/json.ts';
 import { vcpusCsv, vcpusJson, vcpusText } from '../report/vcpus-text.ts';
 import type { Condition } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
@@ -10,7 +9,7 @@ import { needEvents, needTimes } from './lacking.ts';
 import { openSource } from './open.ts';
 import { type LiveOptions, liveCommand, parseNumbers, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
-import { runAnalyses } from './run.ts';
+import { answerFrom } from './run.ts';
 import { UsageError } from './usage-error.ts';
 
 type VcpusOptions = TraceOptions &
@@ -60,13 +59,13 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
     if (result.rows.length === 0)
       throw new UsageError(`${trace.file}: none of its ${result.threads} vCPUs is one that was asked for`);
     const found = { trace, result, reading };
-    if (out.form === 'json') await out.write(json(vcpusJson(found)));
-    else if (out.form === 'csv') await out.write(vcpusCsv(found));
-    else await out.write(vcpusText(found, out.terminal));
+    await out.answer({
+      json: () => vcpusJson(found),
+      csv: () => vcpusCsv(found),
+      text: (terminal) => vcpusText(found, terminal),
+    });
     return result;
   };
-  const reading = await runAnalyses(trace, [vcpus], runOptions(options), answer);
-  if (reading.partial.length === 0) await trace.close();
-  const result = await answer(reading);
+  const result = await answerFrom(trace, [vcpus], runOptions(options), answer);
   failIf(options.failIf, () => vcpuSubjects(result));
 }

@@ -25,6 +25,7 @@ import {
   csvFigures,
   figureCells,
   figureColumns,
+  howMany,
   integer,
   lengths,
   nothing,
@@ -308,10 +309,7 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
   const format = lengths(result.unit);
   const left = halts || result.halts.count === 0 ? '' : '; halts left out (--halts takes them in)';
   const title = than === undefined ? 'Slow exits' : `Exits longer than ${format.short(than)}`;
-  const cut =
-    result.over > slow.length
-      ? `, the ${count(slow.length)} slowest of ${count(result.over)}`
-      : `: ${count(slow.length)}`;
+  const cut = howMany(slow.length, result.over);
   const heading = `${terminal.style('strong', title)}${cut}${left}\n`;
   const stamp = timestamps(trace.origin, trace.clock.unit);
   const severalVms = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;

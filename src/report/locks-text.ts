@@ -8,7 +8,7 @@ import { escapeText } from './escape.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';
 import type { Json } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
-import { csvFigureNames, csvFigures, integer, number, statsJson } from './stats-table.ts';
+import { csvFigureNames, csvFigures, howMany, integer, number, statsJson } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import { type Terminal, wrap } from './terminal.ts';
 import { count, duration, percent, plural, shortDuration, timestamps } from './units.ts';
@@ -277,10 +277,7 @@ function slowPart(answer: LocksAnswer, several: boolean, terminal: Terminal): st
   const slow = result.slow as SlowLock[];
   const what = `${holds ? 'holds' : 'waits'}${ofChosen(answer)}`;
   const title = than === undefined ? `Slow ${what}` : `${upper(what)} longer than ${shortDuration(than)}`;
-  const cut =
-    result.over > slow.length
-      ? `, the ${count(slow.length)} slowest of ${count(result.over)}`
-      : `: ${count(slow.length)}`;
+  const cut = howMany(slow.length, result.over);
   const stamp = timestamps(trace.origin, trace.clock.unit);
   const entries = slow.map((one) => {
     const head = [

@@ -11,6 +11,7 @@ import {
   csvFigures,
   figureCells,
   figureColumns,
+  howMany,
   integer,
   lengths,
   number,
@@ -153,10 +154,7 @@ function slowPart(answer: PairsAnswer, terminal: Terminal): string {
   const slow = result.slow as SlowPair[];
   const unit = unitOf(trace);
   const title = than === undefined ? 'Slow pairs' : `Pairs longer than ${shortDuration(than)}`;
-  const cut =
-    result.over > slow.length
-      ? `, the ${count(slow.length)} slowest of ${count(result.over)}`
-      : `: ${count(slow.length)}`;
+  const cut = howMany(slow.length, result.over);
   const stamp = timestamps(trace.origin, trace.clock.unit);
   const pairs = slow.map((pair) => {
     const head = [

@@ -14,6 +14,7 @@ import {
   csvFigures,
   figureCells,
   figureColumns,
+  howMany,
   integer,
   lengths,
   number,
@@ -263,10 +264,7 @@ function slowPart(answer: RequestsAnswer, slow: readonly SlowRequest[], terminal
     path: ' by their whole path up to the fill',
   }[rank];
   const title = than === undefined ? `Slow requests${by}` : `Requests longer than ${shortDuration(than)}${by}`;
-  const cut =
-    result.over > slow.length
-      ? `, the ${count(slow.length)} slowest of ${count(result.over)}`
-      : `: ${count(slow.length)}`;
+  const cut = howMany(slow.length, result.over);
   return [`${terminal.style('strong', title)}${cut}\n`, ...slow.map((one) => waterfall(answer, one, terminal))].join(
     '\n',
   );

@@ -1,25 +1,12 @@
+import { type Figure, figures, measured } from '../views/conditions.ts';
 import type { Stats } from '../views/stats.ts';
 import type { Json } from './json.ts';
 import type { Column } from './table.ts';
 import { count, cycles, duration, lengthText, percent, rate } from './units.ts';
 
 /** What tables of statistics can be sorted by: a figure, largest first, or `name`. */
-export const sortKeys = [
-  'total',
-  'count',
-  'rate',
-  'share',
-  'min',
-  'avg',
-  'max',
-  'stddev',
-  'p50',
-  'p90',
-  'p99',
-  'p99.9',
-  'name',
-] as const;
-export type SortKey = (typeof sortKeys)[number];
+export type SortKey = Figure | 'name';
+export const sortKeys: readonly SortKey[] = ['total', ...figures.filter((figure) => figure !== 'total'), 'name'];
 
 /** Rows shown of one kind; there can be thousands. */
 export const shownRows = 50;
@@ -53,22 +40,8 @@ export function figureCells(stats: Stats, share: number, seconds: number, { long
 
 /** Rows in the order of a figure, largest first; equal ones by name. */
 export function sorted<T extends { names: readonly string[]; stats: Stats }>(rows: readonly T[], sort: SortKey): T[] {
-  const value = ({ stats }: T) => {
-    switch (sort) {
-      case 'rate':
-        return stats.count;
-      case 'share':
-        return stats.total;
-      case 'avg':
-        return stats.mean;
-      case 'p99.9':
-        return stats.p999;
-      case 'name':
-        return 0;
-      default:
-        return stats[sort];
-    }
-  };
+  // In the same second, and of the same whole: rates and shares fall as what they are of.
+  const value = ({ stats }: T) => (sort === 'name' ? 0 : (measured(stats, 1, 1)[sort] as number));
   const byName = (a: T, b: T) => {
     const i = a.names.findIndex((name, n) => name !== b.names[n]);
     return i < 0 ? 0 : (a.names[i] as string).localeCompare(b.names[i] as string, 'en', { numeric: true });
@@ -76,6 +49,11 @@ export function sorted<T extends { names: readonly string[]; stats: Stats }>(row
   // A deviation of one sample is no number: such rows come last.
   const number = (row: T) => (Number.isNaN(value(row)) ? -1 : value(row));
   return [...rows].sort((a, b) => number(b) - number(a) || byName(a, b));
+}
+
+/** How many of those that were slow are shown, for the title of a slow log. */
+export function howMany(shown: number, over: number): string {
+  return over > shown ? `, the ${count(shown)} slowest of ${count(over)}` : `: ${count(shown)}`;
 }
 
 /** How durations are written: in ns, or in cycles where nobody knows how long those are. */
@@ -90,18 +68,18 @@ export function statsJson(stats: Stats, seconds: number, unit = 'ns'): { [key: s
   return {
     count: stats.count,
     rate_per_s: number(stats.count / seconds),
-    ...Object.fromEntries(figures(stats).map(([name, value]) => [`${name}_${unit}`, integer(value)])),
+    ...Object.fromEntries(durations(stats).map(([name, value]) => [`${name}_${unit}`, integer(value)])),
   };
 }
 
 /** The names of `csvFigures`. */
 export function csvFigureNames(unit = 'ns'): string[] {
-  return ['count', 'rate_per_s', ...figures(nothing).map(([name]) => `${name}_${unit}`)];
+  return ['count', 'rate_per_s', ...durations(nothing).map(([name]) => `${name}_${unit}`)];
 }
 
 /** The figures for spreadsheets. */
 export function csvFigures(stats: Stats, seconds: number): (number | undefined)[] {
-  return [stats.count, stats.count / seconds, ...figures(stats).map(([, value]) => integer(value) ?? undefined)];
+  return [stats.count, stats.count / seconds, ...durations(stats).map(([, value]) => integer(value) ?? undefined)];
 }
 
 /** The statistics of no spans. */
@@ -118,7 +96,7 @@ export const nothing: Stats = {
   p999: NaN,
 };
 
-function figures(s: Stats): [name: string, value: number][] {
+function durations(s: Stats): [name: string, value: number][] {
   return [
     ['total', s.total],
     ['min', s.min],

@@ -4,36 +4,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { ExitSpans } from '../spans/exits.ts';
-import { ExitRows, ExitRowsWriter } from './exit-rows.ts';
+import { type ExitRow, writeRows } from '../../test/exit-rows.ts';
+import { ExitRows, type RowsFacts } from './exit-rows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'virtap-rows-'));
 after(() => rmSync(folder, { recursive: true }));
 let files = 0;
 
-type Row = [begin: number, duration: number, thread: number, reason: number];
-
-function written(rows: readonly Row[], batch = 1000): { path: string; facts: ExitRowsWriter['facts'] } {
+function written(rows: readonly ExitRow[], batch?: number): { path: string; facts: RowsFacts } {
   const path = join(folder, String(files++));
-  const writer = new ExitRowsWriter(path);
-  for (let from = 0; from < rows.length; from += batch) {
-    const spans = new ExitSpans();
-    spans.reserve(batch);
-    for (const [begin, duration, thread, reason] of rows.slice(from, from + batch)) {
-      const k = spans.count++;
-      spans.begin[k] = begin;
-      spans.duration[k] = duration;
-      spans.thread[k] = thread;
-      spans.reason[k] = reason;
-    }
-    writer.take(spans);
-  }
-  writer.close();
-  return { path, facts: writer.facts };
+  return { path, facts: writeRows(path, rows, batch) };
 }
 
-function scanned(index: ReturnType<typeof written>, from: number, to: number, least: number): Row[] {
-  const found: Row[] = [];
+function scanned(index: ReturnType<typeof written>, from: number, to: number, least: number): ExitRow[] {
+  const found: ExitRow[] = [];
   const rows = new ExitRows(index.path, index.facts);
   try {
     rows.scan({ from, to, least }, (...row) => found.push(row));
@@ -69,7 +53,7 @@ test('a region gives the exits that began in it and took as long, and no others'
 });
 
 test('an index that is shorter than it says is an error, not fewer exits', () => {
-  const index = written(Array.from({ length: 20_000 }, (_, n): Row => [n, 1, 0, 0]));
+  const index = written(Array.from({ length: 20_000 }, (_, n): ExitRow => [n, 1, 0, 0]));
   truncateSync(index.path, statSync(index.path).size - 1);
   assert.throws(() => scanned(index, 0, 1e9, 0), /the index is shorter than it says/);
 });

@@ -4,16 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { type ExitRow, writeRows } from '../../test/exit-rows.ts';
 import { unpackCells } from '../report/cells-pack.ts';
-import { ExitSpans } from '../spans/exits.ts';
-import { ExitRows, ExitRowsWriter } from './exit-rows.ts';
+import { ExitRows } from './exit-rows.ts';
 import { askPicture, askRows, type ExitsIndex, type RegionQuery } from './region.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'virtap-region-'));
 after(() => rmSync(folder, { recursive: true }));
 let files = 0;
-
-type Row = [begin: number, duration: number, thread: number, reason: number];
 
 const reasons = [
   { name: 'io', halt: false },
@@ -27,23 +25,12 @@ const vcpus = [
 ];
 const series = vcpus.flatMap((_, thread) => reasons.map((_, reason) => ({ thread, reason })));
 
-function asked<T>(all: readonly Row[], ask: (rows: ExitRows, index: ExitsIndex) => T): T {
+function asked<T>(all: readonly ExitRow[], ask: (rows: ExitRows, index: ExitsIndex) => T): T {
   const path = join(folder, String(files++));
-  const writer = new ExitRowsWriter(path);
-  const spans = new ExitSpans();
-  spans.reserve(all.length);
-  for (const [begin, duration, thread, reason] of all) {
-    const k = spans.count++;
-    spans.begin[k] = begin;
-    spans.duration[k] = duration;
-    spans.thread[k] = thread;
-    spans.reason[k] = reason;
-  }
-  writer.take(spans);
-  writer.close();
-  const rows = new ExitRows(path, writer.facts);
+  const facts = writeRows(path, all);
+  const rows = new ExitRows(path, facts);
   try {
-    return ask(rows, { rows: writer.facts, unit: 'ns', origin: '5000000000', vcpus, reasons, series });
+    return ask(rows, { rows: facts, unit: 'ns', origin: '5000000000', vcpus, reasons, series });
   } finally {
     rows.close();
   }
@@ -95,7 +82,7 @@ test('a region has the statistics of the exits in it, by reason, and its slowest
 });
 
 test('a VM, a vCPU, and a reason can be asked for; threads whose vCPU is not known go by their number', () => {
-  const all: Row[] = [
+  const all: ExitRow[] = [
     [0, 10, 0, 0],
     [0, 20, 1, 0],
     [0, 30, 2, 2],
@@ -115,7 +102,7 @@ test('a VM, a vCPU, and a reason can be asked for; threads whose vCPU is not kno
 });
 
 test('an exit that the page tells in full is told so; another by its row, at its moment', () => {
-  const all: Row[] = [
+  const all: ExitRow[] = [
     [1000, 10, 0, 0],
     [2000, 20, 0, 0],
   ];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
+import { into, out, type SyntheticEvent, synthetic, waking } from '../../test/synthetic.ts';
 import { RunHistory } from './run-history.ts';
 
 async function history(events: SyntheticEvent[], batchSize = 5): Promise<RunHistory> {
@@ -10,27 +10,9 @@ async function history(events: SyntheticEvent[], batchSize = 5): Promise<RunHist
   for await (const batch of trace.batches((type) => runs.wants(type))) runs.batch(trace, batch);
   return runs;
 }
-const into = (time: number, tid: number): SyntheticEvent => ({
-  name: 'sched:sched_switch',
-  time,
-  tid: 0,
-  fields: { prev_pid: 0, prev_state: 0, next_pid: tid },
-});
-const out = (time: number, tid: number, state: number): SyntheticEvent => ({
-  name: 'sched:sched_switch',
-  time,
-  tid,
-  fields: { prev_pid: tid, prev_state: state, next_pid: 0 },
-});
-const wake = (time: number, tid: number): SyntheticEvent => ({
-  name: 'sched:sched_waking',
-  time,
-  tid: 99,
-  fields: { pid: tid },
-});
 
 test('a stretch of time divides by what the thread did', async () => {
-  const runs = await history([into(10, 1), out(20, 1, 1), wake(50, 1), into(60, 1), out(100, 1, 0), into(130, 1)]);
+  const runs = await history([into(10, 1), out(20, 1, 1), waking(50, 1), into(60, 1), out(100, 1, 0), into(130, 1)]);
   assert.deepEqual(runs.between(1, 10, 130), { running: 50, preempted: 40, blocked: 30 });
   assert.deepEqual(runs.between(1, 15, 55), { running: 5, preempted: 5, blocked: 30 });
   assert.deepEqual(runs.between(1, 130, 200), { running: 70, preempted: 0, blocked: 0 });
@@ -41,7 +23,7 @@ test('a stretch of time divides by what the thread did', async () => {
 
 test('what a thread did while events were lost is not known', async () => {
   const lost = { loss: { from: 25, to: 40, cpu: 0, count: 3 } };
-  const runs = await history([into(10, 1), out(20, 1, 1), { ...wake(50, 1), ...lost }, into(60, 1), out(70, 1, 1)]);
+  const runs = await history([into(10, 1), out(20, 1, 1), { ...waking(50, 1), ...lost }, into(60, 1), out(70, 1, 1)]);
   assert.equal(runs.between(1, 15, 65), undefined);
   assert.deepEqual(runs.between(1, 60, 80), { running: 10, preempted: 0, blocked: 10 });
 });
@@ -66,7 +48,7 @@ test('the division is the sum of what lies between the changes, as far back as t
             changes.push([tid, time, state]);
           };
           if (what === 0) {
-            events.push(wake(time, tid));
+            events.push(waking(time, tid));
             if (states.get(tid) === 'blocked') change('preempted');
           } else if (what === 1) {
             events.push(into(time, tid));

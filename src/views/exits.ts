@@ -14,22 +14,18 @@ import type { LockNames } from './locks.ts';
 import { type Parts, type SlowExit, Slowest } from './slowest.ts';
 import { defaultSlow, SpanView } from './span-view.ts';
 import { type Stats, Summary } from './stats.ts';
-import { type Vcpu, vcpuOf } from './vcpu.ts';
+import { isChosen, type Vcpu, type VcpuChoice, vcpuOf } from './vcpu.ts';
 import { type Untold, untold } from './vcpus.ts';
 
 /** What exits can be grouped by. */
 export const dimensions = ['reason', 'vcpu', 'vm', 'port', 'gpa', 'msr', 'rip', 'userspace'] as const;
 export type Dimension = (typeof dimensions)[number];
 
-export type ExitOptions = {
+export type ExitOptions = VcpuChoice & {
   /** One dimension, or two. */
   by: readonly Dimension[];
   /** Reasons to leave out, in any spelling. */
   exclude?: readonly string[];
-  /** Only vCPUs with these numbers. */
-  vcpus?: readonly number[] | undefined;
-  /** Only VMs of these processes, or threads of these ids. */
-  pids?: readonly number[] | undefined;
   heatmap?: boolean;
   /** How many slow exits to show, and from which duration on. */
   slow?: number | undefined;
@@ -234,12 +230,7 @@ export class Exits implements Analysis {
     if (this.#leftOut[reason] === true) return false;
     let choice = this.#threadChoice[thread] ?? 0;
     if (choice === 0) {
-      const { vcpus, pids } = this.#options;
-      const { tid, vm, number } = this.#vcpu(this.pairing.threads[thread] as VcpuThread);
-      const taken =
-        (vcpus === undefined || (number !== undefined && vcpus.includes(number))) &&
-        (pids === undefined || pids.includes(tid) || (vm !== undefined && pids.includes(vm)));
-      choice = taken ? 1 : 2;
+      choice = isChosen(this.#vcpu(this.pairing.threads[thread] as VcpuThread), this.#options) ? 1 : 2;
       while (this.#threadChoice.length <= thread) this.#threadChoice.push(0);
       this.#threadChoice[thread] = choice;
     }

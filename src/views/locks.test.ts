@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { mutexAddress, mutexEvent, simulateMutexes, type Wait } from '../../test/mutexes.ts';
-import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
+import { into, out, type SyntheticEvent, synthetic, waking } from '../../test/synthetic.ts';
 import { openTrace } from '../formats/detect.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type LockGroup, type LocksOptions, type LocksResult, LocksView } from './locks.ts';
@@ -419,24 +419,6 @@ test('of a long wait it is told who had the mutex, from which call site, for how
 });
 
 test('the scheduler’s events tell whether a holder ran, was preempted, or slept while others waited', async () => {
-  const into = (time: number, tid: number): SyntheticEvent => ({
-    name: 'sched:sched_switch',
-    time,
-    tid: 0,
-    fields: { prev_pid: 0, prev_state: 0, next_pid: tid },
-  });
-  const out = (time: number, tid: number, state: number): SyntheticEvent => ({
-    name: 'sched:sched_switch',
-    time,
-    tid,
-    fields: { prev_pid: tid, prev_state: state, next_pid: 0 },
-  });
-  const waking = (time: number, tid: number): SyntheticEvent => ({
-    name: 'sched:sched_waking',
-    time,
-    tid: 99,
-    fields: { pid: tid },
-  });
   const own = longWait.filter(({ name }) => !name.startsWith('sched:'));
   const events = byTime([
     ...own,

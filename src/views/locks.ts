@@ -193,7 +193,8 @@ export class LocksView implements Analysis {
     // Last, since it takes the column.
     this.#groups.find(bare, this.#holdGroups);
     for (let k = 0; k < bare.count; k++) this.#count(this.#acquired, this.#holdGroups[k] as number);
-    this.#log.batch(trace, b);
+    // What happened before the first event of a mutex is part of no wait and no hold.
+    if (this.#hasMutexes) this.#log.batch(trace, b);
   }
 
   result(): LocksResult {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
+import { into, out, type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
 import { openTrace } from '../formats/detect.ts';
 import type { Trace } from '../trace/trace.ts';
 import { Filter } from './filter.ts';
@@ -240,18 +240,6 @@ test('values are one group, whichever event they come from', async () => {
 });
 
 test('what a thread did between two of its events adds up, by group and for each slow pair', async () => {
-  const into = (time: number, tid: number): SyntheticEvent => ({
-    name: 'sched:sched_switch',
-    time,
-    tid: 0,
-    fields: { prev_pid: 0, prev_state: 0, next_pid: tid },
-  });
-  const out = (time: number, tid: number, state: number): SyntheticEvent => ({
-    name: 'sched:sched_switch',
-    time,
-    tid,
-    fields: { prev_pid: tid, prev_state: state, next_pid: 0 },
-  });
   const waking = { name: 'sched:sched_waking', time: 60, tid: 9, fields: { pid: 1 } };
   const events = [
     // Whether the thread ran here is not known.

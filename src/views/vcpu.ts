@@ -19,6 +19,16 @@ export function vcpuOf(thread: VcpuThread, trace: Trace | undefined): Vcpu {
   return { tid: thread.tid, vm: vm >= 0 ? vm : undefined, number };
 }
 
+/** Which vCPUs are asked for: those with these numbers, and those of the VMs of these processes or with these threads. */
+export type VcpuChoice = { vcpus?: readonly number[] | undefined; pids?: readonly number[] | undefined };
+
+export function isChosen({ tid, vm, number }: Vcpu, { vcpus, pids }: VcpuChoice): boolean {
+  return (
+    (vcpus === undefined || (number !== undefined && vcpus.includes(number))) &&
+    (pids === undefined || pids.includes(tid) || (vm !== undefined && pids.includes(vm)))
+  );
+}
+
 /** By VM, then vCPU. */
 export function inOrder<T>(items: readonly T[], vcpuOf: (item: T) => Vcpu): T[] {
   const key = ({ vm, number, tid }: Vcpu) => [vm ?? -1, number ?? -1, tid] as const;

@@ -5,15 +5,9 @@ import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from './conditions.ts';
-import { inOrder, type Vcpu, vcpuOf } from './vcpu.ts';
+import { inOrder, isChosen, type Vcpu, type VcpuChoice, vcpuOf } from './vcpu.ts';
 
-export type VcpuOptions = {
-  /** Only vCPUs with these numbers. */
-  vcpus?: readonly number[] | undefined;
-  /** Only VMs of these processes, or threads of these ids. */
-  pids?: readonly number[] | undefined;
-  timeline?: boolean;
-};
+export type VcpuOptions = VcpuChoice & { timeline?: boolean };
 
 /** What one vCPU thread did with its time. */
 export type VcpuRow = Omit<DividedTime, 'thread' | 'cells'> & {
@@ -64,7 +58,7 @@ export class Vcpus implements Analysis {
 
   result(): VcpusResult {
     const time = this.#time;
-    const { vcpus, pids, timeline } = this.#options;
+    const { timeline } = this.#options;
     const open = new Map([...this.pairing.open()].map((one) => [one.thread, one]));
     const rows = time.finish().map(({ thread, cells, ...divided }): VcpuRow => {
       const exit = open.get(thread);
@@ -80,11 +74,7 @@ export class Vcpus implements Analysis {
       };
     });
     return {
-      rows: inOrder(rows, (row) => row.vcpu).filter(
-        ({ vcpu: { tid, vm, number } }) =>
-          (vcpus === undefined || (number !== undefined && vcpus.includes(number))) &&
-          (pids === undefined || pids.includes(tid) || (vm !== undefined && pids.includes(vm))),
-      ),
+      rows: inOrder(rows, (row) => row.vcpu).filter(({ vcpu }) => isChosen(vcpu, this.#options)),
       threads: rows.length,
       untold: untold(time.evidence),
       others: [...time.others]

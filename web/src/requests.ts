@@ -11,6 +11,7 @@ import {
 } from '../../src/report/answers.ts';
 import type { RequestsSection } from '../../src/report/page-data.ts';
 import { count, cycles, duration, lengthText, percent, plural, rate } from '../../src/report/units.ts';
+import { points } from '../../src/spans/request-path.ts';
 import { el, svg } from './dom.ts';
 import { deviceName, queueName } from './leaks.ts';
 import { roleOf } from './locks.ts';
@@ -22,21 +23,6 @@ import { type Column, Table } from './table.ts';
 /** Queues drawn, and events told of a slow request. */
 const drawn = 12;
 const listedEvents = 40;
-
-/** The points of a request's path, in their order; hops are coloured by where they begin. */
-const points = [
-  'kick',
-  'notify',
-  'pop',
-  'device',
-  'submit',
-  'completion',
-  'done',
-  'fill',
-  'guest notify',
-  'interrupt',
-  'entry',
-];
 
 /** How long requests take, where on their path, and how many are open. */
 export function requestsPart(
@@ -325,7 +311,7 @@ function pathBars({ unit }: RequestsJson, queues: readonly RequestQueueJson[]): 
 }
 
 function hopClass(from: string): string {
-  return `hop-${points.indexOf(from)}`;
+  return `hop-${(points as readonly string[]).indexOf(from)}`;
 }
 
 /** One slow request: a line, and when opened its path as a waterfall. */
