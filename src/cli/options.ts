@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { OpenOptions } from '../formats/detect.ts';
 import type { ColorChoice } from '../report/terminal.ts';
-import { parseLength, unitNs } from '../report/units.ts';
+import { parseLength, unitNs } from '../trace/time-units.ts';
 import type { MachineOptions } from './machines.ts';
 import type { FileOffset } from './open.ts';
 import type { Moment, RunOptions } from './run.ts';
@@ -149,7 +149,7 @@ export function parseDuration(text: string): number {
   if (length === undefined) {
     throw new InvalidArgumentError('Expected a length of time with a unit: 250ns, 100us, 1.5ms, 2s.');
   }
-  return length;
+  return Math.round(length);
 }
 
 /** For commander: a whole number, 1 or more. */

@@ -37,15 +37,15 @@ test('--json is one document of the very answers of the commands', () => {
 });
 
 test('the heat map alone is of the exits, or else of the requests', () => {
-  for (const [trace, what] of [
-    [host, 'VM exits by time and duration'],
-    [leak, 'virtio requests by time and duration'],
+  for (const [trace, what, legend] of [
+    [host, 'VM exits by time and duration', 'exits per cell'],
+    [leak, 'virtio requests by time and duration', 'requests per cell'],
   ] as const) {
     const [svg, png] = [join(folder, 'heat.svg'), join(folder, 'heat.png')];
     const { status, stderr } = virtap('report', '--svg', svg, '--png', png, '--title', 'a <title>', trace);
     assert.equal(status, 0, stderr);
     const text = readFileSync(svg, 'utf8');
-    assert.ok(text.includes(what) && text.includes('a &lt;title&gt;'));
+    assert.ok(text.includes(what) && text.includes(`>${legend}<`) && text.includes('a &lt;title&gt;'));
     assert.deepEqual([...readFileSync(png).subarray(0, 4)], [137, 80, 78, 71]);
   }
 });

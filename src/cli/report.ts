@@ -95,14 +95,14 @@ function heatImage({ exits, requests, trace }: Everything, title: string) {
   const heat = exits?.answer.result.heat;
   if (exits !== undefined && heat !== undefined && heat.total > 0) {
     const { unit } = exits.answer.result;
-    return heatmapImage(heat, { title, unit, what: 'VM exits by time and duration, halts left out' });
+    return heatmapImage(heat, { title, unit, noun: 'exits', what: 'VM exits by time and duration, halts left out' });
   }
   const requested = requests?.picture.heat.result();
   if (requested === undefined || requested.total === 0) {
     throw new UsageError(`${trace.file}: there are no exits and no requests to draw`);
   }
   const unit = trace.clock.unit === 'ns' ? 'ns' : 'cycles';
-  return heatmapImage(requested, { title, unit, what: 'virtio requests by time and duration' });
+  return heatmapImage(requested, { title, unit, noun: 'requests', what: 'virtio requests by time and duration' });
 }
 
 function write(file: string, content: string | Uint8Array): void {

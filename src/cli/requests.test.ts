@@ -45,6 +45,7 @@ test('JSON has the queues, their hops and delays, and the slow ones with their p
       delays: unknown[];
     }[];
     slow: { duration_ns: number; path: { point: string; time_ns: number }[] }[];
+    over_threshold: number;
     totals: { count: number; max_ns: number };
     missing: { point: string }[];
   };
@@ -56,11 +57,24 @@ test('JSON has the queues, their hops and delays, and the slow ones with their p
     assert.deepEqual(delays, []);
     if (hops.length > 0) assert.ok(Math.abs(hops.reduce((sum, { share }) => sum + share, 0) - 1) < 1e-4);
   }
+  assert.equal(answer.over_threshold, answer.totals.count);
   const [slowest] = answer.slow;
   assert.equal(slowest?.duration_ns, answer.totals.max_ns);
   const at = (point: string) => slowest?.path.find((one) => one.point === point)?.time_ns ?? Number.NaN;
   assert.equal(at('fill') - at('pop'), slowest?.duration_ns);
   assert.ok(answer.missing.some(({ point }) => point === 'kick'));
+});
+
+test('a queue whose role is not known has none, in both JSONs', () => {
+  const roles = (command: string) => {
+    const { stdout } = spawnSync(process.execPath, [main, command, '--json', 'test/data/requests/no-role.log'], {
+      encoding: 'utf8',
+      cwd: root,
+    });
+    return (JSON.parse(stdout) as { queues: { role: string | null }[] }).queues.map(({ role }) => role);
+  };
+  assert.deepEqual(roles('requests'), [null]);
+  assert.deepEqual(roles('leaks'), [null]);
 });
 
 test('text names what is missing, and CSV has a row for each queue and hop', () => {

@@ -222,7 +222,7 @@ export type RequestsJson = LossesJson & {
   totals: StatsJson;
   delay: StatsJson;
   queues: RequestQueueJson[];
-  over?: number;
+  over_threshold?: number;
   slow?: SlowRequestJson[];
   missing: { point: string; events: string }[];
 } & Record<string, unknown>;

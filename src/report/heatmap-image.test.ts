@@ -10,7 +10,7 @@ const map = new HeatMap();
 map.start(0);
 for (let n = 0; n < 2000; n++) map.add(n * 1e6, 1000 + (n % 50) * 300);
 const heat = map.result();
-const image = heatmapImage(heat, { title: '<b>&"x\u202e', unit: 'ns', what: 'VM exits' });
+const image = heatmapImage(heat, { title: '<b>&"x\u202e', unit: 'ns', noun: 'exits', what: 'VM exits' });
 
 /** The pixels of a PNG without filters, read by the book; each chunk's checksum is checked. */
 function pixels(bytes: Uint8Array): { width: number; height: number; rgb: (x: number, y: number) => number[] } {

@@ -17,8 +17,11 @@ const paper: Rgb = [255, 255, 255];
 /** Steps of the colour scale. */
 const shades = 32;
 
-/** The heat map of some spans as a picture to print: time across, latency up on a logarithmic scale, count as colour. */
-export function heatmapImage(heat: Heat, { title, unit, what }: { title: string; unit: Unit; what: string }): Drawing {
+/** The heat map of some spans (`noun`: exits, requests) as a picture to print: time across, latency up on a logarithmic scale, count as colour. */
+export function heatmapImage(
+  heat: Heat,
+  { title, unit, noun, what }: { title: string; unit: Unit; noun: string; what: string },
+): Drawing {
   const drawing: Drawing = { width, height, title: escapeText(title), background: paper, rects: [], texts: [] };
   const text = (x: number, y: number, words: string, anchor: 'start' | 'middle' | 'end' = 'start', color = ink) =>
     drawing.texts.push({ x, y, text: words, anchor, color });
@@ -61,7 +64,7 @@ export function heatmapImage(heat: Heat, { title, unit, what }: { title: string;
       });
     });
   });
-  legend(drawing, highest, text);
+  legend(drawing, highest, noun, text);
   return drawing;
 }
 
@@ -69,10 +72,11 @@ export function heatmapImage(heat: Heat, { title, unit, what }: { title: string;
 function legend(
   { rects }: Drawing,
   highest: number,
+  noun: string,
   text: (x: number, y: number, words: string, anchor?: 'start' | 'middle' | 'end', color?: Rgb) => void,
 ): void {
   const [left, top, length, thick] = [plot.left + 170, 818, 640, 22];
-  text(plot.left, top + 20, 'exits per cell', 'start', faint);
+  text(plot.left, top + 20, `${noun} per cell`, 'start', faint);
   for (let i = 0; i < shades; i++) {
     const from = left + Math.round((length * i) / shades);
     const to = left + Math.round((length * (i + 1)) / shades);

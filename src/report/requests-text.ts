@@ -392,7 +392,7 @@ function nameJson({ pid, kind, vdev, number: n, role, vq }: QueueName): { [key: 
     device: kind === undefined ? null : `virtio-${kind}`,
     vdev: vdev ?? null,
     queue: n ?? null,
-    role,
+    role: role === '' ? null : role,
     vq,
   };
 }
@@ -461,6 +461,8 @@ export function requestsJson(answer: RequestsAnswer): Json {
     ...(result.slow === undefined
       ? {}
       : {
+          over_threshold: result.over,
+          // What it was called before; for this version only.
           over: result.over,
           slow: result.slow.map((one) => ({
             time: stamp(one.begin),

@@ -1,11 +1,6 @@
-/** Numbers as people read them. Nothing here knows of colours or of the terminal. */
+import { printedUnits as steps } from '../trace/time-units.ts';
 
-const steps: readonly [unit: string, ns: number][] = [
-  ['ns', 1],
-  ['µs', 1e3],
-  ['ms', 1e6],
-  ['s', 1e9],
-];
+/** Numbers as people read them. Nothing here knows of colours or of the terminal. */
 
 /**
  * A length of time with four significant digits and the unit that fits: `38.25 µs`, `1.200 ms`, `512 ns`, `12,345 s`.
@@ -134,24 +129,4 @@ export function timestamps(origin: bigint, unit: 'ns' | 'ticks' | 'none' = 'ns')
 /** A noun with its number: `1 event`, `2 events`. */
 export function plural(n: number, noun: string, many = `${noun}s`): string {
   return `${count(n)} ${n === 1 ? noun : many}`;
-}
-
-/** Units of time as people type them, in ns. */
-export const unitNs: Record<string, number> = {
-  ns: 1,
-  us: 1e3,
-  µs: 1e3,
-  μs: 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-  min: 60e9,
-  h: 3600e9,
-};
-
-/** A length of time with its unit as people type it (`1ms`, `2.5 s`, `100us`), in ns; undefined where the text is none. */
-export function parseLength(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d*)?|\.\d+) ?([a-zµμ]+)$/.exec(text.trim());
-  const unit = unitNs[match?.[2] ?? ''];
-  return match === null || unit === undefined ? undefined : Math.round(Number(match[1]) * unit);
 }

@@ -1,4 +1,4 @@
-import { parseLength } from '../report/units.ts';
+import { parseLength } from '../trace/time-units.ts';
 import type { Tick, Tools } from './analyzer.ts';
 import { type EventNames, eventNames } from './event-names.ts';
 import { messageOf, placeOf, type Script } from './load.ts';
@@ -118,7 +118,7 @@ export class Setup {
     if (length === undefined || length < 1) {
       throw new ScriptError(`${name}: expected a period with its unit: 100us, 1.5s`);
     }
-    this.timers.push({ running, name, period: length, call: checked(name, call) as Regular['call'] });
+    this.timers.push({ running, name, period: Math.round(length), call: checked(name, call) as Regular['call'] });
   }
 }
 

@@ -1,3 +1,4 @@
+import { parseLength } from '../trace/time-units.ts';
 import type { Stats } from './stats.ts';
 
 /*
@@ -66,8 +67,6 @@ export class ConditionError extends Error {
   override name = 'ConditionError';
 }
 
-const units: Record<string, number> = { ns: 1, us: 1e3, µs: 1e3, μs: 1e3, ms: 1e6, s: 1e9, min: 60e9 };
-
 /** Reads `FIGURE(KIND[:NAME]) COMPARISON VALUE`, or `change(FIGURE(KIND[:NAME])) COMPARISON PERCENTAGE`. Throws a ConditionError. */
 export function parseCondition(text: string): Condition {
   const parts = /^(.*\))\s*(>=|<=|>|<)\s*(\S.*?)\s*$/s.exec(text);
@@ -111,8 +110,8 @@ function parseValue(figure: Figure, text: string): number {
         if (unit === '' && number <= 1) return number;
         throw new ConditionError(`${figure} is a percentage, 5%, or a fraction of 1, not ${text}`);
       default: {
-        const scale = units[unit];
-        if (scale !== undefined) return number * scale;
+        const length = parseLength(text);
+        if (length !== undefined) return length;
       }
     }
   }

@@ -80,7 +80,7 @@ export function deviceName({ device, vdev }: Pick<QueueJson, 'device' | 'vdev'>)
 
 /** `0 request`. */
 export function queueName({ queue, vq, role }: Pick<QueueJson, 'queue' | 'vq' | 'role'>): string {
-  return `${queue ?? `at ${vq}`}${role === null || role === '' ? '' : ` ${role}`}`;
+  return `${queue ?? `at ${vq}`}${role === null ? '' : ` ${role}`}`;
 }
 
 function elementPart(element: ElementJson, open: boolean): HTMLElement {
