@@ -47,6 +47,7 @@ export {
   RequestSpans,
 } from './spans/request-path.ts';
 export { type RequestListener, Requests } from './spans/requests.ts';
+export type { Stats } from './spans/summary.ts';
 export type { ThreadState } from './spans/thread-time.ts';
 export type { Analysis } from './trace/analysis.ts';
 export type { EventBatch } from './trace/batch.ts';
@@ -78,5 +79,4 @@ export type {
 } from './views/requests.ts';
 export { RequestsView } from './views/requests.ts';
 export type { SlowExit } from './views/slowest.ts';
-export type { Stats } from './views/stats.ts';
 export type { Vcpu } from './views/vcpu.ts';

@@ -65,6 +65,24 @@ test('JSON has the queues, their hops and delays, and the slow ones with their p
   assert.ok(answer.missing.some(({ point }) => point === 'kick'));
 });
 
+test('requests and leaks give one queue one median, and one verdict on what was not filled', () => {
+  type Figures = Record<string, unknown> & { vq: string; without_fill: Record<string, number> };
+  for (const trace of [simpletrace, log]) {
+    const ask = (command: string) => {
+      const { stdout } = spawnSync(process.execPath, [main, command, '--json', trace], { encoding: 'utf8', cwd: root });
+      return (JSON.parse(stdout) as { queues: Figures[] }).queues;
+    };
+    const judged = new Map(ask('leaks').map((queue) => [queue.vq, queue]));
+    for (const queue of ask('requests')) {
+      const other = judged.get(queue.vq) as Figures;
+      for (const figure of ['popped', 'role', 'min_ns', 'avg_ns', 'p50_ns', 'p99_ns', 'max_ns'])
+        assert.equal(queue[figure], other[figure], `${trace} ${queue.vq} ${figure}`);
+      for (const [verdict, n] of Object.entries(queue.without_fill)) assert.equal(n, other[verdict], verdict);
+    }
+  }
+  assert.match(requests(simpletrace).stdout, /^Popped and not filled: 42 leaked, 1 parked\. virtap leaks says which/m);
+});
+
 test('a queue whose role is not known has none, in both JSONs', () => {
   const roles = (command: string) => {
     const { stdout } = spawnSync(process.execPath, [main, command, '--json', 'test/data/requests/no-role.log'], {

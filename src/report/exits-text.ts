@@ -1,9 +1,9 @@
 import type { DetailLabel } from '../spans/exit-detail.ts';
+import type { Stats } from '../spans/summary.ts';
 import type { VcpuState } from '../spans/vcpu-time.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Dimension, ExitResult, ExitRow, Group } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
-import type { Stats } from '../views/stats.ts';
 import { inOrder, type Vcpu } from '../views/vcpu.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';

@@ -79,13 +79,7 @@ function queueTable(report: LeakReport, trace: Source, terminal: Terminal): stri
       count(queue.popped),
       count(queue.filled),
       ...(unseen ? [number(queue.unseenPops)] : []),
-      ...(timed
-        ? [
-            latency(one, one.latency.quantile(0.5)),
-            latency(one, one.latency.quantile(0.99)),
-            latency(one, one.latency.max),
-          ]
-        : []),
+      ...(timed ? [latency(one, one.latency.p50), latency(one, one.latency.p99), latency(one, one.latency.max)] : []),
       ...told.map((verdict): Cell => {
         const text = number(of[verdict]);
         const style = of[verdict] > 0 ? styles[verdict] : undefined;
@@ -169,20 +163,21 @@ const untilText: Record<Unfinished['because'], string> = {
 function closing(report: LeakReport, terminal: Terminal): string {
   const { totals } = report;
   const popped = report.queues.reduce((sum, { queue }) => sum + queue.popped, 0);
-  const found = (['leaked', 'lost', 'stuck'] as const).filter((verdict) => totals[verdict] > 0);
-  const rest = verdicts.filter((verdict) => !bad.has(verdict) && totals[verdict] > 0);
-  const restText = rest.map((verdict) => `${count(totals[verdict])} ${verdict}`).join(', ');
-  const others = rest.length === 0 ? '' : ` Of the others without a fill: ${restText}.`;
+  const found = verdictsText(totals, [...bad]);
+  const rest = verdictsText(
+    totals,
+    verdicts.filter((verdict) => !bad.has(verdict)),
+  );
+  const others = rest === '' ? '' : ` Of the others without a fill: ${rest}.`;
   const forgotten =
     report.forgotten === 0
       ? ''
       : ` ${plural(report.forgotten, 'more element')} could not be followed: there were too many.`;
-  if (found.length === 0) {
+  if (found === '') {
     const clean = `No element was leaked, lost or stuck, of ${count(popped)} that were popped.`;
     return `${terminal.style('good', clean)}${others}${forgotten}\n`;
   }
-  const what = found.map((verdict) => `${count(totals[verdict])} ${verdict}`).join(', ');
-  return `${terminal.style('bad', `${what}, of ${count(popped)} elements that were popped.`)}${others}${forgotten}\n`;
+  return `${terminal.style('bad', `${found}, of ${count(popped)} elements that were popped.`)}${others}${forgotten}\n`;
 }
 
 function unsureSentence(report: LeakReport): string {
@@ -223,6 +218,12 @@ function ageText({ clock }: Source): (age: number) => string {
   return clock.unit === 'ticks' ? (age) => `${count(age)} ticks` : () => '-';
 }
 
+/** A bound of which only two digits are known, rounded up. */
+function roughly(bound: number, trace: Source): string {
+  const digit = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(1, bound))) - 1);
+  return ageText(trace)(Math.ceil(bound / digit) * digit);
+}
+
 /** What a request asked for, where that is known. */
 function askedText({ request }: Unfinished): string {
   const { operation, sector, sectors, command, tag } = request;
@@ -252,7 +253,7 @@ export function whySentence(one: Unfinished, trace: Source): string {
   const whose = { queue: 'its queue', device: 'its device', trace: 'this trace' }[usual.from];
   const normal =
     timed && usual.count > 0
-      ? `${whose} filled ${count(usual.count)} such requests, each within ${age(usual.longest)}`
+      ? `${whose} filled ${count(usual.count)} such requests, ${usual.isolated ? `all but isolated ones within about ${roughly(usual.longest, trace)}` : `each within ${age(usual.longest)}`}`
       : '';
   const finished =
     request.done < moment.time && request.result >= 0
@@ -307,7 +308,15 @@ export function leaksPlain(report: LeakReport): string {
     .join('');
 }
 
-const key = (verdict: Verdict) => verdict.replaceAll(' ', '_');
+/** How many elements have each verdict, for programs. */
+export function verdictsJson(counts: Record<Verdict, number>): Record<string, number> {
+  return Object.fromEntries(verdicts.map((verdict) => [verdict.replaceAll(' ', '_'), counts[verdict]]));
+}
+
+/** How many elements have each verdict, for people: `42 leaked, 1 parked`, of those that there are. */
+export function verdictsText(counts: Record<Verdict, number>, of: readonly Verdict[] = verdicts): string {
+  return of.flatMap((verdict) => (counts[verdict] > 0 ? [`${count(counts[verdict])} ${verdict}`] : [])).join(', ');
+}
 
 /** The same as an object for JSON. Times are from the trace's beginning unless they say otherwise. */
 export function leaksJson(report: LeakReport, reading: Reading, trace: Source, all: boolean): Json {
@@ -319,7 +328,7 @@ export function leaksJson(report: LeakReport, reading: Reading, trace: Source, a
     clock: trace.clock.name,
     unit: trace.clock.unit === 'ticks' ? 'cycles' : trace.clock.unit,
     origin: trace.origin.toString(),
-    totals: Object.fromEntries(verdicts.map((verdict) => [key(verdict), report.totals[verdict]])),
+    totals: verdictsJson(report.totals),
     queues: report.queues.map((one) => ({
       ...where(one),
       popped: one.queue.popped,
@@ -327,12 +336,12 @@ export function leaksJson(report: LeakReport, reading: Reading, trace: Source, a
       filled_without_pop: one.queue.unseenPops,
       across_holes: one.queue.straddling,
       ...(one.queue.forgotten > 0 ? { not_followed: one.queue.forgotten } : {}),
-      min_ns: one.latency.count === 0 ? null : time(one.latency.min),
-      avg_ns: one.latency.count === 0 ? null : time(one.latency.sum / one.latency.count),
-      p50_ns: time(one.latency.quantile(0.5)),
-      p99_ns: time(one.latency.quantile(0.99)),
-      max_ns: one.latency.count === 0 ? null : time(one.latency.max),
-      ...Object.fromEntries(verdicts.map((verdict) => [key(verdict), one.verdicts[verdict]])),
+      min_ns: time(one.latency.min),
+      avg_ns: time(one.latency.mean),
+      p50_ns: time(one.latency.p50),
+      p99_ns: time(one.latency.p99),
+      max_ns: time(one.latency.max),
+      ...verdictsJson(one.verdicts),
     })),
     elements: report.elements
       .filter(({ verdict }) => all || bad.has(verdict))

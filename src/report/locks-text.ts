@@ -1,8 +1,8 @@
 import { addRuns, type RunParts } from '../spans/run-history.ts';
+import type { Stats } from '../spans/summary.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Behind, LockGroup, LockRole, LocksResult, MutexResult, SlowLock } from '../views/locks.ts';
 import type { Reading } from '../views/reading.ts';
-import type { Stats } from '../views/stats.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';

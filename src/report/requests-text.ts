@@ -1,5 +1,6 @@
 import type { ThreadState } from '../spans/thread-time.ts';
 import type { Trace } from '../trace/trace.ts';
+import { type Verdict, verdicts } from '../views/leaks.ts';
 import type { LockRole } from '../views/locks.ts';
 import type { Reading } from '../views/reading.ts';
 import type { QueueName, Rank, RequestQueue, RequestsResult, SlowRequest } from '../views/requests.ts';
@@ -7,6 +8,7 @@ import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';
 import type { Json } from './json.ts';
+import { verdictsJson, verdictsText } from './leaks-text.ts';
 import { roleName } from './locks-text.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import {
@@ -360,14 +362,17 @@ function indented(text: string): string {
   return text.replace(/^(?=.)/gm, '  ');
 }
 
+/** The verdicts on what was popped and not filled, of all these queues. */
+function withoutFill(queues: readonly RequestQueue[]): Record<Verdict, number> {
+  const sum = (verdict: Verdict) => queues.reduce((total, queue) => total + queue.withoutFill[verdict], 0);
+  return Object.fromEntries(verdicts.map((verdict) => [verdict, sum(verdict)])) as Record<Verdict, number>;
+}
+
 function unpaired(queues: readonly RequestQueue[]): string[] {
-  const open = queues.reduce((sum, queue) => sum + queue.open, 0);
+  const unfilled = verdictsText(withoutFill(queues));
   const unseen = queues.reduce((sum, queue) => sum + queue.unseenPops, 0);
   const lines: string[] = [];
-  if (open > 0)
-    lines.push(
-      `${plural(open, 'element')} popped and not filled at the end: virtap leaks says which of them should worry you.`,
-    );
+  if (unfilled !== '') lines.push(`Popped and not filled: ${unfilled}. virtap leaks says which, and why.`);
   if (unseen > 0)
     lines.push(`${plural(unseen, 'fill')} without a pop: in flight when the recording began, or the pop is missing.`);
   return lines;
@@ -418,7 +423,7 @@ export function requestsJson(answer: RequestsAnswer): Json {
     unit,
     origin: trace.origin.toString(),
     [`duration_${unit}`]: integer(result.duration),
-    totals: statsJson(result.all, seconds, unit),
+    totals: { ...statsJson(result.all, seconds, unit), without_fill: verdictsJson(withoutFill(result.queues)) },
     delay: { share: number(result.delay.share), ...statsJson(result.delay.stats, seconds, unit) },
     queues: ordered(answer).map((queue) => ({
       ...nameJson(queue.name),
@@ -433,6 +438,7 @@ export function requestsJson(answer: RequestsAnswer): Json {
         maxima: queue.inFlight.maxima,
       },
       open: queue.open,
+      without_fill: verdictsJson(queue.withoutFill),
       fills_without_pop: queue.unseenPops,
       set_aside: queue.setAside,
       operations: queue.operations.map(({ operation, stats }) => ({

@@ -1,5 +1,5 @@
+import type { Stats } from '../spans/summary.ts';
 import { type Figure, figures, measured } from '../views/conditions.ts';
-import type { Stats } from '../views/stats.ts';
 import type { Json } from './json.ts';
 import type { Column } from './table.ts';
 import { count, cycles, duration, lengthText, percent, rate } from './units.ts';

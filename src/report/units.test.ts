@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bytes, count, duration, percent, plural, rate, shortDuration, timestamp } from './units.ts';
+import { bytes, count, duration, percent, plural, rate, roughLength, shortDuration, timestamp } from './units.ts';
+
+test('what is known to a tenth is written with two digits', () => {
+  const rough = roughLength('ns');
+  assert.deepEqual([38_412, 103_885_386, 7, Number.NaN].map(rough), ['≈ 38 µs', '≈ 100 ms', '≈ 7 ns', '-']);
+  assert.equal(roughLength('cycles')(123_456), '≈ 120 kcyc');
+});
 
 test('lengths of time have four digits and the unit that fits', () => {
   const cases: [number, string, string][] = [

@@ -44,6 +44,11 @@ export function lengthText(unit: 'ns' | 'cycles'): (length: number) => string {
   return unit === 'ns' ? shortDuration : (n) => cycles(n).replace(/\.0+ /, ' ');
 }
 
+/** A length that is known to a tenth or so, as a percentile out of a picture's cells is: `≈ 38 µs`. */
+export function roughLength(unit: 'ns' | 'cycles'): (length: number) => string {
+  return (length) => (Number.isNaN(length) ? '-' : `≈ ${lengthText(unit)(Number(length.toPrecision(2)))}`);
+}
+
 /** A whole number with thousands separators: `1,234,567`. */
 export function count(n: number | bigint): string {
   if (typeof n === 'number' && !Number.isFinite(n)) return '-';

@@ -1,5 +1,5 @@
 import type { Terminal } from '../report/terminal.ts';
-import { rankOf, type Stats, Summary, type Tally } from '../views/stats.ts';
+import { rankOf, type Stats, Summary, type Tally } from '../spans/summary.ts';
 import { figuresTable } from './figures-table.ts';
 import { type Histogram, type LinearBounds, LinearCounts, logHistogram } from './histogram.ts';
 import { asText, type Printable } from './printable.ts';

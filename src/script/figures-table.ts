@@ -12,7 +12,7 @@ import {
 import { type Cell, type Column, table } from '../report/table.ts';
 import type { Terminal } from '../report/terminal.ts';
 import { bytes, count, percent, plural, rate } from '../report/units.ts';
-import type { Stats } from '../views/stats.ts';
+import type { Stats } from '../spans/summary.ts';
 import type { Unit } from './aggregate.ts';
 
 export type TableOptions = {

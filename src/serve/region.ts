@@ -2,9 +2,9 @@ import type { ExitRowJson, ExitsJson, SlowExitJson, Unit, VcpuJson } from '../re
 import { packCells } from '../report/cells-pack.ts';
 import { number, statsJson } from '../report/stats-table.ts';
 import { timestamp } from '../report/units.ts';
+import { Summary } from '../spans/summary.ts';
 import { Longest } from '../views/longest.ts';
 import { SpanCells } from '../views/span-cells.ts';
-import { Summary } from '../views/stats.ts';
 import type { ExitRows, RowsFacts } from './exit-rows.ts';
 
 /** Slow exits told of a region. */

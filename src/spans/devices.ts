@@ -1,6 +1,7 @@
 import { IdTable } from '../trace/id-table.ts';
 import type { Request } from './requests.ts';
 import type { Spread } from './spread.ts';
+import { Summary } from './summary.ts';
 
 /** What a virtio device is, as the part of its QEMU name behind `virtio-`. */
 export type DeviceKind =
@@ -106,7 +107,9 @@ export class Queue {
   forgotten = 0;
   /** When the latest-popped request that was filled had been popped: what was popped earlier and is still open was overtaken. */
   overtaking = Number.NEGATIVE_INFINITY;
-  /** Latencies from pop to fill, by shape of the request. */
+  /** Latencies from pop to fill of all that were filled, as they are shown; none that straddles a hole. */
+  readonly latency = new Summary();
+  /** Those that say what is usual, by shape of the request: not of failed ones, nor of those that a reset ended. */
   readonly latencies: (Spread | undefined)[] = [];
   /** How many of this queue's fills a request waited for until its own, by shape. */
   readonly turns: (Spread | undefined)[] = [];

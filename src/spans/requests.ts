@@ -358,7 +358,8 @@ export class Requests implements Analysis {
       queue.device?.progressed(queue);
     }
     if (!Number.isNaN(request.hole)) queue.straddling++;
-    else if (request.reset === undefined && !(request.result < 0)) {
+    else queue.latency.add(Math.max(0, time - request.pop));
+    if (Number.isNaN(request.hole) && request.reset === undefined && !(request.result < 0)) {
       const shape = shapeOf(request);
       let latencies = queue.latencies[shape];
       let turns = queue.turns[shape];

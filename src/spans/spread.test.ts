@@ -9,29 +9,6 @@ function spreadOf(values: readonly number[]): Spread {
   return spread;
 }
 
-test('quantiles are within 6 % of the exact ones, and exact for few values', () => {
-  fc.assert(
-    fc.property(
-      fc.array(fc.oneof(fc.integer({ min: 0, max: 2 ** 53 - 1 }), fc.integer({ min: 0, max: 5000 })), {
-        minLength: 1,
-        maxLength: 90,
-      }),
-      fc.double({ min: 0, max: 1, noNaN: true }),
-      (values, share) => {
-        const spread = spreadOf(values);
-        const sorted = values.toSorted((a, b) => a - b);
-        const exact = sorted[Math.max(1, Math.ceil(share * values.length)) - 1] as number;
-        const got = spread.quantile(share);
-        if (values.length <= 32) assert.equal(got, exact);
-        assert.ok(got >= exact && got <= Math.ceil(exact * 1.0626), `${got} for ${exact}`);
-        assert.equal(spread.count, values.length);
-        assert.equal(spread.max, sorted.at(-1));
-        assert.equal(spread.min, sorted[0]);
-      },
-    ),
-  );
-});
-
 test('merging equals adding', () => {
   const values = fc.array(fc.integer({ min: 0, max: 1e9 }), { maxLength: 60 });
   fc.assert(
@@ -39,8 +16,7 @@ test('merging equals adding', () => {
       const merged = spreadOf(a);
       merged.merge(spreadOf(b));
       const all = spreadOf([...a, ...b]);
-      for (const share of [0, 0.1, 0.5, 0.9, 1]) assert.equal(merged.quantile(share), all.quantile(share));
-      assert.deepEqual([merged.count, merged.sum, merged.min, merged.max], [all.count, all.sum, all.min, all.max]);
+      assert.deepEqual([merged.count, merged.max, merged.usualMax()], [all.count, all.max, all.usualMax()]);
     }),
   );
 });

@@ -5,13 +5,11 @@ const buckets = 62 * steps;
 const few = 32;
 
 /**
- * How values (latencies, counts) are spread: exact count, sum, minimum and maximum; quantiles are exact for up to 32
- * values, and to within 6 % beyond. Four kilobytes at most, however many values.
+ * How far values (latencies, counts) usually reach, for judging what is far outside: to within 6 %, which is no figure to show
+ * as exact (`Summary` has those). Four kilobytes at most, however many values.
  */
 export class Spread {
   count = 0;
-  sum = 0;
-  min = Number.POSITIVE_INFINITY;
   max = 0;
   #few: number[] = [];
   #buckets: Uint32Array | undefined;
@@ -20,8 +18,6 @@ export class Spread {
   add(value: number): void {
     const v = Math.max(value, 0);
     this.count++;
-    this.sum += v;
-    if (v < this.min) this.min = v;
     if (v > this.max) this.max = v;
     if (this.#buckets !== undefined) addTo(this.#buckets, v);
     else if (this.#few.length < few) this.#few.push(v);
@@ -36,25 +32,10 @@ export class Spread {
     }
     const own = this.#buckets ?? this.#spill();
     this.count += other.count;
-    this.sum += other.sum;
-    this.min = Math.min(this.min, other.min);
     this.max = Math.max(this.max, other.max);
     other.#buckets.forEach((n, b) => {
       own[b] = (own[b] as number) + n;
     });
-  }
-
-  /** The value that a share of all values does not exceed, to within a step; NaN where there are none. */
-  quantile(share: number): number {
-    if (this.count === 0) return Number.NaN;
-    const rank = Math.max(1, Math.ceil(share * this.count));
-    if (this.#buckets === undefined) return this.#few.toSorted((a, b) => a - b)[rank - 1] as number;
-    let left = rank;
-    for (const [b, n] of this.#buckets.entries()) {
-      left -= n;
-      if (left <= 0) return Math.min(this.max, Math.max(this.min, upperEdge(b)));
-    }
-    return this.max;
   }
 
   /**

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Summary } from '../spans/summary.ts';
 import { ConditionError, figures, judge, measured, parseCondition, type Subject } from './conditions.ts';
-import { Summary } from './stats.ts';
 
 test('conditions are read with their units', () => {
   const read = (text: string) => {

@@ -1,5 +1,5 @@
+import type { Stats } from '../spans/summary.ts';
 import { parseLength } from '../trace/time-units.ts';
-import type { Stats } from './stats.ts';
 
 /*
  * Conditions on figures, for scripts and CI: `p99(exit:EPT_VIOLATION) > 100us`.

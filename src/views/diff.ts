@@ -1,7 +1,7 @@
+import type { Stats } from '../spans/summary.ts';
 import { type Change, changeOf, type Estimate, markNews, quantileOf, rarely, ratioOf } from './change.ts';
 import type { Subject } from './conditions.ts';
 import type { BlockRow } from './span-blocks.ts';
-import type { Stats } from './stats.ts';
 
 /** What two recordings are compared by. `total` is per second of the recording, `share` of the vCPUs' time. */
 export const diffFigures = ['total', 'rate', 'avg', 'p50', 'p99', 'share'] as const;

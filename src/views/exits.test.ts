@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
 import { openTrace } from '../formats/detect.ts';
+import type { Stats } from '../spans/summary.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type ExitOptions, type ExitResult, Exits } from './exits.ts';
-import type { Stats } from './stats.ts';
 
 const data = new URL('../../test/data/exits/', import.meta.url);
 

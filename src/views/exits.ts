@@ -1,6 +1,7 @@
 import { type DetailLabel, type DetailName, ExitDetail } from '../spans/exit-detail.ts';
 import { reasonFromText } from '../spans/exit-reasons.ts';
 import { ExitPairing, type ExitSpans, type PairingCounts, type VcpuThread } from '../spans/exits.ts';
+import { type Stats, Summary } from '../spans/summary.ts';
 import { type ExitParts, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -13,7 +14,6 @@ import type { Heat } from './heatmap.ts';
 import type { LockNames } from './locks.ts';
 import { type Parts, type SlowExit, Slowest } from './slowest.ts';
 import { defaultSlow, SpanView } from './span-view.ts';
-import { type Stats, Summary } from './stats.ts';
 import { isChosen, type Vcpu, type VcpuChoice, vcpuOf } from './vcpu.ts';
 import { type Untold, untold } from './vcpus.ts';
 

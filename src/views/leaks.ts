@@ -1,6 +1,7 @@
 import { type Device, type DeviceKind, type Direction, type Queue, roleOf } from '../spans/devices.ts';
 import { type Moment, type Request, type Requests, shapeOf } from '../spans/requests.ts';
 import { Spread } from '../spans/spread.ts';
+import type { Stats } from '../spans/summary.ts';
 import type { Clock } from '../trace/clock.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Subject } from './conditions.ts';
@@ -44,8 +45,9 @@ export type Usual = {
   /** How many requests that rests on, and whose: of this shape on this queue, of the device, of the whole trace. */
   count: number;
   from: 'queue' | 'device' | 'trace';
-  /** The longest latency, isolated ones apart. NaN where there is none. */
+  /** The longest latency; where isolated ones were longer still, a bound of the others, to within 6 %. NaN where there is none. */
   longest: number;
+  isolated: boolean;
   /** An age above this is far outside. */
   bound: number;
   /** That many fills on its queue since its pop are far outside; Infinity where that cannot be said. */
@@ -58,8 +60,8 @@ export type QueueReport = {
   device: Device | undefined;
   kind: DeviceKind | undefined;
   role: string;
-  /** Latencies from pop to fill. */
-  latency: Spread;
+  /** From pop to fill, of all that were filled; none that straddles a hole. */
+  latency: Stats;
   verdicts: Record<Verdict, number>;
 };
 
@@ -108,7 +110,7 @@ export function judgeLeaks(requests: Requests, clock: Clock): LeakReport {
       device: queue.device,
       kind,
       role: roleOf(queue, kind),
-      latency: merged(queue.latencies),
+      latency: queue.latency.result(),
       verdicts: zero(),
     });
   }
@@ -277,17 +279,17 @@ class Judge {
       const waited = queue.turns[shape] as Spread;
       const turns = own.count < enoughTurns ? Number.POSITIVE_INFINITY : waited.usualMax() * turnFactor + turnFloor;
       const bound = Math.max(ns ? floor : 0, longest * factor(own.count));
-      return { count: own.count, from: 'queue', longest, bound, turns };
+      return { count: own.count, from: 'queue', longest, isolated: longest < own.max, bound, turns };
     }
     const { device } = queue;
-    const ofDevice =
-      device === undefined ? (this.#reports.get(queue) as QueueReport).latency : this.#deviceSpread(device);
+    const ofDevice = device === undefined ? merged(queue.latencies) : this.#deviceSpread(device);
     const borrowed = ofDevice.count >= enough ? ofDevice : this.#everything();
     const longest = borrowed.count === 0 ? Number.NaN : borrowed.usualMax();
     return {
       count: borrowed.count,
       from: borrowed === ofDevice ? 'device' : 'trace',
       longest,
+      isolated: longest < borrowed.max,
       bound: Math.max(ns ? borrowedFloor : 0, (longest || 0) * borrowedFactor),
       turns: Number.POSITIVE_INFINITY,
     };
@@ -296,14 +298,14 @@ class Judge {
   #deviceSpread(device: Device): Spread {
     let spread = this.#byDevice.get(device);
     if (spread === undefined) {
-      spread = merged([...device.queues].map((queue) => this.#reports.get(queue)?.latency));
+      spread = merged([...device.queues].flatMap((queue) => queue.latencies));
       this.#byDevice.set(device, spread);
     }
     return spread;
   }
 
   #everything(): Spread {
-    this.#all ??= merged([...this.#reports.values()].map((report) => report.latency));
+    this.#all ??= merged(this.#requests.queues.flatMap((queue) => queue.latencies));
     return this.#all;
   }
 }

@@ -6,9 +6,9 @@ import fc from 'fast-check';
 import { mutexAddress, mutexEvent, simulateMutexes, type Wait } from '../../test/mutexes.ts';
 import { into, out, type SyntheticEvent, synthetic, waking } from '../../test/synthetic.ts';
 import { openTrace } from '../formats/detect.ts';
+import type { Stats } from '../spans/summary.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type LockGroup, type LocksOptions, type LocksResult, LocksView } from './locks.ts';
-import type { Stats } from './stats.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 

@@ -1,6 +1,7 @@
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { type LockCounts, Locks, type LockThread, type Mutex } from '../spans/locks.ts';
 import { addRuns, RunHistory, type RunParts } from '../spans/run-history.ts';
+import type { Stats } from '../spans/summary.ts';
 import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -12,7 +13,6 @@ import { LockLog, type LockLogOptions } from './lock-log.ts';
 import { BehindTable, GroupTable, otherSites } from './lock-tables.ts';
 import { Longest } from './longest.ts';
 import { SpanView } from './span-view.ts';
-import type { Stats } from './stats.ts';
 
 export type LocksOptions = LockLogOptions & {
   /** Addresses of mutexes that are the BQL, as `hex64` writes them; where none is given it is recognised. */

@@ -2,6 +2,7 @@ import { EventCopies } from '../spans/event-copies.ts';
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { type PairCounts, type PairEnd, type PairSpans, Pairs } from '../spans/pairs.ts';
 import { RunHistory, type RunParts } from '../spans/run-history.ts';
+import { type Stats, Summary } from '../spans/summary.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -13,7 +14,6 @@ import type { Filter } from './filter.ts';
 import type { Heat } from './heatmap.ts';
 import { generalNames, NamedFields, tellsVcpu } from './named-fields.ts';
 import { SpanView } from './span-view.ts';
-import { type Stats, Summary } from './stats.ts';
 import { ValueTable, ValueTree } from './value-table.ts';
 
 /** What a pair begins or ends with: events of this name (a pattern), and of these those that pass the filter. */

@@ -13,6 +13,7 @@ import {
   points,
   RequestPath,
 } from '../spans/request-path.ts';
+import { type Stats, Summary } from '../spans/summary.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
 import { threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
 import { type ThreadState, threadStates } from '../spans/thread-time.ts';
@@ -22,10 +23,10 @@ import { type EventType, hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import { measured, type Subject } from './conditions.ts';
 import type { Heat } from './heatmap.ts';
+import { judgeLeaks, type Verdict } from './leaks.ts';
 import { type LockRole, LocksView } from './locks.ts';
 import type { RequestPicture } from './request-picture.ts';
 import { SpanView } from './span-view.ts';
-import { type Stats, Summary } from './stats.ts';
 
 /** What makes a request slow: its own time from pop to fill, its wait from the kick to the pop, or all from its first point to the fill. */
 export const ranks = ['request', 'delay', 'path'] as const;
@@ -86,6 +87,8 @@ export type RequestQueue = {
   unseenPops: number;
   setAside: number;
   open: number;
+  /** What became of those that were popped and not filled, as `virtap leaks` judges them. */
+  withoutFill: Record<Verdict, number>;
   heat: Heat | undefined;
 };
 
@@ -239,11 +242,15 @@ export class RequestsView implements Analysis {
     const { path } = this;
     const { requests, inFlight, first, last } = path;
     const open = requests.finish();
+    const judged = this.#trace === undefined ? [] : judgeLeaks(requests, this.#trace.clock).queues;
+    const verdictsOf = new Map(judged.map(({ queue, verdicts }) => [queue, verdicts]));
     const role = this.#roles();
     const chosen = requests.queues.filter((queue) => queue.popped > 0 && this.#isChosen(queue));
     const openOf = new Map<Queue, number>();
     for (const { queue } of open) openOf.set(queue, (openOf.get(queue) ?? 0) + 1);
-    const queues = chosen.map((queue) => this.#queue(queue, openOf.get(queue) ?? 0, role));
+    const queues = chosen.map((queue) =>
+      this.#queue(queue, openOf.get(queue) ?? 0, verdictsOf.get(queue) as Record<Verdict, number>, role),
+    );
     const slow = this.#slow(chosen, role);
     const merged = (some: readonly Queue[]) => {
       const sum = new Summary();
@@ -345,7 +352,12 @@ export class RequestsView implements Analysis {
     };
   }
 
-  #queue(queue: Queue, open: number, role: (tid: number) => LockRole): RequestQueue {
+  #queue(
+    queue: Queue,
+    open: number,
+    withoutFill: Record<Verdict, number>,
+    role: (tid: number) => LockRole,
+  ): RequestQueue {
     const { path } = this;
     const view = this.#viewOf(queue.index);
     const stats = view.merged(view.summaries.keys()).result();
@@ -394,8 +406,9 @@ export class RequestsView implements Analysis {
         )
         .sort((a, b) => b.stats.total - a.stats.total),
       unseenPops: queue.unseenPops,
-      setAside: Math.max(0, queue.popped - stats.count - open),
+      setAside: Math.max(0, queue.popped - stats.count - Object.values(withoutFill).reduce((sum, n) => sum + n, 0)),
       open,
+      withoutFill,
       heat: view.heat(),
     };
   }

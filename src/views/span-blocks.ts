@@ -1,4 +1,4 @@
-import { Summary } from './stats.ts';
+import { Summary } from '../spans/summary.ts';
 
 /** Stretches of time that a recording is cut into, at most; and their length (in the clock's unit) to begin with. */
 export const maxBlocks = 64;

@@ -1,6 +1,6 @@
+import { Summary } from '../spans/summary.ts';
 import { type Heat, HeatMap } from './heatmap.ts';
 import { Longest } from './longest.ts';
-import { Summary } from './stats.ts';
 
 /** Spans of any kind that ended within a batch. */
 export type SpanColumns = {

@@ -6,7 +6,7 @@ import {
   type StatsJson,
 } from '../../src/report/answers.ts';
 import type { ExitsSection } from '../../src/report/page-data.ts';
-import { count, cycles, duration, percent, plural, rate } from '../../src/report/units.ts';
+import { count, cycles, duration, percent, plural, rate, roughLength } from '../../src/report/units.ts';
 import { askPicture, askRegion, type RegionAnswer } from './data.ts';
 import { el, svg } from './dom.ts';
 import type { Picture, Region } from './picture.ts';
@@ -207,6 +207,11 @@ class ExitsPart {
       cell: (line: Line) => long(of(line)),
       key: of,
     });
+    const rough = roughLength(this.#section.answer.unit);
+    const percentile = (title: string, of: (line: Line) => number) => ({
+      ...length(title, of),
+      cell: (line: Line) => (Number.isNaN(line.min) ? rough : long)(of(line)),
+    });
     return new Table<Line>(
       'Exits by reason',
       [
@@ -223,10 +228,10 @@ class ExitsPart {
         },
         length('avg', (line) => line.avg),
         length('max', (line) => line.max),
-        length('p50', (line) => line.p50),
-        length('p90', (line) => line.p90),
-        length('p99', (line) => line.p99),
-        length('p99.9', (line) => line.p999),
+        percentile('p50', (line) => line.p50),
+        percentile('p90', (line) => line.p90),
+        percentile('p99', (line) => line.p99),
+        percentile('p99.9', (line) => line.p999),
         length('min', (line) => line.min),
       ],
       'Find a reason',

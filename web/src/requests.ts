@@ -10,7 +10,7 @@ import {
   type Unit,
 } from '../../src/report/answers.ts';
 import type { RequestsSection } from '../../src/report/page-data.ts';
-import { count, cycles, duration, lengthText, percent, plural, rate } from '../../src/report/units.ts';
+import { count, cycles, duration, lengthText, percent, plural, rate, roughLength } from '../../src/report/units.ts';
 import { points } from '../../src/spans/request-path.ts';
 import { el, svg } from './dom.ts';
 import { deviceName, queueName } from './leaks.ts';
@@ -91,10 +91,10 @@ function heatmap(
 /** The figures of what is picked, as the picture's cells tell them. */
 function pickedTable({ frame }: Picture, unit: Unit): Table<[queue: number, figures: Figures]> {
   const name = (queue: number) => frame.dimensions[0]?.values[queue] ?? '';
-  const length = (title: string, of: (figures: Figures) => number): Column<[number, Figures]> => ({
+  const length = (title: string, of: (figures: Figures) => number, text = longs(unit)): Column<[number, Figures]> => ({
     title,
     number: true,
-    cell: ([, figures]) => longs(unit)(of(figures)),
+    cell: ([, figures]) => text(of(figures)),
     key: ([, figures]) => of(figures),
   });
   return new Table<[number, Figures]>('Requests picked in the heat map', [
@@ -103,8 +103,8 @@ function pickedTable({ frame }: Picture, unit: Unit): Table<[queue: number, figu
     length('total', ({ total }) => total),
     length('avg', ({ total, count: n }) => total / n),
     length('max', ({ max }) => max),
-    length('p50', ({ p50 }) => p50),
-    length('p99', ({ p99 }) => p99),
+    length('p50', ({ p50 }) => p50, roughLength(unit)),
+    length('p99', ({ p99 }) => p99, roughLength(unit)),
   ]);
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { exactSamples, type Stats, Summary } from './stats.ts';
+import { exactSamples, type Stats, Summary } from './summary.ts';
 
 /** The same figures from all samples at once, in integers of any size. */
 function naive(samples: number[]): Stats {
