@@ -90,7 +90,18 @@ test('text without a line that can be read is not said to lack time stamps', () 
   }
   const timeless = join(folder, 'timeless.log');
   writeFileSync(timeless, 'virtqueue_fill vq 0x1 elem 0x2 len 3 idx 0\n'.repeat(3));
-  assert.match(virtap('exits', timeless).stderr, /have no time stamps/);
+  assert.match(virtap('vcpus', timeless).stderr, /have no time stamps/);
+});
+
+test('a recording with one of kvm_exit and kvm_entry alone says nothing of when vCPUs were in the guest', () => {
+  for (const [file, lacking] of [
+    ['entries-only.txt', 'kvm_exit'],
+    ['exit-only.txt', 'kvm_entry'],
+  ] as const) {
+    const { status, stdout, stderr } = virtap('vcpus', join(data, 'pasted', file));
+    assert.deepEqual([status, stdout], [2, '']);
+    assert.match(stderr, new RegExp(`there is no ${lacking} in it, so nobody knows when its vCPUs were in the guest`));
+  }
 });
 
 test('a stretch of time begins and ends at the same place for every command', () => {

@@ -102,3 +102,22 @@ test('conditions are on changes that are more than noise', () => {
     assert.match(result.stderr, stderr);
   }
 });
+
+test('exits that cannot be timed are compared by how often they occur', () => {
+  const trace = join(import.meta.dirname, '../../test/data/pasted/exit-only.txt');
+  const answer = JSON.parse(virtap(['--json', trace, trace]).stdout);
+  assert.deepEqual(
+    answer.rows.map((row: { reason: string; before: object }) => [row.reason, row.before]),
+    [
+      ['EPT_VIOLATION', { count: 1, rate_per_s: 4629.63 }],
+      ['EPT_MISCONFIG', { count: 1, rate_per_s: 4629.63 }],
+      ['without halts', { count: 2, rate_per_s: 9259.26 }],
+      ['HLT', { count: 2, rate_per_s: 9259.26 }],
+    ],
+  );
+  assert.match(
+    virtap([trace, trace]).stdout,
+    /There is no kvm_entry in \S+: only how often exits occur can be compared/,
+  );
+  assert.match(virtap(['--fail-if', 'change(p99(exit))>10%', trace, trace]).stderr, /exit has no p99; it has rate/);
+});

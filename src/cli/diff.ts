@@ -2,9 +2,18 @@ import { type Command, Option } from 'commander';
 import { openTrace } from '../formats/detect.ts';
 import { type DiffAnswer, type DiffKind, type DiffSource, diffCsv, diffJson, diffText } from '../report/diff-text.ts';
 import { noExits } from '../report/exits-text.ts';
+import { tellsTime } from '../trace/clock.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition, Subject } from '../views/conditions.ts';
-import { compare, type DiffRow, diffSubjects, type Side, spanFigures } from '../views/diff.ts';
+import {
+  compare,
+  countFigures,
+  type DiffFigure,
+  type DiffRow,
+  diffSubjects,
+  type Side,
+  spanFigures,
+} from '../views/diff.ts';
 import { ExitSide, LockSide, RequestSide, type SideView, VcpuSide } from '../views/diff-sides.ts';
 import { sameReason } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
@@ -66,7 +75,12 @@ async function run(before: string, after: string, options: DiffOptions): Promise
   const traces = [await openTrace(before, openOptions(options)), await openTrace(after, openOptions(options))];
   for (const { clock, file } of traces) {
     if (clock.unit === 'ns') continue;
-    const why = clock.unit === 'none' ? 'its events have no time stamps' : 'its clock counts cycles of unknown length';
+    const why =
+      clock.unit === 'none'
+        ? 'its events have no time stamps'
+        : tellsTime(clock)
+          ? 'its clock counts cycles of unknown length'
+          : 'its clock, counter, numbers events and measures no time';
     const remedy = 'record with -C mono (trace-cmd), -k mono (perf), -msg timestamp=on (QEMU)';
     throw new UsageError(`${file}: ${why}, so that nothing can be compared; ${remedy}`);
   }
@@ -86,7 +100,8 @@ async function run(before: string, after: string, options: DiffOptions): Promise
     kind,
     before: sourceOf(a),
     after: sourceOf(b),
-    diff: compare(sideA, sideB, kind === 'vcpus' ? ['share'] : spanFigures),
+    diff: compare(sideA, sideB, figuresOf(kind, [a, b])),
+    countsOnly: kind === 'exits' ? [a, b].filter(countsOnly).map(({ trace }) => trace.file) : [],
   };
   await out.answer({
     json: () => diffJson(answer),
@@ -94,6 +109,17 @@ async function run(before: string, after: string, options: DiffOptions): Promise
     text: (terminal) => diffText(answer, terminal),
   });
   failIf(options.failIf, () => diffSubjects(answer.diff, (row) => subject(kind, row)), sameReason);
+}
+
+/** Whether the exits of a recording can only be counted. */
+function countsOnly({ views }: Source): boolean {
+  return views.exits?.countsOnly === true;
+}
+
+/** What the rows of both recordings have. */
+function figuresOf(kind: DiffKind, sources: readonly Source[]): readonly DiffFigure[] {
+  if (kind === 'vcpus') return ['share'];
+  return kind === 'exits' && sources.some(countsOnly) ? countFigures : spanFigures;
 }
 
 function viewsFor(what: DiffKind | undefined): Views {
@@ -114,7 +140,7 @@ function viewsFor(what: DiffKind | undefined): Views {
 /** What both recordings hold. Throws a UsageError where that is nothing, or more than one thing. */
 function choose(a: Source, b: Source): DiffKind {
   const has = ({ views: { exits, requests, locks } }: Source): DiffKind[] => [
-    ...(exits !== undefined && exits.pairing.counts.pairs > 0 ? (['exits'] as const) : []),
+    ...(exits !== undefined && exits.pairing.counts.exits > 0 ? (['exits'] as const) : []),
     ...(requests !== undefined && requests.spans > 0 ? (['requests'] as const) : []),
     ...(locks !== undefined && locks.spans > 0 ? (['locks'] as const) : []),
   ];
@@ -145,7 +171,7 @@ function check(kind: DiffKind, { trace, views, reading }: Source, ranged: boolea
   }
   const { counts } = (views[kind] as ExitSide | VcpuSide).pairing;
   if (counts.exits === 0) throw new UsageError(noExits({ trace, reading }, ranged).trimEnd());
-  if (counts.pairs === 0)
+  if (counts.pairs === 0 && kind === 'vcpus')
     throw new UsageError(`${trace.file}: none of its ${counts.exits} exits can be timed: no kvm_entry follows them`);
 }
 

@@ -81,7 +81,10 @@ export async function askEverything(
     reading,
     inventory: view,
     asked,
-    exits: can('exits') && answer.result.counts.pairs > 0 ? { answer, picture } : undefined,
+    exits:
+      can('exits') && answer.result.untimed === undefined && answer.result.counts.pairs > 0
+        ? { answer, picture }
+        : undefined,
     vcpus: can('vcpus') ? { trace, reading, result: vcpus.result() } : undefined,
     leaks: can('leaks') ? judgeLeaks(requests.path.requests, trace.clock) : undefined,
     requests: can('requests')

@@ -8,6 +8,7 @@ import { after, test } from 'node:test';
 const data = join(import.meta.dirname, '../../test/data');
 const boot = join(data, 'exits/boot.perf.data.zst');
 const idle = join(data, 'exits/idle.perf.data.zst');
+const pasted = join(data, 'pasted');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-exits-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -146,8 +147,39 @@ test('without kvm_entry exits are counted, and the remedy is named', () => {
   assert.equal(status, 0);
   assert.match(stdout, /^HLT +2 +2\/s +66\.7 %$/m);
   assert.match(stdout, /no kvm_entry.*\n {2}sudo virtap record .*\n {2}trace-cmd record .*kvm_entry/);
-  const [first] = JSON.parse(virtap(['--json', trace]).stdout).rows;
-  assert.deepEqual([first.reason, first.count, first.total_ns], ['HLT', 2, null]);
+  const { rows, totals, not_timed } = JSON.parse(virtap(['--json', trace]).stdout);
+  assert.deepEqual([rows[0].reason, rows[0].count, rows[0].total_ns], ['HLT', 2, null]);
+  assert.deepEqual([totals.all.count, totals.without_halts.count, totals.halts.count], [3, 1, 2]);
+  assert.equal(not_timed, 'there is no kvm_entry in it');
+});
+
+test('without kvm_entry, what asks for counts is answered, and what asks for times is refused by name', () => {
+  const trace = join(pasted, 'exit-only.txt');
+  const rips = virtap(['--csv', '--by', 'rip', trace]).stdout.trimEnd().split('\n').slice(1);
+  assert.deepEqual(
+    rips.map((row) => row.split(',').slice(0, 3).join()),
+    ['0xffffffff8b632f49,false,1', '0xffffffff8b360413,false,1', '0xffffffff8c3f2e2f,true,2'],
+  );
+  const gate = virtap(['--fail-if', 'count(exit:EPT_MISCONFIG)>0', trace]);
+  assert.deepEqual([gate.status, gate.stderr], [3, 'virtap: count(exit:EPT_MISCONFIG)>0: it is 1\n']);
+  assert.equal(virtap(['--fail-if', 'count(exit:EPT_MISCONFIG)>1', trace]).status, 0);
+  const p99 = virtap(['--fail-if', 'p99(exit)>1us', trace]);
+  assert.deepEqual(
+    [p99.status, p99.stderr],
+    [2, 'virtap: --fail-if p99(exit)>1us: exit has no p99; it has count, rate\n'],
+  );
+  for (const asked of [['--slow', '2'], ['--heatmap'], ['--than', '1us'], ['--breakdown'], ['--sort', 'p99']]) {
+    const { status, stdout, stderr } = virtap([...asked, trace]);
+    assert.deepEqual([status, stdout], [2, ''], asked[0]);
+    assert.ok(
+      stderr.endsWith(
+        `can be counted, but not timed, which ${asked[0] === '--sort' ? '--sort p99' : asked[0]} needs\n`,
+      ),
+      stderr,
+    );
+  }
+  const none = virtap(['--exclude', 'hlt,ept_violation,ept_misconfig', trace]);
+  assert.match(none.stdout, /^All reasons are excluded\.$/m);
 });
 
 test('without kvm_exit there is nothing to answer: what it holds, and what to record', () => {

@@ -1,11 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { exitsCsv, exitsJson, exitsText, groupNames, noExits } from '../report/exits-text.ts';
+import { exitsCsv, exitsJson, exitsText, groupNames, noExits, untimedWhy } from '../report/exits-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
+import { tellsTime } from '../trace/clock.ts';
+import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
-import { type Dimension, dimensions, Exits, exitSubjects, sameReason } from '../views/exits.ts';
+import { type Dimension, dimensions, Exits, exitSubjects, sameReason, type Untimed } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
-import { needEvents, needTimes } from './lacking.ts';
+import { needEvents } from './lacking.ts';
 import { openSource } from './open.ts';
 import {
   type LiveOptions,
@@ -81,10 +83,11 @@ export default function define(command: Command): void {
   ).action(run);
 }
 
-async function run(files: string[], options: ExitCommandOptions): Promise<void> {
+async function run(files: string[], options: ExitCommandOptions, command: Command): Promise<void> {
   const out = new Output(options);
   const trace = await openSource(files, options, { purposes: ['exits'] });
-  await needTimes(trace);
+  const asked = timesAsked(options, command);
+  if (!tellsTime(trace.clock)) refuseTimes(trace, 'times', asked);
   const ticks = trace.clock.unit === 'ticks';
   if (options.tscMhz !== undefined && !ticks) {
     throw new UsageError(`--tsc-mhz is for traces with the clock x86-tsc; the clock of ${trace.file} counts ns`);
@@ -117,6 +120,7 @@ async function run(files: string[], options: ExitCommandOptions): Promise<void> 
       const ranged = options.from !== undefined || options.to !== undefined;
       throw new UsageError(noExits({ trace, reading }, ranged).trimEnd());
     }
+    if (result.untimed !== undefined) refuseTimes(trace, result.untimed, asked);
     // A threshold asks for a log, a number for a ranking.
     if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
     const found = { trace, result, reading, sort, halts: halts === true, than };
@@ -129,6 +133,34 @@ async function run(files: string[], options: ExitCommandOptions): Promise<void> 
   };
   const result = await answerFrom(trace, [exits], runOptions(options), answer);
   failIf(options.failIf, () => exitSubjects(result, (group) => groupNames(result, group)), sameReason);
+}
+
+/** The options given that ask how long exits took. */
+function timesAsked(options: ExitCommandOptions, command: Command): string[] {
+  const { heatmap, slow, than, breakdown, tscMhz, sort } = options;
+  const ordered = command.getOptionValueSource('sort') === 'cli' && !countedSorts.includes(sort);
+  return [
+    ...(heatmap === true ? ['--heatmap'] : []),
+    ...(slow !== undefined ? ['--slow'] : []),
+    ...(than !== undefined ? ['--than'] : []),
+    ...(breakdown === true ? ['--breakdown'] : []),
+    ...(tscMhz !== undefined ? ['--tsc-mhz'] : []),
+    ...(ordered ? [`--sort ${sort}`] : []),
+  ];
+}
+
+/** What rows can be sorted by where exits are counted only. */
+const countedSorts: readonly SortKey[] = ['count', 'rate', 'name'];
+
+/** Throws a UsageError that names what was asked of a trace whose exits can only be counted. */
+function refuseTimes(trace: Trace, why: Untimed, asked: readonly string[]): void {
+  if (asked.length === 0) return;
+  const clock =
+    trace.clock.name === 'counter' ? 'its clock, counter, numbers events and measures no time' : untimedWhy[why];
+  const need = asked.length === 1 ? 'needs' : 'need';
+  throw new UsageError(
+    `${trace.file}: ${clock}, so its exits can be counted, but not timed, which ${asked.join(', ')} ${need}`,
+  );
 }
 
 function parseBy(text: string): Dimension[] {

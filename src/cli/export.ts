@@ -1,6 +1,8 @@
 import { createWriteStream } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ExportSource, type SpanKind, type SpanWriter, spanKinds } from '../report/span-rows.ts';
+import { tellsTime } from '../trace/clock.ts';
+import { untimeable } from './lacking.ts';
 import { openTraces } from './open.ts';
 import { openOptions, parseWords, type TraceOptions, traceCommand } from './options.ts';
 import { runAnalyses } from './run.ts';
@@ -54,8 +56,7 @@ async function run(files: string[], options: ExportOptions): Promise<void> {
   }
   const make = await writers[options.to]();
   const trace = await openTraces(files, openOptions(options));
-  if (trace.clock.unit === 'none')
-    throw new UsageError(`${trace.file}: its events have no time stamps, so it has no spans`);
+  if (!tellsTime(trace.clock)) throw new UsageError(`${trace.file}: ${untimeable(trace.clock)}, and it has no spans`);
   if (options.to === 'hdr' && trace.clock.unit !== 'ns') {
     throw new UsageError(`${trace.file}: its clock counts cycles, and an HdrHistogram log has times in ns`);
   }

@@ -1,4 +1,5 @@
 import { escapeText } from '../report/escape.ts';
+import { type Clock, tellsTime } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
 import { recordQemu } from '../views/questions.ts';
@@ -16,13 +17,21 @@ export function needEvents(trace: Trace, reading: Reading): void {
   throw refusal(new TraceError(trace.file, 'holds no event'), trace.notes);
 }
 
+/** Why a clock tells no lengths of time, after a colon. */
+export function untimeable(clock: Clock): string {
+  const why =
+    clock.unit === 'none'
+      ? 'its events have no time stamps'
+      : 'its clock, counter, numbers events and measures no time';
+  return `${why}, so nothing in it can be timed`;
+}
+
 /** Throws where nothing in a trace can be timed. `remedy` says what to record instead. */
 export async function needTimes(trace: Trace, remedy = ''): Promise<void> {
-  if (trace.clock.unit !== 'none') return;
+  if (tellsTime(trace.clock)) return;
   for await (const { count } of trace.batches()) {
     if (count === 0) continue;
-    const why = 'its events have no time stamps, so nothing in it can be timed';
-    throw new UsageError(`${trace.file}: ${why}${remedy === '' ? '' : `. ${remedy}`}`);
+    throw new UsageError(`${trace.file}: ${untimeable(trace.clock)}${remedy === '' ? '' : `. ${remedy}`}`);
   }
   throw trace.damage ?? refusal(new TraceError(trace.file, 'holds no event'), trace.notes);
 }

@@ -1,12 +1,13 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { locksCsv, locksJson, locksText } from '../report/locks-text.ts';
+import { tellsTime } from '../trace/clock.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
 import { LocksView, lockSubjects } from '../views/locks.ts';
 import { recordLocks } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
-import { needEvents } from './lacking.ts';
+import { needEvents, untimeable } from './lacking.ts';
 import { openSource } from './open.ts';
 import {
   type LiveOptions,
@@ -114,8 +115,8 @@ export function refuse(trace: Trace, { locks: { counts } }: LocksView): void {
       `${trace.file}: its events do not say which thread they are of, so nobody can tell who waits for whom${why(trace)}. ${remedy}`,
     );
   }
-  if (trace.clock.unit === 'none') {
-    throw new UsageError(`${trace.file}: its events have no time stamps, so nothing in it can be timed. ${remedy}`);
+  if (!tellsTime(trace.clock)) {
+    throw new UsageError(`${trace.file}: ${untimeable(trace.clock)}. ${remedy}`);
   }
   const lacking = (['lock', 'locked', 'unlock'] as const).filter((kind) => counts[kind] === 0);
   if (counts.locked === 0) {

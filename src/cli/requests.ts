@@ -1,11 +1,12 @@
 import { type Command, Option } from 'commander';
 import { requestsCsv, requestsJson, requestsText } from '../report/requests-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
+import { tellsTime } from '../trace/clock.ts';
 import type { Condition } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
 import { type Rank, RequestsView, ranks, requestSubjects } from '../views/requests.ts';
 import { failIf, failIfOption } from './fail-if.ts';
-import { needEvents, needPopsAndFills } from './lacking.ts';
+import { needEvents, needPopsAndFills, untimeable } from './lacking.ts';
 import { openSource } from './open.ts';
 import {
   type LiveOptions,
@@ -87,9 +88,9 @@ async function run(files: string[], options: RequestsCommandOptions): Promise<vo
     needEvents(trace, reading);
     const result = view.result();
     needPopsAndFills(trace, view.path.requests.seen, 'how long requests took');
-    if (trace.clock.unit === 'none') {
+    if (!tellsTime(trace.clock)) {
       throw new UsageError(
-        `${trace.file}: its events have no time stamps, so nothing in it can be timed; -msg timestamp=on adds them to QEMU's log`,
+        `${trace.file}: ${untimeable(trace.clock)}; -msg timestamp=on adds times to QEMU's log, -C mono to trace-cmd's recordings`,
       );
     }
     if (result.queues.length === 0) {

@@ -1,6 +1,9 @@
 import type { Command } from 'commander';
 import { noExits } from '../report/exits-text.ts';
 import { vcpusCsv, vcpusJson, vcpusText } from '../report/vcpus-text.ts';
+import { isEntry, isExit, type PairingCounts } from '../spans/exits.ts';
+import type { EventType } from '../trace/event-type.ts';
+import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
 import { Vcpus, vcpuSubjects } from '../views/vcpus.ts';
@@ -52,10 +55,16 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
   const answer = async (reading: Reading) => {
     needEvents(trace, reading);
     const result = vcpus.result();
+    const ranged = options.from !== undefined || options.to !== undefined;
     if (result.threads === 0) {
-      const ranged = options.from !== undefined || options.to !== undefined;
       throw new UsageError(noExits({ trace, reading }, ranged).trimEnd());
     }
+    // What a time range shows can be the guest alone; a recording without the event tells nothing of it.
+    const lacking = lacksEvent(trace, vcpus.pairing.counts, ranged);
+    if (lacking !== undefined)
+      throw new UsageError(
+        `${trace.file}: there is no ${lacking} in it, so nobody knows when its vCPUs were in the guest`,
+      );
     if (result.rows.length === 0)
       throw new UsageError(`${trace.file}: none of its ${result.threads} vCPUs is one that was asked for`);
     const found = { trace, result, reading };
@@ -68,4 +77,15 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
   };
   const result = await answerFrom(trace, [vcpus], runOptions(options), answer);
   failIf(options.failIf, () => vcpuSubjects(result));
+}
+
+/** Which of the two events that the division rests on the recording does not hold. */
+function lacksEvent(
+  { types }: Trace,
+  counts: Pick<PairingCounts, 'exits' | 'entries'>,
+  ranged: boolean,
+): string | undefined {
+  const holds = (count: number, is: (type: EventType) => boolean) => count > 0 || (ranged && types.some(is));
+  if (!holds(counts.exits, isExit)) return 'kvm_exit';
+  return holds(counts.entries, isEntry) ? undefined : 'kvm_entry';
 }

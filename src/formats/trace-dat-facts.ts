@@ -1,4 +1,4 @@
-import type { Clock, ClockTie } from '../trace/clock.ts';
+import { type Clock, type ClockTie, tellsTime } from '../trace/clock.ts';
 import type { Companions } from '../trace/trace.ts';
 import type { TraceDatBuffer, TraceDatHeader } from './trace-dat-header.ts';
 
@@ -12,10 +12,12 @@ export function clockOf(header: TraceDatHeader, buffer: TraceDatBuffer | undefin
   const own = buffer?.clock === 'tsc2nsec' ? 'x86-tsc' : buffer?.clock;
   const name = own || options.clock || 'unknown';
   const ns = nanosecondClocks.test(name) || name === 'unknown' || options.tsc !== undefined;
-  if (!options.hasDate) return { name, unit: ns ? 'ns' : 'ticks', resolution: 1 };
+  // What --date adds to ticks does not make wall-clock time of them.
+  if (!ns) return { name, unit: 'ticks', resolution: 1 };
+  if (!options.hasDate) return { name, unit: 'ns', resolution: 1 };
   // --date adds an offset to the stamps: without it they are on the clock that stamped.
-  const ties: ClockTie[] = ns ? [{ to: name, offset: -options.offset, source: 'trace-cmd --date' }] : [];
-  return { name: 'realtime', unit: ns ? 'ns' : 'ticks', resolution: 1, ties };
+  const ties: ClockTie[] = [{ to: name, offset: -options.offset, source: 'trace-cmd --date' }];
+  return { name: 'realtime', unit: 'ns', resolution: 1, ties };
 }
 
 /** The recordings made together with it. */
@@ -36,14 +38,17 @@ export function notesOf(header: TraceDatHeader): string[] {
   }
   if (options.tsc !== undefined) notes.push('Its stamps are TSC ticks, converted to ns as the file says.');
   const clock = clockOf(header, buffers[0]);
-  if (clock.unit === 'ticks') {
+  if (!tellsTime(clock)) {
+    notes.push('Its clock, counter, numbers events and measures no time: record with -C mono for times.');
+  } else if (clock.unit === 'ticks') {
     notes.push(
       `Its stamps count ticks of ${clock.name}, whose rate the file does not say: record with -C mono for times.`,
     );
   }
   if (options.timeShift !== undefined)
     notes.push('It is of a guest: its times are converted to the clock of its host.');
-  if (options.hasDate) notes.push('Its times are wall-clock time, within microseconds, by trace-cmd --date.');
+  if (options.hasDate && clock.unit === 'ns')
+    notes.push('Its times are wall-clock time, within microseconds, by trace-cmd --date.');
   else if (options.offset !== 0n)
     notes.push(`Its times have an offset of ${options.offset} ns, by trace-cmd --ts-offset.`);
   if (header.salvaged)

@@ -1,6 +1,6 @@
 import type { Trace } from '../trace/trace.ts';
 import { type Change, confidence } from '../views/change.ts';
-import type { Diff, DiffFigure, DiffRow, Side, SideRow } from '../views/diff.ts';
+import { countFigures, type Diff, type DiffFigure, type DiffRow, type Side, type SideRow } from '../views/diff.ts';
 import type { Reading } from '../views/reading.ts';
 import type { Untold } from '../views/vcpus.ts';
 import { csv } from './csv.ts';
@@ -25,7 +25,14 @@ export type DiffSource = {
 };
 
 /** What `virtap diff` has to say. */
-export type DiffAnswer = { kind: DiffKind; before: DiffSource; after: DiffSource; diff: Diff };
+export type DiffAnswer = {
+  kind: DiffKind;
+  before: DiffSource;
+  after: DiffSource;
+  diff: Diff;
+  /** The recordings whose exits could only be counted. */
+  countsOnly: readonly string[];
+};
 
 /** What the words of a row's name are. */
 const titles: Record<DiffKind, readonly string[]> = {
@@ -251,7 +258,7 @@ function legend(answer: DiffAnswer): string[] {
   const judged = diff.rows.some((row) => !isRare(row));
   const sentences: string[] = [];
   if (judged) {
-    if (kind !== 'vcpus') sentences.push('time/s is the time in a second of the recording.');
+    if (diff.figures.includes('total')) sentences.push('time/s is the time in a second of the recording.');
     sentences.push(
       `A range (dimmed) is what may be noise: the 95 % confidence interval of the change. With ${plural(diff.judged, 'comparison')} some ranges lie beside 0 by chance; changes are chosen so that 5 % of them are expected to be noise.`,
     );
@@ -271,8 +278,10 @@ function legend(answer: DiffAnswer): string[] {
 }
 
 /** What makes the two recordings hard to compare. */
-function cautions({ kind, before, after, diff }: DiffAnswer): string[] {
-  const sentences: string[] = [];
+function cautions({ kind, before, after, diff, countsOnly }: DiffAnswer): string[] {
+  const sentences = countsOnly.map(
+    (file) => `There is no kvm_entry in ${escapeText(file)}: only how often exits occur can be compared.`,
+  );
   const [a, b] = [diff.before.vcpus, diff.after.vcpus];
   if (a !== undefined && b !== undefined && a !== b && kind === 'exits')
     sentences.push(
@@ -330,6 +339,7 @@ export function diffJson(answer: DiffAnswer): Json {
     if (row === undefined) return null;
     if (row.stats !== undefined) {
       const { count: n, rate_per_s, ...rest } = statsJson(row.stats, side.duration / 1e9);
+      if (diff.figures === countFigures) return { count: n, rate_per_s };
       return { count: n, rate_per_s, total_ns_per_s: integer(row.values.total as number), ...rest };
     }
     return Object.fromEntries(

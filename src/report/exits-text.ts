@@ -2,7 +2,7 @@ import type { DetailLabel } from '../spans/exit-detail.ts';
 import type { Stats } from '../spans/summary.ts';
 import type { VcpuState } from '../spans/vcpu-time.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { Dimension, ExitResult, ExitRow, Group } from '../views/exits.ts';
+import type { Dimension, ExitResult, ExitRow, Group, Untimed } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
 import { inOrder, type Vcpu } from '../views/vcpu.ts';
 import { csv } from './csv.ts';
@@ -78,8 +78,8 @@ export function noExits({ trace, reading }: Pick<ExitAnswer, 'trace' | 'reading'
 export function exitsText(answer: ExitAnswer, terminal: Terminal): string {
   const { result, reading } = answer;
   const parts = [heading(answer, terminal)];
-  if (result.unentered.length > 0) parts.push(unenteredTable(result, terminal));
-  else if (result.all.count === 0) parts.push(nothingLeft(result));
+  if (result.all.count === 0) parts.push(nothingLeft(result));
+  else if (result.untimed !== undefined) parts.push(countTable(answer, terminal));
   else {
     parts.push(statsTable(answer, terminal));
     if (result.untold !== undefined && divisionsOf(result).length > 0) {
@@ -98,8 +98,9 @@ export function exitsText(answer: ExitAnswer, terminal: Terminal): string {
 }
 
 /** Exits there are, but none that can be counted, or none of those asked for. */
-function nothingLeft({ counts, vcpus }: ExitResult): string {
-  if (counts.pairs === 0) return 'None of them can be timed.\n';
+function nothingLeft({ counts, vcpus, untimed, allExcluded }: ExitResult): string {
+  if (allExcluded) return 'All reasons are excluded.\n';
+  if (counts.pairs === 0 && untimed === undefined) return 'None of them can be timed.\n';
   return `None of them is of the kind asked for. There are exits of ${vcpuSummary(vcpus)}.\n`;
 }
 
@@ -107,7 +108,8 @@ function heading({ trace, result }: ExitAnswer, terminal: Terminal): string {
   const { counts, vcpus, duration: length } = result;
   const format = lengths(result.unit);
   const title = terminal.style('heading', escapeText(trace.file));
-  const what = `${plural(counts.exits, 'exit')} in ${format.long(length)}, ${vcpuSummary(vcpus)}`;
+  const time = Number.isNaN(length) ? '' : ` in ${format.long(length)}`;
+  const what = `${plural(counts.exits, 'exit')}${time}, ${vcpuSummary(vcpus)}`;
   return `${title}\n  ${what}\n`;
 }
 
@@ -121,7 +123,11 @@ function vcpuSummary(vcpus: readonly Vcpu[]): string {
     else all.push(vcpu);
   }
   const parts = [...vms].slice(0, 4).map(([vm, all]) => {
-    const numbers = all.slice(0, 8).map(({ number, tid }) => (number === undefined ? `thread ${tid}` : String(number)));
+    const numbers = all
+      .slice(0, 8)
+      .map(({ number, tid }) =>
+        number !== undefined ? String(number) : tid < 0 ? 'threads unknown' : `thread ${tid}`,
+      );
     if (all.length > numbers.length) numbers.push('…');
     const word = all.every(({ number }) => number !== undefined) ? 'vCPU ' : '';
     return `${vm === undefined ? '' : `process ${vm}: `}${word}${numbers.join(', ')}`;
@@ -194,7 +200,11 @@ function statsTable(answer: ExitAnswer, terminal: Terminal): string {
   if (lines.some(({ kind }) => kind === 'halt'))
     notes.push('share is of the time without halts: in a halt the guest sleeps of its own will.');
   if (result.unit === 'cycles')
-    notes.push('Durations are in cycles (cyc) of the clock x86-tsc; --tsc-mhz converts them.');
+    notes.push(
+      answer.trace.clock.name === 'unknown'
+        ? 'Durations are in ticks (cyc) of a clock that the file does not name; where it is x86-tsc, --tsc-mhz converts them.'
+        : `Durations are in cycles (cyc) of the clock ${answer.trace.clock.name}; --tsc-mhz converts them.`,
+    );
   return `${table(columns, cells, terminal)}${notes.map((note) => `${terminal.style('dim', note)}\n`).join('')}`;
 }
 
@@ -223,7 +233,7 @@ function nameOf(group: Group, dimension: Dimension, severalVms: boolean): string
     case 'vcpu': {
       const { vcpu } = group;
       if (vcpu === undefined) return 'others';
-      if (vcpu.number === undefined) return `thread ${vcpu.tid}`;
+      if (vcpu.number === undefined) return vcpu.tid < 0 ? 'unknown' : `thread ${vcpu.tid}`;
       return severalVms ? `${vcpu.vm ?? `thread ${vcpu.tid}`}/${vcpu.number}` : String(vcpu.number);
     }
     case 'vm':
@@ -269,19 +279,35 @@ function msrName(value: string | undefined): string {
   return name === undefined ? '' : `(${name})`;
 }
 
-/** A trace with exits but no entries: how often, but not how long. */
-function unenteredTable(result: ExitResult, terminal: Terminal): string {
-  const all = result.unentered.reduce((sum, row) => sum + row.count, 0);
+/** Why exits can be counted, but not timed, as the end of a sentence. */
+export const untimedWhy: Record<Untimed, string> = {
+  times: 'its events have no time stamps that tell how long anything took',
+  threads: 'it does not say which threads the events are of',
+  entries: 'there is no kvm_entry in it',
+};
+
+/** What exits are counted by: how often, but not how long. */
+function countTable(answer: ExitAnswer, terminal: Terminal): string {
+  const { result } = answer;
   const seconds = result.unit === 'ns' ? result.duration / 1e9 : Number.NaN;
-  const rows = result.unentered.map(({ reason, count: n }) => [
-    escapeText(reason),
+  const all = sortRows(answer);
+  const shown = all.slice(0, shownRows);
+  const cells = (names: readonly string[], n: number) => [
+    ...names,
     count(n),
     rate(n / seconds),
-    percent(n / all),
-  ]);
+    percent(n / result.all.count),
+  ];
+  const rows: Cell[][] = shown.map(({ group, all: { count: n } }) =>
+    cells(groupNames(result, group).map(escapeText), n),
+  );
+  if (all.length > 1) {
+    const sum = cells(['all', ...result.by.slice(1).map(() => '')], result.all.count);
+    rows.push(sum.map((text) => ({ text, style: 'strong' })));
+  }
   const text = table(
     [
-      { title: 'reason', shrink: 12 },
+      ...result.by.map((dimension): Column => ({ title: titles[dimension], shrink: 12 })),
       { title: 'count', align: 'right' },
       { title: 'rate', align: 'right' },
       { title: 'share of exits', align: 'unit' },
@@ -289,8 +315,11 @@ function unenteredTable(result: ExitResult, terminal: Terminal): string {
     rows,
     terminal,
   );
-  const remedy = 'There is no kvm_entry in it, so the exits can be counted, but not timed. To record both:';
-  return `${text}\n${terminal.style('warn', remedy)}\n${record.map((line) => `  ${line}\n`).join('')}`;
+  const hidden = all.length - shown.length;
+  const more = hidden === 0 ? '' : `${plural(hidden, 'more row')} not shown; --csv and --json have all.\n`;
+  const why = untimedWhy[result.untimed ?? 'entries'];
+  const remedy = `${why[0]?.toUpperCase()}${why.slice(1)}, so the exits can be counted, but not timed. To record both:`;
+  return `${text}${terminal.style('dim', more)}\n${terminal.style('warn', remedy)}\n${record.map((line) => `  ${line}\n`).join('')}`;
 }
 
 // ---------------------------------------------------------------- heat map and slow exits
@@ -352,10 +381,10 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
 // ---------------------------------------------------------------- what the answer does not cover
 
 function unpairedLines(result: ExitResult): string[] {
-  const { counts, unknownReasons, vms } = result;
+  const { counts, unknownReasons, vms, untimed } = result;
   const several = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
   const lines: string[] = [];
-  if (counts.exitThenExit > 0 && counts.entries > 0) {
+  if (counts.exitThenExit > 0 && untimed === undefined) {
     lines.push(`${plural(counts.exitThenExit, 'exit')} left out: the thread's next event is an exit again.`);
   }
   for (const { vcpu, reason, age } of result.open.slice(0, shownOpen)) {
@@ -368,10 +397,15 @@ function unpairedLines(result: ExitResult): string[] {
   if (result.open.length > shownOpen) {
     lines.push(`${plural(result.open.length - shownOpen, 'more exit')} left out: not over at the end.`);
   }
-  if (counts.entryWithoutExit > 0) {
+  if (counts.exitsWithoutThread > 0 && untimed === undefined) {
+    lines.push(
+      `${plural(counts.exitsWithoutThread, 'exit')} left out: the trace does not say which thread they are of.`,
+    );
+  }
+  if (counts.entryWithoutExit > 0 && untimed === undefined) {
     lines.push(`${plural(counts.entryWithoutExit, 'kvm_entry', 'times kvm_entry')} without a kvm_exit before it.`);
   }
-  if (counts.beforeFirstEntry > 0) {
+  if (counts.beforeFirstEntry > 0 && untimed === undefined) {
     lines.push(
       `${plural(counts.beforeFirstEntry, 'exit')} before the first kvm_entry of the thread; perf kvm stat does not count such.`,
     );
@@ -419,21 +453,14 @@ export function exitsJson(answer: ExitAnswer): Json {
   };
   const byReason = result.by.includes('reason');
   const states = statesOf(result);
-  const rows: Json[] =
-    result.unentered.length > 0
-      ? result.unentered.map(({ reason, halt, count: n }) => ({
-          reason,
-          halt,
-          ...stats({ ...nothing, count: n, total: NaN }),
-        }))
-      : sortRows(answer).map(({ group, all, busy, halts: halted, parts }) => ({
-          ...groupJson(group, result.by),
-          ...(byReason ? { halt: halted !== undefined } : {}),
-          ...stats(all),
-          share_without_halts: busy === undefined ? null : number(busy.total / result.busy.total),
-          ...(byReason ? {} : { without_halts: stats(busy ?? nothing), halts: stats(halted ?? nothing) }),
-          ...(parts === undefined ? {} : { states: partsJson(sumOf([parts.busy, parts.halts]), states) }),
-        }));
+  const rows: Json[] = sortRows(answer).map(({ group, all, busy, halts: halted, parts }) => ({
+    ...groupJson(group, result.by),
+    ...(byReason ? { halt: halted !== undefined } : {}),
+    ...stats(all),
+    share_without_halts: busy === undefined ? null : number(busy.total / result.busy.total),
+    ...(byReason ? {} : { without_halts: stats(busy ?? nothing), halts: stats(halted ?? nothing) }),
+    ...(parts === undefined ? {} : { states: partsJson(sumOf([parts.busy, parts.halts]), states) }),
+  }));
   const { heat, untold } = result;
   return {
     file: trace.file,
@@ -444,6 +471,7 @@ export function exitsJson(answer: ExitAnswer): Json {
     ...Object.fromEntries([time('duration', result.duration)]),
     vcpus: inOrder(result.vcpus, itself).map(vcpuJson),
     by: [...result.by],
+    ...(result.untimed === undefined ? {} : { not_timed: untimedWhy[result.untimed] }),
     totals: { all: stats(result.all), without_halts: stats(result.busy), halts: stats(result.halts) },
     rows,
     unpaired: {
@@ -457,6 +485,7 @@ export function exitsJson(answer: ExitAnswer): Json {
       entry_first: counts.entryFirst,
       entry_without_exit: counts.entryWithoutExit,
       before_first_entry: counts.beforeFirstEntry,
+      ...(counts.exitsWithoutThread > 0 ? { without_thread: counts.exitsWithoutThread } : {}),
       ...(counts.untracked > 0 ? { untracked: counts.untracked } : {}),
     },
     open: result.open.map(({ vcpu, reason, begin, age }) => ({
@@ -515,37 +544,35 @@ export function exitsCsv(answer: ExitAnswer): string {
   const { unit } = result;
   const divisions = divisionsOf(result);
   const states = divisions.length === 0 ? [] : exitStates(divisions, result.untold ?? []);
-  const header = [
-    ...result.by.flatMap(csvColumns),
-    'halt',
-    ...csvFigureNames(unit),
-    ...states.map((state) => `${state}_ns`),
-  ];
+  const figures = result.untimed === undefined ? csvFigureNames(unit) : ['count', 'rate_per_s'];
+  const header = [...result.by.flatMap(csvColumns), 'halt', ...figures, ...states.map((state) => `${state}_ns`)];
   const seconds = unit === 'ns' ? result.duration / 1e9 : Number.NaN;
-  if (result.unentered.length > 0) {
-    return csv(
-      ['reason', 'halt', 'count', 'rate_per_s'],
-      result.unentered.map(({ reason, halt, count: n }) => [reason, String(halt), n, n / seconds]),
-    );
-  }
   const line = (row: ExitRow, halt: boolean) => {
     const s = halt ? row.halts : row.busy;
     if (s === undefined) return [];
     const names = result.by.flatMap((dimension) => csvNames(row.group, dimension));
     const parts = halt ? row.parts?.halts : row.parts?.busy;
-    return [[...names, String(halt), ...csvFigures(s, seconds), ...states.map((state) => parts?.[state])]];
+    return [
+      [
+        ...names,
+        String(halt),
+        ...csvFigures(s, seconds).slice(0, figures.length),
+        ...states.map((state) => parts?.[state]),
+      ],
+    ];
   };
   const rows = sortRows(answer);
   return csv(header, [...rows.flatMap((row) => line(row, false)), ...rows.flatMap((row) => line(row, true))]);
 }
 
 function sortRows({ result, sort }: ExitAnswer): ExitRow[] {
+  const key = result.untimed !== undefined && sort !== 'name' ? 'count' : sort;
   const rows = result.rows.map((row) => ({
     row,
     names: groupNames(result, row.group),
     stats: row.all,
   }));
-  return sorted(rows, sort).map(({ row }) => row);
+  return sorted(rows, key).map(({ row }) => row);
 }
 
 function groupJson(group: Group, by: readonly Dimension[]): { [key: string]: Json } {

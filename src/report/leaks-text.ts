@@ -1,4 +1,5 @@
 import { getSystemErrorName } from 'node:util';
+import { tellsTime } from '../trace/clock.ts';
 import { hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import { bad, type LeakReport, type QueueReport, type Unfinished, type Verdict, verdicts } from '../views/leaks.ts';
@@ -215,7 +216,7 @@ function pidText(pid: number): string {
 /** A length of time in the trace's clock. */
 function ageText({ clock }: Source): (age: number) => string {
   if (clock.unit === 'ns') return shortDuration;
-  return clock.unit === 'ticks' ? (age) => `${count(age)} ticks` : () => '-';
+  return clock.unit === 'ticks' && tellsTime(clock) ? (age) => `${count(age)} ticks` : () => '-';
 }
 
 /** A bound of which only two digits are known, rounded up. */

@@ -79,6 +79,8 @@ export class ExitDetail {
       if (thread < 0) continue;
       if (thread >= this.#seen.length) this.#grow(thread);
       if (reader === 'exit') {
+        // Where exits are only counted, the next ends the last.
+        if (spans.endsAt[span] === i && span < spans.count) this.group[span++] = this.#seen[thread] as number;
         this.#outside[thread] = 1;
         this.#seen[thread] = nothing;
       } else if (reader === 'entry') {
@@ -88,6 +90,12 @@ export class ExitDetail {
         this.#seen[thread] = this.#group(reader, b, i);
       }
     }
+  }
+
+  /** Takes what pairing has left at the end, where exits are only counted. */
+  rest(spans: ExitSpans): void {
+    if (this.group.length < spans.count) this.group = new Int32Array(spans.count);
+    for (let k = 0; k < spans.count; k++) this.group[k] = this.#seen[spans.thread[k] as number] ?? nothing;
   }
 
   label(group: number): DetailLabel {

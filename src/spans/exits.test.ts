@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
-import { ExitPairing, maxThreads, type PairingCounts } from './exits.ts';
+import { ExitPairing, type ExitSpans, maxThreads, type PairingCounts } from './exits.ts';
 
 type Pair = { tid: number; begin: number; end: number; reason: string; cpu: number };
 
@@ -65,6 +65,7 @@ function naive(events: SyntheticEvent[]): { pairs: Pair[]; counts: PairingCounts
     exitThenExit: 0,
     straddlingLoss: 0,
     migratedAcrossLoss: 0,
+    exitsWithoutThread: 0,
     openAtEnd: 0,
     untracked: 0,
   };
@@ -200,19 +201,38 @@ test('vCPU numbers come from kvm_exit where it has one, else from kvm_entry', as
   assert.equal(other.pairing.threads[0]?.vcpu, 3);
 });
 
-test('a trace without entries still has its exits by thread and reason', async () => {
+test('where exits are counted only, each is given once: with what its thread did next, or at the end', async () => {
+  const trace = synthetic([exit(1, 7, 0), exit(2, 7, 0, 0x78), exit(3, 8, 0), exit(4, 7, 0), entry(5, 7, 0)], {
+    batchSize: 2,
+  });
+  const pairing = new ExitPairing({ counting: true });
+  const given: (string | number | undefined)[][] = [];
+  const take = ({ count, thread, reason, begin }: ExitSpans) => {
+    for (let k = 0; k < count; k++)
+      given.push([pairing.threads[thread[k] as number]?.tid, pairing.reasons.names[reason[k] as number], begin[k]]);
+  };
+  for await (const b of trace.batches()) take(pairing.batch(trace, b));
+  take(pairing.rest());
+  assert.deepEqual(given, [
+    [7, 'cpuid', 1],
+    [7, 'hlt', 2],
+    [7, 'cpuid', 4],
+    [8, 'cpuid', 3],
+  ]);
+});
+
+test('exits of no known thread are counted, and pair with nothing', async () => {
+  const { counts, pairs } = await pair(synthetic([exit(1, -1, 0), entry(2, -1, 0), exit(3, 7, 0), entry(4, 7, 0)]));
+  assert.deepEqual([counts.exits, counts.exitsWithoutThread, counts.pairs], [2, 1, 1]);
+  assert.deepEqual(
+    pairs.map(({ tid }) => tid),
+    [7],
+  );
+});
+
+test('a trace without entries has exits that pair with nothing', async () => {
   const { pairing, counts } = await pair(synthetic([exit(1, 7, 0), exit(2, 7, 0, 0x78), exit(3, 8, 0), exit(4, 7, 0)]));
-  const names = [...pairing.unentered()].map(([thread, reason, n]) => [
-    pairing.threads[thread]?.tid,
-    pairing.reasons.names[reason],
-    n,
-  ]);
-  assert.deepEqual(names, [
-    [7, 'cpuid', 2],
-    [7, 'hlt', 1],
-    [8, 'cpuid', 1],
-  ]);
-  assert.equal(counts.pairs, 0);
+  assert.deepEqual([counts.exits, counts.pairs, pairing.entered], [4, 0, false]);
 });
 
 test('threads beyond all measure are counted, not followed', async () => {

@@ -83,7 +83,7 @@ export class ExitSpans {
   }
 }
 
-/** What was seen, and what could not be paired. exits = pairs + exitThenExit + straddlingLoss + openAtEnd. */
+/** What was seen, and what could not be paired. exits = pairs + exitThenExit + straddlingLoss + openAtEnd + exitsWithoutThread. */
 export type PairingCounts = {
   exits: number;
   entries: number;
@@ -105,6 +105,8 @@ export type PairingCounts = {
   migratedAcrossLoss: number;
   /** A kvm_exit that nothing follows. */
   openAtEnd: number;
+  /** A kvm_exit of which the trace does not say which thread it is of. */
+  exitsWithoutThread: number;
   /** Events of threads that were not followed, because there were too many. */
   untracked: number;
 };
@@ -146,8 +148,11 @@ export class ExitPairing {
     exitThenExit: 0,
     straddlingLoss: 0,
     migratedAcrossLoss: 0,
+    exitsWithoutThread: 0,
     untracked: 0,
   };
+  /** Whether a thread was seen to enter the guest; without that, no exit has a duration. */
+  entered = false;
 
   /** Time of the first and last kvm_exit or kvm_entry; NaN where there was none. */
   first = Number.NaN;
@@ -155,6 +160,7 @@ export class ExitPairing {
 
   readonly #scale: number;
   readonly #inner: boolean;
+  readonly #counting: boolean;
   readonly #spans = new ExitSpans();
   readonly #trace = new TraceState();
 
@@ -164,13 +170,16 @@ export class ExitPairing {
   #openTime = new Float64Array(64);
   #openRipLow = new Uint32Array(64);
   #openRipHigh = new Uint32Array(64);
-  /** Exits by reason of threads that never entered: of a trace without kvm_entry, they are all that can be told. */
-  readonly #unentered: (Map<number, number> | undefined)[] = [];
 
-  /** `scale` is what durations are multiplied by (and rounded): ns per cycle of an x86-tsc clock. `inner` fills all columns. */
-  constructor(options: { scale?: number; inner?: boolean } = {}) {
+  /**
+   * `scale` is what durations are multiplied by (and rounded): ns per cycle of an x86-tsc clock. `inner` fills all columns.
+   * `counting` is for traces in which exits cannot be timed: every one of them is given, as 0 long, when its thread's next
+   * kvm_exit or kvm_entry comes; `rest` gives those that are left.
+   */
+  constructor(options: { scale?: number; inner?: boolean; counting?: boolean } = {}) {
     this.#scale = options.scale ?? 1;
     this.#inner = options.inner === true;
+    this.#counting = options.counting === true;
   }
 
   wants(type: EventType): boolean {
@@ -187,6 +196,10 @@ export class ExitPairing {
     const spans = this.#spans;
     spans.reserve(b.count);
     spans.count = 0;
+    if (this.#counting) {
+      for (let i = 0; i < b.count; i++) this.#count(state, b, i);
+      return spans;
+    }
     // Slice by slice, so that the loop's function has been called often, and is compiled well, before much has gone by.
     for (let from = 0; from < b.count; from += slice) this.#pair(state, b, from, Math.min(b.count, from + slice));
     counts.pairs += spans.count;
@@ -224,6 +237,12 @@ export class ExitPairing {
       last = time;
       if (t < 0) {
         if (Number.isNaN(this.first)) this.first = time;
+        if (tid < 0) {
+          if (role === exit) exits++;
+          else entries++;
+          if (role === exit) counts.exitsWithoutThread++;
+          continue;
+        }
         t = this.#thread(state, tid, b.pid[i] as number);
         if (t < 0) {
           counts.untracked++;
@@ -309,11 +328,50 @@ export class ExitPairing {
     return { ...this.counts, openAtEnd };
   }
 
-  /** Exits per thread and reason, of threads that never entered the guest. */
-  *unentered(): Iterable<[thread: number, reason: number, count: number]> {
-    for (let t = 0; t < this.threads.length; t++) {
-      for (const [reason, count] of this.#unentered[t] ?? []) yield [t, reason, count];
+  /** Of `counting`, at the end: the exits that nothing followed. */
+  rest(): ExitSpans {
+    const spans = this.#spans;
+    spans.reserve(this.threads.length);
+    spans.count = 0;
+    for (let t = 0; t < this.threads.length; t++) this.#counted(t, none);
+    return spans;
+  }
+
+  /** Event `i` of a trace whose exits cannot be timed. */
+  #count(state: TraceState, b: EventBatch, i: number): void {
+    const type = b.type[i] as number;
+    const role = state.roles[type] as number;
+    if (role === other) return;
+    const tid = b.tid[i] as number;
+    // Without a thread, an event may still say which vCPU it is of.
+    const vcpu = tid < 0 ? (state.vcpus[type] as FieldReader).number(b, i) : none;
+    let t = state.find(tid >= 0 ? tid : vcpu >= 0 ? -2 - vcpu : none);
+    if (t < 0) {
+      t = this.#thread(state, tid >= 0 ? tid : vcpu >= 0 ? -2 - vcpu : none, b.pid[i] as number);
+      if (t < 0) return;
+      (this.threads[t] as VcpuThread).tid = Math.max(tid, none);
     }
+    this.#learnVcpu(state, t, b, i);
+    this.#counted(t, i);
+    if (role !== exit) return;
+    this.#open[2 * t] = (state.decoders[type] as ReasonDecoder).id(b, i);
+    this.#open[2 * t + 1] = b.cpu[i] as number;
+    this.#openTime[t] = b.time[i] as number;
+    this.#openRip(state, t, b, i);
+  }
+
+  /** Gives the exit that is open on a thread as one that ends with event `i`. */
+  #counted(t: number, i: number): void {
+    const spans = this.#spans;
+    const reason = this.#open[2 * t] as number;
+    if (reason < 0) return;
+    const n = spans.count++;
+    spans.begin[n] = this.#openTime[t] as number;
+    spans.duration[n] = 0;
+    spans.thread[n] = t;
+    spans.reason[n] = reason;
+    this.#closeInner(t, n, this.#open[2 * t + 1] as number, i);
+    this.#open[2 * t] = inGuest;
   }
 
   #thread(state: TraceState, tid: number, pid: number): number {
@@ -338,12 +396,6 @@ export class ExitPairing {
     }
     // It has not entered the guest so far, and may never do.
     this.#learnVcpu(state, t, b, i);
-    let counts = this.#unentered[t];
-    if (counts === undefined) {
-      counts = new Map();
-      this.#unentered[t] = counts;
-    }
-    counts.set(reason, (counts.get(reason) ?? 0) + 1);
     return reason + notEntered;
   }
 
@@ -354,7 +406,7 @@ export class ExitPairing {
       return none;
     }
     this.#learnVcpu(state, t, b, i);
-    this.#unentered[t] = undefined;
+    this.entered = true;
     if (reason === unseen) {
       this.counts.entryFirst++;
       return none;

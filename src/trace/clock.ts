@@ -23,3 +23,8 @@ export type ClockTie = {
   /** Who noted it, for people: `perf's clock data`. */
   source: string;
 };
+
+/** Whether lengths of time can be had from a clock. The kernel's `counter` numbers events: like no stamps at all, it tells their order only. */
+export function tellsTime({ unit, name }: Clock): boolean {
+  return unit !== 'none' && name !== 'counter';
+}

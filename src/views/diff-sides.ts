@@ -1,5 +1,5 @@
 import { type Device, type Queue, roleOf } from '../spans/devices.ts';
-import { ExitPairing } from '../spans/exits.ts';
+import { ExitPairing, type ExitSpans } from '../spans/exits.ts';
 import { operations, RequestPath } from '../spans/request-path.ts';
 import { VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Analysis } from '../trace/analysis.ts';
@@ -21,6 +21,11 @@ export interface SideView extends Analysis {
 export class ExitSide implements SideView {
   readonly pairing = new ExitPairing();
   readonly #blocks = new SpanBlocks();
+  /** Counts the exits of a recording without kvm_entry. */
+  #counting: { pairing: ExitPairing; blocks: SpanBlocks } | undefined = {
+    pairing: new ExitPairing({ counting: true }),
+    blocks: new SpanBlocks(),
+  };
 
   wants(type: EventType): boolean {
     return this.pairing.wants(type);
@@ -33,15 +38,25 @@ export class ExitSide implements SideView {
       const length = duration[k] as number;
       this.#blocks.add(reason[k] as number, (begin[k] as number) + length, length);
     }
+    if (this.pairing.entered) this.#counting = undefined;
+    else if (this.#counting !== undefined)
+      countIn(this.#counting, this.#counting.pairing.batch(trace, b), this.pairing);
+  }
+
+  /** Whether its exits can only be counted. */
+  get countsOnly(): boolean {
+    return !this.pairing.entered;
   }
 
   side({ clock }: Trace): Side {
-    const { pairing } = this;
-    const lengths = this.#blocks.lengths(pairing.last);
+    const { first, last } = this.pairing;
+    if (this.#counting !== undefined) countIn(this.#counting, this.#counting.pairing.rest(), this.pairing);
+    const { pairing, blocks } = this.#counting ?? { pairing: this.pairing, blocks: this.#blocks };
+    const lengths = blocks.lengths(last);
     const { names, halt } = pairing.reasons;
     const rows: SideRow[] = [];
     const busy = new BlockRow();
-    this.#blocks.rows.forEach((row, reason) => {
+    blocks.rows.forEach((row, reason) => {
       if (row === undefined) return;
       const name = reason === maxRows - 1 ? 'others' : (names[reason] as string);
       const kind = halt[reason] === true ? 'idle' : 'row';
@@ -51,12 +66,22 @@ export class ExitSide implements SideView {
     rows.push(spanRow(['without halts'], 'sum', busy, lengths, clock.resolution));
     return {
       rows,
-      count: pairing.counts.pairs,
-      duration: pairing.last - pairing.first,
-      block: this.#blocks.width,
+      count: rows.reduce((sum, { kind, stats }) => sum + (kind === 'sum' ? 0 : (stats?.count ?? 0)), 0),
+      duration: last - first,
+      block: blocks.width,
       vcpus: pairing.threads.length,
     };
   }
+}
+
+/** Takes exits that have no length into their blocks, by when they began. */
+function countIn(
+  { blocks }: { blocks: SpanBlocks },
+  { count: n, reason, begin }: ExitSpans,
+  { first }: ExitPairing,
+): void {
+  blocks.start(first);
+  for (let k = 0; k < n; k++) blocks.add(reason[k] as number, begin[k] as number, 0);
 }
 
 /** Waits for QEMU's mutexes and holds of them, by call site; those of the BQL together, too. */

@@ -95,6 +95,9 @@ export function spanRow(
   };
 }
 
+/** What rows of spans are compared by where they have no length. */
+export const countFigures = ['rate'] as const satisfies readonly DiffFigure[];
+
 /** What rows of spans are compared by. */
 export const spanFigures = ['total', 'rate', 'avg', 'p50', 'p99'] as const satisfies readonly DiffFigure[];
 

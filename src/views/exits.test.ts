@@ -296,12 +296,65 @@ test('cycles stay cycles unless their length is given', async () => {
   assert.equal(converted.slow?.[0]?.duration, 1500);
 });
 
-test('exits without entries are counted by reason', async () => {
-  const events = [exit(1, 7, 10), exit(2, 7, 12), exit(3, 8, 10)];
-  const { unentered, rows } = await read(synthetic(events));
-  assert.deepEqual(rows, []);
-  assert.deepEqual(unentered, [
-    { reason: 'CPUID', halt: false, count: 2 },
-    { reason: 'HLT', halt: true, count: 1 },
-  ]);
+/** How often, by what they have in common; that nothing else is told. */
+function counted({ rows, untimed, all }: ExitResult): unknown[] {
+  for (const row of rows) assert.deepEqual([row.all.total, row.all.p99, row.parts], [NaN, NaN, undefined]);
+  assert.equal(
+    all.count,
+    rows.reduce((sum, row) => sum + row.all.count, 0),
+  );
+  return [untimed, ...rows.map(({ group, all, halts }) => [Object.values(group)[0], all.count, halts?.count ?? 0])];
+}
+
+test('exits without entries are counted by anything, and chosen from', async () => {
+  const pio = (time: number, tid: number, port: number): SyntheticEvent => ({
+    name: 'kvm:kvm_pio',
+    time,
+    tid,
+    fields: { port, rw: 1 },
+  });
+  const events = [exit(1, 7, 10), pio(2, 7, 0x3f8), exit(3, 7, 12), exit(4, 8, 10), exit(5, 7, 10), pio(6, 7, 0x60)];
+  assert.deepEqual(counted(await read(synthetic(events))), ['entries', ['CPUID', 3, 0], ['HLT', 1, 1]]);
+  assert.deepEqual(counted(await read(synthetic(events), { exclude: ['hlt'] })), ['entries', ['CPUID', 3, 0]]);
+  assert.deepEqual(counted(await read(synthetic(events), { pids: [8] })), ['entries', ['CPUID', 1, 0]]);
+  const ports = await read(synthetic(events), { by: ['port'] });
+  assert.deepEqual(
+    ports.rows.map(({ group, all }) => [group.port?.value, all.count]),
+    [
+      [undefined, 2],
+      ['0x3f8', 1],
+      ['0x60', 1],
+    ],
+  );
+  const all = await read(synthetic(events), { exclude: ['hlt', 'cpuid'] });
+  assert.deepEqual([all.rows, all.allExcluded], [[], true]);
+});
+
+test('a clock that numbers events, and none at all, give counts and no lengths', async () => {
+  const events = [exit(1, 7, 10), entry(2, 7, 0), exit(3, 7, 12), entry(4, 7, 0), exit(5, 7, 10)];
+  for (const clock of [
+    { name: 'counter', unit: 'ticks', resolution: 1 },
+    { name: 'none', unit: 'none', resolution: 1 },
+  ] as const) {
+    const result = await read(synthetic(events, { clock }), { heatmap: true, slow: 3 });
+    assert.deepEqual(counted(result), ['times', ['CPUID', 2, 0], ['HLT', 1, 1]]);
+    assert.deepEqual([result.duration, result.open], [NaN, []]);
+  }
+});
+
+test('without threads, exits are counted by reason and by the number of the vCPU where the event has it', async () => {
+  const numbered = (time: number, vcpu: number): SyntheticEvent => ({
+    ...exit(time, -1, 10),
+    fields: { exit_reason: 10, isa: 1, vcpu_id: vcpu },
+  });
+  const events = [numbered(1, 0), entry(2, -1, 0), numbered(3, 1), numbered(4, 0)];
+  assert.deepEqual(counted(await read(synthetic(events))), ['threads', ['CPUID', 3, 0]]);
+  const { rows } = await read(synthetic(events), { by: ['vcpu'] });
+  assert.deepEqual(
+    rows.map(({ group, all }) => [group.vcpu?.number, group.vcpu?.tid, all.count]),
+    [
+      [0, -1, 2],
+      [1, -1, 1],
+    ],
+  );
 });

@@ -5,10 +5,11 @@ import { type Stats, Summary } from '../spans/summary.ts';
 import { type ExitParts, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
+import { tellsTime } from '../trace/clock.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
-import { measured, type Subject } from './conditions.ts';
+import { type Measured, measured, type Subject } from './conditions.ts';
 import type { ExitPicture } from './exit-picture.ts';
 import type { Heat } from './heatmap.ts';
 import type { LockNames } from './locks.ts';
@@ -38,7 +39,12 @@ export type ExitOptions = VcpuChoice & {
   scale?: number | undefined;
   /** Is given the same exits, for a picture that can be taken apart. Wants `slow`. */
   picture?: ExitPicture | undefined;
+  /** Every exit is counted, none timed: for traces that do not tell how long they took. */
+  counting?: boolean;
 };
+
+/** What a trace lacks so that its exits can be counted, but not timed: time stamps that tell lengths, threads, or any kvm_entry. */
+export type Untimed = 'times' | 'threads' | 'entries';
 
 /** What a group of exits has in common: one value for each dimension asked for. */
 export type Group = {
@@ -70,8 +76,8 @@ export type ExitResult = {
   all: Stats;
   busy: Stats;
   halts: Stats;
-  /** Exits by reason where the trace has not one kvm_entry, so that nothing has a duration. */
-  unentered: { reason: string; halt: boolean; count: number }[];
+  /** Why nothing has a duration, where that is so: of all statistics only the counts are numbers then. */
+  untimed: Untimed | undefined;
   /** From the first kvm_exit or kvm_entry to the last, in the clock's unit (or ns); NaN where there is none. */
   duration: number;
   counts: PairingCounts;
@@ -88,6 +94,8 @@ export type ExitResult = {
   lockNames: LockNames | undefined;
   /** How many exits were over the threshold; more than `slow` has where that was cut. */
   over: number;
+  /** Whether no reason is left of those that there were. */
+  allExcluded: boolean;
   /** What was to be left out and was not there. */
   unknownReasons: string[];
 };
@@ -114,6 +122,8 @@ export class Exits implements Analysis {
   #parts = new Float64Array(64 * vcpuStates.length);
   readonly #pairs = new IdTable();
   readonly #rips = new IdTable();
+  /** Counts the exits until it is certain that they can be timed. */
+  #untimed: Exits | undefined;
   #ripIds = new Int32Array(0);
   /** By reason id: whether it is left out; and by thread: 1 taken, 2 left out, 0 not decided. */
   readonly #leftOut: boolean[] = [];
@@ -127,7 +137,12 @@ export class Exits implements Analysis {
     const { by, slow, than, halts } = options;
     const wantsSlow = slow !== undefined || than !== undefined;
     const inner = wantsSlow || options.breakdown === true || by.includes('rip') || by.some(isDetail);
-    this.pairing = new ExitPairing({ scale: options.scale ?? 1, inner });
+    const counting = options.counting === true;
+    this.pairing = new ExitPairing({ scale: options.scale ?? 1, inner, counting });
+    if (!counting) {
+      const { by, exclude, vcpus, pids } = options;
+      this.#untimed = new Exits({ by, exclude: exclude ?? [], vcpus, pids, counting: true });
+    }
     for (const dimension of by) {
       if (isDetail(dimension)) this.#details[dimension] = new ExitDetail(dimension, this.pairing);
     }
@@ -161,10 +176,57 @@ export class Exits implements Analysis {
     this.#summarise(spans);
     if (this.#options.breakdown === true && time !== undefined) this.#divide(spans, time.exits);
     this.#draw(spans);
+    this.#untimed?.batch(trace, b);
+    if (this.pairing.entered && tellsTime(trace.clock)) this.#untimed = undefined;
     if (b.count > 0) this.#end = Math.max(this.#end, b.time[b.count - 1] as number);
   }
 
+  /** Of `counting`: takes the exits that nothing followed. */
+  #rest(): void {
+    const spans = this.pairing.rest();
+    this.#filter(spans);
+    for (const detail of Object.values(this.#details)) detail.rest(spans);
+    this.#summarise(spans);
+  }
+
   result(): ExitResult {
+    const untimed = this.#untimed;
+    if (untimed === undefined || this.#trace === undefined) return this.#result();
+    untimed.#rest();
+    const counted = untimed.#result();
+    const { exits, exitsWithoutThread } = this.pairing.counts;
+    const why = !tellsTime(this.#trace.clock)
+      ? 'times'
+      : exits > 0 && exits === exitsWithoutThread
+        ? 'threads'
+        : 'entries';
+    const own = this.#result();
+    return {
+      ...own,
+      untimed: why,
+      vcpus: counted.vcpus,
+      vms: counted.vms,
+      rows: counted.rows.map(({ group, all, busy, halts }) => ({
+        group,
+        all: countOf(all),
+        busy: busy && countOf(busy),
+        halts: halts && countOf(halts),
+        parts: undefined,
+      })),
+      all: countOf(counted.all),
+      busy: countOf(counted.busy),
+      halts: countOf(counted.halts),
+      duration: why === 'times' ? Number.NaN : own.duration,
+      heat: undefined,
+      slow: undefined,
+      untold: undefined,
+      over: 0,
+      open: [],
+      unknownReasons: counted.unknownReasons,
+    };
+  }
+
+  #result(): ExitResult {
     const rows = this.#rows();
     const busy = new Summary();
     const halts = new Summary();
@@ -198,7 +260,7 @@ export class Exits implements Analysis {
       all: all.result(),
       busy: busy.result(),
       halts: halts.result(),
-      unentered: counts.entries > 0 ? [] : this.#unentered(),
+      untimed: undefined,
       duration: (pairing.last - pairing.first) * (this.#options.scale ?? 1),
       counts,
       vcpus,
@@ -211,6 +273,7 @@ export class Exits implements Analysis {
       over: this.#slowest?.over ?? 0,
       untold: this.#time === undefined || !(this.#trace?.clock.unit === 'ns') ? undefined : untold(this.#time.evidence),
       open: counts.entries > 0 ? this.#open() : [],
+      allExcluded: names.size > 0 && [...names].every((name) => this.#exclude.has(name)),
       unknownReasons: (this.#options.exclude ?? []).filter((name) => !names.has(foldReason(name))),
     };
   }
@@ -387,29 +450,28 @@ export class Exits implements Analysis {
   #vcpu(thread: VcpuThread): Vcpu {
     return vcpuOf(thread, this.#trace);
   }
-
-  #unentered(): ExitResult['unentered'] {
-    const { reasons } = this.pairing;
-    const counts = new Map<number, number>();
-    for (const [, reason, n] of this.pairing.unentered()) counts.set(reason, (counts.get(reason) ?? 0) + n);
-    return [...counts]
-      .map(([id, count]) => ({ reason: reasons.names[id] as string, halt: reasons.halt[id] as boolean, count }))
-      .filter(({ reason }) => !this.#exclude.has(foldReason(reason)))
-      .sort((a, b) => b.count - a.count);
-  }
 }
 
 function noParts(): Parts {
   return Object.fromEntries(vcpuStates.map((state) => [state, 0])) as Parts;
 }
 
+/** The statistics of spans that were counted only. */
+function countOf({ count }: Stats): Stats {
+  const no = Number.NaN;
+  return { count, total: no, min: no, max: no, mean: no, stddev: no, p50: no, p90: no, p99: no, p999: no };
+}
+
 /** What conditions can be about: all exits that are no halts (`exit`), the halts (`halt`), and each row under its names. */
 export function exitSubjects(
-  { busy, halts, rows, duration, unit }: ExitResult,
+  { busy, halts, rows, duration, unit, untimed }: ExitResult,
   names: (group: Group) => readonly string[],
 ): Subject[] {
   const seconds = unit === 'ns' ? duration / 1e9 : Number.NaN;
-  const of = (stats: Stats) => measured(stats, busy.total, seconds);
+  const of = (stats: Stats): Measured => {
+    if (untimed === undefined) return measured(stats, busy.total, seconds);
+    return { count: stats.count, ...(seconds > 0 ? { rate: stats.count / seconds } : {}) };
+  };
   return [
     { kind: 'exit', name: undefined, measured: of(busy) },
     { kind: 'halt', name: undefined, measured: of(halts) },

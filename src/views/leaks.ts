@@ -2,7 +2,7 @@ import { type Device, type DeviceKind, type Direction, type Queue, roleOf } from
 import { type Moment, type Request, type Requests, shapeOf } from '../spans/requests.ts';
 import { Spread } from '../spans/spread.ts';
 import type { Stats } from '../spans/summary.ts';
-import type { Clock } from '../trace/clock.ts';
+import { type Clock, tellsTime } from '../trace/clock.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Subject } from './conditions.ts';
 
@@ -234,7 +234,7 @@ class Judge {
 
   #old(request: Request, moment: Moment, usual: Usual): boolean {
     const many = moment.fills > usual.turns;
-    if (this.#clock.unit === 'none') return many || this.#finished(request, moment, returnFloor);
+    if (!tellsTime(this.#clock)) return many || this.#finished(request, moment, returnFloor);
     const age = moment.time - request.pop;
     return age > usual.bound || (many && age > usual.longest / 2) || this.#finished(request, moment, returnFloor);
   }

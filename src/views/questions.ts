@@ -1,3 +1,4 @@
+import { tellsTime } from '../trace/clock.ts';
 import type { InventoryView } from './inventory.ts';
 
 /** Whether a command of virtap can answer from a trace, and what to record where it cannot. */
@@ -51,12 +52,18 @@ export function questions(inventory: InventoryView): Question[] {
 
 function exits(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
   const command = 'exits';
-  const missing = [...(inventory.hasExits ? [] : ['kvm:kvm_exit']), ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
-  if (missing.length > 0) {
+  if (!inventory.hasExits) {
+    const missing = ['kvm:kvm_exit', ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
     return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordKernel };
   }
-  if (inventory.clock.unit === 'none') {
-    return { command, answer: 'no', why: 'its events have no time stamps.', record: recordKernel };
+  const lacking = !tellsTime(inventory.clock)
+    ? noTimes(inventory)
+    : inventory.hasEntries
+      ? undefined
+      : 'there is no kvm:kvm_entry in it';
+  if (lacking !== undefined) {
+    const why = `how often vCPUs left the guest, and why; not for how long, as ${lacking}.`;
+    return { command, answer: 'partly', why, record: recordKernel };
   }
   const inside = lacks(['sched:sched_switch', 'kvm:kvm_userspace_exit']);
   if (inside.length === 0)
@@ -76,7 +83,7 @@ function vcpus(inventory: InventoryView, lacks: (names: readonly string[]) => st
     return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordKernel };
   }
   if (inventory.clock.unit !== 'ns') {
-    const why = inventory.clock.unit === 'none' ? 'its events have no time stamps.' : 'its clock counts cycles.';
+    const why = tellsTime(inventory.clock) ? 'its clock counts cycles.' : `${noTimes(inventory)}.`;
     return { command, answer: 'no', why, record: recordKernel };
   }
   const why = "how vCPUs' time divides: guest, KVM, QEMU, preempted, halted";
@@ -96,8 +103,8 @@ function requests(inventory: InventoryView, lacks: (names: readonly string[]) =>
   if (missing.length > 0) {
     return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordQemu };
   }
-  if (inventory.clock.unit === 'none') {
-    return { command, answer: 'no', why: 'its events have no time stamps.', record: recordQemu };
+  if (!tellsTime(inventory.clock)) {
+    return { command, answer: 'no', why: `${noTimes(inventory)}.`, record: recordQemu };
   }
   const why = 'how long virtio requests take, and where on their path';
   // The ends of the path are KVM's: in the same recording, or in one beside it.
@@ -153,6 +160,11 @@ function dump(inventory: InventoryView): Question {
   const command = 'dump';
   if (inventory.events === 0) return { command, answer: 'no', why: 'there are no events in it.', record: [] };
   return { command, answer: 'yes', why: 'the events as text.', record: [] };
+}
+
+/** Why a clock tells no lengths of time. */
+function noTimes({ clock }: InventoryView): string {
+  return clock.unit === 'none' ? 'its events have no time stamps' : 'its clock, counter, numbers events';
 }
 
 function list(names: readonly string[], word: 'and' | 'or'): string {
