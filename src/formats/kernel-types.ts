@@ -48,6 +48,10 @@ export class KernelEventTypes implements EventTypes {
     return type;
   }
 
+  has(commonType: number): boolean {
+    return this.#formats.has(commonType);
+  }
+
   #find(commonType: number): number | 'by event' {
     const known = this.#formats.get(commonType);
     if (known === undefined) return this.#ifWanted(this.#types.add(`unknown:${commonType}`, unknownLayout));

@@ -19,7 +19,11 @@ function decode(
   const bytes = Buffer.concat(pages);
   const arena = new Arena(Math.max(bytes.length, 8), 0, 4 * bytes.length);
   const sorter = new EventSorter(arena);
-  const types = { of: (id: number) => (id === 99 ? unwanted : id), ofEvent: () => unwanted };
+  const types = {
+    of: (id: number) => (id === 99 ? unwanted : id),
+    ofEvent: () => unwanted,
+    has: (id: number) => id === 7 || id === 99,
+  };
   const decoder = new RingBufferDecoder({ little, commitSize, pageSize }, arena, sorter, types);
   decoder.startAt(origin, undefined);
   const cpu = new RingBufferCpu(3);

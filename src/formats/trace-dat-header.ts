@@ -34,6 +34,8 @@ export type Codec = 'none' | 'zlib' | 'zstd';
 export type TraceDatBuffer = BufferOption & {
   /** Whether its pages are compressed in chunks. */
   compressed: boolean;
+  /** Where its data end, padding included; undefined where the file does not tell. */
+  end: number | undefined;
 };
 
 export type TraceDatHeader = {
@@ -94,7 +96,7 @@ function readV6(cursor: ByteCursor): TraceDatHeader {
     try {
       cursor.offset = Math.min(table.offset, cursor.end);
       if (table.name !== '' && !cursor.text(10, '"flyrecord"').startsWith('flyrecord')) throw notFlyrecord(cursor);
-      const buffer = { ...table, pageSize, cpus: [], compressed: false } as TraceDatBuffer;
+      const buffer: TraceDatBuffer = { ...table, pageSize, cpus: [], compressed: false, end: undefined };
       buffers.push(buffer);
       for (let cpu = 0; cpu < cpus; cpu++) {
         const offset = cursor.u64("the offset of a CPU's data");
@@ -110,6 +112,9 @@ function readV6(cursor: ByteCursor): TraceDatHeader {
       damage ??= error;
     }
   }
+  // Nothing follows the data of the last buffer.
+  const last = buffers.at(-1);
+  if (last !== undefined) last.end = cursor.end;
   return {
     version: 6,
     codec: 'none',
@@ -172,14 +177,16 @@ function readV7(cursor: ByteCursor, pageSize: number): TraceDatHeader {
       const id = cursor.u16("a buffer's section");
       if (id !== sectionId.buffer) throw wrongSection(file, buffer.offset, id, sectionId.buffer);
       const compressed = (cursor.u16('the flags of a section') & compressedFlag) !== 0 && codec !== 'none';
-      buffers.push({ ...buffer, pageSize: bufferPageSize(buffer.pageSize, page, pageSize), compressed });
+      cursor.skip(4, 'the description of a section');
+      const end = cursor.u64('the size of a section') + cursor.offset;
+      buffers.push({ ...buffer, pageSize: bufferPageSize(buffer.pageSize, page, pageSize), compressed, end });
     });
   }
   let salvaged = false;
   if (options.buffers.length === 0 && damage !== undefined) {
     const found = salvageBuffer(cursor, sections, bufferPageSize(0, page, pageSize), page);
     if (found === undefined || found.cpus.length === 0) throw damage;
-    buffers.push(found);
+    buffers.push({ ...found, end: undefined });
     salvaged = true;
   }
   buffers.sort((a, b) => Number(a.name !== '') - Number(b.name !== ''));

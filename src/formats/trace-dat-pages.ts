@@ -11,11 +11,16 @@ export interface PageSource {
   fileOffset(offset: number): number;
   /** Bytes of the file that were read. */
   readonly read: number;
+  /** Where pages are missing before the one at an offset, and why; in order. Whoever reads takes them off. */
+  readonly holes: { offset: number; damage: TraceError }[];
+  /** What the data do not tell as they should, although all of them were read; undefined where nothing is the matter. */
+  readonly note?: string | undefined;
 }
 
 /** Pages as they are. */
 export class PlainPages implements PageSource {
   read = 0;
+  readonly holes = [];
   readonly #file: FileHandle;
   readonly #fileSize: number;
   readonly #name: string;
@@ -51,21 +56,37 @@ export class PlainPages implements PageSource {
   }
 }
 
-/** Pages in compressed chunks: u32 count, then for each chunk u32 compressed size, u32 size, data. */
+/** How many chunks of a CPU may be broken before the rest is left alone. */
+const mostHoles = 64;
+/** What zlib's and zstd's data begin with. */
+const magics: Record<Codec, readonly number[]> = { none: [], zlib: [0x78], zstd: [0x28, 0xb5, 0x2f, 0xfd] };
+
+/**
+ * Pages in compressed chunks: u32 count, then for each chunk u32 compressed size, u32 size, data. They end where the CPU's data do,
+ * whatever the count is. A chunk that does not unpack is a hole; reading goes on with the next.
+ */
 export class PackedPages implements PageSource {
   read = 0;
+  readonly holes: { offset: number; damage: TraceError }[] = [];
+  note: string | undefined;
   readonly #file: FileHandle;
   readonly #name: string;
-  readonly #fileSize: number;
+  readonly #cpu: number;
   readonly #little: boolean;
   readonly #codec: Codec;
+  readonly #pageSize: number;
+  /** Where the CPU's data end, as the file tells (trace-cmd up to 3.1 does not count the count), and where they end at the latest. */
+  readonly #told: number;
+  readonly #end: number;
   /** Offset in the file of the next byte not taken from the window. */
   #next: number;
   /** Bytes of the file that were read ahead, and the offset in the file of the first. */
   readonly #window: Uint8Array;
   #windowStart = 0;
   #windowSize = 0;
-  #chunksLeft = -1;
+  /** Chunks that there should be, and that there were. */
+  #count = -1;
+  #chunks = 0;
   #chunk: Uint8Array = new Uint8Array(0);
   #unpacked = 0;
   /** Where the last chunks begin, in the pages and in the file. */
@@ -78,14 +99,18 @@ export class PackedPages implements PageSource {
     name: string,
     data: CpuData,
     { little, codec }: { little: boolean; codec: Codec },
+    pageSize: number,
     windowSize: number,
   ) {
     this.#file = file;
-    this.#fileSize = fileSize;
     this.#name = name;
+    this.#cpu = data.cpu;
     this.#little = little;
     this.#codec = codec;
+    this.#pageSize = pageSize;
     this.#next = data.offset;
+    this.#told = data.offset + data.size;
+    this.#end = Math.min(this.#told + 4, fileSize);
     this.#window = new Uint8Array(windowSize);
   }
 
@@ -113,19 +138,73 @@ export class PackedPages implements PageSource {
   }
 
   async #nextChunk(): Promise<boolean> {
-    if (this.#chunksLeft < 0) this.#chunksLeft = this.#u32(await this.#bytes(4, 'the number of compressed chunks'), 0);
-    if (this.#chunksLeft === 0) return false;
-    this.#chunksLeft--;
-    const at = this.#next;
-    const sizes = await this.#bytes(8, 'a compressed chunk of pages');
-    const packed = this.#u32(sizes, 0);
-    const size = this.#u32(sizes, 4);
-    const bytes = await this.#bytes(packed, 'a compressed chunk of pages');
-    this.#chunk = unpack(this.#codec, bytes, size, this.#name, at);
-    if (this.#marks.length >= 1024) this.#marks.splice(0, 512);
-    this.#marks.push({ offset: this.#unpacked, fileOffset: at });
-    this.#unpacked += size;
-    return true;
+    if (this.#count < 0) this.#count = this.#u32(await this.#bytes(4, 'the number of compressed chunks'), 0);
+    for (;;) {
+      if (this.#next >= Math.min(this.#told, this.#end)) {
+        this.#checkEnd();
+        return false;
+      }
+      const at = this.#next;
+      try {
+        const sizes = await this.#bytes(8, 'a compressed chunk of pages');
+        const packed = this.#u32(sizes, 0);
+        const size = this.#u32(sizes, 4);
+        const bytes = await this.#bytes(packed, 'a compressed chunk of pages');
+        this.#chunk = unpack(this.#codec, bytes, size, this.#name, at);
+        this.#chunks++;
+        if (this.#marks.length >= 1024) this.#marks.splice(0, 512);
+        this.#marks.push({ offset: this.#unpacked, fileOffset: at });
+        this.#unpacked += size;
+        return true;
+      } catch (error) {
+        if (!(error instanceof TraceError)) throw error;
+        const next = this.holes.length < mostHoles ? await this.#searchChunk(at + 1) : -1;
+        if (next < 0) throw error;
+        this.holes.push({ offset: this.#unpacked, damage: error });
+        this.#next = next;
+      }
+    }
+  }
+
+  /** Throws where there are fewer chunks than the file tells, or less of them; where there are more, the data's size is believed. */
+  #checkEnd(): void {
+    const { length } = this.holes;
+    if (this.#told > this.#end) {
+      const expected = `${this.#told - this.#end} more bytes of CPU ${this.#cpu}`;
+      throw new TraceError(this.#name, 'the file ends', this.#end, expected);
+    }
+    if (length > 0 || this.#chunks === this.#count) return;
+    const chunks = `${this.#chunks} compressed ${this.#chunks === 1 ? 'chunk' : 'chunks'} of pages`;
+    if (this.#chunks < this.#count) {
+      throw new TraceError(
+        this.#name,
+        `CPU ${this.#cpu} has ${chunks}`,
+        this.#end,
+        `${this.#count}, as the file tells`,
+      );
+    }
+    this.note = `CPU ${this.#cpu} has ${chunks}, not ${this.#count} as the file tells: all were read.`;
+  }
+
+  /** Where the next chunk begins from `start` on that is one by all that shows before it is unpacked; -1 where none does. */
+  async #searchChunk(start: number): Promise<number> {
+    const magic = magics[this.#codec];
+    const least = 8 + magic.length;
+    for (let from = start; from + least <= this.#end; ) {
+      this.#next = from;
+      const length = Math.min(this.#window.length, this.#end - from);
+      const bytes = await this.#bytes(length, 'compressed chunks of pages');
+      for (let at = 0; at + least <= length; at++) {
+        if (!magic.every((byte, k) => bytes[at + 8 + k] === byte)) continue;
+        const packed = this.#u32(bytes, at);
+        const size = this.#u32(bytes, at + 4);
+        const fits = packed > magic.length && packed <= Math.min(this.#end - from - at - 8, size + 1024);
+        if (fits && size % this.#pageSize === 0) return from + at;
+      }
+      if (from + length >= this.#end) break;
+      from += length - least + 1;
+    }
+    return -1;
   }
 
   #u32(bytes: Uint8Array, at: number): number {
@@ -134,10 +213,12 @@ export class PackedPages implements PageSource {
 
   /** The next bytes of the file, valid until the next call. */
   async #bytes(length: number, what: string): Promise<Uint8Array> {
-    if (this.#next + length > this.#fileSize) {
+    if (this.#next + length > this.#end) {
       throw new TraceError(
         this.#name,
-        `the file ends at byte ${this.#fileSize}`,
+        this.#told > this.#end
+          ? `the file ends at byte ${this.#end}`
+          : `the data of CPU ${this.#cpu} end at byte ${this.#end}`,
         this.#next,
         `${what}, ${length} bytes`,
       );
@@ -151,7 +232,7 @@ export class PackedPages implements PageSource {
         this.#windowStart = this.#next;
         this.#windowSize = 0;
       }
-      const wanted = Math.min(window.length, this.#fileSize - this.#next);
+      const wanted = Math.min(window.length, this.#end - this.#next);
       let got = 0;
       while (got < wanted) {
         const { bytesRead } = await this.#file.read(window, got, wanted - got, this.#next + got);

@@ -369,11 +369,11 @@ test('a file without its end gives what is there, and says what is not', async (
     assert.ok(seen.lines.filter((line) => line.startsWith('42 ')).length === 6, version);
   }
   const seen = await read(v6.subarray(0, v6.length - 4040));
-  assert.match(seen.trace.damage?.message ?? '', /the data end within a page; expected 4096 bytes/);
+  assert.match(seen.trace.damage?.message ?? '', /the file ends; expected 4040 more bytes of CPU 0/);
   assert.ok(seen.losses.some((loss) => loss.to === Number.POSITIVE_INFINITY && loss.cpu === 0));
 });
 
-test('a page that cannot be ends its CPU, and the others go on', async () => {
+test('a page that cannot be is a hole, and the others go on', async () => {
   const spec = sample();
   spec.buffers[0]?.cpus[0]?.splice(1, 1, page(3_000_000_000n, [], { commit: 5000 }));
   for (const bytes of [traceDatV6(spec), traceDatV7({ ...spec, codec: 'zlib' })]) {

@@ -63,6 +63,8 @@ class TraceDat implements Trace {
   /** The buffers that are read: those on the same clock as the first. */
   readonly #buffers: TraceDatBuffer[];
   readonly #streams: CpuStream[] = [];
+  /** Losses of which only damage tells: nobody knows where they are. */
+  readonly #unplaced: Loss[] = [];
 
   constructor(
     input: Input,
@@ -112,9 +114,11 @@ class TraceDat implements Trace {
   async *batches(wants: (type: EventType) => boolean = () => true): AsyncGenerator<EventBatch> {
     const sorter = this.#openStreams(wants);
     const streams = this.#streams;
-    await Promise.all(streams.map((stream) => stream.advance()));
+    for (const [i, hasRoom] of (await Promise.all(streams.map((stream) => stream.advance()))).entries()) {
+      if (!hasRoom) (streams[i] as CpuStream).giveUp();
+    }
     this.#setOrigin();
-    const hand = new HandOut(sorter, [...this.#droppedEvents(), ...this.#missingCpus()]);
+    const hand = new HandOut(sorter, [...this.#droppedEvents(), ...this.#missingCpus(), ...this.#unplaced]);
     for (const stream of streams) if (!stream.ready) this.#end(stream, hand);
     for (;;) {
       // What may be handed out is bounded by the CPU that is decoded least far.
@@ -125,11 +129,12 @@ class TraceDat implements Trace {
       yield* hand.upTo(least === undefined ? Number.POSITIVE_INFINITY : least.state.last);
       if (least === undefined) break;
       least.decode();
+      this.damage ??= least.damage;
       for (const loss of least.decoder.looseLosses.splice(0)) hand.add(loss);
       if (!(await least.advance())) {
         // Only stamps that jump get here: give events out of order rather than grow.
         yield* hand.upTo(Number.POSITIVE_INFINITY);
-        await least.advance();
+        if (!(await least.advance())) least.giveUp();
       }
       if (!least.ready) this.#end(least, hand);
     }
@@ -140,11 +145,13 @@ class TraceDat implements Trace {
   /** Opens the pages of every CPU. */
   #openStreams(wants: (type: EventType) => boolean): EventSorter {
     const header = this.#header;
+    for (const buffer of this.#buffers) this.#checkExtent(buffer);
     const parts = this.#buffers.flatMap((buffer) => buffer.cpus.map((data) => ({ buffer, data })));
     const read = this.#withoutOverlap(parts.filter((part) => part.data.size > 0));
     const page = Math.max(4096, ...this.#buffers.map((buffer) => buffer.pageSize));
     const share = Math.min(pageMemory / Math.max(read.length, 1), largestShare);
-    const arena = new Arena(Math.max(1, Math.floor(share / page)) * page, 0, arenaLimit);
+    const arena = new Arena(Math.max(1, Math.floor(share / page)) * page, page, arenaLimit);
+    const windowSize = Math.ceil(Math.max(share / 4, 4096));
     const sorter = new EventSorter(arena);
     const types = new KernelEventTypes(header.formats, header.little, this.#types, this.#signatures, wants, arena);
     const decoders = new Map<TraceDatBuffer, RingBufferDecoder>();
@@ -156,7 +163,7 @@ class TraceDat implements Trace {
         decoders.set(buffer, decoder);
       }
       const source = buffer.compressed
-        ? new PackedPages(this.#file, this.#size, this.file, data, header, Math.ceil(Math.max(share / 4, 4096)))
+        ? new PackedPages(this.#file, this.#size, this.file, data, header, buffer.pageSize, windowSize)
         : new PlainPages(this.#file, this.#size, this.file, data);
       this.#streams.push(new CpuStream(this.file, buffer.name, data.cpu, arena, source, decoder));
     }
@@ -175,14 +182,28 @@ class TraceDat implements Trace {
         }
         const problem = `the data of CPU ${data.cpu} begin within those of another`;
         this.damage ??= new TraceError(this.file, problem, data.offset, `data from byte ${end} on`);
+        this.#unplaced.push({ from: -Infinity, to: Infinity, cpu: data.cpu, count: undefined });
         return false;
       });
   }
 
+  /** Each CPU's data begin on the first page boundary behind those before: what is left out between is damage. */
+  #checkExtent({ cpus, pageSize, end }: TraceDatBuffer): void {
+    const parts = cpus.filter(({ size }) => size > 0).toSorted((a, b) => a.offset - b.offset);
+    const ends = [...parts.slice(1).map(({ offset }) => offset), end];
+    for (const [i, { cpu, offset, size }] of parts.entries()) {
+      const rest = (ends[i] ?? 0) - offset - size;
+      if (rest < pageSize) continue;
+      const problem = `${rest} bytes behind the data of CPU ${cpu} belong to no CPU`;
+      this.damage ??= new TraceError(this.file, problem, offset + size, `less than a page of ${pageSize} bytes`);
+      this.#unplaced.push({ from: -Infinity, to: Infinity, cpu: -1, count: undefined });
+    }
+  }
+
   /** Counts times from the earliest first page. */
   #setOrigin(): void {
-    const { options, little } = this.#header;
-    const stamps = this.#streams.map((stream) => stream.firstStamp(little)).filter((stamp) => stamp !== undefined);
+    const { options } = this.#header;
+    const stamps = this.#streams.map((stream) => stream.firstStamp()).filter((stamp) => stamp !== undefined);
     stamps.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
     // A damaged stamp must not put all others out of reach.
     const usual = stamps[stamps.length >> 1] ?? 0n;
@@ -198,6 +219,8 @@ class TraceDat implements Trace {
     const loss = stream.endLoss();
     if (loss !== undefined) hand.add(loss);
     this.damage ??= stream.damage;
+    const { note } = stream.source;
+    if (note !== undefined) this.notes.push(note);
   }
 
   /** Events that were never written to the buffer: nobody knows where they are missing. */
