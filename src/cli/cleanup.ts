@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { startOf } from '../live/machines.ts';
 import { cleanUp, cleanUpQemu } from '../live/remains.ts';
 import { findTracefs } from '../live/tracefs.ts';
-import { escapeText } from '../report/escape.ts';
+import { print, say } from './say.ts';
 
 export default function define(command: Command): void {
   command
@@ -24,9 +24,9 @@ Examples:
       const parts = [await cleanUpQemu(), cleanUp(findTracefs())];
       const done = parts.flatMap((part) => part.done);
       const failed = parts.flatMap((part) => part.failed);
-      for (const what of done) process.stdout.write(`${escapeText(what)}\n`);
-      for (const what of failed) process.stderr.write(`virtap: ${escapeText(what)}\n`);
-      if (done.length === 0 && failed.length === 0) process.stdout.write('Nothing was left behind.\n');
+      for (const what of done) print(`${what}\n`);
+      for (const what of failed) say(`virtap: ${what}\n`);
+      if (done.length === 0 && failed.length === 0) print('Nothing was left behind.\n');
       if (failed.length > 0) process.exitCode = 1;
     });
 }

@@ -1,6 +1,7 @@
 import { Argument, type Command } from 'commander';
 import { commands } from './commands.ts';
 import { buildProgram } from './program.ts';
+import { print } from './say.ts';
 
 const shells = ['bash', 'zsh', 'fish'] as const;
 type Shell = (typeof shells)[number];
@@ -29,7 +30,7 @@ Examples:
       const words = await Promise.all(
         commands.filter((entry) => entry.hidden !== true).map((entry) => wordsOf(entry.name)),
       );
-      process.stdout.write({ bash, zsh, fish }[shell](words));
+      print({ bash, zsh, fish }[shell](words));
     });
 }
 

@@ -170,7 +170,7 @@ function check(kind: DiffKind, { trace, views, reading }: Source, ranged: boolea
     throw new UsageError(`${trace.file}: no request was both popped and filled in it`);
   }
   const { counts } = (views[kind] as ExitSide | VcpuSide).pairing;
-  if (counts.exits === 0) throw new UsageError(noExits({ trace, reading }, ranged).trimEnd());
+  if (counts.exits === 0) throw new UsageError(...noExits({ trace, reading }, ranged));
   if (counts.pairs === 0 && kind === 'vcpus')
     throw new UsageError(`${trace.file}: none of its ${counts.exits} exits can be timed: no kvm_entry follows them`);
 }

@@ -23,6 +23,7 @@ import {
 } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
+import { say } from './say.ts';
 import { didYouMean } from './suggest.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -65,11 +66,11 @@ async function run(files: string[], options: DumpOptions): Promise<void> {
   if (reading.partial.length === 0) await trace.close();
   needEvents(trace, reading);
   if (dump.written === 0) explain(trace, patterns, options.filter, files);
-  for (const pattern of patterns.unused()) process.stderr.write(`virtap: no event is called ${pattern}\n`);
+  for (const pattern of patterns.unused()) say(`virtap: no event is called ${pattern}\n`);
   if (out.form === 'json') await out.write(await dump.jsonEnd(trace, json(remarksJson(reading))));
   else if (out.form === 'text') {
     // On standard error: what comes out is events only.
-    process.stderr.write(out.terminal.text(remarks({ ...reading, notes: [] }, out.terminal, '')));
+    say(remarks({ ...reading, notes: [] }, out.terminal, ''));
   }
 }
 

@@ -12,6 +12,7 @@ import { openSource } from './open.ts';
 import { type LiveOptions, liveCommand, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
+import { complain } from './say.ts';
 
 type EventsOptions = TraceOptions & LiveOptions & { failIf?: Condition[] };
 type Answer = { view: InventoryView; asked: Question[]; reading: Reading };
@@ -55,7 +56,7 @@ async function run(files: string[], options: EventsOptions): Promise<void> {
   // A file that cannot be read does not keep the others' answers back.
   const [first] = errors;
   if (first !== undefined && answers.length === 0 && sources.length === 1) throw first;
-  for (const error of errors) process.stderr.write(`virtap: ${error.message}\n`);
+  for (const error of errors) complain(error);
   if (answers.length === 0) process.exitCode = 2;
   else if (out.form === 'csv') await out.write(eventsCsv(answers.map(({ view }) => view)));
   else if (out.form === 'json') {

@@ -118,7 +118,7 @@ async function run(files: string[], options: ExitCommandOptions, command: Comman
     const result = exits.result();
     if (result.counts.exits === 0) {
       const ranged = options.from !== undefined || options.to !== undefined;
-      throw new UsageError(noExits({ trace, reading }, ranged).trimEnd());
+      throw new UsageError(...noExits({ trace, reading }, ranged));
     }
     if (result.untimed !== undefined) refuseTimes(trace, result.untimed, asked);
     // A threshold asks for a log, a number for a ranking.

@@ -6,6 +6,7 @@ import { untimeable } from './lacking.ts';
 import { openTraces } from './open.ts';
 import { openOptions, parseWords, type TraceOptions, traceCommand } from './options.ts';
 import { runAnalyses } from './run.ts';
+import { say } from './say.ts';
 import { SpanExport } from './span-export.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -72,9 +73,8 @@ async function run(files: string[], options: ExportOptions): Promise<void> {
   const reading = await Promise.race([runAnalyses(trace, [spans], { from: options.since, to: options.until }), failed]);
   await Promise.race([spans.end(), failed]);
   await trace.close();
-  for (const why of reading.partial) process.stderr.write(`virtap: partial: ${why}\n`);
-  if (reading.holes > 0)
-    process.stderr.write('virtap: events were lost; spans that they may be missing from are left out\n');
+  for (const why of reading.partial) say(`virtap: partial: ${why}\n`);
+  if (reading.holes > 0) say('virtap: events were lost; spans that they may be missing from are left out\n');
   if (spans.count === 0) {
     throw new UsageError(
       options.spans === undefined

@@ -1,5 +1,4 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { escapeText } from '../report/escape.ts';
 import { count, percent, rate, shortDuration, signedPercent } from '../report/units.ts';
 import {
   type Condition,
@@ -9,6 +8,7 @@ import {
   parseCondition,
   type Subject,
 } from '../views/conditions.ts';
+import { say } from './say.ts';
 import { UsageError } from './usage-error.ts';
 
 /** The exit status where a condition holds: as where something leaked, the answer is there, and bad. */
@@ -46,15 +46,15 @@ export function failIf(
     try {
       result = judge(condition, all, same);
     } catch (error) {
-      if (error instanceof ConditionError) throw new UsageError(`--fail-if ${escapeText(error.message)}`);
+      if (error instanceof ConditionError) throw new UsageError(`--fail-if ${error.message}`);
       throw error;
     }
     const { actual } = result;
     if (Number.isNaN(actual))
-      throw new UsageError(`--fail-if ${escapeText(condition.text)}: cannot be judged, there is nothing of the kind`);
+      throw new UsageError(`--fail-if ${condition.text}: cannot be judged, there is nothing of the kind`);
     if (!result.holds) continue;
     process.exitCode = holds;
-    process.stderr.write(`virtap: ${escapeText(condition.text)}: it is ${written(condition, actual)}\n`);
+    say(`virtap: ${condition.text}: it is ${written(condition, actual)}\n`);
   }
 }
 

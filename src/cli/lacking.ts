@@ -1,4 +1,3 @@
-import { escapeText } from '../report/escape.ts';
 import { type Clock, tellsTime } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -8,7 +7,7 @@ import { UsageError } from './usage-error.ts';
 
 /** A refusal, followed by what the reader noted of the input, a line a note: it may say why there is no answer. */
 function refusal(error: TraceError, notes: readonly string[]): UsageError {
-  return new UsageError([error.message, ...notes.map((note) => `Note: ${escapeText(note)}`)].join('\n'));
+  return new UsageError(error.message, ...notes.map((note) => `Note: ${note}`));
 }
 
 /** Throws where a trace was read to its end and held no event at all: no command has an answer then. */

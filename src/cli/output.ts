@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { escapeJson, escapeLines } from '../report/escape.ts';
 import { type Json, json } from '../report/json.ts';
 import { Terminal } from '../report/terminal.ts';
 import type { TraceOptions } from './options.ts';
@@ -9,7 +10,11 @@ export class Output {
   /** What the user wants to read. */
   readonly form: 'text' | 'json' | 'csv';
 
-  constructor(options: Pick<TraceOptions, 'json' | 'csv' | 'color'>) {
+  readonly #tabs: boolean;
+
+  /** `tabs`: they are layout of the user's own. */
+  constructor(options: Pick<TraceOptions, 'json' | 'csv' | 'color'>, { tabs = false } = {}) {
+    this.#tabs = tabs;
     this.form = options.json === true ? 'json' : options.csv === true ? 'csv' : 'text';
     const { stdout, env } = process;
     this.terminal = new Terminal({ isTTY: stdout.isTTY, columns: stdout.columns, env, color: options.color });
@@ -22,10 +27,19 @@ export class Output {
     else await this.write(forms.text(this.terminal));
   }
 
+  /** Writes text where nobody can wait; false where it piles up. */
+  put(text: string): boolean {
+    return process.stdout.write(this.#safe(text));
+  }
+
   /** Writes text; awaiting it keeps memory flat where the reader is slower than we are. */
   async write(text: string): Promise<void> {
-    if (!process.stdout.write(this.form === 'text' ? this.terminal.text(text) : text)) {
-      await once(process.stdout, 'drain');
-    }
+    if (!this.put(text)) await once(process.stdout, 'drain');
+  }
+
+  #safe(text: string): string {
+    if (this.form === 'json') return escapeJson(text);
+    // What is for programs stays what it is, also where the terminal has ASCII only.
+    return this.form === 'csv' ? escapeLines(text, false, false) : this.terminal.text(text, this.#tabs);
   }
 }

@@ -3,11 +3,14 @@ import { Command, CommanderError } from 'commander';
 import { LiveError } from '../live/live-error.ts';
 import { TraceError } from '../trace/error.ts';
 import { commands } from './commands.ts';
+import { complain, print, say } from './say.ts';
 import { didYouMean } from './suggest.ts';
 import { UsageError } from './usage-error.ts';
 
 /** The exit status for input or usage that nothing could be answered for. */
 const badInput = 2;
+/** The exit status where virtap itself failed. */
+const bug = 1;
 
 /**
  * How long the process may take to end of itself, in ms. It is not ended at once: process.exit waits for V8's compiler threads, and
@@ -23,10 +26,25 @@ export async function main(args: readonly string[]): Promise<void> {
       setTimeout(() => process.exit(0), patience);
       return;
     }
-    process.stderr.write(`virtap: cannot write: ${error.message}\n`);
+    say(`virtap: cannot write: ${error.message}\n`);
     process.exit(badInput);
   });
   process.stderr.on('error', () => {});
+  // What Node.js would print of itself is not safe for a terminal either.
+  process.removeAllListeners('warning');
+  process.on('warning', ({ name, message }) => say(`virtap: ${name}: ${message}\n`));
+  process.on('uncaughtException', (error) => {
+    fail(error);
+    process.exit();
+  });
+  await runLine(args);
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  // A read from a pipe may still be under way, and would keep the process alive.
+  setTimeout(() => process.exit(), patience).unref();
+}
+
+/** Runs one command line, says what went wrong, and sets the exit status. */
+export async function runLine(args: readonly string[]): Promise<void> {
   try {
     const program = await buildProgram(args);
     await program.parseAsync(args, { from: 'user' });
@@ -34,13 +52,17 @@ export async function main(args: readonly string[]): Promise<void> {
     // A command that was writing meanwhile hears of it, too.
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') return;
     const known = error instanceof TraceError || error instanceof UsageError || error instanceof LiveError;
-    if (known) process.stderr.write(`virtap: ${error.message}\n`);
-    else if (!(error instanceof CommanderError)) throw error;
-    process.exitCode = error instanceof CommanderError && error.exitCode === 0 ? 0 : badInput;
+    const said = error instanceof CommanderError;
+    process.exitCode = said && error.exitCode === 0 ? 0 : badInput;
+    if (known) complain(error);
+    else if (!said) fail(error);
   }
-  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
-  // A read from a pipe may still be under way, and would keep the process alive.
-  setTimeout(() => process.exit(), patience).unref();
+}
+
+/** Tells of an error that nobody foresaw, with what is needed to find it. */
+function fail(error: unknown): void {
+  say(`virtap: failed unexpectedly: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.exitCode = bug;
 }
 
 /** The whole command line; only the command that `args` call is loaded. */
@@ -52,6 +74,8 @@ export async function buildProgram(args: readonly string[]): Promise<Command> {
     .helpOption('-h, --help', 'print this help')
     .exitOverride()
     .configureOutput({
+      writeOut: print,
+      writeErr: say,
       outputError: (text, write) => write(text.replace(/^error: /, 'virtap: ').replace(/\n\(Did/, ' (Did')),
     })
     .addHelpText(

@@ -1,7 +1,6 @@
-import { escapeText } from '../report/escape.ts';
-import { truncate } from '../report/terminal.ts';
 import { bytes, percent, shortDuration } from '../report/units.ts';
 import type { Trace } from '../trace/trace.ts';
+import { eraseStatus, showStatus } from './say.ts';
 
 /** Input that takes longer than this gets a progress bar, redrawn that often; both in ms. */
 const patience = 1000;
@@ -26,7 +25,7 @@ export class Progress {
     if (now - this.#began < patience || now - this.#drawn < interval) return;
     this.#drawn = now;
     const { read, size } = this.#trace.progress();
-    const name = escapeText(this.#trace.file);
+    const name = this.#trace.file;
     const elapsed = now - this.#began;
     let text = `${name}: ${bytes(read)}`;
     if (size !== undefined && size > 0) {
@@ -39,7 +38,7 @@ export class Progress {
           : '';
       text = `[${'#'.repeat(full)}${'.'.repeat(cells - full)}] ${percent(share)} of ${name}${rest}`;
     }
-    process.stderr.write(`\r${truncate(text, (process.stderr.columns ?? 80) - 1)}\x1b[K`);
+    showStatus(text);
   }
 
   /** How far reading came, for a sentence. */
@@ -51,6 +50,6 @@ export class Progress {
   }
 
   end(): void {
-    if (this.#drawn > 0) process.stderr.write('\r\x1b[K');
+    if (this.#drawn > 0) eraseStatus();
   }
 }

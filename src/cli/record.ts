@@ -11,6 +11,7 @@ import { chooseEvents, cleanupCommand } from './live.ts';
 import { type Chosen, chooseMachines, type MachineOptions, subject } from './machines.ts';
 import { parseDuration, parseNumbers, parseWords } from './options.ts';
 import { version } from './program.ts';
+import { eraseStatus, say, showStatus } from './say.ts';
 
 type RecordOptions = MachineOptions & {
   output: string;
@@ -81,9 +82,7 @@ async function run(line: string[], options: RecordOptions): Promise<void> {
   if (options.for !== undefined) until.after(options.for / 1e6);
   if (chosen.tids !== undefined) until.gone(chosen.pids);
   if (line.length > 0) until.command(line);
-  const status = new StatusLine(`${escapeText(subject(chosen))} into ${escapeText(options.output)}`, () =>
-    recorder.status(),
-  );
+  const status = new StatusLine(`${subject(chosen)} into ${options.output}`, () => recorder.status());
   try {
     await recorder.run();
   } finally {
@@ -94,12 +93,11 @@ async function run(line: string[], options: RecordOptions): Promise<void> {
   until.end();
   process.removeListener('exit', last);
   if (recorder.failure === undefined) {
-    process.stderr.write(closing(summary, elapsed, chosen, options));
+    say(closing(summary, elapsed, chosen, options));
     process.exitCode = until.status;
     return;
   }
-  const why = escapeText(recorder.failure.message);
-  process.stderr.write(`virtap: recording ended early: ${why}; the file holds what was recorded before\n`);
+  say(`virtap: recording ended early: ${recorder.failure.message}; the file holds what was recorded before\n`);
   process.exitCode = 1;
 }
 
@@ -110,8 +108,7 @@ function capital<T extends string>(word: T): Capitalize<T> {
 function closing(summary: RecordingStatus, ms: number, chosen: Chosen, options: RecordOptions): string {
   const lost =
     summary.lost === 0 ? 'none lost' : `${count(summary.lost)} lost: a larger --buffer or fewer events would keep them`;
-  const file = escapeText(options.output);
-  return `${plural(summary.events, 'event')} of ${escapeText(subject(chosen))} in ${shortDuration(ms * 1e6)} into ${file} (${bytes(summary.bytes)}), ${lost}\n`;
+  return `${plural(summary.events, 'event')} of ${escapeText(subject(chosen))} in ${shortDuration(ms * 1e6)} into ${escapeText(options.output)} (${bytes(summary.bytes)}), ${lost}\n`;
 }
 
 /** What ends a recording: Ctrl-C, a signal, a length of time, a command's end, the end of what is recorded. */
@@ -144,7 +141,7 @@ class Until {
     const child = spawn(program, args, { stdio: 'inherit' });
     child.on('error', (error: NodeJS.ErrnoException) => {
       const why = error.code === 'ENOENT' ? 'there is no such command' : error.message;
-      process.stderr.write(`virtap: cannot run ${escapeText(program)}: ${escapeText(why)}\n`);
+      say(`virtap: cannot run ${program}: ${why}\n`);
       this.status = 127;
       this.stop?.();
     });
@@ -181,16 +178,14 @@ class StatusLine {
       const { events, lost, bytes: size } = status();
       const time = shortDuration(Math.round((performance.now() - began) / 1000) * 1e9);
       const losses = lost === 0 ? '' : `, ${count(lost)} lost`;
-      process.stderr.write(
-        `\r${time}: ${count(events)} events of ${what}, ${bytes(size)}${losses}; Ctrl-C ends it\x1b[K`,
-      );
+      showStatus(`${time}: ${count(events)} events of ${what}, ${bytes(size)}${losses}; Ctrl-C ends it`);
     }, 1000);
   }
 
   end(): void {
     if (this.#timer === undefined) return;
     clearInterval(this.#timer);
-    process.stderr.write('\r\x1b[K');
+    eraseStatus();
   }
 }
 

@@ -19,6 +19,7 @@ import { verdictsText } from '../report/verdicts.ts';
 import { askEverything, type Everything, nothingToShow, pageOf } from './everything.ts';
 import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
+import { say } from './say.ts';
 import { UsageError } from './usage-error.ts';
 
 type ReportOptions = TraceOptions & { output?: string; title?: string; open?: true; svg?: string; png?: string };
@@ -62,7 +63,7 @@ async function run(files: string[], options: ReportOptions): Promise<void> {
     const { data, cells } = pageOf(everything, title);
     const html = reportHtml(data, cells, page);
     write(output, html);
-    process.stderr.write(`virtap: wrote ${output}, ${bytes(Buffer.byteLength(html))}\n`);
+    say(`virtap: wrote ${output}, ${bytes(Buffer.byteLength(html))}\n`);
     if (options.open === true) openInBrowser(output);
   } else if (svgFile === undefined && pngFile === undefined) {
     const { data } = pageOf(everything, title);
@@ -117,6 +118,6 @@ function write(file: string, content: string | Uint8Array): void {
 function openInBrowser(file: string): void {
   const opener = process.platform === 'darwin' ? 'open' : 'xdg-open';
   const child = spawn(opener, [pathToFileURL(resolve(file)).href], { detached: true, stdio: 'ignore' });
-  child.on('error', () => process.stderr.write(`virtap: there is no ${opener}; open ${file} in a browser\n`));
+  child.on('error', () => say(`virtap: there is no ${opener}; open ${file} in a browser\n`));
   child.unref();
 }

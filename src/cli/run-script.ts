@@ -18,6 +18,7 @@ import {
 } from './options.ts';
 import { Output } from './output.ts';
 import { type RunAnalysis, runAnalyses } from './run.ts';
+import { say } from './say.ts';
 import { didYouMean } from './suggest.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -57,7 +58,7 @@ async function run(names: string[], options: ScriptOptions, command: Command): P
   if (paths.length === 0) throw new UsageError('no script given; expected a .ts or .js file before the trace files');
   if (files.length === 0 && options.live !== true)
     throw new UsageError(`no trace given for ${paths.join(', ')} to run on`);
-  const out = new Output(options);
+  const out = new Output(options, { tabs: true });
   try {
     const printer = new Printer(out);
     try {
@@ -69,7 +70,7 @@ async function run(names: string[], options: ScriptOptions, command: Command): P
       await analysis.end(reading.last);
       await printer.settle();
       const unsure = analysis.hasSpans ? 'Spans across them are left out.' : '';
-      process.stderr.write(out.terminal.text(remarks({ ...reading, notes: [] }, out.terminal, unsure)));
+      say(remarks({ ...reading, notes: [] }, out.terminal, unsure));
       if (reading.partial.length === 0) await trace.close();
       if (!analysis.enough) explain(trace, analysis);
     } finally {
@@ -108,7 +109,7 @@ function explain(trace: Trace, analysis: ScriptRun): void {
       for (const { name, needs } of spans) sentences.push(`${trace.file} has nothing for ${name}; it needs ${needs}`);
     }
     const last = all ? sentences.pop() : undefined;
-    for (const sentence of sentences) process.stderr.write(`virtap: ${file}: ${sentence}\n`);
+    for (const sentence of sentences) say(`virtap: ${file}: ${sentence}\n`);
     if (last !== undefined) throw new UsageError(`${file}: ${last}`);
   }
 }
@@ -129,7 +130,7 @@ class Printer {
     this.#text += printed(values, this.#out.terminal, seconds);
     if (this.#text.length < chunkSize) return;
     // Nobody can wait in the middle of a handler; on Linux, files and pipes are written to at once.
-    process.stdout.write(this.#out.terminal.text(this.#text));
+    this.#out.put(this.#text);
     this.#text = '';
   };
 

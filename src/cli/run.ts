@@ -1,3 +1,4 @@
+import { escapeText } from '../report/escape.ts';
 import { timestamp } from '../report/units.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -6,6 +7,7 @@ import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import { addLoss, emptyReading, type Reading } from '../views/reading.ts';
 import { Progress } from './progress.ts';
+import { say } from './say.ts';
 import { onInterrupt } from './signals.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -125,7 +127,7 @@ async function answerSoFar(reading: Reading, answer: (reading: Reading) => Promi
     await answer(reading);
   } catch (error) {
     if (!(error instanceof UsageError) && !(error instanceof TraceError)) throw error;
-    process.stderr.write(`virtap: ${error.message.split('\n', 1)[0]}\n`);
+    say(`virtap: ${escapeText(error.message)}\n`);
   }
 }
 

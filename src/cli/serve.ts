@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
-import { escapeText } from '../report/escape.ts';
 import { pageFiles } from '../report/page.ts';
 import { serve } from '../serve/server.ts';
 import { Explorer } from './explorer.ts';
 import { openTraces } from './open.ts';
 import { openOptions, type TraceOptions, traceCommand } from './options.ts';
+import { print, say } from './say.ts';
 import { UsageError } from './usage-error.ts';
 
 type ServeOptions = TraceOptions & { port: number };
@@ -41,8 +41,8 @@ async function run(files: string[], options: ServeOptions): Promise<void> {
     { files: page, ask: (path, query) => explorer.ask(path, query) },
     options.port,
   );
-  process.stdout.write(`virtap: explore ${escapeText(files.join(', '))} at ${address}\n`);
-  process.stderr.write('virtap: Ctrl-C ends it\n');
+  print(`virtap: explore ${files.join(', ')} at ${address}\n`);
+  say('virtap: Ctrl-C ends it\n');
   const following = new AbortController();
   void follow(explorer, following.signal);
   await new Promise<void>((resolve) => {
@@ -67,7 +67,7 @@ async function follow(explorer: Explorer, signal: AbortSignal): Promise<void> {
     } catch (error) {
       // What was read before is still shown.
       const why = (error as Error).message;
-      if (why !== told) process.stderr.write(`virtap: not read again: ${escapeText(why)}\n`);
+      if (why !== told) say(`virtap: not read again: ${why}\n`);
       told = why;
     }
     wait = Math.max(interval, patience * (performance.now() - began));

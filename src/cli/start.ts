@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import { Terminal } from '../report/terminal.ts';
+import { Output } from './output.ts';
 import { buildProgram } from './program.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -30,8 +30,7 @@ export default function define(command: Command): void {
 }
 
 async function show(args: string[]): Promise<void> {
-  const { stdout, env } = process;
-  const terminal = new Terminal({ isTTY: stdout.isTTY, columns: stdout.columns, env });
-  stdout.write(`\n${terminal.style('heading', `$ virtap ${args.join(' ')}`)}\n\n`);
+  const out = new Output({ color: 'auto' });
+  await out.write(`\n${out.terminal.style('heading', `$ virtap ${args.join(' ')}`)}\n\n`);
   await (await buildProgram(args)).parseAsync(args, { from: 'user' });
 }

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { asTraceError } from '../formats/input.ts';
 import { parseTraceEvents, type Signature } from '../formats/trace-events.ts';
-import { escapeText } from '../report/escape.ts';
 import { eventsFile, fieldsOfSignatures, fieldsOfTypes, unknownOf } from '../script/declare.ts';
 import type { KnownEvents } from '../script/field-kind.ts';
 import { kernelEvents } from '../script/kernel-events.ts';
@@ -12,6 +11,7 @@ import { EventPatterns } from '../views/event-pattern.ts';
 import { openTraces } from './open.ts';
 import { exampleLines, parseWords } from './options.ts';
 import { runAnalyses } from './run.ts';
+import { print, say } from './say.ts';
 import { UsageError } from './usage-error.ts';
 
 type TypesOptions = { traceEvents?: string; kernel?: true; event?: string[] };
@@ -57,7 +57,7 @@ async function run(files: string[], options: TypesOptions): Promise<void> {
   const taken = new Map([...all].filter(([name]) => patterns.takes({ name, recordedAs: name })));
   const [unused] = patterns.unused();
   if (unused !== undefined) throw new UsageError(`no event of ${sources.join(' and ')} is called ${unused}`);
-  process.stdout.write(eventsFile(unknownOf(taken), sources.join(' and ')));
+  print(eventsFile(unknownOf(taken), sources.join(' and ')));
 }
 
 function ofKernel(): KnownEvents {
@@ -85,7 +85,7 @@ async function ofTraces(files: readonly string[], traceEvents: string | undefine
   for (const file of files) {
     const trace = await openTraces([file], { traceEvents });
     const reading = await runAnalyses(trace, [{ wants: () => false, batch() {} }]);
-    for (const why of reading.partial) process.stderr.write(`virtap: partial: ${escapeText(why)}\n`);
+    for (const why of reading.partial) say(`virtap: partial: ${why}\n`);
     if (reading.partial.length === 0) await trace.close();
     types.push(...trace.types);
   }

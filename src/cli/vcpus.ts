@@ -57,7 +57,7 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
     const result = vcpus.result();
     const ranged = options.from !== undefined || options.to !== undefined;
     if (result.threads === 0) {
-      throw new UsageError(noExits({ trace, reading }, ranged).trimEnd());
+      throw new UsageError(...noExits({ trace, reading }, ranged));
     }
     // What a time range shows can be the guest alone; a recording without the event tells nothing of it.
     const lacking = lacksEvent(trace, vcpus.pairing.counts, ranged);

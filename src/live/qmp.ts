@@ -151,7 +151,7 @@ class SocketMonitor implements Monitor {
     this.#text = lines.pop() as string;
     for (const line of lines) {
       try {
-        const message: unknown = JSON.parse(line);
+        const message: unknown = parsed(line);
         if (typeof message === 'object' && message !== null) this.#waiting[0]?.(message as Record<string, unknown>);
       } catch {
         this.#fail('it does not speak QMP');
@@ -189,7 +189,7 @@ class VirshMonitor implements Monitor {
       });
     });
     try {
-      return resultOf(JSON.parse(text) as Record<string, unknown>, command);
+      return resultOf(parsed(text) as Record<string, unknown>, command);
     } catch (error) {
       if (error instanceof LiveError) throw error;
       throw new LiveError('virsh qemu-monitor-command: it does not answer as QEMU does');
@@ -207,4 +207,9 @@ function resultOf(answer: Record<string, unknown>, command: string): unknown {
 
 function installed(program: string): boolean {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => folder !== '' && existsSync(join(folder, program)));
+}
+
+/** JSON whose text is Unicode: half of a pair, which only an escape can say, is no character. */
+function parsed(text: string): unknown {
+  return JSON.parse(text, (_, value: unknown) => (typeof value === 'string' ? value.toWellFormed() : value));
 }

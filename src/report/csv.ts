@@ -1,10 +1,18 @@
 import { escapeText } from './escape.ts';
 
-/** One value as a CSV field, quoted where RFC 4180 asks for it. Text is escaped: tables are looked at in terminals, too. */
+/** What a spreadsheet takes for the beginning of a formula, also in its wide form. */
+const formula = /^[=+\-@\uff1d\uff0b\uff0d\uff20]/;
+
+/**
+ * One value as a CSV field, quoted where RFC 4180 asks for it, and at semicolons, which separate fields where commas are decimal. Text is
+ * escaped: tables are looked at in terminals, too. What a spreadsheet would take for a formula gets an apostrophe in front, unless it is a number.
+ */
 function field(value: string | number | undefined): string {
   if (value === undefined || (typeof value === 'number' && !Number.isFinite(value))) return '';
-  const text = typeof value === 'string' ? escapeText(value) : String(value);
-  return /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  if (typeof value === 'number') return String(value);
+  const escaped = escapeText(value);
+  const text = formula.test(escaped) && Number.isNaN(Number(escaped)) ? `'${escaped}` : escaped;
+  return /[",;]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /** One row of a CSV file, with its line end. Missing values (undefined, NaN, infinities) are empty fields. */

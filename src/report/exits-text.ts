@@ -64,14 +64,22 @@ export type ExitAnswer = {
   than: number | undefined;
 };
 
-/** Why nothing can be said of exits in this trace, and what to record; one line each. */
-export function noExits({ trace, reading }: Pick<ExitAnswer, 'trace' | 'reading'>, ranged: boolean): string {
-  const names = trace.types.slice(0, 6).map((type) => escapeText(type.name));
+/** Why nothing can be said of exits in this trace, and what to record: a sentence, and lines that follow it. */
+export function noExits(
+  { trace, reading }: Pick<ExitAnswer, 'trace' | 'reading'>,
+  ranged: boolean,
+): [sentence: string, ...lines: string[]] {
+  const names = trace.types.slice(0, 6).map((type) => type.name);
   if (trace.types.length > names.length) names.push('…');
   const holds = names.length === 0 ? '' : ` It holds ${names.join(', ')}.`;
-  if (trace.format === 'live') return `${trace.file}: none of its vCPUs left its guest in this time`;
+  if (trace.format === 'live') return [`${trace.file}: none of its vCPUs left its guest in this time`];
   const partial = reading.partial.length === 0 ? '' : ` What was read is not all: ${reading.partial.join(' ')}`;
-  return `${trace.file}: there is no kvm_exit in ${ranged ? 'this time range' : 'it'}.${holds}${partial} To record exits:\n${record.map((line) => `  ${line}\n`).join('')}  (${recordInner})${reading.notes.map((note) => `\nNote: ${escapeText(note)}`).join('')}`;
+  return [
+    `${trace.file}: there is no kvm_exit in ${ranged ? 'this time range' : 'it'}.${holds}${partial} To record exits:`,
+    ...record.map((line) => `  ${line}`),
+    `  (${recordInner})`,
+    ...reading.notes.map((note) => `Note: ${note}`),
+  ];
 }
 
 /** The whole answer as text. */

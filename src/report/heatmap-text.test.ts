@@ -45,7 +45,8 @@ test('where the clock counts cycles, times are in cycles from the first on', () 
 });
 
 test('half blocks and colours: two rows of the picture in a line', () => {
-  const [upper, lower] = heatmapText(heat, terminal(50, true), shortDuration).split('\n');
+  const colored = terminal(50, true);
+  const [upper, lower] = colored.text(heatmapText(heat, colored, shortDuration)).split('\n');
   // 10 of at most 1000 is a third of the way, from dark to bright, on the logarithmic scale.
   assert.equal(upper, `        │${' '.repeat(20)}\x1b[38;2;42;120;142m${'▄'.repeat(10)}\x1b[0m${' '.repeat(10)}`);
   assert.equal(

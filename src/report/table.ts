@@ -1,3 +1,4 @@
+import { escapeText } from './escape.ts';
 import { displayWidth, type Style, type Terminal, truncate, truncateStart } from './terminal.ts';
 
 /** A column of a table. */
@@ -15,7 +16,7 @@ export type Column = {
   keep?: 'start' | 'end';
 };
 
-/** A cell: text (already escaped), with a style where it should stand out. */
+/** A cell: text, whatever is in it, with a style where it should stand out. */
 export type Cell = string | { text: string; style: Style };
 
 const gap = '  ';
@@ -118,7 +119,7 @@ function spareOf(column: Column, width: number): number {
 }
 
 function textOf(cell: Cell): string {
-  return typeof cell === 'string' ? cell : cell.text;
+  return escapeText(typeof cell === 'string' ? cell : cell.text);
 }
 
 function splitUnit(text: string): [number: string, unit: string] {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { csvRow } from './csv.ts';
-import { escapeText } from './escape.ts';
+import { escapeJson, escapeText } from './escape.ts';
 import { json } from './json.ts';
 import { displayWidth, Terminal, truncate } from './terminal.ts';
 
@@ -36,7 +36,10 @@ test('width: COLUMNS, then the terminal; tables in a pipe are not cut', () => {
 });
 
 test('paint gives the nearest colour that there is', () => {
-  const red = (env: Record<string, string>) => new Terminal({ ...tty, env }).paint('x', undefined, [255, 0, 0]);
+  const red = (env: Record<string, string>) => {
+    const terminal = new Terminal({ ...tty, env });
+    return terminal.text(terminal.paint('x', undefined, [255, 0, 0]));
+  };
   assert.equal(red({ COLORTERM: 'truecolor' }), '\x1b[48;2;255;0;0mx\x1b[0m');
   assert.equal(red({ TERM: 'xterm-256color' }), '\x1b[48;5;196mx\x1b[0m');
   assert.equal(red({ TERM: 'xterm' }), '\x1b[101mx\x1b[0m');
@@ -59,10 +62,47 @@ test('text from a trace cannot move the cursor, hide or reverse anything', () =>
   );
 });
 
+test('what goes to a terminal has our own escape sequences and no others', () => {
+  const colored = new Terminal({ ...tty, env: { COLORTERM: 'truecolor' } });
+  const plain = new Terminal({ ...tty, env: { NO_COLOR: '1' } });
+  assert.equal(colored.text(`${colored.style('bad', 'a\x1b[32mb')}\n`), '\x1b[31ma\\x1b[32mb\x1b[39m\n');
+  assert.equal(
+    plain.text(`${plain.style('bad', 'a\x1b]0;x\x07b')}\u009b2J\r\u2028\n`),
+    'a\\x1b]0;x\\x07b\\x9b2J\\r\\u{2028}\n',
+  );
+  assert.equal(plain.text('a\tb'), 'a\\tb');
+  assert.equal(plain.text('a\tb\x07', true), 'a\tb\\x07');
+  const ours = /\x1b\[[0-9;]*m/g;
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (a, b) => {
+      for (const terminal of [colored, plain]) {
+        const out = terminal.text(`${a.toWellFormed()}${terminal.style('strong', b.toWellFormed())}\n`);
+        assert.equal(out.match(ours)?.length ?? 0, terminal === plain ? 0 : 2);
+        assert.doesNotMatch(out.replace(ours, '').replaceAll('\n', ''), /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Cs}]/u);
+      }
+    }),
+  );
+});
+
+test('JSON has control characters and what reverses text as escapes, and says the same', () => {
+  const value = { 'a\u009b': 'x\u202e\u2028\u{e0001}\x7f\n\ud800', b: ['\x1b[2J'] };
+  const text = escapeJson(json(value));
+  assert.match(text, /^[\n\x20-\x7e]*$/);
+  assert.deepEqual(JSON.parse(text), value);
+});
+
+test('a cell of CSV that a spreadsheet would take for a formula is text, a number is not changed', () => {
+  assert.equal(
+    csvRow(['=cmd|1', '+x', '-x', '@x', '\t=x', '\r=x', '＝x', 'a;=x', '-12.5', '+3', -4, 'a=b', '-']),
+    "'=cmd|1,'+x,'-x,'@x,\\t=x,\\r=x,'＝x,\"a;=x\",-12.5,+3,-4,a=b,'-\n",
+  );
+});
+
 test('wide characters take two columns, combining marks and colours none', () => {
   assert.equal(displayWidth('漢字'), 4);
   assert.equal(displayWidth('e\u0301'), 1);
-  assert.equal(displayWidth('\x1b[1mab\x1b[0m'), 2);
+  const colored = new Terminal({ ...tty, env: { COLORTERM: 'truecolor' } });
+  assert.equal(displayWidth(colored.style('bad', colored.paint('ab', [1, 2, 3], [4, 5, 6]))), 2);
   assert.equal(truncate('漢字漢字', 5), '漢字…');
   assert.equal(truncate('short', 5), 'short');
 });

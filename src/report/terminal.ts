@@ -1,5 +1,5 @@
 import { WriteStream } from 'node:tty';
-import { styleText } from 'node:util';
+import { escapeLines, styleMark } from './escape.ts';
 
 /** When to colour, as the user says with --color. */
 export type ColorChoice = 'auto' | 'always' | 'never';
@@ -10,14 +10,18 @@ export type Rgb = readonly [red: number, green: number, blue: number];
 /** Styles by meaning, so that the same thing looks the same in every command. */
 export type Style = 'heading' | 'dim' | 'good' | 'bad' | 'warn' | 'strong';
 
-const styles: Record<Style, Parameters<typeof styleText>[0]> = {
-  heading: ['bold', 'underline'],
-  strong: 'bold',
-  dim: 'dim',
-  good: 'green',
-  bad: 'red',
-  warn: 'yellow',
+/** What begins and what ends each (ECMA-48, SGR). */
+const styles: Record<Style, readonly [begin: string, end: string]> = {
+  heading: ['1;4', '22;24'],
+  strong: ['1', '22'],
+  dim: ['2', '22'],
+  good: ['32', '39'],
+  bad: ['31', '39'],
+  warn: ['33', '39'],
 };
+
+/** A change of style within text, which only `Terminal.text` makes an escape sequence of. */
+const sgr = (codes: string) => `${styleMark}[${codes}m`;
 
 /** What a Terminal is made from; a subset of process.stdout and process.env, so that tests can give their own. */
 export type TerminalSource = {
@@ -53,7 +57,9 @@ export class Terminal {
 
   /** Text in a style, or as it is where there are no colours. */
   style(style: Style, text: string): string {
-    return this.colors === 1 ? text : styleText(styles[style], text, { validateStream: false });
+    if (this.colors === 1) return text;
+    const [begin, end] = styles[style];
+    return sgr(begin) + text + sgr(end);
   }
 
   /** Text in colours of the caller's own, in the nearest that the terminal has. */
@@ -62,12 +68,16 @@ export class Terminal {
     const codes: string[] = [];
     if (foreground !== undefined) codes.push(this.#code(foreground, 38));
     if (background !== undefined) codes.push(this.#code(background, 48));
-    return `\x1b[${codes.join(';')}m${text}\x1b[0m`;
+    return sgr(codes.join(';')) + text + sgr('0');
   }
 
-  /** Text for this terminal: with ASCII in place of what it cannot show. */
-  text(text: string): string {
-    return this.unicode ? text : ascii(text);
+  /**
+   * Text as it goes out to this terminal: the one place where styles become escape sequences, where everything else that could steer
+   * or deceive a terminal is escaped, and where ASCII takes the place of what it cannot show. `tabs` pass where they are layout.
+   */
+  text(text: string, tabs = false): string {
+    const safe = escapeLines(text, this.colors > 1, tabs);
+    return this.unicode ? safe : ascii(safe);
   }
 
   #code(color: Rgb, layer: 38 | 48): string {
@@ -147,14 +157,14 @@ const plain: Record<string, string> = {
 };
 
 function ascii(text: string): string {
-  return text.replace(/[^\n\x1b\x20-\x7e]/gu, (c) => plain[c] ?? (/\p{M}/u.test(c) ? '' : '?'));
+  return text.replace(/[^\n\t\x1b\x20-\x7e]/gu, (c) => plain[c] ?? (/\p{M}/u.test(c) ? '' : '?'));
 }
 
-/** How many columns a text takes: escape sequences none, combining marks none, East Asian wide characters and emoji two. */
+/** How many columns a text takes: styles none, combining marks none, East Asian wide characters and emoji two. */
 export function displayWidth(text: string): number {
   if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let width = 0;
-  for (const c of text.replace(/\x1b\[[0-9;]*m/g, '')) {
+  for (const c of text.replace(/\udfff\[[0-9;]*m/g, '')) {
     if (/[\p{Mn}\p{Me}\p{Cf}]/u.test(c)) continue;
     width += wide.test(c) ? 2 : 1;
   }
@@ -165,7 +175,7 @@ export function displayWidth(text: string): number {
 const wide =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
 
-/** Text cut to that many columns, with `…` where something was cut. For text without escape sequences. */
+/** Text cut to that many columns, with `…` where something was cut. For text without styles. */
 export function truncate(text: string, width: number): string {
   if (displayWidth(text) <= width) return text;
   if (width <= 0) return '';

@@ -7,7 +7,7 @@ import { escapeText } from './escape.ts';
 import { type Json, ns } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import { type Cell, type Column, table } from './table.ts';
-import type { Terminal } from './terminal.ts';
+import { displayWidth, type Terminal } from './terminal.ts';
 import { duration, percent, plural, rate, shortDuration, timestamps } from './units.ts';
 import { stateLooks, toldStates, untoldJson, untoldLine } from './vcpu-states.ts';
 
@@ -178,7 +178,7 @@ function fold(items: readonly string[], indent: number, width: number): string {
   let length = Number.POSITIVE_INFINITY;
   for (const item of items) {
     // Colours take no room; what stands for them is two blanks.
-    const shown = item.replace(/\x1b\[[0-9;]*m/g, '').length + 3;
+    const shown = displayWidth(item) + 3;
     if (length + shown > width) {
       lines.push(' '.repeat(indent) + item);
       length = indent + shown;
