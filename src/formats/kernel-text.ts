@@ -90,8 +90,17 @@ const forms: Record<string, readonly (string | readonly string[])[]> = {
   // s390 (arch/s390/kvm/trace.h) and ppc (arch/powerpc/kvm/trace_hv.h).
   kvm_s390_sie_enter: ['{id:d}[{pswmask:x}-{pswaddr:x}]: entering sie flags {cpuflags:x}'],
   kvm_s390_sie_exit: ['{id:d}[{pswmask:x}-{pswaddr:x}]: exit sie icptcode {icptcode:d}'],
-  kvm_guest_enter: ['VCPU {vcpu_id:d}: pc={pc:x} pexcep={pending_exceptions:x} ceded={ceded:d}'],
+  kvm_guest_enter: [
+    'VCPU {vcpu_id:d}: pc={pc:x} pexcp={pending_exceptions:x} ceded={ceded:d}',
+    'VCPU {vcpu_id:d}: pc={pc:x} pexcep={pending_exceptions:x} ceded={ceded:d}',
+  ],
   kvm_guest_exit: ['VCPU {vcpu_id:d}: trap={trap:s} pc={pc:x} msr={msr:x}, ceded={ceded:d}'],
+  kvm_hcall_enter: ['VCPU {vcpu_id:d}: hcall={hcall:s} GPR4-7={gpr4:x},{gpr5:x},{gpr6:x},{gpr7:x}'],
+  kvm_hcall_exit: ['VCPU {vcpu_id:d}: ret={ret:s} hcall_rc={hcall_rc:s}'],
+  // arm64 (arch/arm64/kvm/trace_arm.h).
+  kvm_wfx_arm64: ['guest executed {is_wfe:wfi|wfe} at: {vcpu_pc:x}'],
+  kvm_guest_fault: ['ipa {ipa:x}, hsr {hsr:x}, hxfar {hxfar:x}, pc {vcpu_pc:x}'],
+  kvm_get_timer_map: ['VCPU: {vcpu_id:d}, dv: {direct_vtimer:d}, dp: {direct_ptimer:d}, ep: {emul_ptimer:d}'],
   sched_switch: [
     '<prev_comm={prev_comm:s} prev_pid={prev_pid:d} prev_prio={prev_prio:d} prev_state={prev_state:s} ==> next_comm={next_comm:s} next_pid={next_pid:d} next_prio={next_prio:d}',
     '<prev_comm={prev_comm:s} prev_pid={prev_pid:d} prev_prio={prev_prio:d} prev_state={prev_state:d} next_comm={next_comm:s} next_pid={next_pid:d} next_prio={next_prio:d}',
@@ -250,7 +259,7 @@ function isWord(c: number): boolean {
 /** Event systems by name, for tracers that print only the event's own name. */
 const systems: readonly [names: RegExp, system: string][] = [
   [/^(kvm_mmu_|kvm_tdp_mmu_|mark_mmio_spte$|check_mmio_spte$|handle_mmio_page_fault$|fast_page_fault$)/, 'kvmmmu'],
-  [/^kvm_guest_(enter|exit)$/, 'kvm_hv'],
+  [/^(kvm_(guest|hcall|page_fault)_(enter|exit)|kvmppc_.*)$/, 'kvm_hv'],
   [/^(kvm_|vcpu_match_mmio$|vgic_update_irq_pending$)/, 'kvm'],
   [/^sched_/, 'sched'],
   [/^sys_(enter|exit)_/, 'syscalls'],

@@ -285,6 +285,9 @@ export abstract class LineTrace implements Trace {
       this.#wentBack = this.#newest - time;
       return false;
     }
+    const first = bytes[parts.payloadStart];
+    if (first === 0x3c || first === 0x43)
+      parts.payloadStart = afterComplaints(bytes, parts.payloadStart, parts.payloadEnd);
     const id = this.#names.id(bytes, parts.nameStart, parts.nameEnd);
     if (id < 0) return false;
     let type = id === this.#typeOf.length ? this.#define() : (this.#typeOf[id] as number);
@@ -420,6 +423,21 @@ export abstract class LineTrace implements Trace {
     const { lateNote } = this.#sorter;
     if (lateNote !== undefined) this.notes.push(lateNote);
     this.notes.push(...this.#signatures.notes);
+  }
+}
+
+/** What libtraceevent's KVM plugin writes before an event of an architecture whose fields are not x86's (plugin_kvm.c). */
+const complaints = [/^<CANT FIND FIELD \w+>/, /^CAN'T FIND FIELD "\w+"/];
+const longestComplaint = 80;
+
+/** Where the event's own text begins, after complaints. */
+function afterComplaints(bytes: Uint8Array, start: number, end: number): number {
+  let p = start;
+  for (;;) {
+    const text = decodeText(bytes, p, Math.min(end, p + longestComplaint));
+    const found = complaints.map((complaint) => complaint.exec(text)?.[0]).find((one) => one !== undefined);
+    if (found === undefined) return p;
+    p += found.length;
   }
 }
 

@@ -179,8 +179,9 @@ function linesOf({ result, sort }: ExitAnswer): { lines: Line[]; hidden: number 
   );
   if (halts.length > 0) {
     if (busy.length > 1) lines.push(sum('without halts', result.busy, busy, 1));
+    const others = new Set(busy.map(({ names }) => names.join()));
     for (const row of sorted(halts, sort)) {
-      const last = result.by.includes('reason') ? '' : ' halted';
+      const last = result.by.includes('reason') && !others.has(row.names.join()) ? '' : ' halted';
       lines.push({ ...row, names: row.names.map((n, i) => (i === 0 ? n + last : n)), share: Number.NaN, kind: 'halt' });
     }
     if (halts.length > 1) lines.push(sum('halts', result.halts, halts));

@@ -17,20 +17,30 @@ export type DetailLabel = {
 };
 
 /** Distinct values told apart; further ones share the group `others`. */
-const maxValues = 4096;
+const maxValues = 1 << 16;
 
 const nothing = 0;
 const others = 1;
 const firstValue = 2;
 
+type Source = {
+  event: string;
+  value: string;
+  direction?: [field: string, write: number];
+  /** Of what the value tells no more than the page: a later source within the exit is more exact. */
+  page?: true;
+};
+
 /** Events that tell a detail, the field that holds the value, and which value of another field means that it was written to. */
-const sources: Record<DetailName, { event: string; value: string; direction?: [field: string, write: number] }[]> = {
+const sources: Record<DetailName, Source[]> = {
   port: [{ event: 'kvm:kvm_pio', value: 'port', direction: ['rw', 1] }],
   gpa: [
     // 0 is a read that userspace must answer, 1 a read, 2 a write.
     { event: 'kvm:kvm_mmio', value: 'gpa', direction: ['type', 2] },
     // A doorbell (ioeventfd): written to.
     { event: 'kvm:kvm_fast_mmio', value: 'gpa' },
+    // arm64: where the guest's access faulted. hsr has bit 6 (WnR) for writes of data.
+    { event: 'kvm:kvm_guest_fault', value: 'ipa', direction: ['hsr', 1], page: true },
   ],
   msr: [{ event: 'kvm:kvm_msr', value: 'ecx', direction: ['write', 1] }],
   userspace: [{ event: 'kvm:kvm_userspace_exit', value: 'reason' }],
@@ -57,6 +67,8 @@ export class ExitDetail {
   /** By thread: whether it is out of the guest, and what was seen since. */
   #outside = new Uint8Array(64);
   #seen = new Int32Array(64);
+  /** Whether what was seen tells no more than a page. */
+  #vague = new Uint8Array(64);
 
   constructor(name: DetailName, pairing: ExitPairing) {
     this.#name = name;
@@ -83,11 +95,17 @@ export class ExitDetail {
         if (spans.endsAt[span] === i && span < spans.count) this.group[span++] = this.#seen[thread] as number;
         this.#outside[thread] = 1;
         this.#seen[thread] = nothing;
+        this.#vague[thread] = 0;
       } else if (reader === 'entry') {
         this.#outside[thread] = 0;
         if (spans.endsAt[span] === i && span < spans.count) this.group[span++] = this.#seen[thread] as number;
-      } else if (this.#outside[thread] === 1 && this.#seen[thread] === nothing) {
+      } else if (reader.what === 'fault') {
+        if (spans.endsAt[span] === i && span < spans.count) this.group[span++] = this.#seen[thread] as number;
+        this.#outside[thread] = 1;
+        this.#seen[thread] = this.#faultGroup(reader, b, i);
+      } else if (this.#outside[thread] === 1 && (this.#seen[thread] === nothing || this.#vague[thread] === 1)) {
         this.#seen[thread] = this.#group(reader, b, i);
+        this.#vague[thread] = reader.page ? 1 : 0;
       }
     }
   }
@@ -102,11 +120,21 @@ export class ExitDetail {
     return this.#labels[group] as DetailLabel;
   }
 
-  #group(reader: Exclude<DetailReader, string>, b: EventBatch, i: number): number {
+  #group(reader: SourceReader, b: EventBatch, i: number): number {
     if (this.#name === 'userspace') return this.#named(userspaceReason(reader.value, reader.errno, b, i));
-    const write = reader.direction === undefined || reader.direction.number(b, i) === reader.write;
-    const high = reader.value.high(b, i);
-    const low = reader.value.low(b, i);
+    return this.#numbered(reader.value.high(b, i), reader.value.low(b, i), reader.writes(b, i));
+  }
+
+  /** riscv: the exit itself has the address of a guest page fault, its lowest two bits apart. */
+  #faultGroup({ scause, stval, htval }: FaultReader, b: EventBatch, i: number): number {
+    const cause = scause.low(b, i);
+    if (scause.high(b, i) !== 0 || !guestFaults.has(cause)) return nothing;
+    const low = htval.low(b, i);
+    const high = ((htval.high(b, i) << 2) | (low >>> 30)) >>> 0;
+    return this.#numbered(high, ((low << 2) | (stval.low(b, i) & 3)) >>> 0, cause === storeFault);
+  }
+
+  #numbered(high: number, low: number, write: boolean): number {
     // Two ids for each address: read, and written to.
     let id = this.#ids.find(high, low);
     if (id < 0) {
@@ -131,14 +159,22 @@ export class ExitDetail {
     for (let id = this.#readers.length; id < trace.types.length; id++) {
       const type = trace.types[id] as EventType;
       const source = sources[this.#name].find((s) => s.event === type.name);
-      if (isExit(type)) this.#readers.push('exit');
+      const scause = this.#name === 'gpa' && isExit(type) ? type.reader('scause') : undefined;
+      if (scause !== undefined) {
+        const [stval, htval] = ['stval', 'htval'].map((name) => type.reader(name) ?? absent) as [
+          FieldReader,
+          FieldReader,
+        ];
+        this.#readers.push({ what: 'fault', scause, stval, htval });
+      } else if (isExit(type)) this.#readers.push('exit');
       else if (isEntry(type)) this.#readers.push('entry');
       else if (source === undefined) this.#readers.push(undefined);
       else {
         this.#readers.push({
+          what: 'source',
           value: type.reader(source.value) ?? absent,
-          direction: source.direction && (type.reader(source.direction[0]) ?? absent),
-          write: source.direction?.[1],
+          writes: writesOf(type, source),
+          page: source.page === true,
           errno: type.reader('errno') ?? absent,
         });
       }
@@ -150,16 +186,37 @@ export class ExitDetail {
     const outside = new Uint8Array(length);
     outside.set(this.#outside);
     this.#outside = outside;
+    const vague = new Uint8Array(length);
+    vague.set(this.#vague);
+    this.#vague = vague;
     const seen = new Int32Array(length);
     seen.set(this.#seen);
     this.#seen = seen;
   }
 }
 
-type DetailReader =
-  | 'exit'
-  | 'entry'
-  | { value: FieldReader; direction: FieldReader | undefined; write: number | undefined; errno: FieldReader };
+type SourceReader = {
+  what: 'source';
+  value: FieldReader;
+  /** Whether the event is about a write. */
+  writes: (b: EventBatch, i: number) => boolean;
+  page: boolean;
+  errno: FieldReader;
+};
+type FaultReader = { what: 'fault'; scause: FieldReader; stval: FieldReader; htval: FieldReader };
+type DetailReader = 'exit' | 'entry' | SourceReader | FaultReader;
+
+/** scause of a guest page fault: of an instruction, a load, a store. */
+const storeFault = 23;
+const guestFaults = new Set([20, 21, storeFault]);
+
+function writesOf(type: EventType, { direction, page }: Source): SourceReader['writes'] {
+  if (direction === undefined) return () => true;
+  const reader = type.reader(direction[0]) ?? absent;
+  if (page !== true) return (b, i) => reader.number(b, i) === direction[1];
+  // An exception class of data aborts (0x24, 0x25), and WnR.
+  return (b, i) => reader.low(b, i) >>> 27 === 0x12 && ((reader.low(b, i) >>> 6) & 1) === direction[1];
+}
 
 /** include/uapi/linux/kvm.h, KVM_EXIT_* from 0 on. */
 const userspaceExits = (

@@ -133,8 +133,8 @@ const loongarch = table('64 IDLE CACHE CPUCFG CSR');
 
 /**
  * Exits with which a guest goes to sleep of its own will, by the kernel's names: HLT on x86 (also where SEV-ES
- * parks a processor), WFI and WFE on arm64, the wait state of s390, idle on LoongArch. MWAIT and PAUSE are not among
- * them: KVM goes on with the guest at once. ppc (H_CEDE, a hypercall) and riscv (WFI, a virtual instruction fault) do not tell.
+ * parks a processor), WFI on arm64 (unless a later event tells that it was WFE), the wait state of s390, idle on LoongArch.
+ * MWAIT and PAUSE are not among them: KVM goes on with the guest at once. On ppc and riscv other fields tell.
  */
 const halts = new Set(['hlt', 'idle-halt', 'vmgexit_ap_hlt_loop', 'HLT', 'WFx', 'Wait state', 'IDLE']);
 
@@ -184,14 +184,18 @@ export class Reasons {
   readonly halt: boolean[] = [];
   readonly #ids = new Map<string, number>();
 
-  /** The id of a name, a new one on first sight. Past a bound that no real trace reaches, all share one: `others`. */
-  id(name: string): number {
-    const known = this.#ids.get(name);
+  /**
+   * The id of a name, a new one on first sight. `halt` tells exits of one name apart where the name does not say. Past a bound that
+   * no real trace reaches, all share one: `others`.
+   */
+  id(name: string, halt = halts.has(name)): number {
+    const key = halt === halts.has(name) ? name : `${name}\0${halt}`;
+    const known = this.#ids.get(key);
     if (known !== undefined) return known;
     if (this.names.length >= maxReasons - 1 && name !== 'others') return this.id('others');
     const id = this.names.push(name) - 1;
-    this.halt.push(halts.has(name));
-    this.#ids.set(name, id);
+    this.halt.push(halt);
+    this.#ids.set(key, id);
     return id;
   }
 }
@@ -236,10 +240,11 @@ export function reasonDecoder(type: EventType, reasons: Reasons): ReasonDecoder 
     );
   }
   const scause = type.reader('scause');
-  if (scause !== undefined) return new RiscvReason(scause, reasons);
+  if (scause !== undefined) return new RiscvReason(scause, reader('stval'), reasons);
+  const trap = type.reader('trap');
+  if (trap !== undefined) return new PpcReason(trap, reader('ceded'), reasons);
   for (const [field, names] of [
     ['icptcode', s390],
-    ['trap', ppc],
     ['reason', loongarch],
   ] as const) {
     const code = type.reader(field);
@@ -344,12 +349,18 @@ class ArmTextReason implements ReasonDecoder {
   }
 }
 
+/** What `wfi` is encoded as: a guest's goes to KVM as a virtual instruction fault, with the instruction in stval. */
+const wfi = 0x10500073;
+const virtualInstruction = 22;
+
 class RiscvReason implements ReasonDecoder {
   readonly #scause: FieldReader;
+  readonly #stval: FieldReader;
   readonly #reasons: Reasons;
 
-  constructor(scause: FieldReader, reasons: Reasons) {
+  constructor(scause: FieldReader, stval: FieldReader, reasons: Reasons) {
     this.#scause = scause;
+    this.#stval = stval;
     this.#reasons = reasons;
   }
 
@@ -357,7 +368,29 @@ class RiscvReason implements ReasonDecoder {
     const code = this.#scause.low(b, i);
     const high = this.#scause.high(b, i);
     const names = high === 0x80000000 ? riscvInterrupts : riscvExceptions;
-    return this.#reasons.id(names.get(code) ?? hex64(high, code));
+    const halt = code === virtualInstruction && high === 0 && this.#stval.low(b, i) === wfi;
+    return this.#reasons.id(names.get(code) ?? hex64(high, code), halt);
+  }
+}
+
+/** ppc: a guest goes to sleep by the hypercall H_CEDE, of which `ceded` tells. */
+class PpcReason implements ReasonDecoder {
+  readonly #trap: FieldReader;
+  readonly #ceded: FieldReader;
+  readonly #reasons: Reasons;
+
+  constructor(trap: FieldReader, ceded: FieldReader, reasons: Reasons) {
+    this.#trap = trap;
+    this.#ceded = ceded;
+    this.#reasons = reasons;
+  }
+
+  id(b: EventBatch, i: number): number {
+    const halt = this.#ceded.number(b, i) === 1;
+    if (this.#trap.kind === 'int') return this.#reasons.id(nameOf(ppc, this.#trap.number(b, i)), halt);
+    const text = this.#trap.text(b, i);
+    // The kernel's text has the number of a trap that it has no name for.
+    return this.#reasons.id(text.startsWith('0x') ? nameOf(ppc, Number(text)) : text, halt);
   }
 }
 

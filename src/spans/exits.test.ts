@@ -244,3 +244,35 @@ test('threads beyond all measure are counted, not followed', async () => {
   const { counts, pairing } = await pair(synthetic(events));
   assert.deepEqual([counts.pairs, counts.untracked, pairing.threads.length], [maxThreads, 30, maxThreads]);
 });
+
+test('arm64: WFE is no halt, and other events of the thread tell the number of its vCPU', async () => {
+  const wfx = (time: number): SyntheticEvent => ({
+    name: 'kvm:kvm_exit',
+    time,
+    tid: 7,
+    fields: { ret: 2, esr_ec: 1, vcpu_pc: 1 },
+  });
+  const into = (time: number): SyntheticEvent => ({ name: 'kvm:kvm_entry', time, tid: 7, fields: { vcpu_pc: 1 } });
+  const tells = (time: number, wfe: number): SyntheticEvent => ({
+    name: 'kvm:kvm_wfx_arm64',
+    time,
+    tid: 7,
+    fields: { vcpu_pc: 1, is_wfe: wfe },
+  });
+  const numbers = (name: string, tid: number, vcpu: number): SyntheticEvent => ({
+    name: `kvm:${name}`,
+    time: 9,
+    tid,
+    fields: { vcpu_id: vcpu },
+  });
+  const events = [wfx(1), tells(2, 1), into(3), wfx(4), tells(5, 0), into(6), wfx(7), into(8)];
+  events.push(
+    numbers('vgic_update_irq_pending', 7, 5),
+    numbers('kvm_get_timer_map', 6, 4),
+    numbers('kvm_halt_poll_ns', 7, 3),
+  );
+  const { pairs, pairing } = await pair(synthetic(events));
+  const halts = pairing.reasons.names.filter((_, id) => pairing.reasons.halt[id]);
+  assert.deepEqual([pairs.map(({ reason }) => reason), halts], [['WFx', 'WFx', 'WFx'], ['WFx']]);
+  assert.deepEqual(pairing.threads, [{ tid: 7, pid: -1, vcpu: 3 }]);
+});

@@ -20,6 +20,20 @@ export function isEntry(type: EventType): boolean {
   return entryEvents.test(type.name);
 }
 
+/** arm64: whether the WFx that the guest was left for is a WFE, with which it does not sleep. */
+const wfx = 'kvm:kvm_wfx_arm64';
+/** Events of the vCPU's own thread with its number, where exits and entries lack it. */
+const numbering = /^kvm:kvm_(halt_poll_ns|get_timer_map)$/;
+
+/** Whether an event of a thread that runs a vCPU says which. Other threads can have it, too. */
+export function isNumbering(type: EventType): boolean {
+  return numbering.test(type.name);
+}
+
+function isHint(type: EventType): boolean {
+  return type.name === wfx || isNumbering(type);
+}
+
 /** A thread that ran a vCPU. */
 export type VcpuThread = {
   tid: number;
@@ -117,6 +131,7 @@ export const maxThreads = 1 << 16;
 const other = 1;
 const exit = 2;
 const entry = 3;
+const hint = 4;
 const none = -1;
 
 /** Instead of the reason of an open exit: the thread is in the guest; nothing was seen of it so far. */
@@ -183,7 +198,7 @@ export class ExitPairing {
   }
 
   wants(type: EventType): boolean {
-    return isExit(type) || isEntry(type);
+    return isExit(type) || isEntry(type) || isHint(type);
   }
 
   /** Takes the next events of a trace and gives the exits that ended with them. */
@@ -231,6 +246,10 @@ export class ExitPairing {
       const type = types[i] as number;
       const role = roles[type] as number;
       if (role === other) continue;
+      if (role === hint) {
+        this.#hint(state, b, i);
+        continue;
+      }
       const tid = tids[i] as number;
       let t = tid >>> tidBits === 0 ? (threadOfTid[tid] as number) - 1 : none;
       const time = times[i] as number;
@@ -342,6 +361,10 @@ export class ExitPairing {
     const type = b.type[i] as number;
     const role = state.roles[type] as number;
     if (role === other) return;
+    if (role === hint) {
+      this.#hint(state, b, i);
+      return;
+    }
     const tid = b.tid[i] as number;
     // Without a thread, an event may still say which vCPU it is of.
     const vcpu = tid < 0 ? (state.vcpus[type] as FieldReader).number(b, i) : none;
@@ -423,6 +446,20 @@ export class ExitPairing {
     if (vcpu >= 0) thread.vcpu = vcpu;
   }
 
+  /** An event that tells more of the exit that is open on its thread, or of the thread. */
+  #hint(state: TraceState, b: EventBatch, i: number): void {
+    const t = state.find(b.tid[i] as number);
+    if (t < 0) return;
+    const type = b.type[i] as number;
+    const wfe = state.wfe[type];
+    if (wfe === undefined) this.#learnVcpu(state, t, b, i);
+    const open = this.#open[2 * t] as number;
+    if (wfe === undefined || open < 0 || wfe.number(b, i) !== 1) return;
+    const reason = open % notEntered;
+    if (this.reasons.halt[reason] !== true) return;
+    this.#open[2 * t] = open - reason + this.reasons.id(this.reasons.names[reason] as string, false);
+  }
+
   #openRip(state: TraceState, t: number, b: EventBatch, i: number): void {
     const rip = state.rips[b.type[i] as number] as FieldReader;
     this.#openRipLow[t] = rip.low(b, i);
@@ -457,6 +494,7 @@ class TraceState {
   readonly decoders: (ReasonDecoder | undefined)[] = [];
   readonly vcpus: FieldReader[] = [];
   readonly rips: FieldReader[] = [];
+  readonly wfe: (FieldReader | undefined)[] = [];
   /** Thread + 1 by tid, 0 where it is none. Only the pages that are used take memory. */
   readonly threadOfTid = new Int32Array(1 << tidBits);
   /** Threads with tids that Linux would not give. */
@@ -489,7 +527,8 @@ class TraceState {
         roles.set(this.roles);
         this.roles = roles;
       }
-      this.roles[id] = isExit(type) ? exit : isEntry(type) ? entry : other;
+      this.roles[id] = isExit(type) ? exit : isEntry(type) ? entry : isHint(type) ? hint : other;
+      this.wfe[id] = type.name === wfx ? (type.reader('is_wfe') ?? absent) : undefined;
       const decoder = isExit(type) ? reasonDecoder(type, reasons) : undefined;
       this.decoders[id] = decoder;
       if (this.tableType < 0 && decoder?.table !== undefined) {

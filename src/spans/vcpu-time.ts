@@ -52,6 +52,7 @@ type Role =
   | { what: 'ioctl'; command: FieldReader }
   | { what: 'fpu'; load: FieldReader }
   | { what: 'wakeup'; length: FieldReader }
+  | { what: 'wfx'; wfe: FieldReader }
   | SchedEvent;
 
 /** The longest unbroken stretch of a state. */
@@ -280,6 +281,13 @@ export class VcpuTime {
         this.evidence.haltLength = true;
         this.#account(one, time);
         this.#settle(one, time - role.length.number(b, i));
+        return;
+      case 'wfx':
+        // With WFE a guest does not sleep: KVM lets others run, and goes on.
+        if (!one.halting || role.wfe.number(b, i) !== 1) return;
+        this.#account(one, time);
+        this.#settle(one, Number.POSITIVE_INFINITY);
+        one.halting = false;
         return;
       case 'lock':
       case 'locked':
@@ -512,7 +520,7 @@ function longestOf(one: Following, state: number, from: number, to: number): voi
 
 /** Events besides entries, exits and the scheduler's that say where a vCPU thread is. */
 const placing =
-  /^(kvm:kvm_userspace_exit|kvm:kvm_fpu|kvm:kvm_vcpu_wakeup|syscalls:sys_enter_ioctl|qemu:qemu_mutex_lock|qemu:qemu_mutex_locked)$/;
+  /^(kvm:kvm_userspace_exit|kvm:kvm_fpu|kvm:kvm_vcpu_wakeup|kvm:kvm_wfx_arm64|syscalls:sys_enter_ioctl|qemu:qemu_mutex_lock|qemu:qemu_mutex_locked)$/;
 
 function roleOf(type: EventType): Role | undefined {
   if (isExit(type)) return { what: 'exit' };
@@ -524,6 +532,8 @@ function roleOf(type: EventType): Role | undefined {
       return { what: 'fpu', load: type.reader('load') ?? absent };
     case 'kvm:kvm_vcpu_wakeup':
       return { what: 'wakeup', length: type.reader('ns') ?? absent };
+    case 'kvm:kvm_wfx_arm64':
+      return { what: 'wfx', wfe: type.reader('is_wfe') ?? absent };
     case 'syscalls:sys_enter_ioctl':
       return { what: 'ioctl', command: type.reader('cmd') ?? absent };
     case 'qemu:qemu_mutex_lock':

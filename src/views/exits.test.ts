@@ -358,3 +358,121 @@ test('without threads, exits are counted by reason and by the number of the vCPU
     ],
   );
 });
+
+/** Its rows: reason, whether they are halts, how many, and the total in µs. */
+async function pastedRows(file: string): Promise<unknown[]> {
+  const { rows } = await read(await openTrace(new URL(`../pasted/${file}`, data).pathname));
+  return rows.map(({ group, all, halts }) => [group.reason, halts !== undefined, all.count, all.total / 1000]);
+}
+
+test('arm64: WFE and WFI, of one name, are told apart', async () => {
+  assert.deepEqual(await pastedRows('arm64-wfe.txt'), [
+    ['WFx', true, 1, 412],
+    ['WFx', false, 3, 156],
+  ]);
+});
+
+test('ppc: a guest that cedes halts; a trap has one name in text and in numbers', async () => {
+  const traps: [trap: number, ceded: number][] = [
+    [0, 1],
+    [0, 0],
+    [0xea0, 0],
+  ];
+  const events = traps.flatMap(([trap, ceded], n): SyntheticEvent[] => [
+    { name: 'kvm_hv:kvm_guest_exit', time: 10 * n, tid: 7, fields: { vcpu_id: 0, trap, ceded } },
+    { name: 'kvm_hv:kvm_guest_enter', time: 10 * n + 2 + n, tid: 7, fields: { vcpu_id: 0 } },
+  ]);
+  const { rows, halts } = await read(synthetic(events));
+  assert.deepEqual(
+    rows.map(({ group, all, halts }) => [group.reason, halts !== undefined, all.total]),
+    [
+      ['RETURN_TO_HOST', true, 2],
+      ['RETURN_TO_HOST', false, 3],
+      ['H_VIRT', false, 4],
+    ],
+  );
+  assert.equal(halts.total, 2);
+  const text = await pastedRows('ppc64el-ceded.txt');
+  // From the file: four pairs of `trap=0x0 … ceded=1`.
+  assert.deepEqual(
+    text.filter((row) => (row as unknown[])[1]).map((row) => (row as unknown[]).slice(0, 3)),
+    [['RETURN_TO_HOST', true, 4]],
+  );
+});
+
+test('riscv: WFI, a virtual instruction fault of its own, is a halt; a page fault tells its address', async () => {
+  const causes: [scause: number, stval: number, htval: bigint][] = [
+    [22, 0x10500073, 0n],
+    [22, 0x12000073, 0n],
+    [23, 0x1002, 0x200004001n],
+    [20, 0, 0n],
+  ];
+  const events = causes.flatMap(([scause, stval, htval], n): SyntheticEvent[] => [
+    { name: 'kvm:kvm_exit', time: 10 * n, tid: 7, fields: { sepc: 1, scause, stval, htval, htinst: 0 } },
+    { name: 'kvm:kvm_entry', time: 10 * n + 5, tid: 7, fields: { vcpu_pc: 1 } },
+  ]);
+  const byReason = await read(synthetic(events));
+  assert.deepEqual(
+    byReason.rows.map(({ group, halts }) => [group.reason, halts?.count]),
+    [
+      ['VIRTUAL_INST_FAULT', 1],
+      ['VIRTUAL_INST_FAULT', undefined],
+      ['STORE_GUEST_PAGE_FAULT', undefined],
+      ['INST_GUEST_PAGE_FAULT', undefined],
+    ],
+  );
+  const { rows } = await read(synthetic(events), { by: ['gpa'] });
+  assert.deepEqual(
+    rows.map(({ group, all }) => [group.gpa?.value, group.gpa?.direction, all.count]),
+    [
+      [undefined, undefined, 2],
+      ['0x800010006', 'write', 1],
+      ['0x0', 'read', 1],
+    ],
+  );
+});
+
+test('arm64: a guest fault tells the page, and MMIO after it the address', async () => {
+  const out = (time: number): SyntheticEvent => ({
+    name: 'kvm:kvm_exit',
+    time,
+    tid: 7,
+    fields: { ret: 2, esr_ec: 0x24 },
+  });
+  const fault = (time: number, ipa: number, hsr: number): SyntheticEvent => ({
+    name: 'kvm:kvm_guest_fault',
+    time,
+    tid: 7,
+    fields: { vcpu_pc: 1, hsr, hxfar: 1, ipa },
+  });
+  const mmio: SyntheticEvent = { name: 'kvm:kvm_mmio', time: 8, tid: 7, fields: { type: 1, gpa: 0x9000018 } };
+  const into = (time: number): SyntheticEvent => ({ name: 'kvm:kvm_entry', time, tid: 7, fields: { vcpu_pc: 1 } });
+  const events = [out(1), fault(2, 0x40001000, 0x93540047), into(3), out(4), fault(5, 0x40002000, 0x93400007), into(6)];
+  events.push(
+    out(7),
+    fault(7, 0x9000000, 0x93400007),
+    mmio,
+    into(9),
+    out(10),
+    fault(11, 0x40000000, 0x82000045),
+    into(12),
+  );
+  const { rows } = await read(synthetic(events), { by: ['gpa'] });
+  assert.deepEqual(
+    rows.map(({ group }) => [group.gpa?.value, group.gpa?.direction]),
+    [
+      ['0x40001000', 'write'],
+      ['0x40002000', 'read'],
+      ['0x9000018', 'read'],
+      ['0x40000000', 'read'],
+    ],
+  );
+});
+
+test("what libtraceevent's plugin writes before events of other architectures does not hide their reasons", async () => {
+  for (const name of ['arm64-trace-cmd-report', 'riscv64-trace-cmd-report', 'riscv64-perf-script']) {
+    const plain = await pastedRows(`${name}-plugin.clean.txt`);
+    assert.ok(plain.length >= 2 && plain.every((row) => (row as unknown[])[0] !== 'unknown'));
+    assert.deepEqual(await pastedRows(`${name}-plugin.txt`), plain);
+  }
+});

@@ -398,14 +398,15 @@ export class Exits implements Analysis {
       const group: Group = {};
       if (key >= 0) this.#setGroup(group, by[0] as Dimension, Math.floor(key / 2), vcpus);
       if (key >= 0 && by.length === 2) this.#setGroup(group, by[1] as Dimension, this.#pairs.low(row), vcpus);
-      const name = JSON.stringify(Object.values(group).map((value) => value ?? null));
+      // What found no row any more may hold halts: it counts as none.
+      const kind = key >= 0 && key % 2 === 1 ? 'halts' : 'busy';
+      // A reason is a halt or is none: where one is both, by other fields, it has two rows.
+      const name = JSON.stringify([by.includes('reason') ? kind : '', ...Object.values(group).map((v) => v ?? null)]);
       let merged = rows.get(name);
       if (merged === undefined) {
         merged = { group, busy: new Summary(), halts: new Summary(), parts: { busy: noParts(), halts: noParts() } };
         rows.set(name, merged);
       }
-      // What found no row any more may hold halts: it counts as none.
-      const kind = key >= 0 && key % 2 === 1 ? 'halts' : 'busy';
       merged[kind].merge(summary);
       vcpuStates.forEach((state, s) => {
         merged.parts[kind][state] += this.#parts[row * vcpuStates.length + s] ?? 0;

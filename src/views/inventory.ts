@@ -1,4 +1,4 @@
-import { isEntry, isExit } from '../spans/exits.ts';
+import { isEntry, isExit, isNumbering } from '../spans/exits.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
@@ -74,6 +74,8 @@ export class Inventory implements Analysis {
   readonly #processes = new Map<number, { events: number; qemu: number }>();
   readonly #qemuByTid = new Map<number, number>();
   readonly #qemuTypes: boolean[] = [];
+  /** By type id: whether it numbers a thread that is known to be a vCPU. */
+  readonly #numbering: boolean[] = [];
   #cpus = new Float64Array(64);
   #first = Number.NaN;
   #last = Number.NaN;
@@ -110,7 +112,7 @@ export class Inventory implements Analysis {
         const t = threads.index(thread);
         threads.events[t] = (threads.events[t] as number) + 1;
         if ((pid[i] as number) >= 0) threads.pid[t] = pid[i] as number;
-        if (look !== null && (threads.vcpu[t] as number) < 0) {
+        if (look !== null && (threads.vcpu[t] as number) < (this.#numbering[id] === true ? -1 : 0)) {
           const vcpu = look.kind === 'int' ? look.number(b, i) : Number.NaN;
           threads.vcpu[t] = vcpu >= 0 ? vcpu : -2;
         }
@@ -147,7 +149,9 @@ export class Inventory implements Analysis {
 
   /** Entries and exits tell which threads are vCPUs, and most kernels also the vCPU's number. */
   #prepare(type: EventType): FieldReader | null {
-    const look = isEntry(type) || isExit(type) ? (type.reader('vcpu_id') ?? noNumber) : null;
+    const numbers = isNumbering(type);
+    const look = isEntry(type) || isExit(type) || numbers ? (type.reader('vcpu_id') ?? noNumber) : null;
+    this.#numbering[type.id] = numbers;
     this.#looks[type.id] = look;
     this.#qemuTypes[type.id] = type.name.startsWith('qemu:');
     return look;
