@@ -418,6 +418,31 @@ test('where the time goes far back, another recording begins: it is not mixed wi
   assert.match(String(trace.damage?.message), /byte 204: the time goes back by 2 s; expected one recording/);
 });
 
+test('lines with NUL bytes are no events, but a hole', async () => {
+  const line = (micros: number, text = 'load') => `   bash-8     [001] .....  1.00000${micros}: kvm_fpu: ${text}\n`;
+  const torn = `${line(4).slice(0, 20)}${'\0'.repeat(70)}oad\n`;
+  const { trace, events, losses } = await readText(
+    `${line(1)}${line(2)}${line(3, 'lo\0d')}${torn}${line(6)}${line(7)}`,
+  );
+  assert.deepEqual(
+    events.map(({ time }) => time),
+    [0, 1000, 5000, 6000],
+  );
+  assert.deepEqual(losses, [{ from: 1000, to: 5000, cpu: -1, count: undefined }]);
+  assert.match(String(trace.damage?.message), /byte 102: 2 lines have NUL bytes, left out; expected text/);
+});
+
+test('a time that is out of reach is damage, not inexact', async () => {
+  const line = (seconds: number) => `   bash-8     [001] .....  ${seconds}.000000: kvm_fpu: load\n`;
+  const { trace, events, losses } = await readText(`${line(1)}${line(99_999_999)}${line(2)}`);
+  assert.deepEqual(
+    events.map(({ time }) => time),
+    [0, 1_000_000_000],
+  );
+  assert.deepEqual(losses, [{ from: 0, to: 1_000_000_000, cpu: -1, count: undefined }]);
+  assert.match(String(trace.damage?.message), /byte 51: 1 line has a time more than 2\^53 ns from the first, left out/);
+});
+
 test('what is no event is left out and counted', async () => {
   const event = '       CPU 0/KVM-966     [001] d..1.  1144.323531: kvm_entry: vcpu 0, rip 0xfff0\n';
   const { trace, events } = await readText(

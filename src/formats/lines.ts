@@ -116,6 +116,12 @@ export abstract class LineTrace implements Trace {
   /** Time of the last event by CPU. */
   readonly #lastOnCpu = new Float64Array(mostCpus).fill(-Infinity);
 
+  /** Lines that cannot be what they were written as, and where the first of them is. */
+  #nulLines = 0;
+  #farStamps = 0;
+  #firstBad = 0;
+  /** Whether the time of the line at hand is out of reach. */
+  #far = false;
   #unread = 0;
   #firstUnread = 0;
   #firstUnreadLine = '';
@@ -210,20 +216,17 @@ export abstract class LineTrace implements Trace {
           skipping = false;
         }
         reader.pos = this.#lines(reader);
-        if (this.damage !== undefined) break;
+        if (this.#wentBack > 0) break;
         newestOf.push(this.#newest);
         const held = newestOf.length > heldSlots ? (newestOf.shift() as number) : -Infinity;
         yield* this.#take(Math.max(this.#newest - holdBack, held));
       }
       const tail = trimEnd(this.bytes, reader.pos, reader.end);
-      if (tail > reader.pos && !skipping && this.damage === undefined)
-        this.notes.push(
-          `The last line, at byte ${reader.offsetOf(reader.pos)}, has no end: it was left out, as it may have been cut.`,
-        );
+      if (tail > reader.pos && !skipping && this.#wentBack === 0) this.notes.push(cutLine(reader.offsetOf(reader.pos)));
     } catch (error) {
       // Only what comes from the input is its damage.
       if (!(error instanceof TraceError) && (error as NodeJS.ErrnoException).errno === undefined) throw error;
-      this.damage = asTraceError(this.file, error);
+      this.damage ??= asTraceError(this.file, error);
     } finally {
       await reader.close();
     }
@@ -244,12 +247,23 @@ export abstract class LineTrace implements Trace {
     const end = reader.end;
     let start = reader.pos;
     for (;;) {
-      const to = lineEnd(bytes, start, end);
+      let to = start;
+      let nul = false;
+      for (; to < end; to++) {
+        const c = bytes[to] as number;
+        if (c === newline) break;
+        if (c === 0) nul = true;
+      }
       if (to === end) return start;
+      if (nul) {
+        this.#badLine(reader.offsetOf(start), 'nul');
+        start = to + 1;
+        continue;
+      }
       const kind = this.parse(start, trimEnd(bytes, start, to));
       if (kind === line.unknown || (kind === line.event && !this.#event())) {
         if (this.#wentBack > 0) {
-          this.damage = new TraceError(
+          this.damage ??= new TraceError(
             this.file,
             `the time goes back by ${this.clock.unit === 'ns' ? `${this.#wentBack / 1e9} s` : `${this.#wentBack} ticks`}`,
             reader.offsetOf(start),
@@ -257,13 +271,31 @@ export abstract class LineTrace implements Trace {
           );
           return start;
         }
-        if (this.#unread++ === 0) {
+        if (this.#far) {
+          this.#far = false;
+          this.#badLine(reader.offsetOf(start), 'stamp');
+        } else if (this.#unread++ === 0) {
           this.#firstUnread = reader.offsetOf(start);
           this.#firstUnreadLine = decodeText(bytes, start, Math.min(to, start + 60)).replace(/[^\x20-\x7e]/g, '?');
         }
       }
       start = to + 1;
     }
+  }
+
+  /** Leaves out a line that was one event or more: a hole, and damage. */
+  #badLine(offset: number, what: 'nul' | 'stamp'): void {
+    if (this.#nulLines + this.#farStamps === 0) this.#firstBad = offset;
+    if (what === 'nul') this.#nulLines++;
+    else this.#farStamps++;
+    this.damage ??= this.#badLines();
+    if (!this.#open.some(({ cpu }) => cpu === -1)) {
+      this.#open.push({ from: this.#newest, to: Infinity, cpu: -1, count: undefined });
+    }
+  }
+
+  #badLines(): TraceError {
+    return badLines(this.file, this.#firstBad, this.#nulLines, this.#farStamps);
   }
 
   /** Takes in the event in `parts`. False where it cannot be one. */
@@ -280,7 +312,10 @@ export abstract class LineTrace implements Trace {
     }
     if ((parts.decimals === 0) !== this.#bare) return false;
     const time = (parts.seconds - this.#originSeconds) * 1e9 + (parts.rest - this.#originRest);
-    if (!Number.isSafeInteger(time)) return false;
+    if (!Number.isSafeInteger(time)) {
+      this.#far = true;
+      return false;
+    }
     if (time < this.#newest - farBack) {
       this.#wentBack = this.#newest - time;
       return false;
@@ -409,6 +444,8 @@ export abstract class LineTrace implements Trace {
 
   /** What is known only at the end. */
   #conclude(): void {
+    // The first of them was told when it was met; now their number is known.
+    if (this.#nulLines + this.#farStamps > 0 && this.damage?.offset === this.#firstBad) this.damage = this.#badLines();
     if (this.#unread > 0) {
       const lines = this.#unread === 1 ? '1 line is' : `${this.#unread} lines are`;
       this.notes.push(
@@ -443,6 +480,20 @@ function afterComplaints(bytes: Uint8Array, start: number, end: number): number 
 
 const newline = 0x0a;
 const tracingMarkWrite = Buffer.from('tracing_mark_write:', 'latin1');
+
+/** What is said of a last line without its newline. */
+export function cutLine(offset: number): string {
+  return `The last line, at byte ${offset}, has no end: it was left out, as it may have been cut.`;
+}
+
+/** The damage of lines with NUL bytes, such as a crash leaves, and of those with times that are out of reach. */
+export function badLines(file: string, firstAt: number, nulLines: number, farStamps: number): TraceError {
+  const lines = (count: number) => (count === 1 ? '1 line has' : `${count} lines have`);
+  const problems: string[] = [];
+  if (nulLines > 0) problems.push(`${lines(nulLines)} NUL bytes`);
+  if (farStamps > 0) problems.push(`${lines(farStamps)} a time more than 2^53 ns from the first`);
+  return new TraceError(file, `${problems.join(', and ')}, left out`, firstAt, 'text of one recording');
+}
 
 /** Where the line that begins at `start` ends; `end` where its newline is not at hand. */
 function lineEnd(bytes: Uint8Array, start: number, end: number): number {

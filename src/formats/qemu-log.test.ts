@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -118,14 +119,55 @@ test('two threads in one line: the second event is read, the first is lost', asy
   assert.match(trace.notes.join('\n'), /1 events could not be read/);
 });
 
-test('a last line without its end counts only where it is whole', async () => {
+test('a last line without its end is left out, even where it looks whole', async () => {
   const start = '1@10.000001:virtqueue_flush vq 0x1 count 1\n';
-  const whole = await open(`${start}1@10.000002:virtqueue_flush vq 0x1 count 2`);
-  assert.equal((await read(whole)).events.length, 2);
-  assert.equal(whole.damage, undefined);
+  // Of `count 23`, an event with a time and no name, a name.
+  for (const end of ['1@10.000002:virtqueue_flush vq 0x1 count 2', '1@10.000002:', '1@10.000002:virtque', '1@10.0']) {
+    for (const pack of [(text: string) => text, gzipSync, zstdCompressSync]) {
+      const trace = await open(pack(`${start}${end}`));
+      assert.equal((await read(trace)).events.length, 1, end);
+      assert.equal(trace.damage, undefined);
+      assert.deepEqual(
+        trace.notes.filter((note) => !note.startsWith('arguments')),
+        ['The last line, at byte 43, has no end: it was left out, as it may have been cut.'],
+      );
+    }
+  }
   const cut = await open(`${start}1@10.000002:virtqueue_flush vq 0x1 cou`);
   assert.equal((await read(cut)).events.length, 1);
   assert.match(cut.damage?.message ?? '', /byte 81: the file ends within a line of event virtqueue_flush/);
+});
+
+test('lines with NUL bytes are no events, but a hole', async () => {
+  const line = (micros: number) => `1@10.00000${micros}:virtqueue_flush vq 0x1 count ${micros}\n`;
+  // Within an event, over the ends of several, and a NUL that a guest printed.
+  const trace = await open(
+    `${line(1)}${line(2).replace('count', '\0\0unt')}${line(3)}${'\0'.repeat(60)}ount 4\n${line(5)}boot\0\n${line(6)}`,
+  );
+  const { events, losses } = await read(trace);
+  assert.deepEqual(
+    events.map(([, time]) => time),
+    [0, 2000, 4000, 5000],
+  );
+  assert.deepEqual(losses, [
+    { from: 0, to: 2000, cpu: -1, count: undefined },
+    { from: 2000, to: 4000, cpu: -1, count: undefined },
+  ]);
+  assert.match(
+    trace.damage?.message ?? '',
+    /: byte 43: 2 lines have NUL bytes, left out; expected text of one recording$/,
+  );
+});
+
+test('times that are out of reach are damage, not inexact', async () => {
+  const line = (seconds: number) => `1@${seconds}.000001:virtqueue_flush vq 0x1 count 1\n`;
+  const trace = await open(`${line(1700000000)}${line(9700000000)}${line(1700000001)}${line(1)}`);
+  const { events } = await read(trace);
+  assert.deepEqual(
+    events.map(([, time]) => time),
+    [0, 1_000_000_000],
+  );
+  assert.match(trace.damage?.message ?? '', /2 lines have a time more than 2\^53 ns from the first, left out/);
 });
 
 test('lines longer than any event are passed over', async () => {

@@ -1,12 +1,14 @@
 import { Arena } from '../trace/arena.ts';
-import type { EventBatch } from '../trace/batch.ts';
+import { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import type { Format } from './detect.ts';
+import { earliestOf } from './earliest.ts';
 import { asTraceError, type Input } from './input.ts';
+import { badLines, cutLine } from './lines.ts';
 import { QemuNames } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
@@ -110,6 +112,12 @@ class QemuLog implements Trace {
   #broken = 0;
   #foreign = 0;
   #foreignSample = '';
+  /** Lines that cannot be what they were written as, and where the first of them is. */
+  #nulLines = 0;
+  #farStamps = 0;
+  #firstBad = 0;
+  /** When a hole begins whose end is the next event; NaN where there is none. */
+  #hole = Number.NaN;
 
   constructor(input: Input, signatures: Signatures) {
     this.file = input.name;
@@ -120,7 +128,7 @@ class QemuLog implements Trace {
     this.#codes = new Int32Array(this.#names.events.length).fill(unresolved);
 
     // Time counts from the earliest stamp at the beginning: the first line's may be later than the second's.
-    let earliest: bigint | undefined;
+    const stamps: bigint[] = [];
     let form = '';
     for (const line of lines(input.head)) {
       const plain = stamped.exec(line);
@@ -133,8 +141,9 @@ class QemuLog implements Trace {
         stamp = BigInt(seconds) * 1_000_000_000n + BigInt((iso[1] as string).slice(20, -1).padEnd(9, '0'));
       } else continue;
       form ||= plain !== null ? 'thread and time' : 'UTC time';
-      if (earliest === undefined || stamp < earliest) earliest = stamp;
+      stamps.push(stamp);
     }
+    const earliest = earliestOf(stamps);
     this.#timed = earliest !== undefined;
     this.version = form || 'no time stamps';
     this.origin = earliest ?? 0n;
@@ -178,6 +187,11 @@ class QemuLog implements Trace {
     }
     this.#tell();
     yield* this.#take(Number.POSITIVE_INFINITY);
+    if (!Number.isNaN(this.#hole)) {
+      const rest = new EventBatch(0);
+      rest.losses = [{ from: this.#hole, to: Infinity, cpu: -1, count: undefined }];
+      yield rest;
+    }
   }
 
   *#take(upTo: number): Generator<EventBatch> {
@@ -198,14 +212,18 @@ class QemuLog implements Trace {
     this.#lastTime = Number.NEGATIVE_INFINITY;
     let start = reader.pos;
     let at = -1;
+    let nuls = 0;
     for (let p = start; p < end; p++) {
       const c = bytes[p];
       if (c === 0x40 /* @ */) at = p;
+      if (c === 0) nuls++;
       if (c !== 0x0a) continue;
       if (this.#inLongLine) this.#inLongLine = false;
+      else if (nuls > 0 && this.#isTorn(start, p, nuls)) this.#badLine(start, 'nul');
       else this.#line(start, p, at);
       start = p + 1;
       at = -1;
+      nuls = 0;
     }
     if (end - start > maxLine) {
       // Whatever this is, its beginning cannot be kept until its end comes.
@@ -216,26 +234,43 @@ class QemuLog implements Trace {
     reader.pos = start;
   }
 
-  /** The end of an input that does not end with a line. An event may be cut there. */
+  /** The end of an input that does not end with a line: what stands there is left out, as it may be cut, even where it looks whole. */
   #lastLine(): void {
     const { pos, end } = this.#reader;
     if (pos >= end || this.#inLongLine) return;
     const bytes = this.#arena.bytes;
     this.#stamp(pos, end);
-    const index = this.#names.find(bytes, this.#textStart, end);
-    const signature = this.#names.events[index];
+    const signature = this.#names.events[this.#names.find(bytes, this.#textStart, end)];
     if (signature === undefined || new QemuTextLayout(signature).fits(bytes, this.#textStart, end)) {
-      this.#sorter.begin(this.#reader.slot);
-      this.#lastTime = Number.NEGATIVE_INFINITY;
-      this.#line(pos, end, -1);
+      this.notes.push(cutLine(this.#reader.offsetOf(pos)));
       return;
     }
-    this.damage = new TraceError(
+    this.damage ??= new TraceError(
       this.file,
       `the file ends within a line of event ${signature.name}`,
       this.#reader.offsetOf(end),
       'the rest of the line; QEMU was still writing, or was killed',
     );
+  }
+
+  /** Whether a line with NUL bytes was an event, or is what a crash left of several; a guest's console may print a NUL, too. */
+  #isTorn(start: number, end: number, nuls: number): boolean {
+    if (nuls >= 8) return true;
+    this.#stamp(start, end);
+    return this.#stampFound || this.#names.find(this.#arena.bytes, start, end) >= 0;
+  }
+
+  /** Leaves out a line that was one event or more: a hole, and damage. */
+  #badLine(start: number, what: 'nul' | 'stamp'): void {
+    if (this.#nulLines + this.#farStamps === 0) this.#firstBad = this.#reader.offsetOf(start);
+    if (what === 'nul') this.#nulLines++;
+    else this.#farStamps++;
+    this.damage ??= this.#badLines();
+    if (Number.isNaN(this.#hole)) this.#hole = this.#timed ? this.#maxTime : this.#ordinal - 1;
+  }
+
+  #badLines(): TraceError {
+    return badLines(this.file, this.#firstBad, this.#nulLines, this.#farStamps);
   }
 
   /** One line; `at` is where its last @ stands, or -1. */
@@ -278,6 +313,16 @@ class QemuLog implements Trace {
     } else if (!this.#stampFound) {
       this.#unstamped++;
       time = this.#lastTime === Number.NEGATIVE_INFINITY ? Math.max(0, this.#maxTime) : this.#lastTime;
+    }
+    if (!Number.isSafeInteger(time)) {
+      this.#badLine(start, 'stamp');
+      return;
+    }
+    if (!Number.isNaN(this.#hole)) {
+      const from = Math.min(this.#hole, time);
+      this.#sorter.begin(this.#reader.slot, { from, to: time, cpu: -1, count: undefined });
+      this.#hole = Number.NaN;
+      this.#lastTime = time;
     }
     if (time < this.#lastTime) {
       this.#sorter.begin(this.#reader.slot);
@@ -399,6 +444,8 @@ class QemuLog implements Trace {
   }
 
   #tell(): void {
+    // The first of them was told when it was met; now their number is known.
+    if (this.#nulLines + this.#farStamps > 0 && this.damage?.offset === this.#firstBad) this.damage = this.#badLines();
     this.notes.push(...this.#signatures.notes);
     if (this.#foreign > 0) {
       this.notes.push(`${this.#foreign} lines are no trace events, such as ${JSON.stringify(this.#foreignSample)}`);

@@ -8,6 +8,7 @@ import { rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/rows.t
 import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import type { Format } from './detect.ts';
+import { earliestOf } from './earliest.ts';
 import { asTraceError, type Input } from './input.ts';
 import { RecordLayout, SimpletraceLayout } from './simpletrace-layout.ts';
 import { SlotReader } from './slot-reader.ts';
@@ -526,16 +527,15 @@ class SimpleTrace implements Trace {
     if (this.#haveOrigin) return;
     this.#haveOrigin = true;
     const view = this.#arena.view;
-    let earliest: bigint | undefined;
+    const stamps: bigint[] = [];
     let p = pos + this.#prefix;
     for (let n = 0; n < 4096 && p + recordSize <= end; n++) {
       const length = view.getUint32(p + 16, this.#little);
       if (length < recordSize || length > maxRecord) break;
-      const stamp = view.getBigUint64(p + 8, this.#little);
-      if (earliest === undefined || stamp < earliest) earliest = stamp;
+      stamps.push(view.getBigUint64(p + 8, this.#little));
       p += length + this.#prefix;
     }
-    this.origin = earliest ?? 0n;
+    this.origin = earliestOf(stamps) ?? 0n;
     this.#originHigh = Number(this.origin >> 32n);
     this.#originLow = Number(this.origin & 0xffffffffn);
   }

@@ -8,6 +8,7 @@ import type { Loss } from '../trace/loss.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { type Companions, ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import type { Format } from './detect.ts';
+import { earliestOf } from './earliest.ts';
 import { HandOut } from './hand-out.ts';
 import { asTraceError, type Input } from './input.ts';
 import { KernelEventTypes } from './kernel-types.ts';
@@ -204,10 +205,7 @@ class TraceDat implements Trace {
   #setOrigin(): void {
     const { options } = this.#header;
     const stamps = this.#streams.map((stream) => stream.firstStamp()).filter((stamp) => stamp !== undefined);
-    stamps.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-    // A damaged stamp must not put all others out of reach.
-    const usual = stamps[stamps.length >> 1] ?? 0n;
-    const start = stamps.find((stamp) => usual - stamp < 1n << 52n) ?? 0n;
+    const start = earliestOf(stamps) ?? 0n;
     const { tsc, timeShift } = options;
     const inTsc = tsc === undefined ? undefined : (from: bigint) => new TscConversion(from, tsc.mult, tsc.shift);
     const conversion = timeShift === undefined ? inTsc?.(start) : new ShiftConversion(start, timeShift, inTsc);
