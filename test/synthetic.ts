@@ -38,12 +38,16 @@ export function synthetic(
     }
     return type;
   };
+  let last = Number.NEGATIVE_INFINITY;
   return {
     file: 'synthetic',
     format: 'synthetic',
     version: '',
     clock: options.clock ?? { name: 'mono', unit: 'ns', resolution: 1 },
     origin: options.origin ?? 0n,
+    get last() {
+      return last;
+    },
     types: types.all,
     threads,
     cpus: undefined,
@@ -65,6 +69,7 @@ export function synthetic(
       let losses: Loss[] = [];
       for (const [index, event] of events.entries()) {
         const type = typeOf(event);
+        last = Math.max(last, event.time);
         if (batch.count === batch.capacity || (event.loss !== undefined && batch.count > 0)) {
           batch.losses = losses;
           yield batch;

@@ -139,6 +139,10 @@ export abstract class LineTrace implements Trace {
     return this.#types.all;
   }
 
+  get last(): number {
+    return this.#newest;
+  }
+
   progress(): { read: number; size: number | undefined } {
     return { read: this.#input.read, size: this.#input.size };
   }

@@ -8,7 +8,7 @@ import { finishedRound, firstOfPerf, type SampleShape, ScanOutput, scanSamples }
 /** Bytes read at a time: such that they are still in the cache when they are scanned. */
 const readSize = 512 << 10;
 
-const { arena, control, stops, rows, segments } = workerData as Shared;
+const { arena, control, stops, newest, rows, segments } = workerData as Shared;
 const payloads = new Int32Array(arena.buffer);
 const outputs = rows.map((buffer) => new ScanOutput(new Rows(buffer), payloads));
 
@@ -17,6 +17,8 @@ const bytes = new Uint8Array(longestRecord + readSize);
 const records = new Int32Array(bytes.buffer);
 let pos = longestRecord;
 let end = longestRecord;
+/** Time of the latest sample so far that nobody wants. */
+let latest = Number.NEGATIVE_INFINITY;
 /** Offset in the file of what follows. */
 let offset = 0;
 
@@ -35,6 +37,7 @@ function read({ file, from, to, shape }: Order): void {
     const more = fill(number, file, to, shape);
     control[at + job.more] = more ? 1 : 0;
     stops[number] = offset - (end - pos);
+    newest[number] = latest;
     Atomics.store(control, at + job.state, done);
     Atomics.notify(control, at + job.state);
     if (!more) return;
@@ -75,6 +78,7 @@ function fill(number: number, file: number, to: number, shape: SampleShape): boo
     out.at += length >> 2;
     pos += length;
   }
+  latest = Math.max(latest, out.newest);
   control[number * job.size + job.segments] = n / 2;
   return known;
 }

@@ -31,6 +31,8 @@ export type Shared = {
   control: Int32Array;
   /** By job: how far the file was scanned with it, as an offset. */
   stops: Float64Array;
+  /** By job: the time of the latest sample that nobody wants, of all so far. */
+  newest: Float64Array;
   /** By job: the rows, and pairs of (number of rows so far, position of the record that follows them or -1 where more rows do). */
   rows: ArrayBufferLike[];
   segments: Int32Array[];
@@ -40,7 +42,7 @@ export type Shared = {
 export type Order = { file: number; from: number; to: number; shape: SampleShape };
 
 /** A piece of the file: its rows and their `segments`, as in `Shared`, with what they refer to in a slot of the arena. */
-export type Piece = { slot: number; rows: Rows; segments: Int32Array; segmentCount: number };
+export type Piece = { slot: number; rows: Rows; segments: Int32Array; segmentCount: number; newest: number };
 
 export class PerfAhead {
   /** Offset of what follows the pieces given so far. */
@@ -71,6 +73,7 @@ export class PerfAhead {
       arena: { buffer: arena.bytes.buffer, slotSize, headroom },
       control: words(ready + 1),
       stops: new Float64Array(new SharedArrayBuffer(jobs * 8)),
+      newest: new Float64Array(new SharedArrayBuffer(jobs * 8)),
       rows: perJob(() => new SharedArrayBuffer(pieceRows * rowBytes)),
       // One for each record at most; those that are no samples are copied whole.
       segments: perJob(() => words(2 * (pieceRows + (slotSize + headroom) / 8))),
@@ -103,7 +106,7 @@ export class PerfAhead {
    * again. Undefined at the end of what the thread could do: go on at `stop`.
    */
   async next(): Promise<Piece | 'full' | undefined> {
-    const { control, segments, stops } = this.#shared;
+    const { control, segments, stops, newest } = this.#shared;
     if (this.#out >= 0) {
       this.#arena.release(control[this.#out + job.slot] as number);
       Atomics.store(control, this.#out + job.state, idle);
@@ -136,6 +139,7 @@ export class PerfAhead {
       rows: this.#rows[number] as Rows,
       segments: segments[number] as Int32Array,
       segmentCount: control[at + job.segments] as number,
+      newest: newest[number] as number,
     };
   }
 

@@ -100,8 +100,13 @@ class PerfTrace implements Trace {
     originHigh: 0,
     originLow: 0,
   };
+  /** Whether times count from any sample, the first in the file; and whether they count from the earliest, as all that are handed out do. */
   #haveOrigin = false;
-  /** Newest time of all; and when the round before ended: what came before that is complete. */
+  #settled = false;
+  /** Time of the earliest sample that is wanted. */
+  #oldest = Number.POSITIVE_INFINITY;
+  /** Newest time of what the second thread left out; that of what came to the sorter; and when the round before ended: what came before that is complete. */
+  #newest = Number.NEGATIVE_INFINITY;
   #maxTime = Number.NEGATIVE_INFINITY;
   #flushed = Number.NEGATIVE_INFINITY;
   /** Time of the last row of the run. */
@@ -212,6 +217,10 @@ class PerfTrace implements Trace {
     return this.#table.all;
   }
 
+  get last(): number {
+    return Math.max(this.#maxTime, this.#newest, this.#out.newest);
+  }
+
   get cpus(): number | undefined {
     return this.#header.cpus;
   }
@@ -273,12 +282,31 @@ class PerfTrace implements Trace {
   #stopped = false;
 
   *#take(upTo: number): Generator<EventBatch> {
+    if (!this.#settled && this.#haveOrigin && upTo > Number.NEGATIVE_INFINITY) upTo -= this.#settleOrigin();
     for (;;) {
       const batch = this.#sorter.take(upTo);
       if (batch === undefined) return;
       this.#dropRepeated(batch);
       yield batch;
     }
+  }
+
+  /**
+   * CPUs' buffers stand one after the other in the file, so the first sample is seldom the earliest: before anything is handed out, times are
+   * made to count from that. Gives by how much.
+   */
+  #settleOrigin(): number {
+    this.#settled = true;
+    const by = Math.min(this.#oldest, this.#out.oldest);
+    if (by === 0 || !Number.isFinite(by)) return 0;
+    this.#sorter.rebase(by);
+    for (let cpu = 0; cpu < maxCpus; cpu++) this.#lastOnCpu[cpu] = (this.#lastOnCpu[cpu] as number) - by;
+    this.#lastTime = Number.NEGATIVE_INFINITY;
+    this.#maxTime -= by;
+    this.#flushed -= by;
+    this.#out.newest -= by;
+    this.#countFrom(this.origin + BigInt(by));
+    return by;
   }
 
   /** tools/perf/util/ordered-events.c: what came before the last round's newest event is complete now. */
@@ -298,7 +326,7 @@ class PerfTrace implements Trace {
   /** Whether the second thread, where there is one, may begin: it has to know how to read samples. */
   async #canReadAhead(): Promise<boolean> {
     const { common } = this.#hot;
-    if (this.#ahead === undefined || common === undefined || !this.#haveOrigin) return false;
+    if (this.#ahead === undefined || common === undefined || !this.#settled) return false;
     if (this.#threads !== undefined) await this.#ahead.untilReady();
     else if (!this.#ahead.ready) return false;
     return true;
@@ -336,6 +364,7 @@ class PerfTrace implements Trace {
           this.#beginRun();
         }
       }
+      this.#newest = Math.max(this.#newest, piece.newest);
     }
     this.#slot = -1;
     this.#reader = new SlotReader(this.#arena, this.#read, ahead.stop);
@@ -401,7 +430,9 @@ class PerfTrace implements Trace {
 
   /** Before rows are appended, which are of one CPU and in time order. */
   #beginSamples(rows: Rows, from: number): void {
-    if ((rows.times[from * 4] as number) < this.#lastTime) this.#sorter.begin(this.#slot);
+    const time = rows.times[from * 4] as number;
+    if (time < this.#lastTime) this.#sorter.begin(this.#slot);
+    if (time < this.#oldest) this.#oldest = time;
   }
 
   /** After they were. */
@@ -484,6 +515,7 @@ class PerfTrace implements Trace {
     const time = attr.timeAt >= 0 ? this.#timeAt(pos + attr.timeAt) : Math.max(this.#maxTime, 0);
     const cpu = attr.cpuAt >= 0 ? view.getInt32(pos + attr.cpuAt, little) : -1;
     if (time > this.#maxTime) this.#maxTime = time;
+    if (time < this.#oldest) this.#oldest = time;
     if (cpu >= 0 && cpu < maxCpus) this.#lastOnCpu[cpu] = time;
     let type = this.#typeOf[index] as number;
     if (type === unresolved) type = this.#resolve(index);
@@ -641,10 +673,14 @@ class PerfTrace implements Trace {
 
   #setOrigin(position: number): void {
     const view = this.#arena.view;
-    this.#hot.originLow = view.getUint32(position + (this.#little ? 0 : 4), this.#little);
-    this.#hot.originHigh = view.getUint32(position + (this.#little ? 4 : 0), this.#little);
-    this.origin = (BigInt(this.#hot.originHigh) << 32n) | BigInt(this.#hot.originLow);
+    this.#countFrom(view.getBigUint64(position, this.#little));
     this.#haveOrigin = true;
+  }
+
+  #countFrom(origin: bigint): void {
+    this.origin = origin;
+    this.#hot.originLow = Number(origin & 0xffffffffn);
+    this.#hot.originHigh = Number(origin >> 32n);
   }
 
   #unknown(): number {

@@ -35,6 +35,9 @@ export class ScanOutput {
   count = 0;
   /** Where payloads are copied to, for rows to refer to. */
   readonly payloads: Int32Array;
+  /** Times of the earliest and the latest sample that nobody wants. */
+  oldest = Number.POSITIVE_INFINITY;
+  newest = Number.NEGATIVE_INFINITY;
   /** The next place there, and the last place at which a payload may begin; both in words. */
   at = 0;
   limit = 0;
@@ -66,7 +69,7 @@ export function scanSamples(
   const { tid: tidAt, time: timeAt, cpu: cpuAt, least } = common;
   const { payloads, limit } = out;
   const { times, words, capacity } = out.rows;
-  let { count: n, at: to } = out;
+  let { count: n, at: to, oldest, newest } = out;
   let last = Number.NEGATIVE_INFINITY;
   let cpu = -1;
   while (pos + 8 <= end && n < capacity && to <= limit) {
@@ -77,14 +80,16 @@ export function scanSamples(
     const id = records[record + 2] as number;
     // Also true for what is negative.
     const kind = id >>> 0 < kindOfId.length ? (kindOfId[id] as number) : unresolved;
-    if (kind < 0) {
-      if (kind !== unwanted) break;
-      pos += length;
-      continue;
-    }
+    if (kind < unwanted) break;
     const t =
       (((records[record + timeAt + 1] as number) >>> 0) - originHigh) * 0x100000000 +
       (((records[record + timeAt] as number) >>> 0) - originLow);
+    if (kind === unwanted) {
+      if (t < oldest) oldest = t;
+      if (t > newest) newest = t;
+      pos += length;
+      continue;
+    }
     const c = records[record + cpuAt] as number;
     if (t < last || (c !== cpu && last !== Number.NEGATIVE_INFINITY)) break;
     last = t;
@@ -103,5 +108,7 @@ export function scanSamples(
   }
   out.count = n;
   out.at = to;
+  out.oldest = oldest;
+  out.newest = newest;
   return pos;
 }

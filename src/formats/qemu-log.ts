@@ -158,6 +158,10 @@ class QemuLog implements Trace {
     return this.#table.all;
   }
 
+  get last(): number {
+    return this.#maxTime;
+  }
+
   progress(): { read: number; size: number | undefined } {
     return { read: this.#input.read, size: this.#input.size };
   }

@@ -172,15 +172,37 @@ export class RingBufferDecoder {
     return first;
   }
 
-  /** The time stamp of the first page that makes sense, or undefined where none does. */
+  /** The time stamp of the first event of the first page that makes sense, or undefined where none does. */
   firstStamp(start: number, end: number): bigint | undefined {
     const cpu = new RingBufferCpu(0);
-    const { pageSize, little } = this.#shape;
+    const { pageSize } = this.#shape;
     for (let page = start; page < end; page += pageSize) {
-      if (this.#isPage(cpu, page, end)) return this.#arena.view.getBigUint64(page, little);
+      if (this.#isPage(cpu, page, end)) return this.#firstEvent(page);
     }
     const found = this.#search(cpu, start, end);
-    return found < 0 ? undefined : this.#arena.view.getBigUint64(found, little);
+    return found < 0 ? undefined : this.#firstEvent(found);
+  }
+
+  /** The time stamp of a page's first event. That of the page is earlier where something was discarded before it. */
+  #firstEvent(page: number): bigint {
+    const { little, commitSize } = this.#shape;
+    const view = this.#arena.view;
+    let stamp = view.getBigUint64(page, little);
+    for (let at = page + 8 + commitSize; ; ) {
+      const word = view.getUint32(at, little);
+      const kind = little ? word & 31 : word >>> 27;
+      const delta = BigInt(little ? word >>> 5 : word & 0x7ffffff);
+      if (kind <= 28) return stamp + delta;
+      const more = view.getUint32(at + 4, little);
+      if (kind === 29) {
+        stamp += delta;
+        at += 4 + ((more + 3) & ~3);
+      } else {
+        const long = (BigInt(more) << 27n) | delta;
+        stamp = kind === 30 ? stamp + long : (stamp & (0xf8n << 56n)) | long;
+        at += 8;
+      }
+    }
   }
 
   /** Where a page begins from `start` on, at whatever byte; -1 where none does that is all at hand. */

@@ -99,7 +99,7 @@ class SimpleTrace implements Trace {
   #originHigh = 0;
   #originLow = 0;
   #haveOrigin = false;
-  /** Time of the record read last, wanted or not, and the latest of the wanted ones. */
+  /** Time of the record read last, and the latest of all; wanted or not. */
   #lastTime = Number.NEGATIVE_INFINITY;
   #maxTime = Number.NEGATIVE_INFINITY;
   /** Everything up to here was handed out. */
@@ -139,6 +139,10 @@ class SimpleTrace implements Trace {
 
   get types(): readonly EventType[] {
     return this.#table.all;
+  }
+
+  get last(): number {
+    return this.#maxTime;
   }
 
   progress(): { read: number; size: number | undefined } {
@@ -240,6 +244,10 @@ class SimpleTrace implements Trace {
         if (next > end) break;
         code = codes[id] as number;
         if (code === unwanted) {
+          const t =
+            (view.getUint32(record + 8 + high, little) - originHigh) * 0x100000000 +
+            (view.getUint32(record + 8 + low, little) - originLow);
+          if (t > maxTime) maxTime = t;
           before = record;
           pos = next;
           continue;
@@ -266,10 +274,11 @@ class SimpleTrace implements Trace {
       }
       before = record;
       pos = next;
-      if (code === unwanted) continue;
       const t =
         (view.getUint32(record + 8 + high, little) - originHigh) * 0x100000000 +
         (view.getUint32(record + 8 + low, little) - originLow);
+      if (t > maxTime) maxTime = t;
+      if (code === unwanted) continue;
       if (n === capacity) {
         sorter.count = n;
         sorter.reserve(1);
@@ -282,7 +291,6 @@ class SimpleTrace implements Trace {
         if (t < this.#flushed) this.#late++;
       }
       last = t;
-      if (t > maxTime) maxTime = t;
       const row = n++ * 8;
       times[row >> 1] = t;
       words[row + rowType] = code;

@@ -34,7 +34,7 @@ export class CpuStream {
     this.#reader = new SlotReader(arena, (target, offset) => source.readInto(target, offset));
   }
 
-  /** Time stamp of the first page at hand that makes sense, or undefined where none does. */
+  /** Time stamp of the first event at hand that makes sense, or undefined where none does. */
   firstStamp(): bigint | undefined {
     const { pos, end } = this.#reader;
     return this.ready ? this.decoder.firstStamp(pos, end) : undefined;

@@ -101,6 +101,10 @@ class TraceDat implements Trace {
     return this.#types.all;
   }
 
+  get last(): number {
+    return this.#streams.reduce((last, { state }) => Math.max(last, state.last), Number.NEGATIVE_INFINITY);
+  }
+
   progress(): { read: number; size: number | undefined } {
     let read = 0;
     for (const stream of this.#streams) read += stream.source.read;
@@ -201,7 +205,7 @@ class TraceDat implements Trace {
     }
   }
 
-  /** Counts times from the earliest first page. */
+  /** Counts times from the earliest event. */
   #setOrigin(): void {
     const { options } = this.#header;
     const stamps = this.#streams.map((stream) => stream.firstStamp()).filter((stamp) => stamp !== undefined);

@@ -62,6 +62,7 @@ export class LiveTrace implements Trace {
   /** The process of each thread seen, -1 where it was gone before it was looked up. */
   readonly #processes = new Map<number, number>();
   #read = 0;
+  #last = Number.NEGATIVE_INFINITY;
   #named = Number.NEGATIVE_INFINITY;
 
   constructor(options: LiveOptions) {
@@ -71,6 +72,11 @@ export class LiveTrace implements Trace {
 
   get types(): readonly EventType[] {
     return this.#types.all;
+  }
+
+  /** Until when it was looked: a machine in which nothing happens is looked at all the same. */
+  get last(): number {
+    return this.#last;
   }
 
   progress(): { read: number; size: undefined } {
@@ -118,6 +124,7 @@ export class LiveTrace implements Trace {
         if (message.kind === 'error') throw new LiveError(message.message);
         if (message.kind === 'end') break;
         if (message.kind === 'round') {
+          if (message.until !== undefined) this.#last = Number(message.until - this.origin);
           if (message.until !== undefined)
             yield* this.#withProcesses(hand.upTo(Number(message.until - this.origin) - margin));
           // So that whoever waits for a moment, rather than for an event, gets to it.
@@ -140,6 +147,7 @@ export class LiveTrace implements Trace {
           throw new LiveError(`the kernel's trace buffer of CPU ${cpu} holds ${problem.problem}`);
         for (const loss of decoder.looseLosses.splice(0)) hand.add(loss);
       }
+      for (const { last } of cpus.values()) this.#last = Math.max(this.#last, last);
       yield* this.#withProcesses(hand.upTo(Number.POSITIVE_INFINITY));
       for (const cpu of cpus.values()) if (cpu.missed !== 0) hand.add(cpu.takeLoss(Number.POSITIVE_INFINITY));
       for (const cpu of instance.cpus) {

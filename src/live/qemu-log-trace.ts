@@ -60,6 +60,10 @@ export class QemuLogTrace implements Trace {
     return this.#inner?.origin ?? 0n;
   }
 
+  get last(): number {
+    return this.#inner?.last ?? Number.NEGATIVE_INFINITY;
+  }
+
   get notes(): readonly string[] {
     return [...this.#notes, ...(this.#inner?.notes ?? [])];
   }

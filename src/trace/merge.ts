@@ -48,6 +48,7 @@ class MergedTrace implements Trace {
   readonly threads: ReadonlyMap<number, Thread>;
   readonly #traces: readonly Trace[];
   readonly #placements: readonly Placement[];
+  #sources: readonly Source[] = [];
   /** Holes in guests' traces, by trace: they make nothing unsure that the host recorded. */
   readonly #guestHoles = new Map<Trace, number>();
 
@@ -96,6 +97,10 @@ class MergedTrace implements Trace {
     return { read, size };
   }
 
+  get last(): number {
+    return this.#sources.reduce((last, { trace, shift }) => Math.max(last, trace.last + shift), Number.NEGATIVE_INFINITY);
+  }
+
   async *batches(wants?: (type: EventType) => boolean): AsyncGenerator<EventBatch> {
     const sources = this.#placements.map(({ trace, offset, guest }): Source => {
       const types: (EventType | undefined)[] = [];
@@ -112,6 +117,7 @@ class MergedTrace implements Trace {
       const asks = (type: EventType) => wants?.(this.#merged(source, type)) ?? true;
       return { ...source, batches: trace.batches(asks)[Symbol.asyncIterator]() };
     });
+    this.#sources = sources;
     try {
       await Promise.all(sources.map((source) => fetch(source)));
       this.#placeOrigin(sources);
@@ -144,9 +150,9 @@ class MergedTrace implements Trace {
     }
   }
 
-  /** The merged origin is the earliest, so that all shifts are whole and not negative. */
+  /** The merged origin is the earliest of all that hold events, wanted or not: all shifts are whole and not negative. */
   #placeOrigin(sources: readonly Source[]): void {
-    const begun = sources.filter((source) => source.batch !== undefined);
+    const begun = sources.filter(({ batch, trace }) => batch !== undefined || trace.last > Number.NEGATIVE_INFINITY);
     const origins = new Map(begun.map((source) => [source, source.trace.origin + source.offset]));
     this.origin = [...origins.values()].reduce(
       (least, one) => (one < least ? one : least),

@@ -95,6 +95,22 @@ export class EventSorter {
     this.count += to - from;
   }
 
+  /** Makes all times count from a moment that is `by` later. To be called before anything is taken. */
+  rebase(by: number): void {
+    this.end();
+    const { times } = this.rows;
+    const losses = new Set(this.#carried);
+    for (const run of this.#runs) {
+      for (let row = run.next; row < run.end; row++) times[row * 4] = (times[row * 4] as number) - by;
+      run.head -= by;
+      for (const loss of run.losses) losses.add(loss);
+    }
+    for (const loss of losses) {
+      loss.from -= by;
+      loss.to -= by;
+    }
+  }
+
   /** Ends the open run, so that `take` sees it. */
   end(): void {
     const run = this.#open;

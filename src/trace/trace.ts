@@ -30,8 +30,13 @@ export interface Trace {
   /** The format's version or variant, e.g. `v7, zstd`, `pipe`; '' where there is none. */
   readonly version: string;
   readonly clock: Clock;
-  /** Absolute time, in the clock's unit, that event times count from. Known when the first batch is. */
+  /**
+   * Absolute time, in the clock's unit, that event times count from: that of the first event, whatever its type and whether it is wanted
+   * or not. It is the one zero of time of the recording, for options, tables and pictures. Known when the first batch is.
+   */
   readonly origin: bigint;
+  /** Time of the latest event read so far, from the origin, whatever its type and whether it is wanted or not; -Infinity before the first. */
+  readonly last: number;
   /** Types seen so far; grows while reading. `EventBatch.type` indexes it. */
   readonly types: readonly EventType[];
   /** Threads by tid; grows while reading. */
