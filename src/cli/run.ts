@@ -1,6 +1,6 @@
 import { escapeText } from '../report/escape.ts';
 import { timestamp } from '../report/units.ts';
-import type { Analysis } from '../trace/analysis.ts';
+import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
@@ -11,7 +11,7 @@ import { say } from './say.ts';
 import { onInterrupt } from './signals.ts';
 import { UsageError } from './usage-error.ts';
 
-/** A point of a trace's time: counted from where the trace begins (its origin), or absolute. */
+/** A point of a trace's time: counted from its first event (its origin), or absolute. */
 export type Moment = {
   /** In ns. */
   value: bigint;
@@ -58,17 +58,25 @@ export async function runAnalyses(
   const every = options.every === undefined || answer === undefined ? Infinity : options.every / 1e6;
   let due = performance.now() + every;
   let range: [from: number, to: number] | undefined;
+  // Of what is read ahead nothing is known where the reading is interrupted.
+  let end = () => trace.last;
+  const begin = () => {
+    range = rangeOf(options, trace);
+    reading.window = windowOf(range, end);
+    for (const analysis of analyses) analysis.within?.(reading.window);
+  };
   try {
     for (;;) {
       const next = await interrupt.orElse(batches.next());
       if (next === undefined) {
+        end = () => reading.last;
         reading.partial.push(`interrupted after ${progress.where()}; what follows was not read.`);
         break;
       }
       if (next.done === true) break;
       const batch = next.value;
       progress.tick();
-      if (range === undefined && batch.count > 0) range = rangeOf(options, trace);
+      if (range === undefined && batch.count > 0) begin();
       const [from, to] = range ?? [-Infinity, Infinity];
       const last = batch.count > 0 ? (batch.time[batch.count - 1] as number) : Number.NaN;
       if (from > -Infinity || to < Infinity) cut(batch, from, to);
@@ -97,6 +105,7 @@ export async function runAnalyses(
     // Not awaited: after Ctrl-C the read under way may never end.
     void batches.return?.().catch(() => {});
   }
+  if (range === undefined) reading.window = wholeOf(trace);
   if (reading.events === 0 && range !== undefined && reading.partial.length === 0) {
     const begin = timestamp(trace.origin, 0, trace.clock.unit);
     throw new TraceError(trace.file, `there is nothing in that stretch of time; the trace begins at ${begin}`);
@@ -154,6 +163,16 @@ function offsetOf(moment: Moment | undefined, trace: Trace): number | undefined 
   if (moment === undefined) return undefined;
   const value = trace.clock.unit === 'ticks' ? moment.cycles : moment.value;
   return Number((value ?? 0n) - (moment.absolute ? trace.origin : 0n));
+}
+
+/** The part of a stretch that the recording reaches to; `end` is how far it was read. */
+function windowOf([from, to]: [from: number, to: number], end: () => number): Window {
+  return {
+    from: Math.max(0, from),
+    get to() {
+      return Math.max(this.from, Math.min(to, end()));
+    },
+  };
 }
 
 /** Leaves only the events (and losses) from `from` to `to` in the batch, which is in time order and ours until the next. */

@@ -5,6 +5,7 @@ import { LockWaitSource } from '../script/span-sources.ts';
 import { ExitPairing, type VcpuThread } from '../spans/exits.ts';
 import { type Filled, operations, point, RequestPath } from '../spans/request-path.ts';
 import { VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
+import { type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -25,6 +26,7 @@ export class SpanExport implements RunAnalysis {
   #rows: SpanRow[] = [];
   #trace: Trace | undefined;
   #full = false;
+  #window: Window | undefined;
 
   constructor(kinds: ReadonlySet<SpanKind>, writer: SpanWriter, out: Writable) {
     this.#kinds = kinds;
@@ -41,6 +43,10 @@ export class SpanExport implements RunAnalysis {
       kinds.has('waits') && this.#waits.wants(type),
     ];
     return asked.includes(true);
+  }
+
+  within(window: Window): void {
+    this.#window = window;
   }
 
   batch(trace: Trace, b: EventBatch): void {
@@ -60,7 +66,7 @@ export class SpanExport implements RunAnalysis {
   }
 
   async end(): Promise<void> {
-    if (this.#kinds.has('states')) this.#states.finish();
+    if (this.#kinds.has('states')) this.#states.finish((this.#window ?? wholeOf(this.#trace)).to);
     this.#give();
     this.#write(this.#writer.end());
     if (this.#out === process.stdout) await this.settle();

@@ -74,7 +74,7 @@ export class LiveTrace implements Trace {
     return this.#types.all;
   }
 
-  /** Until when it was looked: a machine in which nothing happens is looked at all the same. */
+  /** Until when all was handed out: a machine in which nothing happens is looked at all the same. */
   get last(): number {
     return this.#last;
   }
@@ -124,7 +124,7 @@ export class LiveTrace implements Trace {
         if (message.kind === 'error') throw new LiveError(message.message);
         if (message.kind === 'end') break;
         if (message.kind === 'round') {
-          if (message.until !== undefined) this.#last = Number(message.until - this.origin);
+          if (message.until !== undefined) this.#last = Number(message.until - this.origin) - margin;
           if (message.until !== undefined)
             yield* this.#withProcesses(hand.upTo(Number(message.until - this.origin) - margin));
           // So that whoever waits for a moment, rather than for an event, gets to it.

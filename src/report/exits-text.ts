@@ -338,7 +338,7 @@ function heatmapPart(answer: ExitAnswer, terminal: Terminal): string {
   const left =
     halts || result.halts.count === 0 ? '' : `, ${plural(result.halts.count, 'halt')} left out (--halts draws them)`;
   const title = terminal.style('strong', 'Exits over time, by how long they took');
-  return `${title}${left}\n${heatmapText(result.heat as NonNullable<typeof result.heat>, terminal, lengths(result.unit).short)}`;
+  return `${title}${left}\n${heatmapText(result.heat as NonNullable<typeof result.heat>, terminal, result.unit)}`;
 }
 
 function slowPart(answer: ExitAnswer, terminal: Terminal): string {

@@ -3,7 +3,7 @@ import type { Unit } from './answers.ts';
 import { level, shadeOnLight } from './color.ts';
 import { type Drawing, fontSize } from './drawing.ts';
 import { escapeText } from './escape.ts';
-import { powersOfTen, timeSteps } from './scales.ts';
+import { powersOfTen, timeLabels, timeMarks } from './scales.ts';
 import type { Rgb } from './terminal.ts';
 import { count, lengthText } from './units.ts';
 
@@ -26,13 +26,13 @@ export function heatmapImage(
   const text = (x: number, y: number, words: string, anchor: 'start' | 'middle' | 'end' = 'start', color = ink) =>
     drawing.texts.push({ x, y, text: words, anchor, color });
   const label = lengthText(unit);
-  const { counts, step } = heat;
+  const { counts, from, step } = heat;
   const edges = heat.edges.map((edge, i) => (Number.isFinite(edge) ? edge : 2 * (heat.edges[i - 1] as number)));
   const span = counts.length * step;
   // A latency of 0 has no logarithm.
   const log = (latency: number) => Math.log(Math.max(latency, 0.5));
   const [least, most] = [log(edges[0] as number), log(edges.at(-1) as number)];
-  const x = (time: number) => Math.round(plot.left + (time / span) * (plot.right - plot.left));
+  const x = (time: number) => Math.round(plot.left + ((time - from) / span) * (plot.right - plot.left));
   const y = (latency: number) =>
     Math.round(plot.bottom - ((log(latency) - least) / (most - least)) * (plot.bottom - plot.top));
 
@@ -42,10 +42,12 @@ export function heatmapImage(
     drawing.rects.push({ x: plot.left, y: y(power), width: plot.right - plot.left, height: 1, color: grid });
     text(plot.left - 12, y(power) + fontSize / 3, label(power), 'end', faint);
   }
-  for (const time of timeSteps(span, 8)) {
+  const marks = timeMarks(from, from + span, span / 8);
+  const names = timeLabels(marks, unit);
+  marks.forEach((time, n) => {
     drawing.rects.push({ x: x(time), y: plot.bottom, width: 1, height: 8, color: faint });
-    text(x(time), plot.bottom + 36, time === 0 ? '0' : label(time), 'middle', faint);
-  }
+    text(x(time), plot.bottom + 36, names[n] as string, 'middle', faint);
+  });
   drawing.rects.push({ x: plot.left, y: plot.bottom, width: plot.right - plot.left, height: 1, color: faint });
 
   const highest = counts.reduce((max, row) => row.reduce((m, n) => Math.max(m, n), max), 0);
@@ -53,7 +55,7 @@ export function heatmapImage(
   counts.forEach((row, t) => {
     row.forEach((n, l) => {
       if (n === 0) return;
-      const [left, right] = [x(t * step), x((t + 1) * step)];
+      const [left, right] = [x(from + t * step), x(from + (t + 1) * step)];
       const [top, bottom] = [y(edges[l + 1] as number), y(edges[l] as number)];
       drawing.rects.push({
         x: left,

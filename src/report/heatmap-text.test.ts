@@ -3,7 +3,6 @@ import test from 'node:test';
 import type { Heat } from '../views/heatmap.ts';
 import { heatmapText } from './heatmap-text.ts';
 import { displayWidth, Terminal } from './terminal.ts';
-import { lengthText, shortDuration } from './units.ts';
 
 function terminal(columns: number, color: boolean, env: Record<string, string> = { LANG: 'C.UTF-8' }): Terminal {
   const depth = color ? { COLORTERM: 'truecolor', FORCE_COLOR: '3' } : {};
@@ -26,7 +25,7 @@ const heat: Heat = {
 
 test('glyphs, axes and legend without colours', () => {
   assert.equal(
-    heatmapText(heat, terminal(50, false), shortDuration),
+    heatmapText(heat, terminal(50, false), 'ns'),
     [
       '        │                    ==========          ',
       '  10 µs ┤..........##########                    ',
@@ -40,13 +39,13 @@ test('glyphs, axes and legend without colours', () => {
 });
 
 test('where the clock counts cycles, times are in cycles from the first on', () => {
-  const axis = heatmapText(heat, terminal(50, false), lengthText('cycles')).split('\n').at(-3);
+  const axis = heatmapText(heat, terminal(50, false), 'cycles').split('\n').at(-3);
   assert.equal(axis, '         0 cyc               2 Mcyc');
 });
 
 test('half blocks and colours: two rows of the picture in a line', () => {
   const colored = terminal(50, true);
-  const [upper, lower] = colored.text(heatmapText(heat, colored, shortDuration)).split('\n');
+  const [upper, lower] = colored.text(heatmapText(heat, colored, 'ns')).split('\n');
   // 10 of at most 1000 is a third of the way, from dark to bright, on the logarithmic scale.
   assert.equal(upper, `        │${' '.repeat(20)}\x1b[38;2;42;120;142m${'▄'.repeat(10)}\x1b[0m${' '.repeat(10)}`);
   assert.equal(
@@ -62,7 +61,7 @@ test('it fits terminals of any width, and every exit is drawn', () => {
   const large: Heat = { from: 0, step: 2 ** 24, edges, counts, total: 1 };
   for (const width of [30, 80, 81, 132, 200, 1000]) {
     for (const color of [true, false]) {
-      const lines = heatmapText(large, terminal(width, color), shortDuration).trimEnd().split('\n');
+      const lines = heatmapText(large, terminal(width, color), 'ns').trimEnd().split('\n');
       const picture = lines.slice(0, -1);
       for (const line of picture) assert.ok(displayWidth(line) <= width, `${displayWidth(line)} of ${width}`);
       assert.ok(picture.length <= 22);
@@ -74,10 +73,10 @@ test('it fits terminals of any width, and every exit is drawn', () => {
 
 test('a single exit is a picture too', () => {
   const one: Heat = { from: 5, step: 16384, edges: [1000, 1024], counts: [[1]], total: 1 };
-  assert.match(heatmapText(one, terminal(80, false), shortDuration), /1 µs ┤@+\n/);
+  assert.match(heatmapText(one, terminal(80, false), 'ns'), /1 µs ┤@+\n/);
 });
 
 test('a map of nothing says so', () => {
   const none: Heat = { from: 0, step: 1, edges: [], counts: [], total: 0 };
-  assert.equal(heatmapText(none, terminal(80, false), shortDuration), 'Nothing to draw.\n');
+  assert.equal(heatmapText(none, terminal(80, false), 'ns'), 'Nothing to draw.\n');
 });

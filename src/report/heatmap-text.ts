@@ -1,9 +1,11 @@
 import type { Heat } from '../views/heatmap.ts';
+import type { Unit } from './answers.ts';
 import { level, shade } from './color.ts';
 import type { Json } from './json.ts';
+import { timeLabels, timeMarks } from './scales.ts';
 import { integer } from './stats-table.ts';
 import type { Rgb, Terminal } from './terminal.ts';
-import { count } from './units.ts';
+import { count, lengthText } from './units.ts';
 
 /** Glyphs from few to many, where there are no colours. */
 const glyphs = '.:-=+*#%@';
@@ -13,14 +15,11 @@ const maxLines = 20;
 /** Columns left of the picture: a label, a blank, the axis. */
 const margin = 9;
 
-/** What a length of time is called, on an axis: `10 µs`. */
-export type Label = (length: number) => string;
-
 /**
  * A heat map as text: time across, latency up (each line the same factor), count as colour or glyph on a logarithmic
  * scale, with axes and a legend. Where there are colours and half blocks, a line of text is two of the picture.
  */
-export function heatmapText(heat: Heat, terminal: Terminal, label: Label, maxHeight = maxLines): string {
+export function heatmapText(heat: Heat, terminal: Terminal, unit: Unit, maxHeight = maxLines): string {
   if (heat.total === 0) return 'Nothing to draw.\n';
   const halves = terminal.colors >= 8 && terminal.unicode;
   const painted = terminal.colors >= 8;
@@ -37,7 +36,7 @@ export function heatmapText(heat: Heat, terminal: Terminal, label: Label, maxHei
 
   const lines: string[] = [];
   const perLine = halves ? 2 : 1;
-  const labels = latencyLabels(grid, label, perLine);
+  const labels = latencyLabels(grid, lengthText(unit), perLine);
   for (let line = Math.ceil(rows / perLine) - 1; line >= 0; line--) {
     const name = labels.get(line);
     let text = `${(name ?? '').padStart(margin - 2)} ${name === undefined ? '│' : '┤'}`;
@@ -55,7 +54,7 @@ export function heatmapText(heat: Heat, terminal: Terminal, label: Label, maxHei
     }
     lines.push(text);
   }
-  lines.push(...timeAxis(grid, label));
+  lines.push(...timeAxis(grid, unit));
   lines.push(legend(most, terminal, painted));
   return `${lines.join('\n')}\n`;
 }
@@ -88,7 +87,8 @@ type Grid = {
   rows: number;
   /** Characters per column. */
   stretch: number;
-  /** Time of a column, and the least latency of each row and, last, the greatest. */
+  /** Time at which the first column begins, and of each; and the least latency of each row and, last, the greatest. */
+  from: number;
   columnTime: number;
   edges: number[];
 };
@@ -111,11 +111,11 @@ function resample(heat: Heat, maxColumns: number, maxRows: number): Grid {
   const edges = Array.from({ length: rows }, (_, row) => heat.edges[row * perRow] as number);
   edges.push(heat.edges[buckets] as number);
   const stretch = Math.max(1, Math.floor(maxColumns / columns));
-  return { cells, columns, rows, stretch, columnTime: perColumn * heat.step, edges };
+  return { cells, columns, rows, stretch, from: heat.from, columnTime: perColumn * heat.step, edges };
 }
 
 /** Names for the lines in which a power of ten lies, or else for the lowest. */
-function latencyLabels(grid: Grid, label: Label, rowsPerLine: number): Map<number, string> {
+function latencyLabels(grid: Grid, label: (length: number) => string, rowsPerLine: number): Map<number, string> {
   const labels = new Map<number, string>();
   const { edges, rows } = grid;
   for (let power = 1; power < 1e15; power *= 10) {
@@ -128,21 +128,20 @@ function latencyLabels(grid: Grid, label: Label, rowsPerLine: number): Map<numbe
   return labels;
 }
 
-function timeAxis(grid: Grid, label: Label): string[] {
-  const { columns, stretch, columnTime } = grid;
+/** Times are counted from the beginning of the recording, whatever part of it is drawn. */
+function timeAxis(grid: Grid, unit: Unit): string[] {
+  const { columns, stretch, from, columnTime } = grid;
   const width = columns * stretch;
-  // The least round step whose labels keep a distance.
-  const least = (columnTime / stretch) * 12;
-  let step = 10 ** Math.ceil(Math.log10(least));
-  for (const part of [5, 2]) if (step / part >= least) step /= part;
+  // At a step at which labels keep a distance.
+  const marks = timeMarks(from, from + columns * columnTime, (columnTime / stretch) * 12);
+  const labels = timeLabels(marks, unit);
   const axis = new Array<string>(width).fill('─');
   let names = ' '.repeat(margin);
-  for (let time = 0; time < columns * columnTime; time += step) {
-    const at = Math.floor((time / columnTime) * stretch);
+  for (const [n, time] of marks.entries()) {
+    const at = Math.floor(((time - from) / columnTime) * stretch);
     if (at >= width) break;
     axis[at] = '┬';
-    // Beside seconds a zero in ns would look odd.
-    const name = time === 0 ? label(0).replace(/ ns$/, ' s') : label(time);
+    const name = labels[n] as string;
     if (margin + at + name.length > margin + width + 1) continue;
     names = `${names.padEnd(margin + at)}${name}`;
   }

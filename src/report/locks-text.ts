@@ -52,7 +52,7 @@ export function locksText(answer: LocksAnswer, terminal: Terminal): string {
   if (result.heat !== undefined) {
     const what = `${answer.holds ? 'Holds' : 'Waits'}${ofChosen(answer)}`;
     const title = terminal.style('strong', `${what} over time, by how long they took`);
-    parts.push(`${title}\n${heatmapText(result.heat, terminal, shortDuration)}`);
+    parts.push(`${title}\n${heatmapText(result.heat, terminal, 'ns')}`);
   }
   if (result.slow !== undefined) parts.push(slowPart(answer, several, terminal));
   if (result.missed > 0) {

@@ -51,7 +51,7 @@ export function pairsText(answer: PairsAnswer, terminal: Terminal): string {
     if (result.states !== undefined) parts.push(statesTable(answer, result.states, terminal));
     if (result.heat !== undefined) {
       const title = terminal.style('strong', 'Pairs over time, by how long they took');
-      parts.push(`${title}\n${heatmapText(result.heat, terminal, unitOf(trace).short)}`);
+      parts.push(`${title}\n${heatmapText(result.heat, terminal, trace.clock.unit === 'ns' ? 'ns' : 'cycles')}`);
     }
     if (result.slow !== undefined) parts.push(slowPart(answer, terminal));
   }

@@ -11,6 +11,7 @@ import type { Json } from './json.ts';
 import { verdictsJson, verdictsText } from './leaks-text.ts';
 import { roleName } from './locks-text.ts';
 import { remarks, remarksJson } from './remarks.ts';
+import { timeLabels } from './scales.ts';
 import {
   csvFigureNames,
   csvFigures,
@@ -240,12 +241,13 @@ function heatPart(answer: RequestsAnswer, queue: RequestQueue, terminal: Termina
   const name = `${deviceName(queue.name, isSeveral(answer))} queue ${queueName(queue.name)}`;
   const title = terminal.style('strong', `${name} over time, by how long requests took from pop to fill`);
   const heat = queue.heat as NonNullable<RequestQueue['heat']>;
-  return `${title}\n${heatmapText(heat, terminal, unitOf(answer.trace).short)}${inFlightLine(answer, queue, terminal)}`;
+  return `${title}\n${heatmapText(heat, terminal, answer.trace.clock.unit === 'ns' ? 'ns' : 'cycles')}${inFlightLine(answer, queue, terminal)}`;
 }
 
 /** The most that were in flight, over time, as bars of eight heights. */
 function inFlightLine({ trace, result }: RequestsAnswer, { inFlight }: RequestQueue, terminal: Terminal): string {
   const { maxima, max } = inFlight;
+  const unit = trace.clock.unit === 'ns' ? 'ns' : 'cycles';
   if (maxima.length === 0 || max === 0) return '';
   const label = `in flight, up to ${count(max)} `;
   const room = Math.max(8, terminal.width - label.length - 1);
@@ -255,7 +257,7 @@ function inFlightLine({ trace, result }: RequestsAnswer, { inFlight }: RequestQu
     const most = Math.max(...maxima.slice(at, at + per));
     bars += most === 0 ? ' ' : '▁▂▃▄▅▆▇█'[Math.min(7, Math.floor((most / max) * 7.999))];
   }
-  return `${terminal.style('dim', label)}${bars}\n${terminal.style('dim', `${' '.repeat(label.length)}a bar is ${unitOf(trace).short(per * result.inFlight.step)}`)}\n`;
+  return `${terminal.style('dim', label)}${bars}\n${terminal.style('dim', `${' '.repeat(label.length)}from ${timeLabels([result.inFlight.from], unit)[0]} on, a bar is ${unitOf(trace).short(per * result.inFlight.step)}`)}\n`;
 }
 
 function slowPart(answer: RequestsAnswer, slow: readonly SlowRequest[], terminal: Terminal): string {

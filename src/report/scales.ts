@@ -1,3 +1,7 @@
+import { printedUnits } from '../trace/time-units.ts';
+import type { Unit } from './answers.ts';
+import { lengthText } from './units.ts';
+
 /** The powers of ten from `least` to `most`. */
 export function powersOfTen(least: number, most: number): number[] {
   const powers: number[] = [];
@@ -5,10 +9,9 @@ export function powersOfTen(least: number, most: number): number[] {
   return powers;
 }
 
-/** Round moments from 0 on within a length of time, at most so many. */
-export function timeSteps(length: number, atMost: number): number[] {
-  if (!(length > 0)) return [0];
-  const least = length / atMost;
+/** Round moments from `from` to `to`, a step of 1, 2 or 5 times a power of ten apart that is at least `least`. */
+export function timeMarks(from: number, to: number, least: number): number[] {
+  if (!(to > from) || !(least > 0)) return [from];
   let step = 10 ** Math.ceil(Math.log10(least));
   for (const part of [5, 2]) {
     if (step / part >= least) {
@@ -16,7 +19,20 @@ export function timeSteps(length: number, atMost: number): number[] {
       break;
     }
   }
-  const steps: number[] = [];
-  for (let i = 0; i * step <= length; i++) steps.push(i * step);
-  return steps;
+  const marks: number[] = [];
+  for (let i = Math.ceil(from / step); i * step <= to; i++) marks.push(i * step);
+  return marks;
+}
+
+/**
+ * Labels for moments on an axis, counted from the beginning of the recording: all in the unit that fits the largest, with as many
+ * decimals as tell neighbours apart: `1.25 s`, `1.30 s`. Cycles are written as lengths are.
+ */
+export function timeLabels(times: readonly number[], unit: Unit): string[] {
+  if (unit === 'cycles') return times.map(lengthText(unit));
+  const largest = times.reduce((max, time) => Math.max(max, Math.abs(time)), 0);
+  const step = times.length > 1 ? Math.abs((times[1] as number) - (times[0] as number)) : largest;
+  const [name, size] = printedUnits.findLast(([, size]) => largest >= size) ?? ['s', 1e9];
+  const decimals = step > 0 ? Math.min(9, Math.max(0, -Math.floor(Math.log10(step / size) + 1e-9))) : 0;
+  return times.map((time) => (time === 0 ? '0 s' : `${(time / size).toFixed(decimals)} ${name}`));
 }

@@ -32,7 +32,7 @@ export function topText(view: TopView, options: TopOptions, terminal: Terminal):
   if (view.heat.total > 0 && left >= leastHeat) {
     // A column for each interval, the newest at the right.
     const heat = { ...view.heat, counts: view.heat.counts.slice(-Math.max(1, terminal.width - 10)) };
-    add(linesOf(heatmapText(heat, terminal, shortDuration, left)));
+    add(linesOf(heatmapText(heat, terminal, 'ns', left)));
   }
   while (lines.at(-1) === '') lines.pop();
   return lines.slice(0, rows);

@@ -33,11 +33,10 @@ export function vcpusText(answer: VcpusAnswer, terminal: Terminal): string {
   return parts.filter((part) => part !== '').join('\n');
 }
 
-function summary({ rows }: VcpusResult): string {
+function summary({ rows, duration: length }: VcpusResult): string {
   const vms = new Set(rows.map(({ vcpu }) => vcpu.vm));
   const of = vms.size > 1 ? ` of ${plural(vms.size, 'VM')}` : '';
-  const longest = rows.reduce((most, { wall }) => Math.max(most, wall), 0);
-  return `${plural(rows.length, 'vCPU')}${of} over ${duration(longest)}`;
+  return `${plural(rows.length, 'vCPU')}${of} in ${duration(length)}`;
 }
 
 /** By list of rows, whether they are of more than one VM: asked for every row. */
@@ -68,7 +67,7 @@ function sharesTable({ result }: VcpusAnswer, terminal: Terminal): string {
   ];
   const cells = (wall: number, exits: number, of: Record<VcpuState, number>) => [
     duration(wall),
-    rate((exits * 1e9) / wall),
+    rate((exits * 1e9) / result.duration),
     ...states.map((state) => percent(of[state] / wall)),
   ];
   const lines: Cell[][] = rows.map((row) => [
@@ -153,9 +152,11 @@ function timelineText({ rows, timeline }: VcpusResult, terminal: Terminal): stri
     }
     return `${(names[n] as string).padStart(margin - 1)} ${text}`;
   });
-  const length = columns * perColumn * (timeline as { step: number }).step;
-  const right = `${shortDuration(length)}`;
-  const axis = `${' '.repeat(margin)}0 s${right.padStart(Math.max(0, columns * stretch - 3))}`;
+  const { from, step } = timeline as NonNullable<typeof timeline>;
+  const [left, right] = [from, from + columns * perColumn * step].map((time) =>
+    time === 0 ? '0 s' : shortDuration(time),
+  ) as [string, string];
+  const axis = `${' '.repeat(margin)}${left}${right.padStart(Math.max(0, columns * stretch - left.length))}`;
   const legend = vcpuStates
     .filter((state) => used.has(state))
     .map((state) => {

@@ -1,7 +1,6 @@
 import { heatJson, heatmapText } from '../report/heatmap-text.ts';
 import type { Json } from '../report/json.ts';
 import type { Terminal } from '../report/terminal.ts';
-import { shortDuration } from '../report/units.ts';
 import { HeatMap } from '../views/heatmap.ts';
 import { wholeNumber } from './aggregate.ts';
 import { asText, type Printable } from './printable.ts';
@@ -28,7 +27,7 @@ export class HeatAggregate implements Printable {
   }
 
   print(terminal: Terminal): string {
-    return heatmapText(this.#map.result(), terminal, shortDuration);
+    return heatmapText(this.#map.result(), terminal, 'ns');
   }
 
   toString(): string {

@@ -169,10 +169,6 @@ export class ExitPairing {
   /** Whether a thread was seen to enter the guest; without that, no exit has a duration. */
   entered = false;
 
-  /** Time of the first and last kvm_exit or kvm_entry; NaN where there was none. */
-  first = Number.NaN;
-  last = Number.NaN;
-
   readonly #scale: number;
   readonly #inner: boolean;
   readonly #counting: boolean;
@@ -241,7 +237,6 @@ export class ExitPairing {
     let n = spans.count;
     let exits = 0;
     let entries = 0;
-    let last = this.last;
     for (let i = start; i < stop; i++) {
       const type = types[i] as number;
       const role = roles[type] as number;
@@ -253,9 +248,7 @@ export class ExitPairing {
       const tid = tids[i] as number;
       let t = tid >>> tidBits === 0 ? (threadOfTid[tid] as number) - 1 : none;
       const time = times[i] as number;
-      last = time;
       if (t < 0) {
-        if (Number.isNaN(this.first)) this.first = time;
         if (tid < 0) {
           if (role === exit) exits++;
           else entries++;
@@ -315,7 +308,6 @@ export class ExitPairing {
       n++;
     }
     spans.count = n;
-    this.last = last;
     counts.exits += exits;
     counts.entries += entries;
   }

@@ -1,3 +1,5 @@
+import type { Window } from '../trace/analysis.ts';
+
 /** Bins of the course of time. An even number: when they are full, two become one. */
 const bins = 256;
 const firstStep = 1 << 20;
@@ -22,13 +24,12 @@ export type InFlightResult = { mean: number; max: number; means: number[]; maxim
 /** How many requests each queue has in flight over time, in bounded memory. */
 export class InFlight {
   /** Where the first bin begins, and the width of each, in the clock's unit. */
-  from = Number.NaN;
+  from = 0;
   step = firstStep;
   readonly #courses: (Course | undefined)[] = [];
 
   /** One more, or (`by` -1) one less. */
   change(queue: number, time: number, by: 1 | -1): void {
-    if (Number.isNaN(this.from)) this.from = time;
     const course = this.#courses[queue] ?? this.#begin(queue, time);
     this.#account(course, time);
     course.now = Math.max(0, course.now + by);
@@ -39,20 +40,20 @@ export class InFlight {
     }
   }
 
-  /** What a queue had in flight between two times: those of the first and the last event. */
-  result(queue: number, first: number, last: number): InFlightResult {
+  /** What a queue had in flight in a stretch of time. */
+  result(queue: number, { from, to }: Window): InFlightResult {
     const course = this.#courses[queue];
     if (course === undefined) return { mean: 0, max: 0, means: [], maxima: [] };
-    this.#account(course, last);
-    const used = Math.min(bins, Math.floor((last - this.from) / this.step) + 1);
+    this.#account(course, to);
+    const used = Math.min(bins, Math.floor((to - this.from) / this.step) + 1);
     const means: number[] = [];
     for (let bin = 0; bin < used && course.areas !== undefined; bin++) {
       const begin = this.from + bin * this.step;
-      const width = Math.min(last, begin + this.step) - begin;
+      const width = Math.min(to, begin + this.step) - begin;
       means.push(width > 0 ? (course.areas[bin] as number) / width : 0);
     }
     return {
-      mean: last > first ? course.area / (last - first) : course.now,
+      mean: to > from ? course.area / (to - from) : course.now,
       max: course.max,
       means,
       maxima: course.maxima === undefined ? [] : [...course.maxima.subarray(0, used)],

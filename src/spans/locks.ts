@@ -194,9 +194,6 @@ export class Locks {
     beyond: 0,
     withoutThread: 0,
   };
-  /** Time of the first and last of the three events; NaN where there was none. */
-  first = Number.NaN;
-  last = Number.NaN;
 
   readonly #losses = new LossTable();
   /** Grows with every loss: who held a mutex before one may not hold it any more. */
@@ -255,8 +252,6 @@ export class Locks {
       if (role === undecided) role = this.#decide(trace.types[id] as EventType);
       if (role === 0) continue;
       const time = b.time[i] as number;
-      if (Number.isNaN(this.first)) this.first = time;
-      this.last = time;
       if (role === lock) counts.lock++;
       else if (role === locked) counts.locked++;
       else counts.unlock++;

@@ -88,9 +88,6 @@ const isUndecided = 4;
 /** Pairs each event of one kind with the next of another that has the same key. */
 export class Pairs {
   readonly spans = new PairSpans();
-  /** Time of the first and last event of either kind; NaN where there was none. */
-  first = Number.NaN;
-  last = Number.NaN;
 
   readonly #from: PairEnd;
   readonly #to: PairEnd;
@@ -137,8 +134,6 @@ export class Pairs {
       const ends = (role & isEnd) !== 0 && this.#to.passes?.(trace, b, i) !== false;
       const begins = (role & isBegin) !== 0 && this.#from.passes?.(trace, b, i) !== false;
       if (!ends && !begins) continue;
-      if (Number.isNaN(this.first)) this.first = b.time[i] as number;
-      this.last = b.time[i] as number;
       // What ends one span may begin the next.
       if (ends) {
         counts.ends++;

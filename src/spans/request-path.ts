@@ -229,9 +229,6 @@ export class RequestPath implements Analysis {
   readonly told = { pool: false, block: false, uring: false, notices: false };
   /** Whether threads of QEMU are known by their interrupts only. */
   inferred = false;
-  /** Time of the first and last event about a virtqueue; NaN where there was none. */
-  first = Number.NaN;
-  last = Number.NaN;
 
   readonly #filled: ((filled: Filled, b: EventBatch, i: number) => Later | undefined) | undefined;
   readonly #roles: (Role | undefined)[] = [];
@@ -327,8 +324,6 @@ export class RequestPath implements Analysis {
       const taken = requests.take(b, i);
       if (taken && role === undefined) {
         this.#events++;
-        if (Number.isNaN(this.first)) this.first = b.time[i] as number;
-        this.last = b.time[i] as number;
         continue;
       }
       if (role !== undefined) {

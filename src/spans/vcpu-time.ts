@@ -64,7 +64,7 @@ export type StretchListener = (thread: number, state: number, begin: number, end
 export type DividedTime = {
   /** Index into the pairing's threads. */
   thread: number;
-  /** Its first kvm_exit or kvm_entry, and the end of the trace (or of the thread), from the trace's origin. */
+  /** Its first kvm_exit or kvm_entry, and the end of the stretch asked for (or of the thread), from the trace's origin. */
   begin: number;
   end: number;
   states: Record<VcpuState, number>;
@@ -159,10 +159,8 @@ export class VcpuTime {
   /** Time that threads of each tid ran, or had just run, while a vCPU could have. */
   readonly others = new Map<number, number>();
   /** Where the timelines' first bin begins, and the width of each. */
-  from = Number.NaN;
+  from = 0;
   step = firstStep;
-  /** Time of the last event. */
-  last = Number.NaN;
 
   readonly #pairing: ExitPairing;
   readonly #timeline: boolean;
@@ -199,15 +197,14 @@ export class VcpuTime {
       else if (role.what === 'wake') this.#wake(role, b, i);
       else this.#own(role, b, i);
     }
-    if (b.count > 0) this.last = b.time[b.count - 1] as number;
   }
 
-  /** Ends the analysis: what is open lasts until the last event. Threads in the order in which they came. */
-  finish(): DividedTime[] {
+  /** How the time divides until a moment; what is open lasts until then. Threads in the order in which they came. */
+  finish(end: number): DividedTime[] {
     const result: DividedTime[] = [];
     this.#threads.forEach((one, thread) => {
       if (one === undefined) return;
-      if (one.place !== over) this.#account(one, this.last);
+      if (one.place !== over) this.#account(one, end);
       this.#settle(one, Number.NaN);
       longestOf(one, one.stretchState, one.stretchFrom, one.stretchTo);
       this.#tell(one, true);
@@ -216,7 +213,7 @@ export class VcpuTime {
       result.push({
         thread,
         begin: one.begin,
-        end: one.place === over ? one.end : this.last,
+        end: one.place === over ? one.end : end,
         states: named((s) => one.states[s] as number),
         polled: one.polled,
         asleepInKvm: one.asleepInKvm,
@@ -339,7 +336,6 @@ export class VcpuTime {
     const one = new Following(t);
     one.begin = time;
     one.since = time;
-    if (Number.isNaN(this.from)) this.from = time;
     if (this.#timeline && this.#timelines < maxTimelines) {
       one.cells = new Float64Array(bins * states);
       this.#timelines++;

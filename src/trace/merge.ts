@@ -98,7 +98,10 @@ class MergedTrace implements Trace {
   }
 
   get last(): number {
-    return this.#sources.reduce((last, { trace, shift }) => Math.max(last, trace.last + shift), Number.NEGATIVE_INFINITY);
+    return this.#sources.reduce(
+      (last, { trace, shift }) => Math.max(last, trace.last + shift),
+      Number.NEGATIVE_INFINITY,
+    );
   }
 
   async *batches(wants?: (type: EventType) => boolean): AsyncGenerator<EventBatch> {

@@ -2,7 +2,7 @@ import { type Device, type Queue, roleOf } from '../spans/devices.ts';
 import { ExitPairing, type ExitSpans } from '../spans/exits.ts';
 import { operations, RequestPath } from '../spans/request-path.ts';
 import { VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
-import type { Analysis } from '../trace/analysis.ts';
+import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -17,8 +17,17 @@ export interface SideView extends Analysis {
   side(trace: Trace): Side;
 }
 
+/** A side whose answer is about a stretch of its recording. */
+abstract class Windowed {
+  protected window: Window | undefined;
+
+  within(window: Window): void {
+    this.window = window;
+  }
+}
+
 /** Exits by reason. */
-export class ExitSide implements SideView {
+export class ExitSide extends Windowed implements SideView {
   readonly pairing = new ExitPairing();
   readonly #blocks = new SpanBlocks();
   /** Counts the exits of a recording without kvm_entry. */
@@ -33,14 +42,14 @@ export class ExitSide implements SideView {
 
   batch(trace: Trace, b: EventBatch): void {
     const { begin, duration, reason, count } = this.pairing.batch(trace, b);
-    this.#blocks.start(this.pairing.first);
+    this.#blocks.start(this.window?.from ?? 0);
     for (let k = 0; k < count; k++) {
       const length = duration[k] as number;
       this.#blocks.add(reason[k] as number, (begin[k] as number) + length, length);
     }
     if (this.pairing.entered) this.#counting = undefined;
     else if (this.#counting !== undefined)
-      countIn(this.#counting, this.#counting.pairing.batch(trace, b), this.pairing);
+      countIn(this.#counting, this.#counting.pairing.batch(trace, b), this.window?.from ?? 0);
   }
 
   /** Whether its exits can only be counted. */
@@ -48,11 +57,12 @@ export class ExitSide implements SideView {
     return !this.pairing.entered;
   }
 
-  side({ clock }: Trace): Side {
-    const { first, last } = this.pairing;
-    if (this.#counting !== undefined) countIn(this.#counting, this.#counting.pairing.rest(), this.pairing);
+  side(trace: Trace): Side {
+    const { clock } = trace;
+    const { from, to } = this.window ?? wholeOf(trace);
+    if (this.#counting !== undefined) countIn(this.#counting, this.#counting.pairing.rest(), from);
     const { pairing, blocks } = this.#counting ?? { pairing: this.pairing, blocks: this.#blocks };
-    const lengths = blocks.lengths(last);
+    const lengths = blocks.lengths(to);
     const { names, halt } = pairing.reasons;
     const rows: SideRow[] = [];
     const busy = new BlockRow();
@@ -67,7 +77,7 @@ export class ExitSide implements SideView {
     return {
       rows,
       count: rows.reduce((sum, { kind, stats }) => sum + (kind === 'sum' ? 0 : (stats?.count ?? 0)), 0),
-      duration: last - first,
+      duration: to - from,
       block: blocks.width,
       vcpus: pairing.threads.length,
     };
@@ -75,17 +85,13 @@ export class ExitSide implements SideView {
 }
 
 /** Takes exits that have no length into their blocks, by when they began. */
-function countIn(
-  { blocks }: { blocks: SpanBlocks },
-  { count: n, reason, begin }: ExitSpans,
-  { first }: ExitPairing,
-): void {
-  blocks.start(first);
+function countIn({ blocks }: { blocks: SpanBlocks }, { count: n, reason, begin }: ExitSpans, from: number): void {
+  blocks.start(from);
   for (let k = 0; k < n; k++) blocks.add(reason[k] as number, begin[k] as number, 0);
 }
 
 /** Waits for QEMU's mutexes and holds of them, by call site; those of the BQL together, too. */
-export class LockSide implements SideView {
+export class LockSide extends Windowed implements SideView {
   readonly view = new LocksView();
   /** Waits and holds so far. */
   spans = 0;
@@ -101,9 +107,10 @@ export class LockSide implements SideView {
   batch(trace: Trace, b: EventBatch): void {
     const { view } = this;
     view.batch(trace, b);
-    const { waits, holds, first } = view.locks;
-    this.#sites.start(first);
-    this.#mutexes.start(first);
+    const { waits, holds } = view.locks;
+    const from = this.window?.from ?? 0;
+    this.#sites.start(from);
+    this.#mutexes.start(from);
     for (const [spans, hold] of [
       [waits, 0],
       [holds, 1],
@@ -118,14 +125,15 @@ export class LockSide implements SideView {
     }
   }
 
-  side({ clock }: Trace): Side {
-    const { locks } = this.view;
+  side(trace: Trace): Side {
+    const { clock } = trace;
+    const { from, to } = this.window ?? wholeOf(trace);
     const names = this.view.names();
     const rows: SideRow[] = [];
     const all = [new BlockRow(), new BlockRow()];
     const bql = [new BlockRow(), new BlockRow()];
     const kinds = ['wait', 'hold'];
-    const lengths = this.#sites.lengths(locks.last);
+    const lengths = this.#sites.lengths(to);
     // Several places can have one name: a header's, say, that the compiler knows by two paths.
     const bySite = new Map<string, BlockRow>();
     this.#sites.rows.forEach((row, r) => {
@@ -156,7 +164,7 @@ export class LockSide implements SideView {
     return {
       rows,
       count: this.spans,
-      duration: locks.last - locks.first,
+      duration: to - from,
       block: this.#sites.width,
       vcpus: undefined,
     };
@@ -164,7 +172,7 @@ export class LockSide implements SideView {
 }
 
 /** Requests by device, queue and operation; those of a device together, too. */
-export class RequestSide implements SideView {
+export class RequestSide extends Windowed implements SideView {
   readonly path = new RequestPath();
   /** Requests so far. */
   spans = 0;
@@ -182,7 +190,7 @@ export class RequestSide implements SideView {
     const { path } = this;
     path.batch(trace, b);
     const { begin, duration, facet, count } = path.spans;
-    if (!Number.isNaN(path.first)) this.#blocks.start(path.first);
+    this.#blocks.start(this.window?.from ?? 0);
     this.spans += count;
     for (let k = 0; k < count; k++) {
       const length = duration[k] as number;
@@ -190,9 +198,10 @@ export class RequestSide implements SideView {
     }
   }
 
-  side({ clock }: Trace): Side {
-    const { path } = this;
-    const lengths = this.#blocks.lengths(path.last);
+  side(trace: Trace): Side {
+    const { clock } = trace;
+    const { from, to } = this.window ?? wholeOf(trace);
+    const lengths = this.#blocks.lengths(to);
     const rows: SideRow[] = [];
     const devices = new Map<string, BlockRow>();
     const name = deviceNames(this.#rows.map(({ queue }) => queue));
@@ -218,7 +227,7 @@ export class RequestSide implements SideView {
       devices.set(device, sum);
     });
     for (const [device, sum] of devices) rows.push(spanRow([device, 'all', ''], 'sum', sum, lengths, clock.resolution));
-    return { rows, count: this.spans, duration: path.last - path.first, block: this.#blocks.width, vcpus: undefined };
+    return { rows, count: this.spans, duration: to - from, block: this.#blocks.width, vcpus: undefined };
   }
 
   /** A facet also tells which thread popped a request, which differs from run to run. */
@@ -262,9 +271,14 @@ function queueName(queue: Queue): string {
 }
 
 /** The vCPUs' time by state. */
-export class VcpuSide implements SideView {
+export class VcpuSide extends Windowed implements SideView {
   readonly pairing = new ExitPairing();
   readonly #time = new VcpuTime(this.pairing, { timeline: true });
+
+  override within(window: Window): void {
+    super.within(window);
+    this.#time.from = window.from;
+  }
 
   wants(type: EventType): boolean {
     return [this.pairing.wants(type), this.#time.wants(type)].includes(true);
@@ -275,11 +289,12 @@ export class VcpuSide implements SideView {
     this.#time.batch(trace, b);
   }
 
-  side(): Side {
-    const threads = this.#time.finish();
-    const { from, step, last } = this.#time;
+  side(trace: Trace): Side {
+    const { from, to } = this.window ?? wholeOf(trace);
+    const threads = this.#time.finish(to);
+    const { step } = this.#time;
     const states = vcpuStates.length;
-    const bins = Math.ceil((last - from) / step);
+    const bins = Math.ceil((to - from) / step);
     const perBlock = Math.ceil(bins / maxBlocks);
     const blocks = Math.ceil(bins / perBlock);
     const times = vcpuStates.map(() => new Float64Array(blocks));
@@ -312,7 +327,7 @@ export class VcpuSide implements SideView {
     return {
       rows,
       count: this.pairing.counts.exits,
-      duration: last - from,
+      duration: to - from,
       block: step * perBlock,
       vcpus: threads.length,
     };

@@ -13,7 +13,19 @@ const path = (name: string) => new URL(`../../${name}`, import.meta.url).pathnam
 const boot = path('test/data/exits/boot.perf.data.zst');
 const idle = path('test/data/exits/idle.perf.data.zst');
 
-async function side(trace: Trace, view: SideView, change?: (b: EventBatch) => void): Promise<Side> {
+/** A recording as one side; `change` may alter its events, `stretch` says which part of the time they are of then. */
+async function side(
+  trace: Trace,
+  view: SideView,
+  change?: (b: EventBatch) => void,
+  [from, to]: [from: number, to: (last: number) => number] = [0, (last) => last],
+): Promise<Side> {
+  view.within?.({
+    from,
+    get to() {
+      return to(trace.last);
+    },
+  });
   for await (const b of trace.batches((type) => view.wants(type))) {
     change?.(b);
     view.batch(trace, b);
@@ -44,7 +56,9 @@ test('two halves of one recording of an idle guest do not differ', async () => {
     [0, 7.8e9],
     [7.8e9, Number.POSITIVE_INFINITY],
   ] as const)
-    halves.push(await side(await openTrace(idle), new ExitSide(), part(from, to)));
+    halves.push(
+      await side(await openTrace(idle), new ExitSide(), part(from, to), [from, (last) => Math.min(last, to)]),
+    );
   const diff = compare(halves[0] as Side, halves[1] as Side, spanFigures);
   assert.ok(diff.judged >= 10);
   assert.equal(diff.news, 0);
@@ -65,9 +79,14 @@ test('a recording does not differ from itself', async () => {
 
 test('figures are those of virtap exits; a copy slower by half is news, and the intervals hold the factor', async () => {
   const before = await side(await openTrace(boot), new ExitSide());
-  const after = await side(await openTrace(boot), new ExitSide(), (b) => {
-    for (let i = 0; i < b.count; i++) b.time[i] = Math.round((b.time[i] as number) * 1.5);
-  });
+  const after = await side(
+    await openTrace(boot),
+    new ExitSide(),
+    (b) => {
+      for (let i = 0; i < b.count; i++) b.time[i] = Math.round((b.time[i] as number) * 1.5);
+    },
+    [0, (last) => last * 1.5],
+  );
   const exits = new Exits({ by: ['reason'] });
   const trace = await openTrace(boot);
   for await (const b of trace.batches((type) => exits.wants(type))) exits.batch(trace, b);
@@ -157,7 +176,7 @@ test('recordings of different length are compared by the second, what is rare in
   const short = exits(6, { ...usual, [svm.io]: { rate: 300, ns: 5_000, from: 9.9e9 } });
   const diff = compare(
     await side(long, new ExitSide()),
-    await side(short, new ExitSide(), part(9e9, 10e9)),
+    await side(short, new ExitSide(), part(9e9, 10e9), [9e9, () => 10e9]),
     spanFigures,
   );
   assert.deepEqual(
@@ -199,9 +218,14 @@ test('waits and holds are rows by call site, and the BQL has rows of its own', a
 
 test('requests are rows by device, queue and operation, under names that another run has, too', async () => {
   const leak = async (factor: number) =>
-    side(await openTrace(path('samples/qemu-leak.bin.zst')), new RequestSide(), (b) => {
-      for (let i = 0; i < b.count; i++) b.time[i] = (b.time[i] as number) * factor;
-    });
+    side(
+      await openTrace(path('samples/qemu-leak.bin.zst')),
+      new RequestSide(),
+      (b) => {
+        for (let i = 0; i < b.count; i++) b.time[i] = (b.time[i] as number) * factor;
+      },
+      [0, (last) => last * factor],
+    );
   const before = await leak(1);
   // What virtap leaks counts as filled, of three disks; the third is the one that leaks.
   const counts = Object.fromEntries(before.rows.map(({ names, stats }) => [names.join('/'), stats?.count]));

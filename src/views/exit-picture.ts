@@ -1,4 +1,5 @@
 import type { ExitPairing, ExitSpans } from '../spans/exits.ts';
+import type { Window } from '../trace/analysis.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Offer, SlowExit } from './slowest.ts';
 import { type Cells, maxSeries, SpanCells } from './span-cells.ts';
@@ -37,12 +38,17 @@ export class ExitPicture {
     this.#also = also;
   }
 
+  /** Which stretch of the recording it is of; a whole one where nobody tells. */
+  within({ from }: Window): void {
+    this.#cells.start(from);
+  }
+
   /** Takes the exits that ended with a batch. */
   take(spans: ExitSpans, pairing: ExitPairing): void {
     if (spans.count === 0) return;
     this.#pairing = pairing;
     this.#also?.(spans);
-    this.#cells.start(pairing.first);
+    this.#cells.start(0);
     const { thread, reason, begin, duration } = spans;
     for (let k = 0; k < spans.count; k++) {
       let series = this.#series.find(thread[k] as number, reason[k] as number);

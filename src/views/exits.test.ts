@@ -288,7 +288,7 @@ test('processes and numbers that only the thread table knows', async () => {
 
 test('cycles stay cycles unless their length is given', async () => {
   const clock = { name: 'x86-tsc', unit: 'ticks', resolution: 1 } as const;
-  const events = [exit(1000, 7, 10), entry(4000, 7, 0)];
+  const events = [exit(0, 7, 10), entry(3000, 7, 0)];
   const raw = await read(synthetic(events, { clock }));
   assert.deepEqual([raw.unit, raw.all.total, raw.duration], ['cycles', 3000, 3000]);
   const converted = await read(synthetic(events, { clock }), { scale: 1000 / 2000, heatmap: true, slow: 1 });

@@ -3,7 +3,7 @@ import { reasonFromText } from '../spans/exit-reasons.ts';
 import { ExitPairing, type ExitSpans, type PairingCounts, type VcpuThread } from '../spans/exits.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
 import { type ExitParts, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
-import type { Analysis } from '../trace/analysis.ts';
+import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
@@ -78,7 +78,7 @@ export type ExitResult = {
   halts: Stats;
   /** Why nothing has a duration, where that is so: of all statistics only the counts are numbers then. */
   untimed: Untimed | undefined;
-  /** From the first kvm_exit or kvm_entry to the last, in the clock's unit (or ns); NaN where there is none. */
+  /** How long the stretch is that they are of, in the clock's unit (or ns). */
   duration: number;
   counts: PairingCounts;
   vcpus: Vcpu[];
@@ -88,7 +88,7 @@ export type ExitResult = {
   slow: (Omit<SlowExit, 'thread'> & { vcpu: Vcpu })[] | undefined;
   /** What of a division the trace cannot tell; undefined where nothing is divided. */
   untold: Untold[] | undefined;
-  /** Exits that are not over at the end of the trace, or of the time range, the oldest first; their age is counted to the last event that was read. */
+  /** Exits that are not over at the end of the recording, or of the stretch asked for, the oldest first; their age is counted to that end. */
   open: { vcpu: Vcpu; reason: string; begin: number; age: number }[];
   /** Names for what slow exits waited for; undefined where no slow exits are kept. */
   lockNames: LockNames | undefined;
@@ -129,8 +129,7 @@ export class Exits implements Analysis {
   readonly #leftOut: boolean[] = [];
   readonly #threadChoice: number[] = [];
   #trace: Trace | undefined;
-  /** Time of the last event. */
-  #end = Number.NEGATIVE_INFINITY;
+  #window: Window | undefined;
 
   constructor(options: ExitOptions) {
     this.#options = options;
@@ -164,6 +163,12 @@ export class Exits implements Analysis {
     return Object.values(this.#details).some((detail) => detail.wants(type));
   }
 
+  within(window: Window): void {
+    this.#window = window;
+    this.#options.picture?.within(window);
+    this.#untimed?.within(window);
+  }
+
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     const spans = this.pairing.batch(trace, b);
@@ -178,7 +183,6 @@ export class Exits implements Analysis {
     this.#draw(spans);
     this.#untimed?.batch(trace, b);
     if (this.pairing.entered && tellsTime(trace.clock)) this.#untimed = undefined;
-    if (b.count > 0) this.#end = Math.max(this.#end, b.time[b.count - 1] as number);
   }
 
   /** Of `counting`: takes the exits that nothing followed. */
@@ -238,6 +242,7 @@ export class Exits implements Analysis {
       all.merge(row.halts);
     }
     const { pairing } = this;
+    const { from, to } = this.#window ?? wholeOf(this.#trace);
     const vcpus = pairing.threads.map((thread) => this.#vcpu(thread));
     const pids = new Set(vcpus.map((vcpu) => vcpu.vm));
     const names = new Set(pairing.reasons.names.map(foldReason));
@@ -261,7 +266,7 @@ export class Exits implements Analysis {
       busy: busy.result(),
       halts: halts.result(),
       untimed: undefined,
-      duration: (pairing.last - pairing.first) * (this.#options.scale ?? 1),
+      duration: (to - from) * (this.#options.scale ?? 1),
       counts,
       vcpus,
       vms: pids.has(undefined)
@@ -272,7 +277,7 @@ export class Exits implements Analysis {
       lockNames: this.#slowest?.lockNames(),
       over: this.#slowest?.over ?? 0,
       untold: this.#time === undefined || !(this.#trace?.clock.unit === 'ns') ? undefined : untold(this.#time.evidence),
-      open: counts.entries > 0 ? this.#open() : [],
+      open: counts.entries > 0 ? this.#open(to) : [],
       allExcluded: names.size > 0 && [...names].every((name) => this.#exclude.has(name)),
       unknownReasons: (this.#options.exclude ?? []).filter((name) => !names.has(foldReason(name))),
     };
@@ -369,14 +374,14 @@ export class Exits implements Analysis {
     this.#parts = parts;
   }
 
-  #open(): ExitResult['open'] {
+  #open(end: number): ExitResult['open'] {
     return [...this.pairing.open()]
       .filter(({ reason, thread }) => this.#takes(reason, thread))
       .map(({ thread, begin, reason }) => ({
         vcpu: this.#vcpu(this.pairing.threads[thread] as VcpuThread),
         reason: this.pairing.reasons.names[reason] as string,
         begin,
-        age: (this.#end - begin) * (this.#options.scale ?? 1),
+        age: (end - begin) * (this.#options.scale ?? 1),
       }))
       .sort((a, b) => a.begin - b.begin);
   }
@@ -384,7 +389,7 @@ export class Exits implements Analysis {
   #draw(spans: ExitSpans): void {
     const { halt } = this.pairing.reasons;
     const skip = this.#options.halts === true ? undefined : (k: number) => halt[spans.reason[k] as number] === true;
-    this.#view.draw(spans, this.pairing.first, this.#options.scale ?? 1, skip);
+    this.#view.draw(spans, this.#window?.from ?? 0, this.#options.scale ?? 1, skip);
   }
 
   /** The groups with their exits, those that are the same to a reader merged. */

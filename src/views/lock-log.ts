@@ -3,6 +3,7 @@ import type { LockSpans, Locks, Mutex } from '../spans/locks.ts';
 import { addRuns, type RunHistory, type RunParts } from '../spans/run-history.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
 import { maybeBql } from '../spans/thread-roles.ts';
+import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -72,6 +73,7 @@ export class LockLog {
   readonly #missed: number[] = [];
   /** By span of the batch. */
   readonly #of: (View | undefined)[] = [];
+  #from = 0;
 
   constructor(locks: Locks, runs: RunHistory, options: LockLogOptions) {
     this.#locks = locks;
@@ -87,20 +89,24 @@ export class LockLog {
     return this.#events !== undefined;
   }
 
+  /** Which stretch of the recording it is of; a whole one where nobody tells. */
+  within({ from }: Window): void {
+    this.#from = from;
+  }
+
   /** Takes what ended within a batch, after `locks` and `runs` took it. */
   batch(trace: Trace, b: EventBatch): void {
     const { heatmap, holds } = this.#options;
     if (heatmap !== true && this.#events === undefined) return;
-    const { first } = this.#locks;
     const spans = holds === true ? this.#locks.holds : this.#locks.waits;
     if (this.#mutexes.length === 0) {
       this.#of.length = 0;
-      this.#chosen.draw(spans, first);
+      this.#chosen.draw(spans, this.#from);
     } else {
       for (let k = 0; k < spans.count; k++)
         this.#of[k] = this.#viewOf(spans.mutex[k] as number, spans.site[k] as number);
       for (const view of [this.#chosen, ...this.#candidates.values()]) {
-        view.draw(spans, first, 1, (k) => this.#of[k] !== view);
+        view.draw(spans, this.#from, 1, (k) => this.#of[k] !== view);
       }
     }
     if (this.#events !== undefined) this.#keepSlow(trace, b, spans, this.#events);

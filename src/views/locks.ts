@@ -3,7 +3,7 @@ import { type LockCounts, Locks, type LockThread, type Mutex } from '../spans/lo
 import { addRuns, RunHistory, type RunParts } from '../spans/run-history.ts';
 import type { Stats } from '../spans/summary.ts';
 import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
-import type { Analysis } from '../trace/analysis.ts';
+import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -95,7 +95,7 @@ export type SlowLock = {
   ran: RunParts | undefined;
 };
 
-/** A wait or hold that is not over when the trace ends. */
+/** A wait or hold that is not over at the end of the recording, or of the stretch asked for; its duration is counted to that end. */
 export type UnfinishedLock = {
   kind: 'wait' | 'hold';
   begin: number;
@@ -118,7 +118,7 @@ export type LocksResult = {
   missed: number;
   unfinished: UnfinishedLock[];
   counts: LockCounts;
-  /** From the first event of a mutex to the last, in ns; NaN where there is none. */
+  /** How long the stretch is that all this is of, in ns. */
   duration: number;
 };
 
@@ -152,6 +152,7 @@ export class LocksView implements Analysis {
   #waitGroups = new Int32Array(0);
   #holdGroups = new Int32Array(0);
   #trace: Trace | undefined;
+  #window: Window | undefined;
 
   constructor(options: LocksOptions = {}) {
     this.#options = options;
@@ -163,6 +164,11 @@ export class LocksView implements Analysis {
 
   wants(type: EventType): boolean {
     return this.locks.wants(type) || this.#numbers.wants(type) || this.#runs.wants(type) || this.#log.wantsAll;
+  }
+
+  within(window: Window): void {
+    this.#window = window;
+    this.#log.within(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {
@@ -230,7 +236,7 @@ export class LocksView implements Analysis {
       missed,
       unfinished: this.#unfinished(role, name),
       counts: locks.counts,
-      duration: locks.last - locks.first,
+      duration: this.#end - this.#begin,
     };
   }
 
@@ -242,6 +248,14 @@ export class LocksView implements Analysis {
       mutex: (mutex) => (bql.has(mutex) ? 'BQL' : addressOf(this.locks.mutexes[mutex] as Mutex)),
       site: (site) => this.#site(site),
     };
+  }
+
+  get #begin(): number {
+    return (this.#window ?? wholeOf(this.#trace)).from;
+  }
+
+  get #end(): number {
+    return (this.#window ?? wholeOf(this.#trace)).to;
   }
 
   #count(counts: number[], group: number): void {
@@ -369,7 +383,8 @@ export class LocksView implements Analysis {
     const wait = this.#waits.merged(groups.filter((group) => isVcpu(this.#groups.thread(group)))).result().total;
     const pid = locks.mutexes[this.#groups.mutex(groups[0] ?? 0)]?.pid;
     const time = locks.threads.reduce(
-      (sum, thread: LockThread, t) => sum + (isVcpu(t) && thread.pid === pid ? locks.last - thread.first : 0),
+      (sum, thread: LockThread, t) =>
+        sum + (isVcpu(t) && thread.pid === pid ? this.#end - Math.max(this.#begin, thread.first) : 0),
       0,
     );
     const own = entries.filter((entry) => isVcpu(this.#behind.waiter(entry)));
@@ -444,7 +459,7 @@ export class LocksView implements Analysis {
     const { locks } = this;
     const oldest = new Longest<UnfinishedLock>(maxUnfinished);
     for (const { kind, begin, thread, mutex, site } of locks.unfinished()) {
-      const duration = locks.last - begin;
+      const duration = this.#end - begin;
       if (!oldest.admits(duration)) continue;
       const holder = kind === 'wait' ? locks.holderOf(mutex) : undefined;
       oldest.add({

@@ -4,7 +4,7 @@ import { type PairCounts, type PairEnd, type PairSpans, Pairs } from '../spans/p
 import { RunHistory, type RunParts } from '../spans/run-history.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
-import type { Analysis } from '../trace/analysis.ts';
+import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -118,6 +118,7 @@ export class PairsView implements Analysis {
   readonly #fields = { from: new Set<string>(), to: new Set<string>() };
   #tellsVcpu: boolean[] = [];
   #trace: Trace | undefined;
+  #window: Window | undefined;
 
   constructor(options: PairsOptions) {
     this.#options = options;
@@ -155,6 +156,10 @@ export class PairsView implements Analysis {
     );
   }
 
+  within(window: Window): void {
+    this.#window = window;
+  }
+
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     this.#names.trace = trace;
@@ -166,7 +171,7 @@ export class PairsView implements Analysis {
     this.#threadEvents?.advance(b, b.count);
     if (this.#group.length === 0) this.#groups.fill(0, 0, spans.count);
     this.#view.summarise(spans, this.#groups);
-    this.#view.draw(spans, this.pairs.first);
+    this.#view.draw(spans, this.#window?.from ?? 0);
   }
 
   /** Names in `by` and `group` that no event of the end in question has, with what there is. */
@@ -209,6 +214,7 @@ export class PairsView implements Analysis {
       }
     });
     const counts = this.pairs.result();
+    const { from, to } = this.#window ?? wholeOf(this.#trace);
     return {
       rows: [...merged.values()].map(({ group, summary, states }) => ({ group, stats: summary.result(), states })),
       all: all.result(),
@@ -216,9 +222,9 @@ export class PairsView implements Analysis {
       heat: this.#view.heat(),
       slow: this.#view.slowest?.result(),
       over: this.#view.slowest?.over ?? 0,
-      unfinished: this.#unfinished(),
+      unfinished: this.#unfinished(to),
       counts,
-      duration: this.pairs.last - this.pairs.first,
+      duration: to - from,
     };
   }
 
@@ -331,11 +337,11 @@ export class PairsView implements Analysis {
     return this.#group.map((field, n) => field.label(path[n] ?? 0) ?? field.label(path[n + this.#group.length] ?? 0));
   }
 
-  #unfinished(): UnfinishedPair[] {
+  #unfinished(end: number): UnfinishedPair[] {
     const listed: UnfinishedPair[] = [];
     for (const { begin, cpu, tid, entry } of this.pairs.unfinished()) {
       if (listed.length === maxUnfinished) break;
-      listed.push({ begin, duration: this.pairs.last - begin, cpu, tid, from: this.#fromEvent(entry) });
+      listed.push({ begin, duration: end - begin, cpu, tid, from: this.#fromEvent(entry) });
     }
     return listed;
   }

@@ -1,3 +1,4 @@
+import type { Window } from '../trace/analysis.ts';
 import type { Loss } from '../trace/loss.ts';
 
 /** What there is to say about how a trace was read, whatever was asked of it. */
@@ -7,6 +8,8 @@ export type Reading = {
   /** Times of the first and last of them, from the trace's origin; NaN where there was none. */
   first: number;
   last: number;
+  /** The stretch of the recording that the answer is about. */
+  window: Window;
   /** Why the answer rests on a part of the input only, one sentence each; empty where it rests on all. */
   partial: string[];
   /** The holes that the recorder reported, the first `maxLosses` of them. */
@@ -28,6 +31,7 @@ export function emptyReading(): Reading {
     events: 0,
     first: Number.NaN,
     last: Number.NaN,
+    window: { from: 0, to: 0 },
     partial: [],
     losses: [],
     holes: 0,

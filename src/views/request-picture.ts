@@ -1,5 +1,6 @@
 import type { Queue } from '../spans/devices.ts';
 import { operations, type RequestPath } from '../spans/request-path.ts';
+import type { Window } from '../trace/analysis.ts';
 import { IdTable } from '../trace/id-table.ts';
 import { HeatMap } from './heatmap.ts';
 import { type QueueName, queueNameOf } from './requests.ts';
@@ -13,11 +14,17 @@ export class RequestPicture {
   readonly #series = new IdTable();
   readonly #queues: (Queue | undefined)[] = [];
 
+  /** Which stretch of the recording it is of; a whole one where nobody tells. */
+  within({ from }: Window): void {
+    this.cells.start(from);
+    this.heat.start(from);
+  }
+
   /** Takes the requests that were filled within the batch that the path took last. */
-  take({ spans, facets, first }: RequestPath): void {
+  take({ spans, facets }: RequestPath): void {
     if (spans.count === 0) return;
-    this.cells.start(first);
-    this.heat.start(first);
+    this.cells.start(0);
+    this.heat.start(0);
     for (let k = 0; k < spans.count; k++) {
       const { queue, operation } = facets[spans.facet[k] as number] as RequestPath['facets'][number];
       let series = this.#series.find(queue.index, operation);

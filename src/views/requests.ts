@@ -17,7 +17,7 @@ import { type Stats, Summary } from '../spans/summary.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
 import { threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
 import { type ThreadState, threadStates } from '../spans/thread-time.ts';
-import type { Analysis } from '../trace/analysis.ts';
+import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -138,8 +138,7 @@ export type RequestsResult = {
   /** Whether the scheduler's and the mutexes' events tell what threads did. */
   evidence: { sched: boolean; locks: boolean; threads: 'known' | 'by interrupts' | 'unknown' };
   inFlight: { from: number; step: number };
-  /** From the first event about a virtqueue to the last, in the clock's unit; NaN where there is none. */
-  first: number;
+  /** How long the stretch is that all this is of, in the clock's unit. */
   duration: number;
 };
 
@@ -205,6 +204,7 @@ export class RequestsView implements Analysis {
   readonly #waits = new Map<number, LastWaits>();
   #nextWait = 0;
   #trace: Trace | undefined;
+  #window: Window | undefined;
 
   constructor(options: RequestsOptions = {}) {
     this.#options = options;
@@ -224,6 +224,12 @@ export class RequestsView implements Analysis {
     return asked.includes(true) || this.#events !== undefined;
   }
 
+  within(window: Window): void {
+    this.#window = window;
+    this.path.inFlight.from = window.from;
+    this.#options.picture?.within(window);
+  }
+
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     this.#numbers.batch(trace, b);
@@ -240,7 +246,8 @@ export class RequestsView implements Analysis {
 
   result(): RequestsResult {
     const { path } = this;
-    const { requests, inFlight, first, last } = path;
+    const { requests, inFlight } = path;
+    const { from, to } = this.#within;
     const open = requests.finish();
     const judged = this.#trace === undefined ? [] : judgeLeaks(requests, this.#trace.clock).queues;
     const verdictsOf = new Map(judged.map(({ queue, verdicts }) => [queue, verdicts]));
@@ -271,9 +278,12 @@ export class RequestsView implements Analysis {
       missing: this.#missing(),
       evidence: { ...path.threads.evidence, threads: this.#threadsKnown() },
       inFlight: { from: inFlight.from, step: inFlight.step },
-      first,
-      duration: last - first,
+      duration: to - from,
     };
+  }
+
+  get #within(): Window {
+    return this.#window ?? wholeOf(this.#trace);
   }
 
   #threadsKnown(): RequestsResult['evidence']['threads'] {
@@ -282,12 +292,13 @@ export class RequestsView implements Analysis {
   }
 
   #summarise(): void {
-    const { spans, hops, delays, facets, first } = this.path;
+    const { spans, hops, delays, facets } = this.path;
+    const { from } = this.#within;
     // Spans of a queue stand apart from each other: each is one span of its view.
     for (let k = 0; k < spans.count; k++) {
       const { queue, operation } = facets[spans.facet[k] as number] as (typeof facets)[number];
       const view = this.#viewOf(queue.index);
-      view.add(spans.begin[k] as number, spans.duration[k] as number, operation, first);
+      view.add(spans.begin[k] as number, spans.duration[k] as number, operation, from);
     }
     for (let k = 0; k < hops.count; k++) {
       const { queue } = facets[hops.facet[k] as number] as (typeof facets)[number];
@@ -379,7 +390,7 @@ export class RequestsView implements Analysis {
       operations: view.summaries.flatMap((summary, operation) =>
         summary === undefined ? [] : [{ operation: operations[operation] as string, stats: summary.result() }],
       ),
-      inFlight: path.inFlight.result(queue.index, path.first, path.last),
+      inFlight: path.inFlight.result(queue.index, this.#within),
       threads: [...new Set(facets.map(({ tid }) => tid))].filter((tid) => tid >= 0).map(role),
       backends: this.#backends(queue, view),
       merged: path.mergedOf[queue.index] ?? 0,

@@ -141,7 +141,7 @@ export class Top implements Analysis {
   #vcpus(now: number, interval: number): TopVcpu[] {
     const { pairing, time } = { pairing: this.#pairing, time: this.#time };
     const open = new Map([...pairing.open()].map((one) => [one.thread, one]));
-    const vcpus = time.finish().map(({ thread, states }): TopVcpu => {
+    const vcpus = time.finish(this.#trace?.last ?? 0).map(({ thread, states }): TopVcpu => {
       const before = this.#before.get(thread);
       this.#before.set(thread, states);
       const spent = (state: VcpuState) => states[state] - (before?.[state] ?? 0);

@@ -1,6 +1,6 @@
 import { ExitPairing } from '../spans/exits.ts';
 import { type DividedTime, type Evidence, type VcpuState, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
-import type { Analysis } from '../trace/analysis.ts';
+import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -15,7 +15,7 @@ export type VcpuRow = Omit<DividedTime, 'thread' | 'cells'> & {
   wall: number;
   /** The state that took most of each stretch of the timeline; undefined where the thread was not there. */
   timeline: (VcpuState | undefined)[] | undefined;
-  /** Its exit that was not over at the end of the trace. */
+  /** Its exit that was not over at the end of the stretch. */
   open: { reason: string; age: number } | undefined;
 };
 
@@ -30,6 +30,8 @@ export type VcpusResult = {
   /** Threads that had the CPU while vCPUs were preempted, the first most; tid 0 is no thread: the CPU was idle, waking up. */
   others: { tid: number; comm: string; time: number }[];
   timeline: { from: number; step: number } | undefined;
+  /** How long the stretch is that all this is of. */
+  duration: number;
 };
 
 const shownOthers = 5;
@@ -40,6 +42,7 @@ export class Vcpus implements Analysis {
   readonly #time: VcpuTime;
   readonly #options: VcpuOptions;
   #trace: Trace | undefined;
+  #window: Window | undefined;
 
   constructor(options: VcpuOptions = {}) {
     this.#options = options;
@@ -50,6 +53,11 @@ export class Vcpus implements Analysis {
     return [this.pairing.wants(type), this.#time.wants(type)].includes(true);
   }
 
+  within(window: Window): void {
+    this.#window = window;
+    this.#time.from = window.from;
+  }
+
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     this.pairing.batch(trace, b);
@@ -58,19 +66,20 @@ export class Vcpus implements Analysis {
 
   result(): VcpusResult {
     const time = this.#time;
+    const { from, to } = this.#window ?? wholeOf(this.#trace);
     const { timeline } = this.#options;
     const open = new Map([...this.pairing.open()].map((one) => [one.thread, one]));
-    const rows = time.finish().map(({ thread, cells, ...divided }): VcpuRow => {
+    const rows = time.finish(to).map(({ thread, cells, ...divided }): VcpuRow => {
       const exit = open.get(thread);
       return {
         ...divided,
         vcpu: vcpuOf(this.pairing.threads[thread] as { tid: number; pid: number; vcpu: number }, this.#trace),
         wall: divided.end - divided.begin,
-        timeline: cells === undefined ? undefined : dominating(cells, Math.ceil((time.last - time.from) / time.step)),
+        timeline: cells === undefined ? undefined : dominating(cells, Math.ceil((to - from) / time.step)),
         open:
           exit === undefined
             ? undefined
-            : { reason: this.pairing.reasons.names[exit.reason] as string, age: time.last - exit.begin },
+            : { reason: this.pairing.reasons.names[exit.reason] as string, age: to - exit.begin },
       };
     });
     return {
@@ -82,6 +91,7 @@ export class Vcpus implements Analysis {
         .slice(0, shownOthers)
         .map(([tid, spent]) => ({ tid, comm: this.#trace?.threads.get(tid)?.comm ?? '', time: spent })),
       timeline: timeline === true ? { from: time.from, step: time.step } : undefined,
+      duration: to - from,
     };
   }
 }

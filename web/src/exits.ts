@@ -320,7 +320,7 @@ class ExitsPart {
     const { unit } = answer;
     const words = ['virtap exits', quoted(answer.file)];
     if (region !== undefined && unit === 'ns') {
-      // The command counts from the trace's first event, the picture from its own.
+      // As time stamps: exact, and good for any of the commands.
       const stamp = (time: number) => {
         const ns = BigInt(answer.origin) + BigInt(Math.round(time));
         return `${ns / 1_000_000_000n}.${String(ns % 1_000_000_000n).padStart(9, '0')}`;

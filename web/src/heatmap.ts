@@ -1,9 +1,10 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { hexColor, level } from '../../src/report/color.ts';
+import { timeLabels } from '../../src/report/scales.ts';
 import { count, lengthText, percent, plural, timestamp } from '../../src/report/units.ts';
 import { latencyEdge } from '../../src/views/heatmap.ts';
-import { latencyMarks, timeLabels } from './axis.ts';
+import { latencyMarks } from './axis.ts';
 import { el } from './dom.ts';
 import type { Filter, Grid, Picture, Region } from './picture.ts';
 import { colors, onTheme } from './theme.ts';
@@ -32,8 +33,6 @@ export class Heatmap {
   readonly element: HTMLElement;
   #picture: Picture;
   readonly #origin: bigint;
-  /** What times are counted from: the beginning of the whole, whatever part is looked at. */
-  readonly #zero: number;
   readonly #events: HeatmapEvents;
   readonly #box: HTMLElement;
   readonly #tip: HTMLElement;
@@ -53,7 +52,6 @@ export class Heatmap {
   constructor(picture: Picture, filter: Filter, origin: bigint, events: HeatmapEvents, signal: AbortSignal) {
     this.#picture = picture;
     this.#origin = origin;
-    this.#zero = picture.frame.from;
     this.#events = events;
     this.#grid = picture.grid(filter);
     this.#view = picture.around(this.#grid);
@@ -136,7 +134,6 @@ export class Heatmap {
     this.#plot?.destroy();
     const { faint, line, lines } = colors();
     const { unit } = this.#picture.frame;
-    const from = this.#zero;
     const label = lengthText(unit);
     const axis = { stroke: faint, ticks: { stroke: line }, grid: { show: false }, font: '13px system-ui, sans-serif' };
     this.#plot = new uPlot(
@@ -150,15 +147,11 @@ export class Heatmap {
           {
             ...axis,
             space: 90,
-            values: (_, times) =>
-              timeLabels(
-                times.map((time) => time - from),
-                unit,
-              ),
-            // Counted from the picture's beginning, wherever that lies.
+            values: (_, times) => timeLabels(times, unit),
+            // Counted from the recording's beginning, whatever part is looked at.
             splits: (_plot, _axis, least, most, step) => {
               const times: number[] = [];
-              for (let i = Math.ceil((least - from) / step); from + i * step <= most; i++) times.push(from + i * step);
+              for (let i = Math.ceil(least / step); i * step <= most; i++) times.push(i * step);
               return times;
             },
             filter: (_, times) => times,
@@ -450,7 +443,7 @@ export class Heatmap {
     const cell = this.#cell(place);
     const at = place.bin * this.#grid.rows + place.row;
     const n = this.#countAt(place);
-    const times = timeLabels([cell.from - this.#zero, cell.to - this.#zero], unit).join(' to ');
+    const times = timeLabels([cell.from, cell.to], unit).join(' to ');
     const lines = [
       plural(n, noun[0], noun[1]),
       `lasting ${label(cell.least)} to ${label(cell.most)}`,

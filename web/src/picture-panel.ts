@@ -1,6 +1,6 @@
+import { timeLabels } from '../../src/report/scales.ts';
 import { count, lengthText, plural } from '../../src/report/units.ts';
 import { latencyEdge } from '../../src/views/heatmap.ts';
-import { timeLabels } from './axis.ts';
 import { el, refill } from './dom.ts';
 import { Heatmap } from './heatmap.ts';
 import type { Picture, Region } from './picture.ts';
@@ -113,7 +113,7 @@ export class PicturePanel {
 
   #statusText(inside: number): string {
     const { region, filter } = this.state;
-    const { noun, unit, dimensions, from } = this.#picture.frame;
+    const { noun, unit, dimensions } = this.#picture.frame;
     const label = lengthText(unit);
     const parts = [plural(inside, noun[0], noun[1])];
     dimensions.forEach(({ title, values }, d) => {
@@ -121,7 +121,7 @@ export class PicturePanel {
       if (value !== undefined) parts.push(`${title} ${values[value]}`);
     });
     if (region !== undefined) {
-      parts.push(`begun ${timeLabels([region.from - from, region.to - from], unit).join(' to ')} after the start`);
+      parts.push(`begun ${timeLabels([region.from, region.to], unit).join(' to ')} after the start`);
       parts.push(`lasting ${label(region.least)} to ${label(region.most)}`);
     }
     return `${region === undefined ? 'Shown' : 'Selected'}: ${parts.join(', ')}.`;
@@ -170,12 +170,12 @@ export class PicturePanel {
   /** The picture as a table: octaves of latency by a dozen stretches of time. */
   #fillCells(): void {
     const grid = this.#picture.grid(this.state.filter);
-    const { step, unit } = this.#picture.frame;
+    const { from, step, unit } = this.#picture.frame;
     const per = Math.max(1, Math.ceil(grid.bins / 12));
     const columns = Math.ceil(grid.bins / per);
     const label = lengthText(unit);
     const heads = timeLabels(
-      Array.from({ length: columns }, (_, c) => c * per * step),
+      Array.from({ length: columns }, (_, c) => from + c * per * step),
       unit,
     );
     const rows = new Map<number, number[]>();

@@ -10,6 +10,7 @@ import {
   type Unit,
 } from '../../src/report/answers.ts';
 import type { RequestsSection } from '../../src/report/page-data.ts';
+import { timeLabels } from '../../src/report/scales.ts';
 import { count, cycles, duration, lengthText, percent, plural, rate, roughLength } from '../../src/report/units.ts';
 import { points } from '../../src/spans/request-path.ts';
 import { el, svg } from './dom.ts';
@@ -190,7 +191,7 @@ function inFlight(
   const from = figure(first.in_flight, 'from', unit);
   const step = figure(first.in_flight, 'time_step', unit);
   const bins = Math.max(1, ...queues.map(({ in_flight: { maxima } }) => maxima.length));
-  const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => share * bins * step);
+  const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => from + share * bins * step);
   return el(
     'div',
     { class: 'timelines' },
@@ -214,7 +215,7 @@ function inFlight(
       'div',
       { class: 'vcpu-row wide axis faint' },
       el('span', {}),
-      el('span', {}, ...marks.map((mark) => el('span', {}, mark === 0 ? '0' : lengthText(unit)(mark)))),
+      el('span', {}, ...timeLabels(marks, unit).map((label) => el('span', {}, label))),
     ),
   );
 }

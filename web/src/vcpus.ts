@@ -1,5 +1,6 @@
 import type { StatesJson, VcpuRowJson, VcpusJson } from '../../src/report/answers.ts';
-import { count, duration, percent, shortDuration } from '../../src/report/units.ts';
+import { timeLabels } from '../../src/report/scales.ts';
+import { count, duration, percent } from '../../src/report/units.ts';
 import { stateLooks } from '../../src/report/vcpu-states.ts';
 import { el, svg } from './dom.ts';
 import { type Column, Table } from './table.ts';
@@ -87,7 +88,7 @@ function bar(name: string, states: StatesJson, wall: number, order: readonly str
 /** What each vCPU did most in each stretch of time. */
 function timelines(
   rows: readonly VcpuRowJson[],
-  { time_step_ns: step }: { time_step_ns: number },
+  { from_ns: from, time_step_ns: step }: { from_ns: number; time_step_ns: number },
   name: (row: VcpuRowJson) => string,
 ): HTMLElement {
   const bins = Math.max(1, ...rows.map(({ timeline }) => timeline?.length ?? 0));
@@ -117,7 +118,7 @@ function timelines(
       'div',
       { class: 'vcpu-row axis faint' },
       el('span', {}),
-      el('span', {}, el('span', {}, '0 s'), el('span', {}, shortDuration(bins * step))),
+      el('span', {}, ...timeLabels([from, from + bins * step], 'ns').map((label) => el('span', {}, label))),
     ),
   );
 }
