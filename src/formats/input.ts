@@ -40,6 +40,14 @@ export class Input {
     this.path = path;
   }
 
+  /**
+   * Room to read it into: `most`, or less where it is known to be small, since a process that opens many files pays for what it
+   * reserves. Twice its size, and never little: it may still grow.
+   */
+  room(most: number): number {
+    return this.compression === '' && this.size !== undefined ? Math.min(most, Math.max(2 * this.size, 8 << 20)) : most;
+  }
+
   /** Opens a path, or standard input for `-`. Throws a TraceError for what cannot be read. */
   static async open(path: string): Promise<Input> {
     if (path === '-') {

@@ -90,8 +90,8 @@ export abstract class LineTrace implements Trace {
   /** By thread: a hash of its name and process as last seen. */
   #known = new Int32Array(4096);
 
-  readonly #arena = new Arena(slotSize, longestLine, 64 << 20);
-  readonly #sorter = new EventSorter(this.#arena);
+  readonly #arena: Arena;
+  readonly #sorter: EventSorter;
   #slot = -1;
   /** Whether a run of the sorter is open, and the time of its last event. */
   #running = false;
@@ -130,6 +130,8 @@ export abstract class LineTrace implements Trace {
   constructor(input: Input, options: OpenOptions) {
     this.file = input.name;
     this.#input = input;
+    this.#arena = new Arena(slotSize, longestLine, input.room(64 << 20));
+    this.#sorter = new EventSorter(this.#arena);
     this.bytes = input.head;
     this.#signatures = new Signatures(input.path, options);
     this.#markers = new QemuMarkers(this.#signatures, this.#types, 'ftrace:print', 0);

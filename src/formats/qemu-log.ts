@@ -77,8 +77,8 @@ class QemuLog implements Trace {
   readonly #input: Input;
   readonly #signatures: Signatures;
   readonly #table = new TypeTable();
-  readonly #arena = new Arena(1 << 19, maxLine + 64, 32 << 20);
-  readonly #sorter = new EventSorter(this.#arena);
+  readonly #arena: Arena;
+  readonly #sorter: EventSorter;
   readonly #reader: SlotReader;
   #wants: ((type: EventType) => boolean) | undefined;
 
@@ -122,6 +122,8 @@ class QemuLog implements Trace {
   constructor(input: Input, signatures: Signatures) {
     this.file = input.name;
     this.#input = input;
+    this.#arena = new Arena(1 << 19, maxLine + 64, input.room(32 << 20));
+    this.#sorter = new EventSorter(this.#arena);
     this.#signatures = signatures;
     this.#reader = new SlotReader(this.#arena, (target, offset) => input.readInto(target, offset));
     this.#names = new QemuNames(signatures);

@@ -82,8 +82,8 @@ class SimpleTrace implements Trace {
   /** Bytes in front of each record: version 4 says what kind it is. */
   readonly #prefix: number;
   readonly #table = new TypeTable();
-  readonly #arena = new Arena(1 << 20, maxRecord + 64, 32 << 20);
-  readonly #sorter = new EventSorter(this.#arena);
+  readonly #arena: Arena;
+  readonly #sorter: EventSorter;
   readonly #reader: SlotReader;
   #wants: ((type: EventType) => boolean) | undefined;
 
@@ -114,6 +114,8 @@ class SimpleTrace implements Trace {
     const head = input.head;
     this.file = input.name;
     this.#input = input;
+    this.#arena = new Arena(1 << 20, maxRecord + 64, input.room(32 << 20));
+    this.#sorter = new EventSorter(this.#arena);
     this.#signatures = signatures;
     this.#little = isLittle(head) as boolean;
     if (head.length < headerSize) {

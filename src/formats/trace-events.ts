@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TraceError } from '../trace/error.ts';
 import type { OpenOptions } from './detect.ts';
@@ -288,7 +288,7 @@ export class Signatures {
       const file = join(folder, 'trace-events-all');
       if (!existsSync(file)) continue;
       try {
-        const events = parseTraceEvents(readFileSync(file), file);
+        const events = installedEvents(file);
         this.file = file;
         return events;
       } catch (error) {
@@ -298,6 +298,18 @@ export class Signatures {
     }
     return [];
   }
+}
+
+/** The last file that was found, and its state then: a program that opens many traces parses it once. */
+let lastFound: { file: string; state: string; events: readonly Signature[] } | undefined;
+
+function installedEvents(file: string): readonly Signature[] {
+  const { dev, ino, size, mtimeMs } = statSync(file);
+  const state = `${dev} ${ino} ${size} ${mtimeMs}`;
+  if (lastFound?.file !== file || lastFound.state !== state) {
+    lastFound = { file, state, events: parseTraceEvents(readFileSync(file), file) };
+  }
+  return lastFound.events;
 }
 
 let builtInParsed: Signature[] | undefined;
