@@ -4,6 +4,7 @@ import { Signatures } from '../formats/trace-events.ts';
 import { type Purpose, purposes, usualEvents } from '../live/event-sets.ts';
 import { startOf } from '../live/machines.ts';
 import { Recorder, type RecordingStatus } from '../live/recorder.ts';
+import { after } from '../live/timer.ts';
 import { findTracefs } from '../live/tracefs.ts';
 import { escapeText } from '../report/escape.ts';
 import { bytes, count, plural, shortDuration } from '../report/units.ts';
@@ -117,7 +118,7 @@ class Until {
   status = 0;
   /** Ends the recording, once there is one. */
   stop: (() => void) | undefined;
-  readonly #timers: NodeJS.Timeout[] = [];
+  #callOff: (() => void) | undefined;
   #watch: NodeJS.Timeout | undefined;
   #interrupted = false;
 
@@ -126,7 +127,7 @@ class Until {
   }
 
   after(ms: number): void {
-    this.#timers.push(setTimeout(() => this.stop?.(), ms));
+    this.#callOff = after(ms, () => this.stop?.());
   }
 
   /** None of the processes that are recorded is left. */
@@ -152,9 +153,9 @@ class Until {
   }
 
   end(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
+    this.#callOff?.();
     clearInterval(this.#watch);
-    for (const signal of signals) process.removeListener(signal, this.#signal);
+    // Signals are still heard: one that comes as the recording has ended by itself does not make a failure of it.
   }
 
   readonly #signal = () => {

@@ -19,6 +19,7 @@ import { chunkSize, type ReaderData, type ReaderMessage, stopAt, waitingAt } fro
 import { closeBuffers, type OpenBuffers, openBuffers } from './raw-pages.ts';
 import { Session, type SessionOptions } from './session.ts';
 import { threadNames } from './thread-names.ts';
+import { after } from './timer.ts';
 import { traceDatHeader } from './trace-dat-writer.ts';
 
 /** What to look at. */
@@ -64,6 +65,8 @@ export class LiveTrace implements Trace {
   #read = 0;
   #last = Number.NEGATIVE_INFINITY;
   #named = Number.NEGATIVE_INFINITY;
+  /** Calls off the end that comes of itself. */
+  #callOff: (() => void) | undefined;
 
   constructor(options: LiveOptions) {
     this.#options = options;
@@ -118,7 +121,7 @@ export class LiveTrace implements Trace {
       this.#learnNames(session.tracefs);
       session.begin(wanted);
       const { length } = this.#options;
-      if (length !== undefined) setTimeout(() => this.end(), length / 1e6).unref();
+      if (length !== undefined) this.#callOff = after(length / 1e6, () => this.end());
       for await (const message of messages) {
         this.#learnNames(session.tracefs);
         if (message.kind === 'error') throw new LiveError(message.message);
@@ -170,6 +173,7 @@ export class LiveTrace implements Trace {
   stop(): void {
     Atomics.store(this.#control, stopAt, 1);
     Atomics.notify(this.#control, stopAt);
+    this.#callOff?.();
     if (this.#buffers !== undefined) closeBuffers(this.#buffers);
     void this.#worker?.terminate();
     this.#session?.close();

@@ -11,6 +11,7 @@ import { commOf, startOf, threadsOf } from './machines.ts';
 import { QemuLogSource, stampsItsLog } from './qemu-log-source.ts';
 import type { MonitorAddress } from './qmp.ts';
 import { cleanUpQemu, removeJournal, writeJournal } from './remains.ts';
+import { after } from './timer.ts';
 
 /** What to look at. */
 export type QemuLogOptions = {
@@ -90,9 +91,10 @@ export class QemuLogTrace implements Trace {
     try {
       const source = await QemuLogSource.open(pid, monitor, choose, (qemu) => writeJournal({ ...journal, qemu }));
       this.#source = source;
+      let callOff: (() => void) | undefined;
       try {
         if (this.#ended) this.end();
-        if (length !== undefined) setTimeout(() => this.end(), length / 1e6).unref();
+        if (length !== undefined) callOff = after(length / 1e6, () => this.end());
         for (const tid of threadsOf(pid)) this.threads.name(tid, commOf(tid) ?? '', pid);
         const input = await Input.stream(this.file, Readable.from(source.chunks(), { objectMode: false }));
         this.#inner = await qemuLog.open(input, { traceEvents });
@@ -102,6 +104,7 @@ export class QemuLogTrace implements Trace {
         }
         this.#noteInUse(await source.inUse());
       } finally {
+        callOff?.();
         await source.close();
       }
       removeJournal(process.pid);
