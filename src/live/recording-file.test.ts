@@ -51,6 +51,22 @@ function contents(state: RecordingState, { offsets, sizes }: { offsets: number[]
   });
 }
 
+test('a recording and its parts are for their owner alone, whatever the umask', () => {
+  for (const umask of [0, 0o277]) {
+    const before = process.umask(umask);
+    try {
+      const state = recorded(`private-${umask}.dat`, [1, 1]);
+      const mode = (path: string) => statSync(path).mode & 0o777;
+      const parts = [state.part, `${state.part}.cpu0`, `${state.part}.cpu1`];
+      assert.deepEqual(parts.map(mode), [0o600, 0o600, 0o600]);
+      finishRecording(state, trailer, () => {});
+      assert.equal(mode(state.file), 0o600);
+    } finally {
+      process.umask(before);
+    }
+  }
+});
+
 test('wherever it was interrupted, moving the pages goes on from there', () => {
   const counts = [70, 0, 130];
   const expected = counts.map((count, cpu) => Array.from({ length: count }, (_, n) => (cpu * 100 + n) & 0xff));

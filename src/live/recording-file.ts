@@ -1,5 +1,6 @@
 import {
   closeSync,
+  fchmodSync,
   fstatSync,
   ftruncateSync,
   openSync,
@@ -53,7 +54,7 @@ export class RecordingFile {
     this.#files = [];
     this.#sizes = [];
     try {
-      const first = openSync(state.part, 'wx', 0o640);
+      const first = makePrivate(state.part);
       this.#files.push(first);
       this.#made.push(state.part);
       writeAll(first, header, 0);
@@ -62,7 +63,7 @@ export class RecordingFile {
       closeSync(first);
       for (let cpu = 0; cpu < state.cpus; cpu++) {
         const path = cpuPart(state, cpu);
-        this.#files.push(openSync(path, 'wx', 0o640));
+        this.#files.push(makePrivate(path));
         this.#made.push(path);
         this.#sizes.push(0);
       }
@@ -121,6 +122,14 @@ export function finishRecording(
     closeSync(target);
   }
   renameSync(state.part, state.file);
+}
+
+/** Makes a file that its owner alone can read, whatever the umask: a recording tells what a host and its guests do. */
+function makePrivate(path: string): number {
+  const file = openSync(path, 'wx', 0o600);
+  // A umask can take from the owner, too.
+  fchmodSync(file, 0o600);
+  return file;
 }
 
 function cpuPart(state: RecordingState, cpu: number): string {

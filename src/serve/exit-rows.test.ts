@@ -29,6 +29,10 @@ function scanned(index: ReturnType<typeof written>, from: number, to: number, le
 
 const row = fc.tuple(fc.nat(1_000_000), fc.oneof(fc.nat(100), fc.nat(900_000)), fc.nat(7), fc.nat(90));
 
+test('what a trace holds is for its owner alone', () => {
+  assert.equal(statSync(written([]).path).mode & 0o777, 0o600);
+});
+
 test('a region gives the exits that began in it and took as long, and no others', () => {
   fc.assert(
     fc.property(

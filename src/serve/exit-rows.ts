@@ -28,7 +28,7 @@ export class ExitRowsWriter {
   #longest = 0;
 
   constructor(path: string) {
-    this.#file = openSync(path, 'wx');
+    this.#file = openSync(path, 'wx', 0o600);
   }
 
   take(spans: ExitSpans): void {

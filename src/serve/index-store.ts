@@ -67,7 +67,7 @@ export async function writeIndex<T>(folder: string, id: string, make: (folder: s
   const fresh = mkdtempSync(`${folder}.`);
   try {
     const index = await make(fresh);
-    writeFileSync(join(fresh, 'index.json'), JSON.stringify({ id, index }));
+    writeFileSync(join(fresh, 'index.json'), JSON.stringify({ id, index }), { mode: 0o600 });
     rmSync(folder, { recursive: true, force: true });
     renameSync(fresh, folder);
     return index;
