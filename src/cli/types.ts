@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { asTraceError } from '../formats/input.ts';
 import { parseTraceEvents, type Signature } from '../formats/trace-events.ts';
+import { findTracefs } from '../live/tracefs.ts';
 import { eventsFile, fieldsOfSignatures, fieldsOfTypes, unknownOf } from '../script/declare.ts';
 import type { KnownEvents } from '../script/field-kind.ts';
 import { kernelEvents } from '../script/kernel-events.ts';
@@ -62,7 +64,7 @@ async function run(files: string[], options: TypesOptions): Promise<void> {
 
 function ofKernel(): KnownEvents {
   try {
-    return fieldsOfTypes(kernelEvents());
+    return fieldsOfTypes(kernelEvents(join(findTracefs(), 'events')));
   } catch (error) {
     if (error instanceof ScriptError) throw new UsageError(error.message);
     throw error;

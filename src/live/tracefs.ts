@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, LiveError } from './live-error.ts';
@@ -6,24 +7,59 @@ import { codeOf, LiveError } from './live-error.ts';
  * tracefs, the kernel's interface to its tracer. Source: linux Documentation/trace/ftrace.rst, events.rst.
  */
 
-/** Where it is mounted: its own place, and the older one within debugfs. */
-const places = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing'];
+/** Where it belongs, and where kernels of old have it. */
+const place = '/sys/kernel/tracing';
+const oldPlace = '/sys/kernel/debug/tracing';
 
-/** The folder of tracefs. Throws a LiveError that says how to get access where there is none. */
+/** What mounts it, in the order that trace-cmd tries: with debugfs, it appears in the old place. */
+const mounts = [
+  { at: place, args: ['-t', 'tracefs', 'nodev', place] },
+  { at: '/sys/kernel/debug', args: ['-t', 'debugfs', 'nodev', '/sys/kernel/debug'] },
+];
+
+/** The folder of tracefs, which is mounted where it was not. Throws a LiveError that says how to get access where there is none. */
 export function findTracefs(): string {
   if (process.platform !== 'linux') throw new LiveError('recording needs Linux; recordings can be read everywhere');
-  for (const place of places) {
-    try {
-      if (readdirSync(place).includes('events')) return place;
-    } catch (error) {
-      if (codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM') throw noAccess(place);
-    }
+  const found = mounted();
+  if (found !== undefined) return found;
+  const ways = mounts.filter(({ at }) => existsSync(at));
+  const command = `mount ${(ways[0] ?? mounts[0])?.args.join(' ')}`;
+  if (process.getuid?.() !== 0) {
+    throw new LiveError(`tracefs is not mounted: run virtap with sudo, which mounts it, or first: sudo ${command}`);
   }
-  if (process.getuid?.() !== 0) throw noAccess(places[0] as string);
+  let why: string | undefined;
+  for (const { args } of ways) {
+    const { error, stderr } = spawnSync('mount', args, { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
+    const now = mounted();
+    if (now !== undefined) return now;
+    why ??= error === undefined ? stderr.trim().split('\n', 1)[0] : 'there is no program called mount';
+  }
+  if (!why) throw new LiveError(`this kernel has no tracefs (${place}): it was built without CONFIG_TRACING`);
   throw new LiveError(
-    existsSync(places[0] as string)
-      ? 'tracefs is not mounted; mount it with: mount -t tracefs nodev /sys/kernel/tracing'
-      : 'this kernel has no tracefs (/sys/kernel/tracing): it was built without CONFIG_TRACING',
+    `tracefs is not mounted, and mounting it failed (${why}); as root, on the host itself: ${command}; ` +
+      `a container can be given that folder: -v ${place}:${place}`,
+  );
+}
+
+/** Where it is mounted. Throws a LiveError where that may not be looked at. */
+function mounted(): string | undefined {
+  return [place, oldPlace, ...elsewhere()].find((folder) => {
+    try {
+      return readdirSync(folder).includes('events');
+    } catch (error) {
+      const denied = codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM';
+      // Others may not enter debugfs, whatever is in it.
+      if (denied && (folder !== oldPlace || !existsSync(place))) throw noAccess(folder);
+      return false;
+    }
+  });
+}
+
+/** Where somebody else chose to mount it. */
+function elsewhere(): string[] {
+  const table = readFileSync('/proc/self/mounts', 'utf8');
+  return [...table.matchAll(/^\S+ (\S+) tracefs /gm)].map(([, place]) =>
+    (place as string).replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8))),
   );
 }
 

@@ -5,13 +5,8 @@ import { KernelLayout, parseKernelFormat } from '../formats/kernel-format.ts';
 import { EventType } from '../trace/event-type.ts';
 import { ScriptError } from './script-error.ts';
 
-/** Where tracefs is mounted, of old below debugfs. */
-const places = ['/sys/kernel/tracing/events', '/sys/kernel/debug/tracing/events'];
-
-/** The events of the running kernel, from their format files. Throws a ScriptError where these cannot be read. */
-export function kernelEvents(folders: readonly string[] = places): EventType[] {
-  const folder = folders.find((path) => existsSync(path));
-  if (folder === undefined) throw new ScriptError(`${folders[0]} cannot be read: it needs tracefs, and root`);
+/** The events of the running kernel, from their format files in tracefs' folder \`events\`. Throws a ScriptError where there are none. */
+export function kernelEvents(folder: string): EventType[] {
   const types: EventType[] = [];
   for (const system of subfolders(folder)) {
     for (const event of subfolders(join(folder, system))) {
