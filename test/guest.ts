@@ -64,10 +64,15 @@ export class Guest {
   /** When it is over. */
   readonly ended: Promise<unknown>;
 
+  #complaint = '';
+
   private constructor(args: string[], name: string) {
     args.push('-display', 'none', '-device', 'isa-debug-exit,iobase=0xf4', '-S', '-monitor', 'stdio');
     args.push('-name', `guest=${name.replaceAll(',', ',,')},debug-threads=on`);
-    this.process = spawn('qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'ignore'] });
+    this.process = spawn('qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.process.stderr?.on('data', (chunk) => {
+      this.#complaint = `${this.#complaint}${chunk}`.slice(-1000);
+    });
     this.ended = once(this.process, 'exit');
   }
 
@@ -95,10 +100,11 @@ export class Guest {
   /** Until its monitor answers: all its threads are there, then. */
   async ready(): Promise<void> {
     // Read on to the end: QEMU dies of a monitor that nobody reads.
-    await new Promise<void>((resolve) => {
+    await new Promise<void>((resolve, reject) => {
       this.process.stdout?.on('data', (chunk: Buffer) => {
         if (chunk.includes('(qemu)')) resolve();
       });
+      this.ended.then(() => reject(new Error(`QEMU ended at once: ${this.#complaint}`)), reject);
     });
   }
 

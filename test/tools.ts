@@ -1,29 +1,76 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { findTracefs } from '../src/live/tracefs.ts';
 
-/** What tests can need that is not on every machine, and how to see whether it is there. */
+/** The browser that the tests of pages drive. */
+export const chromium = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+/** What tests can need that is not on every machine, each with the reason why a test cannot have it here; undefined where it can. */
 const components = {
-  'trace-cmd': () => installed('trace-cmd'),
-  perf: () => spawnSync('perf', ['--version']).status === 0,
-  QEMU: () => installed('qemu-system-x86_64'),
-  Chromium: () => existsSync(process.env.CHROMIUM ?? '/usr/bin/chromium'),
-  'a C compiler': () => installed('cc'),
-  "SystemTap's headers": () => spawnSync('cc', ['-E', '-include', 'sys/sdt.h', '-x', 'c', '/dev/null']).status === 0,
-  readelf: () => installed('readelf'),
-  KVM: () => existsSync('/dev/kvm'),
-  'permission to trace': () => process.getuid?.() === 0 && existsSync('/sys/kernel/tracing/events/sched'),
-} as const;
+  'trace-cmd': () => program('trace-cmd'),
+  // Debian's `perf` may be a script that looks for one that fits the kernel.
+  perf: () => program('perf') ?? works('perf does not run here', 'perf', '--version'),
+  QEMU: () => program('qemu-system-x86_64'),
+  Chromium: () => file(chromium, constants.X_OK),
+  'a C compiler': () => program('cc'),
+  "SystemTap's headers": () =>
+    program('cc') ?? works('sys/sdt.h is not installed', 'cc', '-E', '-include', 'sys/sdt.h', '-x', 'c', '/dev/null'),
+  readelf: () => program('readelf'),
+  bash: () => program('bash'),
+  script: () => program('script'),
+  KVM: () => file('/dev/kvm', constants.R_OK | constants.W_OK),
+  'namespaces of its own': () => works('unshare -m is not allowed here', 'unshare', '-m', 'true'),
+  'permission to trace': () => {
+    try {
+      findTracefs();
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  },
+} satisfies Record<string, () => string | undefined>;
 
-/**
- * Options for a test that needs these: it is skipped where one is missing. With VIRTAP_FULL=1, as in CI, nothing is
- * skipped, so that it fails.
- */
-export function needs(...names: (keyof typeof components)[]): { skip: string | false } {
-  if (process.env.VIRTAP_FULL === '1') return { skip: false };
-  const missing = names.filter((name) => !components[name]());
-  return { skip: missing.length > 0 && `needs ${missing.join(' and ')}` };
+/** Stands between several reasons of one test. */
+export const between = ' + ';
+
+type Component = keyof typeof components;
+
+const known = new Map<Component, string | undefined>();
+
+/** Why a test cannot have this here; undefined where it can. */
+export function lacking(name: Component): string | undefined {
+  if (!known.has(name)) known.set(name, components[name]());
+  return known.get(name);
 }
 
-function installed(program: string): boolean {
-  return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
+/**
+ * Options for a test that needs these: it is skipped where one is missing, and says why. With VIRTAP_FULL=1, as in CI, nothing is
+ * skipped: it fails at once, with the same reason.
+ */
+export function needs(...names: Component[]): { skip?: string; signal?: AbortSignal } {
+  const missing = new Set(names.map(lacking).filter((reason) => reason !== undefined));
+  if (missing.size === 0) return {};
+  const why = [...missing].join(between);
+  return process.env.VIRTAP_FULL === '1' ? { signal: AbortSignal.abort(new Error(why)) } : { skip: why };
+}
+
+function program(name: string): string | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  return folders.some((folder) => file(join(folder, name), constants.X_OK) === undefined)
+    ? undefined
+    : `${name} is not installed`;
+}
+
+function file(path: string, access: number): string | undefined {
+  try {
+    accessSync(path, access);
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? `there is no ${path}` : `no permission for ${path}`;
+  }
+}
+
+function works(otherwise: string, command: string, ...args: string[]): string | undefined {
+  return spawnSync(command, args).status === 0 ? undefined : otherwise;
 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { gzipSync, zstdDecompressSync } from 'node:zlib';
+import { needs } from '../../test/tools.ts';
 import { commands } from './commands.ts';
 
 const data = join(import.meta.dirname, '../../test/data');
@@ -281,7 +282,7 @@ test('Ctrl-C on a pipe that goes on: what was learnt, said to be partial', async
   assert.match(stderr as string, /^Partial: interrupted after .*; what follows was not read\.$/m);
 });
 
-test('completion is valid for bash, and completes commands, options and choices', () => {
+test('completion is valid for bash, and completes commands, options and choices', needs('bash'), () => {
   const script = virtap('completion', 'bash').stdout;
   const complete = (...words: string[]) => {
     const line = `${script}\nCOMP_WORDS=(virtap ${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length}; _virtap; echo "\${COMPREPLY[@]}"`;

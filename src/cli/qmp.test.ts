@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,7 +50,7 @@ test('requests of a running QEMU are seen through its monitor, each once, until 
   const before = logs();
   const { machine, look } = await guest('all');
   try {
-    const { ended } = start('leaks', '--live', '-p', String(machine.pid), '--json');
+    const { ended } = start('leaks', '--live', '-p', String(machine.pid), '--for', '600h', '--json');
     await untilOn(look);
     machine.begin();
     const { status, stdout, stderr } = await ended;
@@ -102,8 +102,7 @@ test(
       const { child, ended } = start('leaks', '--live', '-p', String(machine.pid), '--json');
       await untilOn(look);
       machine.begin();
-      await until('requests in the log', () => existsSync(log));
-      await new Promise((resolve) => setTimeout(resolve, 700));
+      await until('requests in the log', () => existsSync(log) && statSync(log).size > 100_000);
       await look.execute('stop');
       child.kill('SIGINT');
       const { status, stdout, stderr } = await ended;

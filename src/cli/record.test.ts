@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 import { Guest, guestAddress, guestPort, until } from '../../test/guest.ts';
 import { counts, type ReadEvent, readText } from '../../test/read-text.ts';
@@ -27,6 +27,22 @@ function countedByTraceCmd(file: string): [string, number][] {
     found.set(name as string, (found.get(name as string) ?? 0) + 1);
   }
   return [...found].sort();
+}
+
+/** Events that came into an instance so far. */
+function eventsIn(instance: string): number {
+  const cpus = readdirSync(join(instance, 'per_cpu'));
+  const stats = cpus.map((cpu) => readFileSync(join(instance, 'per_cpu', cpu, 'stats'), 'utf8'));
+  return stats
+    .join('')
+    .matchAll(/^(?:entries|read events): (\d+)$/gm)
+    .reduce((sum, [, n]) => sum + Number(n), 0);
+}
+
+/** Bytes in the files of a recording's CPUs while it is made. */
+function sizeOfParts(file: string, pid: number | undefined): number {
+  const parts = readdirSync(folder).filter((name) => name.startsWith(`${basename(file)}.virtap-${pid}.cpu`));
+  return parts.reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
 }
 
 const withoutSystem = (events: readonly ReadEvent[]) =>
@@ -96,17 +112,13 @@ test('--vm takes a name or a uuid; one that fits nothing, or no machine at all, 
 test('a command is recorded for as long as it runs, and its status is passed on', kernel, async () => {
   const file = join(folder, 'command.dat');
   const { status, stdout, stderr } = await virtap(
-    'record',
-    '-e',
-    'sched_switch',
-    '-o',
-    file,
-    '--',
-    'sh',
-    '-c',
-    'echo out; exit 7',
+    ...['record', '-e', 'sched_switch', '--for', '600h', '-o', file, '--'],
+    ...['sh', '-c', 'sleep 0.05; echo out; exit 7'],
   );
+  // A timer of Node that is given so much fires at once, and says so.
   assert.deepEqual([status, stdout], [7, 'out\n'], stderr);
+  assert.doesNotMatch(stderr, /Warning/);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
   const { events } = await readText({ file });
   assert.deepEqual([...counts(events).keys()], ['sched:sched_switch']);
   const missing = await virtap('record', '-e', 'sched_switch', '-o', file, '--', './no such command');
@@ -147,21 +159,22 @@ test('two recorders at once do not disturb each other, nor a tracer of another i
 test('killed at any moment, it leaves a file that can be read, and nothing switched on', {
   ...needs('permission to trace', 'trace-cmd'),
 }, async () => {
-  for (const wait of [0, 30, 700]) {
-    const file = join(folder, `killed-${wait}.dat`);
+  for (const moment of ['at once', 'events are there', 'events are in its files'] as const) {
+    const file = join(folder, `killed ${moment}.dat`);
     const { child, instance, ended } = start('record', '--all', '-e', 'sched', '-o', file);
     await isRecording(instance);
-    await new Promise((resolve) => setTimeout(resolve, wait));
+    if (moment === 'events are there') await until('events', () => eventsIn(instance) > 0);
+    if (moment === 'events are in its files') await until('pages', () => sizeOfParts(file, child.pid) > 0);
     child.kill('SIGKILL');
     await ended;
     await until('the removal of the instance', () => !existsSync(instance));
     await until('the file', () => existsSync(file));
     const { trace, events } = await readText({ file });
     assert.equal(trace.damage, undefined);
-    if (wait === 700) assert.ok(events.length > 0);
+    if (moment === 'events are in its files') assert.ok(events.length > 0);
     assert.deepEqual(withoutSystem(events), countedByTraceCmd(file));
     assert.deepEqual(
-      readdirSync(folder).filter((entry) => entry.startsWith(`killed-${wait}.dat.`)),
+      readdirSync(folder).filter((entry) => entry.startsWith(`killed ${moment}.dat.`)),
       [],
     );
   }
@@ -175,7 +188,7 @@ test('when QEMU dies, the recording ends by itself, with all that it did', machi
     const { instance, ended } = start('record', '-p', String(guest.pid), '-o', file);
     await isRecording(instance);
     guest.begin();
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await until('events', () => eventsIn(instance) > 0);
     guest.end();
     const { status, stderr } = await ended;
     assert.equal(status, 0, stderr);
@@ -188,7 +201,9 @@ test('when QEMU dies, the recording ends by itself, with all that it did', machi
   }
 });
 
-test('on a full disk, it ends with one sentence, and what was written can be read', kernel, async () => {
+test('on a full disk, it ends with one sentence, and what was written can be read', {
+  ...needs('permission to trace', 'namespaces of its own'),
+}, async () => {
   const copy = join(folder, 'full.dat');
   const mount = join(folder, 'small');
   const load = 'for i in $(seq 40); do dd if=/dev/zero of=/dev/null bs=1 count=10000 2>/dev/null; done';

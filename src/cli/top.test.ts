@@ -14,7 +14,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 test(
   'on a terminal it is redrawn until q, and leaves the terminal as it was',
-  needs('QEMU', 'KVM', 'permission to trace'),
+  needs('QEMU', 'KVM', 'permission to trace', 'script'),
   async () => {
     const guest = Guest.kvm(folder, 60000);
     let child: ChildProcessWithoutNullStreams | undefined;

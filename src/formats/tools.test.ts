@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { until } from '../../test/guest.ts';
 import { counts, readText } from '../../test/read-text.ts';
 import { needs } from '../../test/tools.ts';
 
@@ -96,16 +98,20 @@ test("QEMU's log as this machine's QEMU writes it: every line", { ...needs('QEMU
   writeFileSync(disk, new Uint8Array(1 << 20));
   const blk = ['-drive', `file=${disk},if=none,id=d,format=raw`, '-device', 'virtio-blk-pci,drive=d'];
   const traced = ['-trace', 'virtio_*', '-trace', 'virtqueue_*', '-trace', 'qemu_mutex_*', '-msg', 'timestamp=on'];
-  // SeaBIOS reads the disk's first sector, finds nothing to start, and the machine is told to stop there.
+  // SeaBIOS reads the disk's first sector, finds nothing to start, and the machine is told to quit then.
   const arguments_ = [...machine, ...blk, ...traced, '-D', log, '-no-reboot', '-monitor', 'stdio'];
-  const { status, stderr } = spawnSync('qemu-system-x86_64', arguments_, {
-    input: '',
-    encoding: 'utf8',
-    timeout: 3000,
-    killSignal: 'SIGTERM',
-  });
-  assert.ok(status === 0 || status === null, stderr);
-  const text = run('cat', log);
+  const qemu = spawn('qemu-system-x86_64', arguments_, { stdio: ['pipe', 'ignore', 'inherit'] });
+  const ended = once(qemu, 'exit');
+  try {
+    const has = (name: string) => existsSync(log) && readFileSync(log, 'latin1').includes(name);
+    await until('a request in the log', () => qemu.exitCode !== null || has(':virtqueue_fill '));
+    qemu.stdin.end('quit\n');
+    await ended;
+    assert.equal(qemu.exitCode, 0);
+  } finally {
+    qemu.kill('SIGKILL');
+  }
+  const text = readFileSync(log, 'latin1');
   const printed = countNames(text, /^\d+@\d+\.\d{6}:(\w+) /gm);
   assert.ok((printed.get('virtqueue_pop') ?? 0) > 0, text.slice(0, 400));
   const read = await readText({ file: log });

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { type BrowserContext, type Page, chromium as playwright } from 'playwright-core';
+import { chromium } from '../../test/tools.ts';
 
-const path = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const flags =
   '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split(
     ' ',
@@ -15,7 +15,7 @@ export async function startBrowser(): Promise<{
   close: () => Promise<void>;
 }> {
   const profile = mkdtempSync(join(tmpdir(), 'virtap-browser-'));
-  const context = await chromium.launchPersistentContext(profile, { executablePath: path, args: flags });
+  const context = await playwright.launchPersistentContext(profile, { executablePath: chromium, args: flags });
   return {
     open: (url, look) => openIn(context, url, look),
     close: async () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { count, duration } from '../../src/report/units.ts';
-import { needs } from '../../test/tools.ts';
+import { lacking, needs } from '../../test/tools.ts';
 import { startBrowser } from './browser.ts';
 import { expected, figures, type Row, root, statistics, virtap } from './figures.ts';
 
@@ -13,12 +13,12 @@ import { expected, figures, type Row, root, statistics, virtap } from './figures
 
 const host = join(root, 'samples/host-kvm.dat');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-explorer-'));
-const { skip } = needs('Chromium');
+const able = needs('Chromium');
 const servers: ChildProcess[] = [];
 
 let browser: Awaited<ReturnType<typeof startBrowser>>;
 before(async () => {
-  if (skip === false) browser = await startBrowser();
+  if (lacking('Chromium') === undefined) browser = await startBrowser();
 });
 after(async () => {
   for (const server of servers) server.kill('SIGINT');
@@ -37,7 +37,10 @@ async function serve(file: string): Promise<string> {
   return /http:\S+/.exec(text)?.[0] as string;
 }
 
-test('the explorer answers a brush with what a query of the same range gives', { skip, timeout: 60_000 }, async () => {
+test('the explorer answers a brush with what a query of the same range gives', {
+  ...able,
+  timeout: 60_000,
+}, async () => {
   const address = await serve(host);
   const { page, complaints } = await browser.open(address);
   const { rows } = JSON.parse(virtap('exits', '--json', host)) as { rows: Row[] };
@@ -119,7 +122,7 @@ function exits(from: number, to: number): string {
 }
 
 test('the explorer follows a trace that grows, and leaves alone who has picked something', {
-  skip,
+  ...able,
   timeout: 60_000,
 }, async () => {
   const file = join(folder, 'growing.txt');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { count, duration, percent } from '../../src/report/units.ts';
-import { needs } from '../../test/tools.ts';
+import { lacking, needs } from '../../test/tools.ts';
 import { startBrowser } from './browser.ts';
 import { expected, figures, type Row, root, serious, statistics, virtap } from './figures.ts';
 
@@ -17,11 +17,11 @@ import { expected, figures, type Row, root, serious, statistics, virtap } from '
 const host = join(root, 'samples/host-kvm.dat');
 const leak = join(root, 'samples/qemu-leak.bin.zst');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-page-'));
-const { skip } = needs('Chromium');
+const able = needs('Chromium');
 
 let browser: Awaited<ReturnType<typeof startBrowser>> | undefined;
 before(async () => {
-  if (skip === false) browser = await startBrowser();
+  if (lacking('Chromium') === undefined) browser = await startBrowser();
 });
 after(async () => {
   await browser?.close();
@@ -40,9 +40,7 @@ async function open(url: string, look?: Parameters<NonNullable<typeof browser>['
   return browser.open(/^(http|file):/.test(url) ? url : `file://${url}`, look);
 }
 
-test('a report opens from a file without a complaint and shows the figures that the command prints', {
-  skip,
-}, async () => {
+test('a report opens from a file without a complaint and shows the figures that the command prints', able, async () => {
   const path = report('host.html', host);
   assert.ok(statSync(path).size < 1_500_000);
   const { page, complaints } = await open(path);
@@ -58,9 +56,7 @@ test('a report opens from a file without a complaint and shows the figures that 
   await page.close();
 });
 
-test('a click on a reason, a brush and the keyboard pick exits; the address holds what was picked', {
-  skip,
-}, async () => {
+test('a click on a reason, a brush and the keyboard pick exits; the address holds what was picked', able, async () => {
   const { page, complaints } = await open(join(folder, 'host.html'));
   await page.click('#exits button.pick:has-text("cpuid")');
   assert.match((await page.textContent('.status')) as string, /^Shown: 4,966 exits, reason cpuid\.$/);
@@ -119,7 +115,7 @@ test('a click on a reason, a brush and the keyboard pick exits; the address hold
   await page.close();
 });
 
-test('dark, and as narrow as a phone, the page is whole and readable', { skip }, async () => {
+test('dark, and as narrow as a phone, the page is whole and readable', able, async () => {
   const path = report('leak.html', leak);
   for (const file of [path, join(folder, 'host.html')]) {
     const { page, complaints } = await open(file, { width: 390, scheme: 'dark' });
@@ -135,7 +131,7 @@ test('dark, and as narrow as a phone, the page is whole and readable', { skip },
   }
 });
 
-test('leaks stand first, with their evidence', { skip }, async () => {
+test('leaks stand first, with their evidence', able, async () => {
   const { page } = await open(join(folder, 'leak.html'));
   const { elements } = JSON.parse(virtap('leaks', '--json', leak)) as { elements: { elem: string; why: string }[] };
   assert.match(
@@ -162,7 +158,7 @@ function hostile(): string {
   return path;
 }
 
-test("vCPUs' time and locks are those that the commands print", { skip }, async () => {
+test("vCPUs' time and locks are those that the commands print", able, async () => {
   const trace = join(root, 'samples/kvm-and-qemu.dat');
   const log = join(root, 'samples/kvm-and-qemu.log.zst');
   const files = [trace, log, '--offset', `${log}=-1795418437072120300`];
@@ -198,7 +194,7 @@ test("vCPUs' time and locks are those that the commands print", { skip }, async 
   await page.close();
 });
 
-test('requests are those that the command prints, each slow one with its path', { skip }, async () => {
+test('requests are those that the command prints, each slow one with its path', able, async () => {
   const trace = join(root, 'samples/kvm-and-qemu.dat');
   const log = join(root, 'samples/kvm-and-qemu.log.zst');
   const files = [trace, log, '--offset', `${log}=-1795418437072120300`];
@@ -245,7 +241,7 @@ test('requests are those that the command prints, each slow one with its path', 
   await page.close();
 });
 
-test('a brush over the heat map of requests picks them, and the address holds it', { skip }, async () => {
+test('a brush over the heat map of requests picks them, and the address holds it', able, async () => {
   const { page, complaints } = await open(join(folder, 'leak.html'));
   const spans = virtap('export', '--to', 'jsonl', leak)
     .trimEnd()
@@ -288,7 +284,7 @@ test('a brush over the heat map of requests picks them, and the address holds it
   await page.close();
 });
 
-test('elements in flight are drawn over time, those that leaked with the moments of their pops', { skip }, async () => {
+test('elements in flight are drawn over time, those that leaked with the moments of their pops', able, async () => {
   const { page } = await open(join(folder, 'leak.html'));
   const { elements } = JSON.parse(virtap('leaks', '--json', leak)) as { elements: { queue: number; pop_ns: number }[] };
   const { queues } = JSON.parse(virtap('requests', '--json', leak)) as {
@@ -316,7 +312,7 @@ test('elements in flight are drawn over time, those that leaked with the moments
   await page.close();
 });
 
-test('names from a trace stay text', { skip }, async () => {
+test('names from a trace stay text', able, async () => {
   const path = join(folder, 'hostile.html');
   virtap('report', '-o', path, '--title', '</title><script>alert(2)</script>', hostile());
   const { page, complaints } = await open(path);

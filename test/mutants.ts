@@ -3,9 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { TraceError } from '../trace/error.ts';
-import { openTrace } from './detect.ts';
+import { openTrace } from '../src/formats/detect.ts';
+import { TraceError } from '../src/trace/error.ts';
 
 /*
  * Damaged recordings of every format: whatever was done to the bytes, reading ends, with events or with a TraceError
@@ -20,48 +19,34 @@ const patience = 30_000;
 /** Resident memory that no mutant may make the process need (KiB). */
 const maxMemory = 1 << 20;
 
-const data = join(import.meta.dirname, '..', '..', 'test', 'data');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-mutants-'));
 after(() => rmSync(folder, { recursive: true }));
 
-const file = (name: string) => readFileSync(join(data, name));
-const cutLog = () => zstdDecompressSync(file('qemu-log/clean-cut.log.zst')).subarray(0, 8 << 10);
+/** A small recording of test/data. */
+export const file = (name: string) => readFileSync(join(import.meta.dirname, 'data', name));
 
-/** Small real recordings, one of each kind. */
-const seeds: Record<string, () => Uint8Array> = {
-  'simpletrace v4': () => zstdDecompressSync(file('qemu/clean-cut.bin.zst')).subarray(0, 8 << 10),
-  'simpletrace v3': () => withVersion(zstdDecompressSync(file('qemu/clean-cut.bin.zst')).subarray(0, 8 << 10), 3),
-  'QEMU log': cutLog,
-  'trace.dat v6': () => zstdDecompressSync(file('trace-dat/lost-v6.dat.zst')),
-  'trace.dat v7': () => file('trace-dat/lost-v7.dat'),
-  'trace.dat v7 with probes': () => file('trace-dat/usdt-v7.dat'),
-  'perf.data': () => file('mutants/plain.data'),
-  'perf.data, -z': () => file('mutants/compressed.data'),
-  'perf.data from a pipe, -z': () => file('mutants/pipe.data'),
-  'ftrace text': () => gunzipSync(file('ftrace-text/report-kernel.txt.gz')).subarray(0, 6 << 10),
-  'ftrace text with losses': () => gunzipSync(file('ftrace-text/trace-overrun.txt.gz')).subarray(0, 6 << 10),
-  'perf script text': () => gunzipSync(file('perf-script/lost.txt.gz')).subarray(0, 6 << 10),
-  'gzip of a QEMU log': () => gzipSync(cutLog()),
-  'zstd of a QEMU log': () => zstdCompressSync(cutLog()),
-};
-
-for (const [name, seed] of Object.entries(seeds)) {
-  test(`${name}: ${mutants} damaged copies end well`, async () => {
-    const original = seed();
-    for (let n = 0; n < mutants; n++) {
-      const mutant = mutate(original, random(firstSeed * 1_000_003 + n));
-      const path = join(folder, 'mutant');
-      writeFileSync(path, mutant);
-      const what = `mutant ${n} of ${name}, VIRTAP_SEED=${firstSeed}`;
-      try {
-        await inTime(readAll(path), what);
-      } catch (error) {
-        assert.ok(error instanceof TraceError, `${what}: ${(error as Error).stack}`);
-        assert.ok(error.message.startsWith(path), `${what}: ${error.message}`);
+/** Tests that damaged copies of recordings, by what these are called, end well. */
+export function endWell(seeds: Record<string, () => Uint8Array>): void {
+  for (const [name, seed] of Object.entries(seeds)) {
+    test(`${name}: ${mutants} damaged copies end well`, async () => {
+      const original = seed();
+      for (let n = 0; n < mutants; n++) {
+        const mutant = mutate(original, random(firstSeed * 1_000_003 + n));
+        // A name of its own: a file that is written over goes to the disk.
+        const path = join(folder, `${n}`);
+        writeFileSync(path, mutant);
+        const what = `mutant ${n} of ${name}, VIRTAP_SEED=${firstSeed}`;
+        try {
+          await inTime(readAll(path), what);
+        } catch (error) {
+          assert.ok(error instanceof TraceError, `${what}: ${(error as Error).stack}`);
+          assert.ok(error.message.startsWith(path), `${what}: ${error.message}`);
+        }
+        rmSync(path);
       }
-    }
-    assert.ok(process.resourceUsage().maxRSS < maxMemory, `${name}: ${process.resourceUsage().maxRSS} KiB`);
-  });
+      assert.ok(process.resourceUsage().maxRSS < maxMemory, `${name}: ${process.resourceUsage().maxRSS} KiB`);
+    });
+  }
 }
 
 /** Reads a file to its end as a command would: every event's time, text and fields. */
@@ -144,11 +129,4 @@ function random(seed: number): (n: number) => number {
     state ^= state << 5;
     return (state >>> 0) % n;
   };
-}
-
-/** A simpletrace file of an older version, as far as reading its header goes: the records need not make sense. */
-function withVersion(bytes: Uint8Array, version: number): Uint8Array {
-  const copy = Buffer.from(bytes);
-  copy.writeBigUInt64LE(BigInt(version), 16);
-  return copy;
 }
