@@ -36,6 +36,21 @@ test('--json is one document of the very answers of the commands', () => {
   assert.deepEqual(all.recording, JSON.parse(virtap('events', '--json', leak).stdout));
 });
 
+test('how long vCPUs were held outside the guest is one figure, of the report and of vcpus', () => {
+  // By the table of virtap vcpus, whose states two vCPUs' 11.98 s divide into: 24.8 % guest and 21.2 % halted.
+  const vcpus = virtap('vcpus', host).stdout;
+  assert.match(vcpus, /^held outside the guest +6\.472 s +54\.0 % /m);
+  const { stdout } = virtap('report', '--json', host);
+  const { verdicts, vcpus: own } = JSON.parse(stdout) as {
+    verdicts: { text: string }[];
+    vcpus: { held_outside_guest: { share: number }; vcpus: { wall_ns: number; states: Record<string, number> }[] };
+  };
+  assert.ok(verdicts.some(({ text }) => text.startsWith('2 vCPUs were held outside the guest for 54.0 % of the time')));
+  const wall = own.vcpus.reduce((sum, { wall_ns }) => sum + wall_ns, 0);
+  const rest = own.vcpus.reduce((sum, { states }) => sum + (states.guest ?? 0) + (states.halted ?? 0), 0);
+  assert.ok(Math.abs(own.held_outside_guest.share - (1 - rest / wall)) < 1e-6);
+});
+
 test('the heat map alone is of the exits, or else of the requests', () => {
   for (const [trace, what, legend] of [
     [host, 'VM exits by time and duration', 'exits per cell'],

@@ -136,6 +136,7 @@ export type VcpusJson = LossesJson & {
   file: string;
   vcpus: VcpuRowJson[];
   timeline?: { from_ns: number; time_step_ns: number };
+  held_outside_guest: { total_ns: number; share: number | null };
   not_told_apart: { state: string; stands_in: string; lacking: string }[];
   ran_instead: { tid: number; comm: string; time_ns: number }[];
 };

@@ -1,11 +1,12 @@
 import { type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
-import type { VcpuRow, VcpusResult } from '../views/vcpus.ts';
+import { heldOutside, type VcpuRow, type VcpusResult } from '../views/vcpus.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import { type Json, ns } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
+import { number } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import { displayWidth, type Terminal } from './terminal.ts';
 import { duration, percent, plural, rate, shortDuration, timestamps } from './units.ts';
@@ -128,8 +129,22 @@ function statesTable({ trace, result }: VcpusAnswer, terminal: Terminal): string
         { text: percent(part / all.wall), style: 'dim' },
       ]);
   }
-  return table(columns, lines, terminal);
+  const held = heldOutside(rows);
+  lines.push(
+    [
+      'held outside the guest',
+      duration(held.total),
+      percent(held.share),
+      '-',
+      ...(rows.length > 1 ? [''] : []),
+      '',
+    ].map((text): Cell => ({ text, style: 'strong' })),
+  );
+  return `${table(columns, lines, terminal)}${terminal.style('dim', heldNote)}\n`;
 }
+
+/** What is held up, and what is the guest's own sleep. */
+const heldNote = 'held outside the guest: neither in it nor halted; of an exit by a halt, the sleep is halted.';
 
 function timelineText({ rows, timeline }: VcpusResult, terminal: Terminal): string {
   const shown = rows.filter((row) => row.timeline !== undefined);
@@ -244,10 +259,16 @@ export function vcpusJson({ trace, result, reading }: VcpusAnswer): Json {
       timeline: row.timeline?.map((state) => state ?? null),
     })),
     timeline: timeline === undefined ? undefined : { from_ns: ns(timeline.from), time_step_ns: ns(timeline.step) },
+    held_outside_guest: heldJson(rows),
     not_told_apart: untoldJson(untold),
     ran_instead: result.others.map(({ tid, comm, time }) => ({ tid, comm, time_ns: ns(time) })),
     ...remarksJson(reading),
   };
+}
+
+function heldJson(rows: readonly VcpuRow[]): Json {
+  const { total, share } = heldOutside(rows);
+  return { total_ns: ns(total), share: number(share) };
 }
 
 /** One row a vCPU. */

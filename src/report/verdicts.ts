@@ -30,19 +30,20 @@ const order: Verdict['level'][] = ['bad', 'warn', 'note', 'good'];
 
 /** What a recording shows, in plain sentences, the worst first. They are made of the answers' own figures. */
 export function verdicts(recording: EventsJson, sections: readonly Section[]): Verdict[] {
-  const all = sections.flatMap(sectionVerdicts);
+  const vcpus = sections.find((section) => section.kind === 'vcpus')?.answer;
+  const all = sections.flatMap((section) => sectionVerdicts(section, vcpus));
   all.push(...lossVerdicts(recording, sections));
   return all.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level));
 }
 
-function sectionVerdicts(section: Section): Verdict[] {
+function sectionVerdicts(section: Section, vcpus: VcpusJson | undefined): Verdict[] {
   switch (section.kind) {
     case 'leaks':
       return leaksVerdicts(section.answer);
     case 'requests':
       return requestsVerdicts(section.answer);
     case 'exits':
-      return exitsVerdicts(section.answer);
+      return exitsVerdicts(section.answer, vcpus?.held_outside_guest.share ?? undefined);
     case 'vcpus':
       return vcpusVerdicts(section.answer);
     case 'locks':
@@ -143,19 +144,19 @@ function deviceName({ device, vdev }: Pick<ElementJson, 'device' | 'vdev'>): str
   return `${device ?? 'an unknown device'}${vdev === null ? '' : ` ${vdev}`}`;
 }
 
-function exitsVerdicts(answer: ExitsJson): Verdict[] {
+/** `held`: the share of their time that the vCPUs were held outside the guest, as `virtap vcpus` has it. */
+function exitsVerdicts(answer: ExitsJson, held: number | undefined): Verdict[] {
   const { unit, totals, vcpus, rows } = answer;
   const total = figure(totals.without_halts, 'total', unit);
-  const wall = figure(answer, 'duration', unit) * vcpus.length;
-  const held = rows.filter((row) => !row.halt).sort((a, b) => figure(b, 'total', unit) - figure(a, 'total', unit));
+  const reasons = rows.filter((row) => !row.halt).sort((a, b) => figure(b, 'total', unit) - figure(a, 'total', unit));
   const found: Verdict[] = [];
-  const [most] = held;
-  if (most !== undefined && unit === 'ns' && wall > 0) {
+  const [most] = reasons;
+  if (most !== undefined && unit === 'ns') {
     const who = vcpus.length === 1 ? 'The vCPU was' : `${count(vcpus.length)} vCPUs were`;
     const share = most.share_without_halts;
     found.push({
       level: 'note',
-      text: `${who} held outside the guest for ${percent(total / wall)} of the time, halts not counted: ${plural(totals.without_halts.count, 'exit')}, ${duration(total)} in all${share === null || held.length === 1 ? '' : `, ${percent(share)} of it for ${escapeText(most.reason)}`}.`,
+      text: `${held === undefined ? '' : `${who} held outside the guest for ${percent(held)} of the time, halted time not counted. `}${plural(totals.without_halts.count, 'exit')}, halts left out, took ${duration(total)} in all${share === null || reasons.length === 1 ? '' : `, ${percent(share)} of it for ${escapeText(most.reason)}`}.`,
       evidence: 'exits',
     });
   }

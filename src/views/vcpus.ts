@@ -96,6 +96,16 @@ export class Vcpus implements Analysis {
   }
 }
 
+/**
+ * How long vCPUs were held outside the guest: neither in it nor halted. Of an exit by a halt only the sleep (and the polling before it) is
+ * halted; what KVM needs around it, and the wait for a CPU after it, hold the vCPU up.
+ */
+export function heldOutside(rows: readonly Pick<VcpuRow, 'states' | 'wall'>[]): { total: number; share: number } {
+  const held = vcpuStates.filter((state) => state !== 'guest' && state !== 'halted' && state !== 'unsure');
+  const total = rows.reduce((sum, row) => sum + held.reduce((time, state) => time + row.states[state], 0), 0);
+  return { total, share: total / rows.reduce((sum, { wall }) => sum + wall, 0) };
+}
+
 function dominating(cells: Float64Array, used: number): (VcpuState | undefined)[] {
   const states = vcpuStates.length;
   return Array.from({ length: Math.min(used, cells.length / states) }, (_, bin) => {
