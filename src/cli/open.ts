@@ -2,12 +2,14 @@ import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type OpenOptions, openTrace } from '../formats/detect.ts';
 import type { LiveEvents } from '../live/event-sets.ts';
+import { Budget } from '../trace/budget.ts';
 import { mergeTraces } from '../trace/merge.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type LiveOptions, openOptions, type TraceOptions } from './options.ts';
+import { say } from './say.ts';
 import { UsageError } from './usage-error.ts';
 
-type OpenSourceOptions = Pick<TraceOptions, 'traceEvents' | 'offset'> & LiveOptions;
+type OpenSourceOptions = Pick<TraceOptions, 'traceEvents' | 'offset' | 'maxMemory'> & LiveOptions;
 
 /** What to add to the times of one of the files, as the user says. */
 export type FileOffset = { file: string; ns: bigint };
@@ -44,7 +46,9 @@ export async function openTraces(
     if (is !== undefined) seen.add(is);
   }
   const traces: Trace[] = [];
-  for (const file of files) traces.push(await openTrace(file, options));
+  const budget = new Budget(options.maxMemory);
+  for (const file of files)
+    traces.push(await openTrace(file, { ...options, budget, tell: (sentence) => say(`${sentence}.`) }));
   const byTrace = new Map<Trace, bigint>();
   traces.forEach((trace, index) => {
     const ns = offsets.get(files[index] as string);

@@ -14,6 +14,7 @@ export type TraceOptions = {
   from?: Moment | undefined;
   to?: Moment | undefined;
   traceEvents?: string;
+  maxMemory?: number;
   offset?: FileOffset[];
 };
 
@@ -75,7 +76,12 @@ export function readingOptions(
   return colorOption(command)
     .option(`${range.from} <time>`, `leave out events before: ${moments}`, parseMoment)
     .option(`${range.to} <time>`, 'leave out events after', parseMoment)
-    .option('--trace-events <file>', "QEMU's trace-events-all, which names the arguments in simpletrace files");
+    .option('--trace-events <file>', "QEMU's trace-events-all, which names the arguments in simpletrace files")
+    .option(
+      '--max-memory <size>',
+      'for large files that you trust: what reading may need, 300M if left out',
+      parseSize,
+    );
 }
 
 /** Gives a command that puts several files on one timeline the option to say how. */
@@ -95,9 +101,9 @@ export function exampleLines(examples: readonly [line: string, what: string][]):
 
 /** What of the options says how to open the files. */
 export function openOptions(
-  options: Pick<TraceOptions, 'traceEvents' | 'offset'>,
+  options: Pick<TraceOptions, 'traceEvents' | 'offset' | 'maxMemory'>,
 ): OpenOptions & { offsets: readonly FileOffset[] } {
-  return { traceEvents: options.traceEvents, offsets: options.offset ?? [] };
+  return { traceEvents: options.traceEvents, offsets: options.offset ?? [], maxMemory: options.maxMemory };
 }
 
 /** What of the options says how to read them. */
@@ -151,6 +157,18 @@ export function parseDuration(text: string): number {
   }
   return Math.round(length);
 }
+
+/** For commander: a size with its unit (`300M`, `2G`), in bytes. */
+function parseSize(text: string): number {
+  const match = /^(\d{1,9}(?:\.\d{1,3})?) ?([KMGT])i?B?$/i.exec(text.trim());
+  const bytes = Number(match?.[1]) * 1024 ** ('KMGT'.indexOf((match?.[2] ?? '').toUpperCase()) + 1);
+  if (match === null || bytes < least)
+    throw new InvalidArgumentError('Expected a size with a unit, 100M or more: 500M, 2G.');
+  return Math.floor(bytes);
+}
+
+/** Less than this is less than virtap needs for anything. */
+const least = 100 << 20;
 
 /** For commander: a whole number, 1 or more. */
 export function parseCount(text: string): number {

@@ -10,20 +10,19 @@ const interval = 100;
 export class Progress {
   readonly #trace: Trace;
   readonly #began = performance.now();
-  readonly #shows: boolean;
-  #drawn = 0;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #drawn = false;
 
   constructor(trace: Trace, shows: boolean) {
     this.#trace = trace;
-    this.#shows = shows && process.stderr.isTTY === true;
+    // By the clock, not by the events: a file may take long before its first, or have none.
+    if (shows && process.stderr.isTTY === true) this.#timer = setInterval(() => this.#draw(), interval).unref();
   }
 
-  /** Called with every batch. */
-  tick(): void {
-    if (!this.#shows) return;
+  #draw(): void {
     const now = performance.now();
-    if (now - this.#began < patience || now - this.#drawn < interval) return;
-    this.#drawn = now;
+    if (now - this.#began < patience) return;
+    this.#drawn = true;
     const { read, size } = this.#trace.progress();
     const name = this.#trace.file;
     const elapsed = now - this.#began;
@@ -49,7 +48,14 @@ export class Progress {
       : `${percent(Math.min(1, read / size))} of ${this.#trace.file}`;
   }
 
+  /** Makes room for other output. */
+  wipe(): void {
+    if (this.#drawn) eraseStatus();
+    this.#drawn = false;
+  }
+
   end(): void {
-    if (this.#drawn > 0) eraseStatus();
+    clearInterval(this.#timer);
+    this.wipe();
   }
 }

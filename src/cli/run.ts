@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { escapeText } from '../report/escape.ts';
 import { timestamp } from '../report/units.ts';
 import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
@@ -39,6 +40,9 @@ export type RunAnalysis = Analysis & {
   settle?(): Promise<void>;
 };
 
+/** How long nothing else gets a turn, in ms. */
+const longestTurn = 50;
+
 /**
  * Reads a trace once and feeds every analysis. Ends early on Ctrl-C, at the end of the time range or where an
  * analysis has enough (`enough`), and says so. `answer` is called with how things stand every `options.every`. Throws the trace's damage where not one event could be read before it.
@@ -57,6 +61,7 @@ export async function runAnalyses(
   const interrupt = onInterrupt(trace.file === '<stdin>', trace.end?.bind(trace));
   const every = options.every === undefined || answer === undefined ? Infinity : options.every / 1e6;
   let due = performance.now() + every;
+  let turned = performance.now();
   let range: [from: number, to: number] | undefined;
   // Of what is read ahead nothing is known where the reading is interrupted.
   let end = () => trace.last;
@@ -75,7 +80,6 @@ export async function runAnalyses(
       }
       if (next.done === true) break;
       const batch = next.value;
-      progress.tick();
       if (range === undefined && batch.count > 0) begin();
       const [from, to] = range ?? [-Infinity, Infinity];
       const last = batch.count > 0 ? (batch.time[batch.count - 1] as number) : Number.NaN;
@@ -92,9 +96,15 @@ export async function runAnalyses(
           if (analysis.settle !== undefined) await analysis.settle();
         }
       }
-      if (performance.now() >= due) {
+      const now = performance.now();
+      if (now - turned > longestTurn) {
+        // Bytes at hand need no waiting: without this, neither Ctrl-C nor the progress bar would get a turn.
+        await setImmediate();
+        turned = performance.now();
+      }
+      if (now >= due) {
         due += every;
-        progress.end();
+        progress.wipe();
         await answerSoFar({ ...reading, notes: [...trace.notes] }, answer as (reading: Reading) => Promise<unknown>);
       }
       if (last > to || analyses.some((analysis) => analysis.enough === true)) break;

@@ -1,8 +1,7 @@
 import { readSync } from 'node:fs';
+import { Budget, Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 
-/** No header item of any real trace comes near this; more is a corrupt length. */
-const largestItem = 256 << 20;
 const windowSize = 64 << 10;
 
 /**
@@ -16,16 +15,20 @@ export class ByteCursor {
   /** Offset of the next item, and the offset after the last byte. */
   offset: number;
   readonly end: number;
+  /** What reading may take. */
+  readonly meter: Meter;
   readonly #read: (offset: number, length: number) => Uint8Array;
 
   private constructor(
     file: string,
+    meter: Meter,
     offset: number,
     end: number,
     read: (offset: number, length: number) => Uint8Array,
     little: boolean,
   ) {
     this.file = file;
+    this.meter = meter;
     this.offset = offset;
     this.end = end;
     this.#read = read;
@@ -33,17 +36,25 @@ export class ByteCursor {
   }
 
   /** Over bytes at hand; `base` is the file offset of the first, for messages. */
-  static overBytes(bytes: Uint8Array, file: string, base = 0, little = true): ByteCursor {
+  static overBytes(
+    bytes: Uint8Array,
+    file: string,
+    base = 0,
+    little = true,
+    meter = new Meter(new Budget(), file),
+  ): ByteCursor {
     const read = (offset: number, length: number) => bytes.subarray(offset - base, offset - base + length);
-    return new ByteCursor(file, base, base + bytes.length, read, little);
+    return new ByteCursor(file, meter, base, base + bytes.length, read, little);
   }
 
   /** Over an open file, from `offset` on; only what is asked for is read, and what is skipped is not. */
-  static overFile(fd: number, size: number, file: string, offset: number, little = true): ByteCursor {
+  static overFile(fd: number, size: number, file: string, offset: number, meter: Meter): ByteCursor {
     let window = new Uint8Array(0);
     let start = 0;
     const read = (at: number, length: number): Uint8Array => {
       if (at < start || at + length > start + window.length) {
+        // However often a file leads to the same part, that comes to an end.
+        meter.unfold(length, at);
         window = new Uint8Array(Math.min(Math.max(length, windowSize), size - at));
         let got = 0;
         while (got < window.length) {
@@ -59,7 +70,7 @@ export class ByteCursor {
       }
       return window.subarray(at - start, at - start + length);
     };
-    return new ByteCursor(file, offset, size, read, little);
+    return new ByteCursor(file, meter, offset, size, read, true);
   }
 
   /** Bytes left. */
@@ -69,10 +80,10 @@ export class ByteCursor {
 
   /** The next `length` bytes, valid for good. `what` names them in the error. */
   bytes(length: number, what: string): Uint8Array {
-    if (length > this.left || length > largestItem) {
-      const problem = length > this.left ? `${this.left} bytes are left` : `a length of ${length}`;
-      throw new TraceError(this.file, problem, this.offset, `${what}, ${length} bytes`);
+    if (length > this.left) {
+      throw new TraceError(this.file, `${this.left} bytes are left`, this.offset, `${what}, ${length} bytes`);
     }
+    this.meter.part(length, what, this.offset);
     const bytes = this.#read(this.offset, length);
     this.offset += length;
     return bytes;

@@ -1,3 +1,4 @@
+import { Budget } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
 import { Input } from './input.ts';
@@ -8,6 +9,12 @@ export type OpenOptions = {
   traceEvents?: string | undefined;
   /** 1 reads on the calling thread, 2 on a second one too where the format can. Left out, large files are read with both. */
   threads?: number | undefined;
+  /** Bytes of memory that reading may need, 300 MiB where it is left out: for files that are trusted and need more. */
+  maxMemory?: number | undefined;
+  /** Told, in a sentence, when an input is so large that unpacking it to a temporary file takes a while and much of the disk. */
+  tell?: ((sentence: string) => void) | undefined;
+  /** The same as what is left of a reading of several files. */
+  budget?: Budget | undefined;
 };
 
 /** A trace format: recognises itself by content, and opens. One line in `formats` below adds one. */
@@ -36,7 +43,7 @@ const known = 'perf.data, trace.dat, QEMU simpletrace, a QEMU log, ftrace text o
  * Throws a TraceError with one sentence for what cannot be read or is no trace.
  */
 export async function openTrace(path: string, options: OpenOptions = {}): Promise<Trace> {
-  const input = await Input.open(path);
+  const input = await Input.open(path, options.budget ?? new Budget(options.maxMemory), options.tell);
   try {
     for (const load of formats) {
       const format = await load();
@@ -53,7 +60,8 @@ export async function openTrace(path: string, options: OpenOptions = {}): Promis
     throw new TraceError(input.name, looksLike(input.head, input.compression), 0, known);
   } catch (error) {
     await input.close();
-    throw error;
+    // What a limit left out may be why the rest could not be read.
+    throw input.meter.refused ?? error;
   }
 }
 

@@ -4,12 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { Budget, Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import { ChunkPump } from './chunk-pump.ts';
 
 /** How much of an input is looked at to recognise its format. */
 const headSize = 64 << 10;
 const streamChunk = 1 << 20;
+/** Temporary files from this size on are told of. */
+const largeSpool = 256 << 20;
 
 /**
  * Where a trace's bytes come from: a file, standard input, and either of them compressed with gzip or zstd.
@@ -27,6 +30,8 @@ export class Input {
   /** Bytes of the input as stored (before decompression) that were read so far, and in all where known. */
   read = 0;
   size: number | undefined;
+  /** What reading it may take. */
+  readonly meter: Meter;
 
   #file: FileHandle | undefined;
   #rest: AsyncIterator<Uint8Array> | undefined;
@@ -35,9 +40,13 @@ export class Input {
   #stream: Readable | undefined;
   #spool: FileHandle | undefined;
 
-  private constructor(name: string, path: string | undefined) {
+  readonly #tell: ((sentence: string) => void) | undefined;
+
+  private constructor(name: string, path: string | undefined, budget: Budget, tell?: (sentence: string) => void) {
     this.name = name;
     this.path = path;
+    this.#tell = tell;
+    this.meter = new Meter(budget, name);
   }
 
   /**
@@ -49,13 +58,13 @@ export class Input {
   }
 
   /** Opens a path, or standard input for `-`. Throws a TraceError for what cannot be read. */
-  static async open(path: string): Promise<Input> {
+  static async open(path: string, budget = new Budget(), tell?: (sentence: string) => void): Promise<Input> {
     if (path === '-') {
-      const input = new Input('<stdin>', undefined);
+      const input = new Input('<stdin>', undefined, budget, tell);
       await input.#startStream(process.stdin);
       return input;
     }
-    let input = new Input(path, path);
+    let input = new Input(path, path, budget, tell);
     try {
       let status = await stat(path);
       if (status.isDirectory()) {
@@ -63,7 +72,7 @@ export class Input {
         const inside = join(path, 'data');
         const data = await stat(inside).catch(() => undefined);
         if (!data?.isFile()) throw new TraceError(path, 'is a directory', undefined, 'a trace file');
-        input = new Input(inside, inside);
+        input = new Input(inside, inside, budget, tell);
         status = data;
       }
       const file = await open(input.name, 'r');
@@ -93,7 +102,7 @@ export class Input {
    * @internal Not in the package's declarations, which must do without those of Node.js.
    */
   static async stream(name: string, stream: Readable): Promise<Input> {
-    const input = new Input(name, undefined);
+    const input = new Input(name, undefined, new Budget());
     await input.#startStream(stream);
     return input;
   }
@@ -116,6 +125,7 @@ export class Input {
       if (bytesRead === 0) return;
       offset += bytesRead;
       this.read = offset;
+      this.meter.read(bytesRead);
       yield buffer.subarray(0, bytesRead);
     }
   }
@@ -133,7 +143,7 @@ export class Input {
    */
   async random(): Promise<{ file: FileHandle; size: number; broken: TraceError | undefined }> {
     if (this.#rest === undefined) return { file: this.#file as FileHandle, size: this.size ?? 0, broken: undefined };
-    const folder = await mkdtemp(join(tmpdir(), 'virtap-'));
+    const folder = await this.#temporaryFolder();
     let spool: FileHandle;
     try {
       spool = await open(join(folder, 'spool'), 'wx+', 0o600);
@@ -157,6 +167,12 @@ export class Input {
           );
         }
         await spool.write(chunk, 0, chunk.length, size);
+        if (size < largeSpool && size + chunk.length >= largeSpool) {
+          this.#tell?.(
+            `${this.name} is unpacked to a temporary file in ${tmpdir()} first, as its format is not read in order: ` +
+              `${largeSpool >> 20} MiB so far, at most ${Math.floor(limit / (1 << 20))} MiB, half of what is free there`,
+          );
+        }
         size += chunk.length;
       }
     } catch (error) {
@@ -164,6 +180,20 @@ export class Input {
       broken = asTraceError(this.name, error);
     }
     return { file: spool, size, broken };
+  }
+
+  async #temporaryFolder(): Promise<string> {
+    try {
+      return await mkdtemp(join(tmpdir(), 'virtap-'));
+    } catch (error) {
+      const why = asTraceError(tmpdir(), error).message;
+      throw new TraceError(
+        this.name,
+        `has to be unpacked to a temporary file first, as it is not read in order, and there is no place for one (${why})`,
+        undefined,
+        'a folder to write to in TMPDIR, or the file unpacked',
+      );
+    }
   }
 
   /**
@@ -174,6 +204,7 @@ export class Input {
     if (this.#rest === undefined) {
       const { bytesRead } = await (this.#file as FileHandle).read(target, 0, target.length, offset);
       this.read = offset + bytesRead;
+      this.meter.read(bytesRead);
       return bytesRead;
     }
     // Live pipes: give what there is rather than wait for a full slot.
@@ -227,6 +258,7 @@ export class Input {
     try {
       for await (const chunk of stream) {
         this.read += (chunk as Buffer).length;
+        this.meter.read((chunk as Buffer).length);
         yield chunk as Buffer;
       }
     } catch (error) {
@@ -236,8 +268,10 @@ export class Input {
 
   async *#unpack(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
     try {
-      if (this.compression === 'gzip') yield* gunzip(source);
-      else yield* unzstd(source);
+      for await (const chunk of this.compression === 'gzip' ? gunzip(source) : unzstd(source)) {
+        this.meter.unfold(chunk.length, this.read);
+        yield chunk;
+      }
     } catch (error) {
       if (error instanceof TraceError) throw error;
       throw new TraceError(

@@ -22,8 +22,8 @@ export type KernelFormat = {
   printFormat: string;
 };
 
-/** Parses the text of a `format` file. Returns undefined where it is not one. */
-export function parseKernelFormat(text: string): KernelFormat | undefined {
+/** Parses the text of a `format` file, as many of its fields as there is `room` for. Returns undefined where it is not one. */
+export function parseKernelFormat(text: string, room: () => boolean = () => true): KernelFormat | undefined {
   const name = /^name: (.+)$/m.exec(text)?.[1];
   const id = /^ID: (\d+)$/m.exec(text)?.[1];
   if (name === undefined || id === undefined) return undefined;
@@ -38,6 +38,7 @@ export function parseKernelFormat(text: string): KernelFormat | undefined {
     ];
     const split = splitDeclaration(declaration.trim());
     if (split === undefined) continue;
+    if (!room()) break;
     const [type, fieldName, array] = split;
     const declared = `${type.trim()}${array}`;
     const bytes = Number(size);

@@ -25,6 +25,8 @@ const heldSlots = 8;
 const farBack = 1_000_000_000;
 /** Different event names that are told apart: the kernel has some 2,500. */
 const mostNames = 8192;
+/** No name of a thread is longer. */
+const longestComm = 128;
 /** Thread ids end here (Linux: PID_MAX_LIMIT). */
 const mostTids = 1 << 22;
 /** CPU numbers end here (Linux: the largest NR_CPUS). */
@@ -66,7 +68,7 @@ export abstract class LineTrace implements Trace {
   version = '';
   clock: Clock = { name: 'unknown', unit: 'none', resolution: 1 };
   origin = 0n;
-  readonly threads = new ThreadTable();
+  readonly threads: ThreadTable;
   cpus: number | undefined;
   readonly notes: string[] = [];
   damage: TraceError | undefined;
@@ -75,7 +77,7 @@ export abstract class LineTrace implements Trace {
   protected bytes: Uint8Array;
   protected readonly parts = new LineParts();
   readonly #input: Input;
-  readonly #types = new TypeTable();
+  readonly #types: TypeTable;
   readonly #signatures: Signatures;
   readonly #markers: QemuMarkers;
 
@@ -109,8 +111,8 @@ export abstract class LineTrace implements Trace {
   #originRest = 0;
   #bare = false;
 
-  /** Losses met whose other end is not, those not yet handed out, and companions of one that the sorter carries. */
-  #open: Loss[] = [];
+  /** Losses met whose other end is not (by CPU), those not yet handed out, and companions of one that the sorter carries. */
+  readonly #open = new Map<number, Loss>();
   #pending: Loss[] = [];
   readonly #companions = new Map<Loss, Loss[]>();
   /** Time of the last event by CPU. */
@@ -133,6 +135,8 @@ export abstract class LineTrace implements Trace {
     this.#arena = new Arena(slotSize, longestLine, input.room(64 << 20));
     this.#sorter = new EventSorter(this.#arena);
     this.bytes = input.head;
+    this.threads = new ThreadTable(input.meter);
+    this.#types = new TypeTable(input.meter);
     this.#signatures = new Signatures(input.path, options);
     this.#markers = new QemuMarkers(this.#signatures, this.#types, 'ftrace:print', 0);
   }
@@ -175,7 +179,7 @@ export abstract class LineTrace implements Trace {
       start = end + 1;
     }
     // The head is read again with the rest.
-    this.#open = [];
+    this.#open.clear();
   }
 
   /** Adds a fact about the recording, once. */
@@ -189,8 +193,8 @@ export abstract class LineTrace implements Trace {
    */
   protected lost(cpu: number, count: number | undefined, fromStart = false): void {
     const from = fromStart ? -Infinity : (this.#lastOnCpu[cpu] ?? -Infinity);
-    const open = this.#open.find((loss) => loss.cpu === cpu);
-    if (open === undefined) this.#open.push({ from, to: Infinity, cpu, count });
+    const open = this.#open.get(cpu);
+    if (open === undefined) this.#open.set(cpu, { from, to: Infinity, cpu, count });
     else open.count = open.count === undefined || count === undefined ? undefined : open.count + count;
   }
 
@@ -199,12 +203,19 @@ export abstract class LineTrace implements Trace {
     const reader = new SlotReader(this.#arena, (target, offset) => this.#input.readInto(target, offset));
     const newestOf: number[] = [];
     let skipping = false;
+    let skippedFrom = 0;
     try {
       for (;;) {
         if (reader.end - reader.pos > longestLine) {
-          if (!skipping) this.#long++;
+          if (!skipping) {
+            this.#long++;
+            skippedFrom = reader.offsetOf(reader.pos);
+          }
           skipping = true;
           reader.pos = reader.end;
+          const { meter } = this.#input;
+          if (reader.offsetOf(reader.pos) - skippedFrom > meter.budget.line)
+            throw meter.error(`a line of more than ${meter.budget.line} bytes`, skippedFrom, 'lines of text');
         }
         const more = await reader.next();
         if (more === 'full') {
@@ -218,8 +229,8 @@ export abstract class LineTrace implements Trace {
         if (skipping) {
           const end = lineEnd(this.bytes, reader.pos, reader.end);
           reader.pos = Math.min(end + 1, reader.end);
-          if (end === reader.end) continue;
-          skipping = false;
+          if (end !== reader.end) skipping = false;
+          else continue;
         }
         reader.pos = this.#lines(reader);
         if (this.#wentBack > 0) break;
@@ -237,14 +248,15 @@ export abstract class LineTrace implements Trace {
       await reader.close();
     }
     yield* this.#take(Infinity);
-    this.#pending.push(...this.#open);
-    this.#open = [];
+    this.#pending.push(...this.#open.values());
+    this.#open.clear();
     if (this.#pending.length > 0) {
       const rest = new EventBatch(0);
       rest.losses = this.#pending;
       yield rest;
     }
     this.#conclude();
+    this.damage ??= this.#input.meter.refused;
   }
 
   /** Reads the whole lines at hand; gives where the rest begins. */
@@ -295,9 +307,7 @@ export abstract class LineTrace implements Trace {
     if (what === 'nul') this.#nulLines++;
     else this.#farStamps++;
     this.damage ??= this.#badLines();
-    if (!this.#open.some(({ cpu }) => cpu === -1)) {
-      this.#open.push({ from: this.#newest, to: Infinity, cpu: -1, count: undefined });
-    }
+    if (!this.#open.has(-1)) this.#open.set(-1, { from: this.#newest, to: Infinity, cpu: -1, count: undefined });
   }
 
   #badLines(): TraceError {
@@ -344,10 +354,12 @@ export abstract class LineTrace implements Trace {
     }
     this.#thread();
     const cpu = parts.cpu;
-    if (this.#open.length > 0) {
-      for (const loss of this.#open) loss.to = time;
-      this.#pending.push(...this.#open);
-      this.#open = [];
+    if (this.#open.size > 0) {
+      for (const loss of this.#open.values()) {
+        loss.to = time;
+        this.#pending.push(loss);
+      }
+      this.#open.clear();
     }
     if (cpu >= 0) this.#lastOnCpu[cpu] = time;
     this.#events++;
@@ -427,7 +439,7 @@ export abstract class LineTrace implements Trace {
     }
     if (this.#known[tid] === h) return;
     this.#known[tid] = h;
-    const comm = decodeText(bytes, commStart, commEnd);
+    const comm = decodeText(bytes, commStart, Math.min(commEnd, commStart + longestComm));
     // What the tracers print for a thread whose name they do not know.
     const unknown = comm === '<...>' || comm === '' || comm === `:${tid}`;
     this.threads.name(tid, unknown ? (this.threads.get(tid)?.comm ?? '') : comm, pid);

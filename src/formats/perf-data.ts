@@ -15,11 +15,11 @@ import { KernelLayout } from './kernel-format.ts';
 import { longestRecord, PerfAhead } from './perf-ahead.ts';
 import {
   applyFeature,
+  holdAttr,
   idList,
   isLittle,
   isPerfData,
   isPipe,
-  mostIds,
   number64,
   type PerfAttr,
   type PerfHeader,
@@ -60,7 +60,7 @@ class PerfTrace implements Trace {
   version: string;
   readonly clock: Clock = { name: 'perf', unit: 'ns', resolution: 1 };
   origin = 0n;
-  readonly threads = new ThreadTable();
+  readonly threads: ThreadTable;
   readonly notes: string[] = [];
   /** Samples that the file holds twice, by type id. */
   readonly repeated = new Map<number, number>();
@@ -72,9 +72,9 @@ class PerfTrace implements Trace {
   readonly #threads: number | undefined;
   readonly #header: PerfHeader;
   readonly #little: boolean;
-  readonly #table = new TypeTable();
-  readonly #arena = new Arena(1 << 20, 1 << 16, 384 << 20, SharedArrayBuffer);
-  readonly #sorter = new EventSorter(this.#arena);
+  readonly #table: TypeTable;
+  readonly #arena: Arena;
+  readonly #sorter: EventSorter;
   #reader: SlotReader;
   /** The slot that payloads are in, which those of wanted samples are copied to, close together; and where the next goes. */
   #slot = -1;
@@ -86,9 +86,10 @@ class PerfTrace implements Trace {
   // Attributes by index, for the hot loop.
   readonly #ids = new IdTable();
   readonly #attrOfId: number[] = [];
-  /** Whether attributes came, as records of a pipe, since they were last looked at; and how many ids these have. */
-  #attrsNew = false;
-  #idCount = 0;
+  /** How many attributes were looked at: more come as records of a pipe. */
+  #attrsSeen = 0;
+  /** Whether all of these have the layout of the first. */
+  #alike = true;
   #typeOf = new Int32Array(0);
   /** Types of samples that were taken in guest mode. */
   readonly #guestTypeOf = new Map<number, number>();
@@ -130,13 +131,18 @@ class PerfTrace implements Trace {
     this.#read = read;
     this.#threads = options.threads;
     this.#signatures = new Signatures(input.path, options);
+    const { meter } = input;
+    this.threads = new ThreadTable(meter);
+    this.#table = new TypeTable(meter);
+    this.#arena = new Arena(1 << 20, 1 << 16, meter.budget.payloads, SharedArrayBuffer);
+    this.#sorter = new EventSorter(this.#arena, meter.budget.waiting);
     this.#words = new Int32Array(this.#arena.bytes.buffer);
     this.#out = new ScanOutput(this.#sorter.rows, this.#words);
     this.#header = header;
     this.#little = header.little;
     this.version = version;
     if (compressed) {
-      this.#unpacker = new PerfUnpacker(input.name, header.little, read, header.dataStart);
+      this.#unpacker = new PerfUnpacker(meter, input.name, header.little, read, header.dataStart);
       const unpacker = this.#unpacker;
       this.#reader = new SlotReader(this.#arena, (target) => unpacker.readInto(target), header.dataStart);
     } else {
@@ -146,7 +152,7 @@ class PerfTrace implements Trace {
 
   static async fromFile(input: Input, options: OpenOptions): Promise<PerfTrace> {
     const { file, size, broken } = await input.random();
-    const header = await readPerfHeader(input.name, file, size);
+    const header = await readPerfHeader(input.name, file, size, input.meter);
     if (header.directory) {
       throw new TraceError(
         input.name,
@@ -160,7 +166,10 @@ class PerfTrace implements Trace {
       const room = Math.min(target.length, dataEnd - offset);
       if (room <= 0) return 0;
       const { bytesRead } = await file.read(target, 0, room, offset);
-      if (input.seekable) input.read = offset + bytesRead;
+      if (input.seekable) {
+        input.read = offset + bytesRead;
+        input.meter.read(bytesRead);
+      }
       return bytesRead;
     };
     const compressed = header.compressed || (await startsCompressed(file, header));
@@ -178,9 +187,11 @@ class PerfTrace implements Trace {
       );
     }
     if (header.tracingData !== undefined) {
-      trace.#formats = parseTracingData(header.tracingData.bytes, input.name, header.tracingData.offset);
+      const { bytes, offset } = header.tracingData;
+      trace.#formats = parseTracingData(bytes, input.name, offset, input.meter);
     }
-    trace.#attrsChanged();
+    trace.#learnAttrs();
+    trace.damage ??= input.meter.refused;
     return trace;
   }
 
@@ -275,6 +286,7 @@ class PerfTrace implements Trace {
     }
     this.#tell();
     yield* this.#take(Number.POSITIVE_INFINITY);
+    this.damage ??= this.#input.meter.refused;
     const { lateNote } = this.#sorter;
     if (lateNote !== undefined) this.#note(lateNote);
   }
@@ -358,6 +370,10 @@ class PerfTrace implements Trace {
           this.#endSamples(rows, to);
           from = to;
         }
+        if (sorter.full) {
+          yield* this.#takeAll();
+          this.#beginRun();
+        }
         const other = segments[2 * k + 1] as number;
         if (other >= 0 && this.#otherRecord(other, view.getUint16(other + 6, true)) === 'round') {
           yield* this.#endRound();
@@ -384,6 +400,7 @@ class PerfTrace implements Trace {
     if (this.#slot >= 0) this.#beginRun();
     while (reader.pos + 8 <= reader.end) {
       if ((this.#slot < 0 || out.at > out.limit) && !this.#nextSlot()) return 'full';
+      if (sorter.full) return 'full';
       sorter.reserve(1);
       const from = sorter.count;
       out.rows = sorter.rows;
@@ -464,7 +481,8 @@ class PerfTrace implements Trace {
     }
     switch (record) {
       case recordType.finishedRound:
-        return 'round';
+        // Nothing came since the last one, as in files that are nothing but rounds.
+        return this.#flushed === this.#maxTime && this.#sorter.pending === 0 ? undefined : 'round';
       case recordType.tracingData:
         return 'tracing data';
       case recordType.auxtrace:
@@ -485,7 +503,7 @@ class PerfTrace implements Trace {
 
   /** A sample whose attribute has a layout of its own. */
   #otherSample(pos: number, length: number): void {
-    if (this.#attrsNew) this.#attrsChanged();
+    this.#learnAttrs();
     const view = this.#arena.view;
     const little = this.#little;
     const attrs = this.#header.attrs;
@@ -555,10 +573,7 @@ class PerfTrace implements Trace {
     switch (record) {
       case recordType.comm: {
         if (length < 17) return;
-        const nul = bytes.indexOf(0, pos + 16);
-        const name = Buffer.from(
-          bytes.subarray(pos + 16, nul < 0 ? pos + length : Math.min(nul, pos + length)),
-        ).toString();
+        const name = untilNul(bytes, pos + 16, pos + length);
         this.threads.name(view.getInt32(pos + 12, little), name, view.getInt32(pos + 8, little));
         return;
       }
@@ -578,24 +593,17 @@ class PerfTrace implements Trace {
       case recordType.headerAttr: {
         const size = view.getUint32(pos + 12, little);
         if (length < 8 + 64 || size < 64 || 8 + size > length) return;
+        if (!holdAttr(this.#input.meter, length - size - 8, this.#reader.offsetOf(pos))) return;
         const ids = idList(view, pos + 8 + size, pos + length, little);
-        this.#idCount += Math.max(ids.length, 1);
-        if (this.#idCount > mostIds) {
-          this.damage = this.#error('one event more', pos, `at most ${mostIds} ids of events`);
-          this.#stopped = true;
-          return;
-        }
         this.#header.attrs.push(parseAttr(view, pos + 8, size, little, ids));
-        this.#attrsNew = true;
         return;
       }
       case recordType.eventUpdate: {
         // PERF_EVENT_UPDATE__NAME: {u64 type, u64 id, name}
-        if (this.#attrsNew) this.#attrsChanged();
+        this.#learnAttrs();
         if (length < 25 || number64(view, pos + 8, little) !== 2) return;
         const attr = this.#header.attrs[this.#attrOf(pos + 16)];
-        const nul = bytes.indexOf(0, pos + 24);
-        if (attr !== undefined && nul < pos + length) attr.name = Buffer.from(bytes.subarray(pos + 24, nul)).toString();
+        if (attr !== undefined) attr.name = untilNul(bytes, pos + 24, pos + length);
         return;
       }
       case recordType.headerFeature:
@@ -635,7 +643,7 @@ class PerfTrace implements Trace {
 
   /** LOST_SAMPLES, which perf writes when recording ends, counts for each event what LOST told already, and what was lost after it. */
   #tell(): void {
-    if (this.#attrsNew) this.#attrsChanged();
+    this.#learnAttrs();
     const rest = this.#lostSamples - this.#lost;
     if (rest > 0) {
       const loss: Loss = { from: this.#maxTime, to: Number.POSITIVE_INFINITY, cpu: -1, count: rest };
@@ -745,46 +753,59 @@ class PerfTrace implements Trace {
     return this.#table.add(`${system}:${format.name}`, layout, `${system}:${format.name}${mode}`);
   }
 
-  #attrsChanged(): void {
-    this.#attrsNew = false;
+  /** Looks at the attributes that came since it last did, so that any number of them may come between samples. */
+  #learnAttrs(): void {
     const { attrs } = this.#header;
-    const old = this.#typeOf;
-    this.#typeOf = new Int32Array(attrs.length).fill(unresolved);
-    this.#typeOf.set(old);
-    let largest = -1;
-    for (const [index, attr] of attrs.entries()) {
-      for (const { low, high } of attr.ids) {
+    const seen = this.#attrsSeen;
+    if (attrs.length === seen) return;
+    this.#attrsSeen = attrs.length;
+    const [first] = attrs as [PerfAttr];
+    if (attrs.length > this.#typeOf.length) {
+      const old = this.#typeOf;
+      this.#typeOf = new Int32Array(Math.max(attrs.length, 2 * old.length)).fill(unresolved);
+      this.#typeOf.set(old);
+    }
+    let least = this.#hot.common?.least ?? 0;
+    for (let index = seen; index < attrs.length; index++) {
+      const attr = attrs[index] as PerfAttr;
+      const { ids } = attr;
+      for (let k = 0; k < ids.length; k += 2) {
+        const [low, high] = [ids[k] as number, ids[k + 1] as number];
         this.#attrOfId[this.#ids.id(high, low)] = index;
-        if (high === 0 && low < 1 << 20) largest = Math.max(largest, low);
+        if (high !== 0 || low >= 1 << 20) continue;
+        this.#roomForId(low);
+        this.#hot.kindOfId[low] = unresolved;
+        this.#hot.restOfId[low] = attr.restAt + 4;
       }
       // The clocks of all events of one recording agree.
       if (attr.clockId !== undefined) this.clock.name = clockNames[attr.clockId] ?? `clock ${attr.clockId}`;
-    }
-    this.#tieClock();
-    const hot = this.#hot;
-    // Shared with the second thread, which learns of kinds as they become known.
-    hot.kindOfId = new Int32Array(new SharedArrayBuffer(4 * (largest + 1))).fill(unresolved);
-    hot.restOfId = new Int32Array(new SharedArrayBuffer(4 * (largest + 1)));
-    for (const [index, attr] of attrs.entries()) {
-      for (const { low, high } of attr.ids) if (high === 0 && low <= largest) hot.restOfId[low] = attr.restAt + 4;
-      const kind = this.#typeOf[index] as number;
-      if (kind !== unresolved) this.#setKind(attr, kind);
-    }
-    const [first] = attrs;
-    const alike = attrs.every(
-      (attr) =>
+      this.#alike &&=
         attr.identifierAt === 8 &&
         attr.tidAt > 0 &&
         attr.timeAt > 0 &&
         attr.cpuAt > 0 &&
-        attr.tidAt === first?.tidAt &&
+        attr.tidAt === first.tidAt &&
         attr.timeAt === first.timeAt &&
-        attr.cpuAt === first.cpuAt,
-    );
-    if (this.#little && alike && first !== undefined) {
-      const least = Math.max(...attrs.map((attr) => attr.restAt + 4));
-      hot.common = { tid: first.tidAt / 4, time: first.timeAt / 4, cpu: first.cpuAt / 4, least };
-    } else hot.common = undefined;
+        attr.cpuAt === first.cpuAt;
+      least = Math.max(least, attr.restAt + 4);
+    }
+    this.#tieClock();
+    const usual = this.#little && this.#alike;
+    this.#hot.common = usual
+      ? { tid: first.tidAt / 4, time: first.timeAt / 4, cpu: first.cpuAt / 4, least }
+      : undefined;
+  }
+
+  /** Makes the tables by id as long as this one needs. They are shared with the second thread, which learns of kinds as they become known. */
+  #roomForId(id: number): void {
+    const hot = this.#hot;
+    const { kindOfId, restOfId } = hot;
+    if (id < kindOfId.length) return;
+    const length = Math.max(id + 1, 2 * kindOfId.length);
+    hot.kindOfId = new Int32Array(new SharedArrayBuffer(4 * length)).fill(unresolved);
+    hot.kindOfId.set(kindOfId);
+    hot.restOfId = new Int32Array(new SharedArrayBuffer(4 * length));
+    hot.restOfId.set(restOfId);
   }
 
   /** perf record -k notes once what the wall clock shows. */
@@ -796,7 +817,11 @@ class PerfTrace implements Trace {
 
   #setKind(attr: PerfAttr, kind: number): void {
     const { kindOfId } = this.#hot;
-    for (const { low, high } of attr.ids) if (high === 0 && low < kindOfId.length) kindOfId[low] = kind;
+    const { ids } = attr;
+    for (let k = 0; k < ids.length; k += 2) {
+      const low = ids[k] as number;
+      if (ids[k + 1] === 0 && low < kindOfId.length) kindOfId[low] = kind;
+    }
   }
 
   /** A pipe's PERF_RECORD_HEADER_TRACING_DATA: {header, u32 size}, then that many bytes, rounded up to 8. */
@@ -805,7 +830,7 @@ class PerfTrace implements Trace {
     const length = this.#arena.view.getUint16(reader.pos + 6, this.#little);
     const size = bytesBehind(this.#arena.view, reader.pos, recordType.tracingData, length, this.#little);
     const offset = reader.offsetOf(reader.pos) + length;
-    if (size > 256 << 20) throw this.#error(`${size} bytes of event formats`, reader.pos, 'at most 256 MiB');
+    this.#input.meter.part(size, 'event formats', offset);
     reader.pos += length;
     const parts: Uint8Array[] = [];
     for (let left = size; ; ) {
@@ -817,7 +842,7 @@ class PerfTrace implements Trace {
       if ((await reader.next()) !== true)
         throw this.#error('the input ends in the event formats', reader.end, `${left} more bytes`);
     }
-    this.#formats = parseTracingData(Buffer.concat(parts), this.file, offset);
+    this.#formats = parseTracingData(Buffer.concat(parts), this.file, offset, this.#input.meter);
   }
 
   /** Now and then perf writes a sample twice, identical to the nanosecond: it is given once, and counted in `repeated`. */
@@ -843,6 +868,13 @@ class PerfTrace implements Trace {
     }
     batch.count = to;
   }
+}
+
+/** The text at `start`, up to its NUL or `end`. */
+function untilNul(bytes: Uint8Array, start: number, end: number): string {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
+  const nul = text.indexOf(0);
+  return text.toString('utf8', 0, nul < 0 ? text.length : nul);
 }
 
 function sameSample(b: EventBatch, i: number, j: number): boolean {

@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import type { Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 
 /*
@@ -56,8 +57,8 @@ const sampleBit = {
 export type PerfAttr = {
   type: number;
   config: number;
-  /** The ids that its samples carry (one a CPU), as written: low and high half. */
-  ids: { low: number; high: number }[];
+  /** The ids that its samples carry (one a CPU), as written: low and high half of each. */
+  ids: Uint32Array;
   /** perf's own name for it, '' where the file does not say. */
   name: string;
   clockId: number | undefined;
@@ -104,8 +105,9 @@ export type PerfHeader = {
   facts: { version: string; release: string; host: string; commandLine: string };
 };
 
-/** Ids of all events together: one an event and CPU. */
-export const mostIds = 2 << 20;
+/** What an attribute, and each of its ids, take in memory; measured. */
+const attrBytes = 500;
+const idBytes = 40;
 
 const magicLittle = 0x32454c49; // "ILE2", the second half of PERFILE2
 /** True for the first bytes of a perf.data file or pipe, in either byte order. */
@@ -128,7 +130,7 @@ export function isLittle(head: Uint8Array): boolean {
 }
 
 /** Reads header, attributes and features of a file. Throws TraceError where they are not whole. */
-export async function readPerfHeader(name: string, file: FileHandle, size: number): Promise<PerfHeader> {
+export async function readPerfHeader(name: string, file: FileHandle, size: number, meter: Meter): Promise<PerfHeader> {
   const read = async (offset: number, length: number, what: string): Promise<DataView> => {
     if (!(offset >= 0 && length >= 0 && offset + length <= size)) {
       throw new TraceError(
@@ -138,6 +140,8 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
         'a whole perf.data file',
       );
     }
+    meter.part(length, what, offset);
+    meter.unfold(length, offset);
     const bytes = new Uint8Array(length);
     for (let have = 0; have < length; ) {
       const { bytesRead } = await file.read(bytes, have, length - have, offset + have);
@@ -157,22 +161,14 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
   const dataSize = u64(head, 48);
   if (attrSize < 16 + 48 || attrSize > 4096)
     throw new TraceError(name, `attribute size ${attrSize}`, 16, 'between 64 and 4096');
-  if (attrsSize % attrSize !== 0 || attrsSize > 64 << 20)
+  if (attrsSize % attrSize !== 0)
     throw new TraceError(name, `${attrsSize} bytes of attributes`, 32, `a multiple of ${attrSize}`);
   const table = await read(attrsStart, attrsSize, 'the attributes');
   const attrs: PerfAttr[] = [];
-  let allIds = 0;
   for (let at = 0; at < attrsSize; at += attrSize) {
     const idsStart = u64(table, at + attrSize - 16);
     const idsSize = u64(table, at + attrSize - 8);
-    allIds += idsSize;
-    if (allIds > mostIds * 8)
-      throw new TraceError(
-        name,
-        `${allIds} bytes of event ids`,
-        attrsStart + at + attrSize - 8,
-        'at most 16 MiB in all',
-      );
+    if (!holdAttr(meter, idsSize, attrsStart + at)) break;
     const ids = await read(idsStart, idsSize, 'the event ids');
     attrs.push(parseAttr(table, at, attrSize - 16, little, idList(ids, 0, idsSize, little)));
   }
@@ -224,6 +220,11 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
     }
   }
   return header;
+}
+
+/** Takes memory for an attribute with so many bytes of ids. */
+export function holdAttr(meter: Meter, idsSize: number, offset: number): boolean {
+  return meter.hold(attrBytes + (idsSize / 8) * idBytes, 'events and their ids', offset);
 }
 
 /** Takes what virtap uses of one feature; a feature that is not whole is passed over. */
@@ -305,9 +306,10 @@ export function parseAttr(view: DataView, at: number, length: number, little: bo
 
 /** A list of u64 ids. */
 export function idList(view: DataView, start: number, end: number, little: boolean): PerfAttr['ids'] {
-  const ids: PerfAttr['ids'] = [];
-  for (let at = start; at + 8 <= end; at += 8) {
-    ids.push({ low: view.getUint32(little ? at : at + 4, little), high: view.getUint32(little ? at + 4 : at, little) });
+  const ids = new Uint32Array(2 * Math.floor(Math.max(end - start, 0) / 8));
+  for (let i = 0, at = start; i < ids.length; i += 2, at += 8) {
+    ids[i] = view.getUint32(little ? at : at + 4, little);
+    ids[i + 1] = view.getUint32(little ? at + 4 : at, little);
   }
   return ids;
 }

@@ -1,5 +1,6 @@
 import { createZstdDecompress, type ZstdDecompress } from 'node:zlib';
 import { Arena } from '../trace/arena.ts';
+import type { Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import { ChunkPump } from './chunk-pump.ts';
 import { number64, recordType } from './perf-header.ts';
@@ -13,6 +14,7 @@ const pieceSize = 256 << 10;
  * records as they were before compression, the others between them, so that one parser serves both.
  */
 export class PerfUnpacker {
+  readonly #meter: Meter;
   readonly #name: string;
   readonly #little: boolean;
   readonly #reader: SlotReader;
@@ -23,7 +25,8 @@ export class PerfUnpacker {
   readonly #pump = new ChunkPump(this.#unpack());
 
   /** `read` gives the file's records from `start` on. */
-  constructor(name: string, little: boolean, read: ReadInto, start: number) {
+  constructor(meter: Meter, name: string, little: boolean, read: ReadInto, start: number) {
+    this.#meter = meter;
     this.#name = name;
     this.#little = little;
     this.#reader = new SlotReader(this.#arena, read, start);
@@ -148,6 +151,7 @@ export class PerfUnpacker {
     for (;;) {
       const chunk = zstd.read() as Buffer | null;
       if (chunk !== null) {
+        this.#meter.unfold(chunk.length, this.offset);
         yield chunk;
         continue;
       }

@@ -69,14 +69,14 @@ class QemuLog implements Trace {
   readonly version: string;
   readonly clock: Clock;
   readonly origin: bigint;
-  readonly threads = new ThreadTable();
+  readonly threads: ThreadTable;
   readonly cpus = undefined;
   readonly notes: string[] = [];
   damage: TraceError | undefined;
 
   readonly #input: Input;
   readonly #signatures: Signatures;
-  readonly #table = new TypeTable();
+  readonly #table: TypeTable;
   readonly #arena: Arena;
   readonly #sorter: EventSorter;
   readonly #reader: SlotReader;
@@ -104,7 +104,8 @@ class QemuLog implements Trace {
   #lastTime = Number.NEGATIVE_INFINITY;
   #maxTime = Number.NEGATIVE_INFINITY;
   #flushed = Number.NEGATIVE_INFINITY;
-  #inLongLine = false;
+  /** Where the line began whose end has not come, and which is too long to be an event; -1 outside of one. */
+  #longLine = -1;
   #ordinal = 0;
   #late = 0;
   #unstamped = 0;
@@ -124,6 +125,8 @@ class QemuLog implements Trace {
     this.#input = input;
     this.#arena = new Arena(1 << 19, maxLine + 64, input.room(32 << 20));
     this.#sorter = new EventSorter(this.#arena);
+    this.threads = new ThreadTable(input.meter);
+    this.#table = new TypeTable(input.meter);
     this.#signatures = signatures;
     this.#reader = new SlotReader(this.#arena, (target, offset) => input.readInto(target, offset));
     this.#names = new QemuNames(signatures);
@@ -198,6 +201,7 @@ class QemuLog implements Trace {
       rest.losses = [{ from: this.#hole, to: Infinity, cpu: -1, count: undefined }];
       yield rest;
     }
+    this.damage ??= this.#input.meter.refused;
   }
 
   *#take(upTo: number): Generator<EventBatch> {
@@ -224,7 +228,7 @@ class QemuLog implements Trace {
       if (c === 0x40 /* @ */) at = p;
       if (c === 0) nuls++;
       if (c !== 0x0a) continue;
-      if (this.#inLongLine) this.#inLongLine = false;
+      if (this.#longLine >= 0) this.#longLine = -1;
       else if (nuls > 0 && this.#isTorn(start, p, nuls)) this.#badLine(start, 'nul');
       else this.#line(start, p, at);
       start = p + 1;
@@ -233,9 +237,14 @@ class QemuLog implements Trace {
     }
     if (end - start > maxLine) {
       // Whatever this is, its beginning cannot be kept until its end comes.
-      if (!this.#inLongLine) this.#isForeign(start, end);
-      this.#inLongLine = true;
+      if (this.#longLine < 0) {
+        this.#isForeign(start, end);
+        this.#longLine = reader.offsetOf(start);
+      }
       start = end;
+      const { meter } = this.#input;
+      if (reader.offsetOf(end) - this.#longLine > meter.budget.line)
+        throw meter.error(`a line of more than ${meter.budget.line} bytes`, this.#longLine, 'lines of text');
     }
     reader.pos = start;
   }
@@ -243,7 +252,7 @@ class QemuLog implements Trace {
   /** The end of an input that does not end with a line: what stands there is left out, as it may be cut, even where it looks whole. */
   #lastLine(): void {
     const { pos, end } = this.#reader;
-    if (pos >= end || this.#inLongLine) return;
+    if (pos >= end || this.#longLine >= 0) return;
     const bytes = this.#arena.bytes;
     this.#stamp(pos, end);
     const signature = this.#names.events[this.#names.find(bytes, this.#textStart, end)];

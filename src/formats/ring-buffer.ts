@@ -88,6 +88,11 @@ export class RingBufferCpu {
   }
 }
 
+/** What a decoder knows of types before it has asked. */
+export function noTypesYet(): Int32Array {
+  return new Int32Array(1 << 16).fill(unseen);
+}
+
 /** Decodes pages into the rows of a sorter. */
 export class RingBufferDecoder {
   /** Holes right before an event that nobody wants, so that no row carries them; whoever decodes hands them out. */
@@ -103,7 +108,7 @@ export class RingBufferDecoder {
   #originHigh = 0;
   #originLow = 0;
   /** By common_type: the type's number, `unwanted`, `unseen` or `dynamic`. */
-  readonly #typeOf = new Int32Array(1 << 16).fill(unseen);
+  readonly #typeOf: Int32Array;
   /** The end of the page that was last seen to be filled with events. */
   #soundUpTo = -1;
   /** Events that may yet be looked at in search of pages: much that looks like pages and is none must not take for ever. */
@@ -111,8 +116,10 @@ export class RingBufferDecoder {
   /** Time of the sorter's last row; a row before that begins a new run, as does the first after Infinity. */
   #floor = Number.POSITIVE_INFINITY;
 
-  constructor(shape: PageShape, arena: Arena, sorter: EventSorter, types: EventTypes) {
+  /** `typeOf` is the memory of which type each common_type has, which decoders of one recording share: see `noTypesYet`. */
+  constructor(shape: PageShape, arena: Arena, sorter: EventSorter, types: EventTypes, typeOf = noTypesYet()) {
     this.#shape = shape;
+    this.#typeOf = typeOf;
     this.#arena = arena;
     this.#sorter = sorter;
     this.#types = types;

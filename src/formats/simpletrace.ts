@@ -35,6 +35,9 @@ const ringSize = 1 << 18;
 const maxName = 1024;
 /** QEMU numbers its events from 0: there are a few thousand. */
 const maxEvents = 1 << 20;
+/** What an event's name takes in memory, and what is made of it when its first event comes (and said, where it does not fit); measured. */
+const nameBytes = 120;
+const kindBytes = 1200;
 /**
  * Threads stamp an event before they claim its place in the file, so stamps go back by as long as a thread can
  * be preempted in between. Events are held back that long to put them in order (ns).
@@ -70,7 +73,7 @@ class SimpleTrace implements Trace {
   readonly version: string;
   readonly clock: Clock = { name: 'mono', unit: 'ns', resolution: 1 };
   origin = 0n;
-  readonly threads = new ThreadTable();
+  readonly threads: ThreadTable;
   readonly cpus = undefined;
   readonly notes: string[] = [];
   damage: TraceError | undefined;
@@ -81,7 +84,7 @@ class SimpleTrace implements Trace {
   readonly #number: number;
   /** Bytes in front of each record: version 4 says what kind it is. */
   readonly #prefix: number;
-  readonly #table = new TypeTable();
+  readonly #table: TypeTable;
   readonly #arena: Arena;
   readonly #sorter: EventSorter;
   readonly #reader: SlotReader;
@@ -116,6 +119,8 @@ class SimpleTrace implements Trace {
     this.#input = input;
     this.#arena = new Arena(1 << 20, maxRecord + 64, input.room(32 << 20));
     this.#sorter = new EventSorter(this.#arena);
+    this.threads = new ThreadTable(input.meter);
+    this.#table = new TypeTable(input.meter);
     this.#signatures = signatures;
     this.#little = isLittle(head) as boolean;
     if (head.length < headerSize) {
@@ -194,6 +199,7 @@ class SimpleTrace implements Trace {
     this.#tell();
     this.#settle(true);
     yield* this.#take(Number.POSITIVE_INFINITY);
+    this.damage ??= this.#input.meter.refused;
   }
 
   *#take(upTo: number): Generator<EventBatch> {
@@ -368,6 +374,7 @@ class SimpleTrace implements Trace {
     const number = Number(id);
     // QEMU names all events again whenever it starts a file: only a changed name is news.
     if (this.#names.get(number) !== name) {
+      this.#input.meter.need(nameBytes + name.length, 'names of events', this.#reader.offsetOf(pos));
       this.#names.set(number, name);
       this.#kinds[number] = undefined;
       this.#makeRoom(number);
@@ -391,6 +398,7 @@ class SimpleTrace implements Trace {
   #codeFor(number: number, at: number, size: number): number {
     let kind = this.#kinds[number];
     if (kind === undefined) {
+      this.#input.meter.need(kindBytes, 'kinds of events', this.#reader.offsetOf(at));
       kind = this.#kindOf(number);
       this.#kinds[number] = kind;
     }

@@ -1,10 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { inflateSync, zstdDecompressSync } from 'node:zlib';
+import type { Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import {
   type BufferOption,
   chosenClock,
+  cpuBytes,
   cpuCount,
   readOptions,
   sectionId,
@@ -54,14 +56,12 @@ export type TraceDatHeader = {
   damage: TraceError | undefined;
 };
 
-/** Sections larger than this are not what trace-cmd writes. */
-const largestSection = 256 << 20;
 /** The kernel's limit: 128 pages of 64 KiB. */
 const largestPage = 8 << 20;
 const compressedFlag = 1;
 
-export function readHeader(file: FileHandle, size: number, name: string): TraceDatHeader {
-  const cursor = ByteCursor.overFile(file.fd, size, name, 0);
+export function readHeader(file: FileHandle, size: number, name: string, meter: Meter): TraceDatHeader {
+  const cursor = ByteCursor.overFile(file.fd, size, name, 0, meter);
   const { version, pageSize } = readTracingStart(cursor);
   if (version === '6') {
     cursor.offset = 0;
@@ -88,7 +88,7 @@ function readV6(cursor: ByteCursor): TraceDatHeader {
   const pageSize = page.dataOffset + page.dataSize;
   const tables: BufferOption[] = [
     { offset: cursor.offset, name: '', clock: '', pageSize, cpus: [], latency: false },
-    ...options.buffers.filter((buffer) => buffer.name !== ''),
+    ...distinct(options.buffers.filter((buffer) => buffer.name !== '')),
   ];
   const buffers: TraceDatBuffer[] = [];
   let damage = options.damage;
@@ -98,6 +98,7 @@ function readV6(cursor: ByteCursor): TraceDatHeader {
       if (table.name !== '' && !cursor.text(10, '"flyrecord"').startsWith('flyrecord')) throw notFlyrecord(cursor);
       const buffer: TraceDatBuffer = { ...table, pageSize, cpus: [], compressed: false, end: undefined };
       buffers.push(buffer);
+      cursor.meter.need(cpus * cpuBytes, 'tables of CPUs', cursor.offset);
       for (let cpu = 0; cpu < cpus; cpu++) {
         const offset = cursor.u64("the offset of a CPU's data");
         buffer.cpus.push({ cpu, offset, size: cursor.u64("the size of a CPU's data") });
@@ -170,7 +171,7 @@ function readV7(cursor: ByteCursor, pageSize: number): TraceDatHeader {
   });
 
   const buffers: TraceDatBuffer[] = [];
-  for (const buffer of options.buffers) {
+  for (const buffer of distinct(options.buffers)) {
     if (buffer.latency) continue;
     optional(() => {
       cursor.offset = Math.min(buffer.offset, cursor.end);
@@ -233,15 +234,23 @@ function openSection(cursor: ByteCursor, offset: number, expected: number, codec
   const packed = cursor.u32('the compressed size of a section');
   const size = cursor.u32('the size of a section');
   const at = cursor.offset;
+  cursor.meter.part(size, 'a section', offset);
+  cursor.meter.unfold(size, offset);
   const bytes = unpack(codec, cursor.bytes(packed, 'a compressed section'), size, file, at);
   // Messages count from where the section's data begin.
-  return ByteCursor.overBytes(bytes, file, at, little);
+  return ByteCursor.overBytes(bytes, file, at, little, cursor.meter);
+}
+
+/** Buffers without those whose data are another's: no recorder writes such. */
+function distinct(buffers: BufferOption[]): BufferOption[] {
+  const seen = new Set<number>();
+  return buffers.filter(({ offset, latency }) => latency || (!seen.has(offset) && seen.add(offset)));
 }
 
 /** Unpacks a section or a chunk of pages whose size is known. */
 export function unpack(codec: Codec, packed: Uint8Array, size: number, file: string, offset: number): Uint8Array {
   let problem = `${size} bytes when unpacked`;
-  if (size > 0 && size <= largestSection && codec !== 'none') {
+  if (size > 0 && codec !== 'none') {
     try {
       // A little more room than needed: zlib would begin another buffer to learn that there is no more.
       const limits = { maxOutputLength: size, chunkSize: Math.min(size, 1 << 20) + 64 };

@@ -117,6 +117,12 @@ const optionId = {
   bufferText: 22,
 } as const;
 
+/** What a buffer, and the place of one CPU's data, take in memory; measured. */
+const bufferBytes = 1000;
+export const cpuBytes = 100;
+/** What the kernel counted for a CPU, a clock sample and a vCPU take. */
+const smallBytes = 100;
+
 /** More CPUs than any machine that Linux runs on has. */
 const mostCpus = 1 << 16;
 
@@ -130,7 +136,7 @@ export function readOptions(cursor: ByteCursor, options: TraceDatOptions, sectio
     if (id === optionId.done && !sections) return 0;
     const size = cursor.u32('the size of an option');
     const at = cursor.offset;
-    const data = ByteCursor.overBytes(cursor.bytes(size, `option ${id}`), cursor.file, at, cursor.little);
+    const data = ByteCursor.overBytes(cursor.bytes(size, `option ${id}`), cursor.file, at, cursor.little, cursor.meter);
     if (id === optionId.done) return data.u64('the offset of the next options');
     try {
       readOption(id, data, options, sections);
@@ -152,7 +158,7 @@ function readOption(id: number, data: ByteCursor, options: TraceDatOptions, sect
       options.offset += number(data);
       break;
     case optionId.cpuStat:
-      readCpuStat(text(data), options);
+      readCpuStat(data, options);
       break;
     case optionId.buffer:
     case optionId.bufferText:
@@ -194,13 +200,16 @@ function readOption(id: number, data: ByteCursor, options: TraceDatOptions, sect
   }
 }
 
-function readCpuStat(stats: string, options: TraceDatOptions): void {
+function readCpuStat(data: ByteCursor, options: TraceDatOptions): void {
+  const { meter, offset } = data;
+  const stats = text(data);
   const count = (name: string) => Number(new RegExp(`^${name}: *(\\d{1,15})$`, 'm').exec(stats)?.[1] ?? Number.NaN);
   const buffer = /^Buffer: *(.{1,256})$/m.exec(stats)?.[1];
   if (buffer !== undefined) options.statBuffer = buffer;
   const cpu = count('CPU');
   if (Number.isNaN(cpu)) return;
   const dropped = (count('dropped events') || 0) + (count('commit overrun') || 0);
+  meter.need(smallBytes + options.statBuffer.length, 'counts of CPUs', offset);
   options.cpuStats.push({ buffer: options.statBuffer, cpu, overrun: count('overrun') || 0, dropped });
 }
 
@@ -233,12 +242,14 @@ export function cpuCount(cursor: ByteCursor): number {
 function readBuffer(data: ByteCursor, sections: boolean, latency: boolean): BufferOption {
   const offset = data.u64('the offset of a buffer');
   const name = data.string('the name of a buffer');
+  data.meter.need(bufferBytes + 2 * name.length, 'buffers', data.offset);
   const buffer: BufferOption = { offset, name, clock: '', pageSize: 0, cpus: [], latency };
   if (!sections) return buffer;
   buffer.clock = data.string('the clock of a buffer');
   if (latency) return buffer;
   buffer.pageSize = data.u32('the page size of a buffer');
   const count = cpuCount(data);
+  data.meter.need(count * cpuBytes, 'tables of CPUs', data.offset);
   for (let i = 0; i < count; i++) {
     const cpu = data.u32('the number of a CPU');
     if (cpu > mostCpus) throw new TraceError(data.file, `CPU number ${cpu}`, data.offset - 4, `at most ${mostCpus}`);
@@ -262,6 +273,7 @@ function readTimeShift(data: ByteCursor): TimeShift {
     if (count * 24 > data.left) {
       throw new TraceError(data.file, `${count} clock samples in ${data.left} bytes`, data.offset - 4, '24 bytes each');
     }
+    data.meter.need((count + 1) * smallBytes, 'clock samples', data.offset);
     const list: ClockSample[] = [];
     for (let i = 0; i < count; i++) list.push({ time: data.bigint('a time'), offset: 0n, scaling: 1n, fraction: 0n });
     for (const sample of list) sample.offset = signed('an offset');
@@ -288,6 +300,7 @@ function readGuest(data: ByteCursor): Guest {
   const name = data.string('the name of a guest');
   const id = data.bigint('the trace id of a guest');
   const count = cpuCount(data);
+  data.meter.need((count + 1) * smallBytes + name.length, 'guests', data.offset);
   const vcpus: Guest['vcpus'] = [];
   for (let i = 0; i < count; i++) vcpus.push({ vcpu: data.u32('a vCPU'), tid: data.u32("a vCPU's thread") });
   return { name, id, vcpus };

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { TraceError } from '../trace/error.ts';
+import type { Input } from './input.ts';
 import { type Codec, unpack } from './trace-dat-header.ts';
 import type { CpuData } from './trace-dat-options.ts';
 
@@ -78,6 +79,7 @@ export class PackedPages implements PageSource {
   /** Where the CPU's data end, as the file tells (trace-cmd up to 3.1 does not count the count), and where they end at the latest. */
   readonly #told: number;
   readonly #end: number;
+  readonly #input: Input;
   /** Offset in the file of the next byte not taken from the window. */
   #next: number;
   /** Bytes of the file that were read ahead, and the offset in the file of the first. */
@@ -101,7 +103,9 @@ export class PackedPages implements PageSource {
     { little, codec }: { little: boolean; codec: Codec },
     pageSize: number,
     windowSize: number,
+    input: Input,
   ) {
+    this.#input = input;
     this.#file = file;
     this.#name = name;
     this.#cpu = data.cpu;
@@ -139,6 +143,7 @@ export class PackedPages implements PageSource {
 
   async #nextChunk(): Promise<boolean> {
     if (this.#count < 0) this.#count = this.#u32(await this.#bytes(4, 'the number of compressed chunks'), 0);
+    const { meter, seekable } = this.#input;
     for (;;) {
       if (this.#next >= Math.min(this.#told, this.#end)) {
         this.#checkEnd();
@@ -149,7 +154,11 @@ export class PackedPages implements PageSource {
         const sizes = await this.#bytes(8, 'a compressed chunk of pages');
         const packed = this.#u32(sizes, 0);
         const size = this.#u32(sizes, 4);
+        meter.part(Math.max(packed, size), 'a compressed chunk of pages', at);
         const bytes = await this.#bytes(packed, 'a compressed chunk of pages');
+        // Of what was unpacked to a temporary file, the bytes are counted already.
+        if (seekable) meter.read(packed);
+        meter.unfold(size, at);
         this.#chunk = unpack(this.#codec, bytes, size, this.#name, at);
         this.#chunks++;
         if (this.#marks.length >= 1024) this.#marks.splice(0, 512);
@@ -157,7 +166,7 @@ export class PackedPages implements PageSource {
         this.#unpacked += size;
         return true;
       } catch (error) {
-        if (!(error instanceof TraceError)) throw error;
+        if (!(error instanceof TraceError) || error === meter.refused) throw error;
         const next = this.holes.length < mostHoles ? await this.#searchChunk(at + 1) : -1;
         if (next < 0) throw error;
         this.holes.push({ offset: this.#unpacked, damage: error });

@@ -12,7 +12,7 @@ import { earliestOf } from './earliest.ts';
 import { HandOut } from './hand-out.ts';
 import { asTraceError, type Input } from './input.ts';
 import { KernelEventTypes } from './kernel-types.ts';
-import { RingBufferCpu, RingBufferDecoder } from './ring-buffer.ts';
+import { noTypesYet, RingBufferCpu, RingBufferDecoder } from './ring-buffer.ts';
 import { clockOf, companionsOf, notesOf } from './trace-dat-facts.ts';
 import { readHeader, type TraceDatBuffer, type TraceDatHeader } from './trace-dat-header.ts';
 import type { CpuData } from './trace-dat-options.ts';
@@ -29,7 +29,7 @@ export const traceDat: Format = {
   async open(input, options) {
     const { file, size, broken } = await input.random();
     try {
-      const header = readHeader(file, size, input.name);
+      const header = readHeader(file, size, input.name, input.meter);
       return new TraceDat(input, file, size, header, broken, new Signatures(input.path, options));
     } catch (error) {
       // Where the compression around the file is broken, that is why the header is cut.
@@ -41,14 +41,13 @@ export const traceDat: Format = {
 /** Memory for pages at hand, over all CPUs, and one CPU's largest share of it. Twice that is used, as pages are read ahead. */
 const pageMemory = 8 << 20;
 const largestShare = 256 << 10;
-const arenaLimit = 128 << 20;
 
 class TraceDat implements Trace {
   readonly file: string;
   readonly format = 'trace.dat';
   readonly version: string;
   readonly clock: Clock;
-  readonly threads = new ThreadTable();
+  readonly threads: ThreadTable;
   readonly cpus: number | undefined;
   readonly companions: Companions;
   readonly notes: string[];
@@ -59,7 +58,7 @@ class TraceDat implements Trace {
   readonly #file: FileHandle;
   readonly #size: number;
   readonly #header: TraceDatHeader;
-  readonly #types = new TypeTable();
+  readonly #types: TypeTable;
   readonly #signatures: Signatures;
   /** The buffers that are read: those on the same clock as the first. */
   readonly #buffers: TraceDatBuffer[];
@@ -81,10 +80,12 @@ class TraceDat implements Trace {
     this.#header = header;
     this.#signatures = signatures;
     this.file = input.name;
-    this.damage = broken ?? header.damage;
+    this.threads = new ThreadTable(input.meter);
+    this.#types = new TypeTable(input.meter);
     this.version = header.codec === 'none' ? `v${header.version}` : `v${header.version}, ${header.codec}`;
     this.cpus = header.options.cpus ?? header.buffers[0]?.cpus.length;
     for (const [tid, comm] of header.comms) this.threads.name(tid, comm);
+    this.damage = broken ?? header.damage ?? input.meter.refused;
     const clock = clockOf(header, header.buffers[0]);
     this.clock = clock;
     this.companions = companionsOf(header);
@@ -136,15 +137,16 @@ class TraceDat implements Trace {
       least.decode();
       this.damage ??= least.damage;
       for (const loss of least.decoder.looseLosses.splice(0)) hand.add(loss);
-      if (!(await least.advance())) {
+      if (!(await least.advance()) || sorter.full) {
         // Only stamps that jump get here: give events out of order rather than grow.
         yield* hand.upTo(Number.POSITIVE_INFINITY);
-        if (!(await least.advance())) least.giveUp();
+        if (!least.ready && !(await least.advance())) least.giveUp();
       }
       if (!least.ready) this.#end(least, hand);
     }
     this.#addOverruns(hand);
     yield* hand.rest();
+    this.damage ??= this.#input.meter.refused;
   }
 
   /** Opens the pages of every CPU. */
@@ -152,23 +154,36 @@ class TraceDat implements Trace {
     const header = this.#header;
     for (const buffer of this.#buffers) this.#checkExtent(buffer);
     const parts = this.#buffers.flatMap((buffer) => buffer.cpus.map((data) => ({ buffer, data })));
+    const { meter } = this.#input;
+    const { payloads, waiting } = meter.budget;
+    const page = this.#buffers.reduce((most, buffer) => Math.max(most, buffer.pageSize), 4096);
     const read = this.#withoutOverlap(parts.filter((part) => part.data.size > 0));
-    const page = Math.max(4096, ...this.#buffers.map((buffer) => buffer.pageSize));
+    // Each CPU has a page at hand and one that is read ahead, both with as much headroom.
+    const most = Math.max(1, Math.floor(payloads / page / 4));
+    if (read.length > most) {
+      this.damage ??= meter.error(
+        `the data of ${read.length} CPUs, in pages of ${page} bytes`,
+        undefined,
+        `at most ${most}`,
+      );
+      read.length = most;
+    }
     const share = Math.min(pageMemory / Math.max(read.length, 1), largestShare);
-    const arena = new Arena(Math.max(1, Math.floor(share / page)) * page, page, arenaLimit);
+    const arena = new Arena(Math.max(1, Math.floor(share / page)) * page, page, payloads);
     const windowSize = Math.ceil(Math.max(share / 4, 4096));
-    const sorter = new EventSorter(arena);
+    const sorter = new EventSorter(arena, waiting);
+    const typeOf = noTypesYet();
     const types = new KernelEventTypes(header.formats, header.little, this.#types, this.#signatures, wants, arena);
     const decoders = new Map<TraceDatBuffer, RingBufferDecoder>();
     for (const { buffer, data } of read) {
       let decoder = decoders.get(buffer);
       if (decoder === undefined) {
         const shape = { little: header.little, commitSize: header.page.commitSize, pageSize: buffer.pageSize };
-        decoder = new RingBufferDecoder(shape, arena, sorter, types);
+        decoder = new RingBufferDecoder(shape, arena, sorter, types, typeOf);
         decoders.set(buffer, decoder);
       }
       const source = buffer.compressed
-        ? new PackedPages(this.#file, this.#size, this.file, data, header, buffer.pageSize, windowSize)
+        ? new PackedPages(this.#file, this.#size, this.file, data, header, buffer.pageSize, windowSize, this.#input)
         : new PlainPages(this.#file, this.#size, this.file, data);
       this.#streams.push(new CpuStream(this.file, buffer.name, data.cpu, arena, source, decoder));
     }
@@ -245,8 +260,9 @@ class TraceDat implements Trace {
   /** Overwritten events that no page tells of, as old kernels' do not. */
   #addOverruns(hand: HandOut): void {
     if (this.damage !== undefined) return;
+    const streams = new Map(this.#streams.map((stream) => [`${stream.state.cpu} ${stream.buffer}`, stream]));
     for (const { buffer, cpu, overrun } of this.#header.options.cpuStats) {
-      const stream = this.#streams.find((one) => one.buffer === buffer && one.state.cpu === cpu);
+      const stream = streams.get(`${cpu} ${buffer}`);
       const rest = (stream?.state ?? new RingBufferCpu(cpu)).rest(overrun);
       if (rest !== undefined) hand.add(rest);
     }

@@ -1,3 +1,4 @@
+import type { Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import { type KernelFormat, parseKernelFormat } from './kernel-format.ts';
@@ -52,8 +53,8 @@ export function hasTracingMagic(bytes: Uint8Array): boolean {
  * Parses tracing data as perf embeds it and as trace.dat v6 begins with it.
  * `baseOffset` is the offset of `bytes` in the file, for messages. Throws a TraceError where the event formats cannot be read.
  */
-export function parseTracingData(bytes: Uint8Array, file: string, baseOffset: number): TracingData {
-  return readTracingData(ByteCursor.overBytes(bytes, file, baseOffset));
+export function parseTracingData(bytes: Uint8Array, file: string, baseOffset: number, meter?: Meter): TracingData {
+  return readTracingData(ByteCursor.overBytes(bytes, file, baseOffset, true, meter));
 }
 
 /** The same from a cursor, which is left behind the last part. */
@@ -146,21 +147,36 @@ export function readEventFormats(cursor: ByteCursor, formats: EventFormats): voi
 }
 
 function readFormat(cursor: ByteCursor, system: string, formats: EventFormats): void {
+  const at = cursor.offset;
+  const { meter } = cursor;
   const text = cursor.text(cursor.u64('the size of an event format'), 'an event format');
-  const format = parseKernelFormat(text);
   // Empty ones occur: formats of events that went away while trace-cmd copied them.
+  if (!meter.hold(emptyFormat + 2 * text.length, 'event formats', at)) return;
+  const format = parseKernelFormat(text, () => meter.hold(formatField, 'fields of events', at));
   if (format !== undefined) formats.set(format.id, { system, format });
 }
+
+/** What a format and each of its fields take in memory beside their text; measured. */
+const emptyFormat = 400;
+const formatField = 300;
+
+/** What a thread's name takes in memory; measured. */
+const commandLine = 64;
 
 /** saved_cmdlines: `TID COMM` a line. */
 export function readCommandLines(cursor: ByteCursor): Map<number, string> {
   const comms = new Map<number, string>();
+  const at = cursor.offset;
   const text = cursor.text(cursor.u64('the size of the thread names'), 'thread names');
-  for (const line of text.split('\n')) {
+  for (let start = 0, end = 0; end >= 0; start = end + 1) {
+    end = text.indexOf('\n', start);
+    const line = text.slice(start, end < 0 ? undefined : end);
     const space = line.indexOf(' ', 1);
     const tid = Number(line.slice(0, space));
     const comm = line.slice(space + 1);
-    if (space > 0 && Number.isInteger(tid) && comm !== '' && comm !== '<...>') comms.set(tid, comm);
+    if (space <= 0 || !Number.isInteger(tid) || comm === '' || comm === '<...>') continue;
+    if (!cursor.meter.hold(commandLine + comm.length, 'names of threads', at)) break;
+    comms.set(tid, comm);
   }
   return comms;
 }

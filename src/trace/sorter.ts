@@ -34,16 +34,24 @@ export class EventSorter {
   #carried: Loss[] = [];
   /** Runs that were used up by the batch now out; their slots go when it is done with. */
   readonly #used: Run[] = [];
+  readonly #most: number;
+  /** Rows that were taken and still stand there. */
+  #taken = 0;
 
-  constructor(arena: Arena) {
+  /** `most` is how many events may wait before it is `full`. */
+  constructor(arena: Arena, most = Number.POSITIVE_INFINITY) {
     this.#arena = arena;
+    this.#most = most;
+  }
+
+  /** Whether so many events wait that some have to be taken before more come. */
+  get full(): boolean {
+    return this.pending >= this.#most;
   }
 
   /** Number of events appended and not yet taken. */
   get pending(): number {
-    let n = 0;
-    for (const run of this.#runs) n += (run === this.#open ? this.count : run.end) - run.next;
-    return n;
+    return this.count - this.#taken;
   }
 
   /** Makes room for `n` more events. `rows` may be replaced: fetch it again after this. */
@@ -52,7 +60,7 @@ export class EventSorter {
     this.#compact();
     let { capacity } = this.rows;
     // Grow unless half is free after compaction, so that compaction stays rare.
-    while (this.count + n > capacity || this.count > capacity / 2) capacity *= 2;
+    while (this.count + n > capacity || (this.count > capacity / 2 && capacity < (4 / 3) * this.#most)) capacity *= 2;
     if (capacity === this.rows.capacity) return;
     const rows = new Rows(new ArrayBuffer(capacity * rowBytes));
     rows.times.set(this.rows.times);
@@ -176,6 +184,7 @@ export class EventSorter {
       this.#carried = [];
     }
     batch.count = n;
+    this.#taken += n;
     this.#keepOrder(batch);
     batch.losses = losses;
     batch.bytes = this.#arena.bytes;
@@ -230,6 +239,7 @@ export class EventSorter {
     if (this.#heap.length === 0 && this.#open === undefined) {
       this.#runs.length = 0;
       this.count = 0;
+      this.#taken = 0;
     }
   }
 
@@ -247,6 +257,7 @@ export class EventSorter {
     }
     this.#runs = runs;
     this.count = to;
+    this.#taken = 0;
   }
 
   #push(run: Run): void {

@@ -1,4 +1,5 @@
 import type { EventBatch } from './batch.ts';
+import type { Meter } from './budget.ts';
 import type { Clock } from './clock.ts';
 import type { TraceError } from './error.ts';
 import { EventType, type Layout } from './event-type.ts';
@@ -68,27 +69,59 @@ export interface Trace {
 /** The table behind `Trace.types`, for formats to fill. */
 export class TypeTable {
   readonly all: EventType[] = [];
+  readonly #meter: Meter | undefined;
+  /** Stands for all types that there was no memory for. */
+  #others: EventType | undefined;
+
+  /** `meter` bounds how many there are, where a file says what they are. */
+  constructor(meter?: Meter) {
+    this.#meter = meter;
+  }
 
   /** Adds a type. `recordedAs` is the file's own name where it differs. */
   add(name: string, layout: Layout, recordedAs = name): EventType {
+    if (this.#meter?.hold(typeBytes + 2 * (name.length + recordedAs.length), 'event types') === false) {
+      this.#others ??= this.#add('unknown:others', noFields, 'unknown:others');
+      return this.#others;
+    }
+    return this.#add(name, layout, recordedAs);
+  }
+
+  #add(name: string, layout: Layout, recordedAs: string): EventType {
     const type = new EventType(this.all.length, name, layout, recordedAs);
     this.all.push(type);
     return type;
   }
 }
 
-/** Threads whose names are kept: against traces that invent them. */
-const maxThreads = 1 << 20;
+/** What a type takes here and in the analyses that count by type, and what a thread takes; measured. */
+const typeBytes = 4096;
+const threadBytes = 160;
+/** The kernel's names of threads have 15 bytes, those of its workers some more. */
+const longestComm = 128;
+
+const noFields: Layout = { fields: [], reader: () => undefined, print: () => '' };
 
 /** The table behind `Trace.threads`, for formats to fill. */
 export class ThreadTable extends Map<number, Thread> {
+  readonly #meter: Meter | undefined;
+
+  /** `meter` bounds how many there are, where a file says what they are called. */
+  constructor(meter?: Meter) {
+    super();
+    this.#meter = meter;
+  }
+
   /** Notes the name of a thread, and its process where known. */
   name(tid: number, comm: string, pid = -1): void {
     const thread = this.get(tid);
+    // A piece of a long text would keep the whole in memory.
+    const short = comm.length > longestComm ? Buffer.from(comm.slice(0, longestComm)).toString() : comm;
     if (thread === undefined) {
-      if (this.size < maxThreads) this.set(tid, { comm, pid });
+      if (this.#meter?.hold(threadBytes + short.length, 'names of threads') !== false)
+        this.set(tid, { comm: short, pid });
     } else {
-      thread.comm = comm;
+      thread.comm = short;
       if (pid >= 0) thread.pid = pid;
     }
   }
