@@ -48,7 +48,7 @@ export async function openTraces(
   const traces: Trace[] = [];
   const budget = new Budget(options.maxMemory);
   for (const file of files)
-    traces.push(await openTrace(file, { ...options, budget, tell: (sentence) => say(`${sentence}.`) }));
+    traces.push(await openTrace(file, { ...options, budget, tell: (sentence) => say(`virtap: ${sentence}.\n`) }));
   const byTrace = new Map<Trace, bigint>();
   traces.forEach((trace, index) => {
     const ns = offsets.get(files[index] as string);
