@@ -10,12 +10,19 @@ export {
   lockWaits,
   pairs,
   requests,
+  spans,
   type TraceEvent,
 } from './script/iterate.ts';
-export type { Exit, Lock, LockWait, Pair, PairOptions, Request, Span } from './script/span-sources.ts';
+export type { Pair, PairOptions } from './script/pair-kind.ts';
 export type { DeviceKind, Direction } from './spans/devices.ts';
 export { ExitPairing, ExitSpans, type PairingCounts, type VcpuThread } from './spans/exits.ts';
 export type { InFlightResult } from './spans/in-flight.ts';
+export type { Column, Columns, RowOf, Span, SpanKind, Spans } from './spans/kind.ts';
+export type { Exit } from './spans/kinds/exit.ts';
+export type { Lock, LockWait } from './spans/kinds/lock.ts';
+export type { Request } from './spans/kinds/request.ts';
+export type { VcpuStretch } from './spans/kinds/vcpu-state.ts';
+export { kindNamed, kinds } from './spans/kinds.ts';
 export {
   type LockCounts,
   LockSpans,
@@ -49,6 +56,7 @@ export {
 export { type RequestListener, Requests } from './spans/requests.ts';
 export type { Stats } from './spans/summary.ts';
 export type { ThreadState } from './spans/thread-time.ts';
+export type { Vcpu } from './spans/vcpu.ts';
 export type { Analysis } from './trace/analysis.ts';
 export type { EventBatch } from './trace/batch.ts';
 export type { Clock, ClockTie } from './trace/clock.ts';
@@ -79,4 +87,3 @@ export type {
 } from './views/requests.ts';
 export { RequestsView } from './views/requests.ts';
 export type { SlowExit } from './views/slowest.ts';
-export type { Vcpu } from './views/vcpu.ts';

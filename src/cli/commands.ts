@@ -48,6 +48,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./pairs.ts'),
   },
   {
+    name: 'spans',
+    summary: 'any kind of span: statistics by its columns, over time, the longest',
+    load: () => import('./spans.ts'),
+  },
+  {
     name: 'diff',
     summary: 'what changed between two recordings, and what is only noise',
     load: () => import('./diff.ts'),

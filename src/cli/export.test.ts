@@ -63,7 +63,7 @@ test('CSV has the rows of JSON lines', () => {
   const [header, ...lines] = virtap('export', '--to', 'csv', kvm).trimEnd().split('\n');
   assert.equal(
     header,
-    'kind,time,begin_ns,duration_ns,cpu,tid,pid,vcpu,reason,state,device,queue,operation,vq,elem,mutex,site,holder',
+    'kind,time,begin_ns,duration_ns,cpu,tid,pid,vcpu,reason,halt,rip,device,vdev,queue,role,operation,vq,elem,in_num,out_num,sector,sectors,result,merged,backend,kick_ns,kicker,mutex,site,contended,holder',
   );
   const all = rows(kvm);
   assert.equal(lines.length, all.length);
@@ -84,8 +84,15 @@ test('Parquet has them too, typed, as another library reads it', async () => {
   found.forEach((row, n) => {
     const expected = all[n] as Row;
     assert.deepEqual(
-      [row.kind, row.begin, row.duration, row.tid, row.reason, row.elem],
-      [expected.kind, BigInt(expected.begin_ns), BigInt(expected.duration_ns), expected.tid, expected.reason, null],
+      [row.kind, row.begin_ns, row.duration_ns, row.tid, row.reason, row.elem],
+      [
+        expected.kind,
+        BigInt(expected.begin_ns),
+        BigInt(expected.duration_ns),
+        BigInt(expected.tid ?? -1),
+        expected.reason,
+        null,
+      ],
     );
   });
 });
@@ -271,9 +278,9 @@ test('a trace without spans, and a file that cannot be written, are refused', ()
   );
   const none = run('--to', 'csv', bare);
   assert.equal(none.status, 2);
-  assert.match(none.stderr, /has no exits \(kvm_exit, kvm_entry\), no requests/);
+  assert.match(none.stderr, /has nothing to export: no exits \(kvm:kvm_exit and kvm:kvm_entry\), no requests/);
   assert.match(
-    run('--to', 'csv', '--spans', 'exits,holds', kvm).stderr,
-    /Expected some of exits, states, requests, waits/,
+    run('--to', 'csv', '--spans', 'exits,hold-ups', kvm).stderr,
+    /Expected some of exits, states, requests, waits, holds/,
   );
 });

@@ -1,6 +1,8 @@
 import { createWriteStream } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type ExportSource, type SpanKind, type SpanWriter, spanKinds } from '../report/span-rows.ts';
+import type { ExportSource, SpanWriter } from '../report/span-rows.ts';
+import type { SpanKind } from '../spans/kind.ts';
+import { kindNamed, kinds } from '../spans/kinds.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { untimeable } from './lacking.ts';
 import { openTraces } from './open.ts';
@@ -44,7 +46,7 @@ export default function define(command: Command): void {
     .addOption(new Option('--to <form>', 'what to write').choices([...forms]).makeOptionMandatory())
     .option(
       '--spans <kinds>',
-      'only these: exits, states (of vCPUs), requests, waits (for locks); all, where not given, but states only for perfetto',
+      `only these: ${kinds.map(({ plural }) => plural).join(', ')}; all, where not given, but states and holds only for perfetto`,
       parseKinds,
     )
     .option('-o, --output <file>', 'where to (standard output, where not given)')
@@ -68,8 +70,17 @@ async function run(files: string[], options: ExportOptions): Promise<void> {
     }
   });
   failed.catch(() => {});
-  const usual = spanKinds.filter((kind) => kind !== 'states' || options.to === 'perfetto');
-  const spans = new SpanExport(new Set(options.spans ?? usual), make(trace), out);
+  const chosen = options.spans ?? usual(options.to);
+  const { clock, threads } = trace;
+  const source: ExportSource = {
+    kinds: chosen,
+    clock,
+    threads,
+    get origin() {
+      return trace.origin;
+    },
+  };
+  const spans = new SpanExport(chosen, make(source), out);
   const reading = await Promise.race([runAnalyses(trace, [spans], { from: options.since, to: options.until }), failed]);
   await Promise.race([spans.end(), failed]);
   await trace.close();
@@ -78,16 +89,23 @@ async function run(files: string[], options: ExportOptions): Promise<void> {
   if (spans.count === 0) {
     throw new UsageError(
       options.spans === undefined
-        ? `${trace.file} has no exits (kvm_exit, kvm_entry), no requests (virtqueue_pop, virtqueue_fill) and no waits for locks (qemu_mutex_lock, qemu_mutex_locked) to export`
-        : `${trace.file} has no ${options.spans.join(' and no ')} to export`,
+        ? `${trace.file} has nothing to export: ${chosen.map(({ plural, needs }) => `no ${plural} (${needs})`).join(', ')}`
+        : `${trace.file} has no ${options.spans.map(({ plural }) => plural).join(' and no ')} to export`,
     );
   }
 }
 
 function parseKinds(text: string): SpanKind[] {
   return parseWords(text).map((word) => {
-    const kind = spanKinds.find((one) => one === word);
-    if (kind === undefined) throw new InvalidArgumentError(`Expected some of ${spanKinds.join(', ')}.`);
+    const kind = kindNamed(word);
+    if (kind === undefined) {
+      throw new InvalidArgumentError(`Expected some of ${kinds.map(({ plural }) => plural).join(', ')}.`);
+    }
     return kind;
   });
+}
+
+/** What is written where nobody says: of what there is several times as much of as of the rest, only what has tracks of its own. */
+function usual(form: Form): readonly SpanKind[] {
+  return kinds.filter(({ frequent }: SpanKind) => frequent !== true || form === 'perfetto');
 }

@@ -23,7 +23,7 @@ export type LiveOptions = MachineOptions & { live?: true; for?: number; interval
 
 /** Lets a command look at a running machine instead of files; its own options must have been added before. `answers`: it can tell how things stand meanwhile. */
 export function liveCommand(command: Command, answers = true): Command {
-  command.registeredArguments[0]?.argOptional();
+  command.registeredArguments.at(-1)?.argOptional();
   command
     .option('--live', 'look at the virtual machines that run here, until Ctrl-C; needs root')
     .option('--vm <names>', 'with --live: only the machines with these names or uuids', parseWords)

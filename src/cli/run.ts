@@ -116,6 +116,7 @@ export async function runAnalyses(
     void batches.return?.().catch(() => {});
   }
   if (range === undefined) reading.window = wholeOf(trace);
+  for (const analysis of analyses) analysis.finish?.(reading.window.to);
   if (reading.events === 0 && range !== undefined && reading.partial.length === 0) {
     const begin = timestamp(trace.origin, 0, trace.clock.unit);
     throw new TraceError(trace.file, `there is nothing in that stretch of time; the trace begins at ${begin}`);

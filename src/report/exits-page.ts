@@ -1,5 +1,5 @@
+import type { Vcpu } from '../spans/vcpu.ts';
 import type { ExitPicture, Picture } from '../views/exit-picture.ts';
-import type { Vcpu } from '../views/vcpu.ts';
 import type { ExitsJson, SlowExitJson } from './answers.ts';
 import { cellsWithin } from './cells-room.ts';
 import { type ExitAnswer, exitsJson, slowExitJson } from './exits-text.ts';

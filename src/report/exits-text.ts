@@ -1,10 +1,10 @@
 import type { DetailLabel } from '../spans/exit-detail.ts';
 import type { Stats } from '../spans/summary.ts';
+import { inOrder, type Vcpu } from '../spans/vcpu.ts';
 import type { VcpuState } from '../spans/vcpu-time.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Dimension, ExitResult, ExitRow, Group, Untimed } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
-import { inOrder, type Vcpu } from '../views/vcpu.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import {

@@ -1,5 +1,5 @@
 import { build, type Histogram, HistogramLogWriter } from 'hdr-histogram-js';
-import type { ExportSource, SpanRow, SpanWriter } from './span-rows.ts';
+import { type ExportSource, numberOf, type SpanRow, type SpanWriter, textOf } from './span-rows.ts';
 
 /** Length of an interval of the log, in ns. */
 const interval = 1e9;
@@ -7,8 +7,8 @@ const interval = 1e9;
 const maxTags = 256;
 
 /**
- * Durations as an HdrHistogram log (version 1.3): for each second, by the end of the spans, one histogram for each exit reason and
- * vCPU state, one for the requests of each device, and one for the waits for each mutex. Three significant digits, in ns; the interval's maximum is printed in µs, as that is the format's custom.
+ * Durations as an HdrHistogram log (version 1.3): for each second, by the end of the spans, one histogram for each group of each kind: exits of a reason,
+ * requests of a queue, waits at a call site. Three significant digits, in ns; the interval's maximum is printed in µs, as that is the format's custom.
  */
 export function hdrSpans(source: ExportSource): SpanWriter {
   if (source.clock.unit !== 'ns')
@@ -62,7 +62,9 @@ export function hdrSpans(source: ExportSource): SpanWriter {
 }
 
 /** A tag has no commas, blanks or line ends. */
-function tagOf({ kind, reason, state, device, mutex }: SpanRow): string {
-  const which = { exit: reason, state, request: device, wait: mutex }[kind];
-  return which === '' ? kind : `${kind}:${which.replace(/[^\w.:()-]/g, '_')}`;
+function tagOf(row: SpanRow): string {
+  const { kind } = row;
+  const which = kind.by.map((name) => textOf(row, name) || String(numberOf(row, name)).replace(/^-1$/, ''));
+  const words = which.filter((word) => word !== '').map((word) => word.replace(/[^\w.:()/-]/g, '_'));
+  return [kind.word, ...words].join(':');
 }

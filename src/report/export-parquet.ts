@@ -1,37 +1,32 @@
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
-import type { ExportSource, SpanRow, SpanWriter } from './span-rows.ts';
+import { type ExportSource, type RowColumn, rowColumns, type SpanRow, type SpanWriter, unitOf } from './span-rows.ts';
 
 /** Rows in a row group: what a reader takes in at a time, and what is held in memory. */
 const groupRows = 100_000;
 
-const columns = [
-  { name: 'kind', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => row.kind },
-  { name: 'time', type: 'INT64', of: (row: SpanRow, origin: bigint) => origin + BigInt(row.begin) },
-  { name: 'begin', type: 'INT64', of: (row: SpanRow) => BigInt(row.begin) },
-  { name: 'duration', type: 'INT64', of: (row: SpanRow) => BigInt(row.duration) },
-  { name: 'cpu', type: 'INT32', of: (row: SpanRow) => known(row.cpu) },
-  { name: 'tid', type: 'INT32', of: (row: SpanRow) => known(row.tid) },
-  { name: 'pid', type: 'INT32', of: (row: SpanRow) => known(row.pid) },
-  { name: 'vcpu', type: 'INT32', of: (row: SpanRow) => known(row.vcpu) },
-  { name: 'reason', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.reason) },
-  { name: 'state', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.state) },
-  { name: 'device', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.device) },
-  { name: 'queue', type: 'INT32', of: (row: SpanRow) => known(row.queue) },
-  { name: 'operation', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.operation) },
-  { name: 'vq', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.vq) },
-  { name: 'elem', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.elem) },
-  { name: 'mutex', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.mutex) },
-  { name: 'site', type: 'BYTE_ARRAY', converted_type: 'UTF8', of: (row: SpanRow) => some(row.site) },
-  { name: 'holder', type: 'INT32', of: (row: SpanRow) => known(row.holder) },
-] as const;
+const utf8 = { type: 'BYTE_ARRAY', converted_type: 'UTF8' } as const;
+const types = {
+  time: { type: 'INT64' },
+  length: { type: 'INT64' },
+  number: { type: 'INT64' },
+  text: utf8,
+  hex: utf8,
+  flag: { type: 'BOOLEAN' },
+} as const;
 
-const known = (id: number) => (id < 0 ? null : id);
-const some = (text: string) => (text === '' ? null : text);
-
-/** Spans as an Apache Parquet file. `time` is absolute, `begin` counts from the trace's origin; both in the clock's unit (ns). */
+/** Spans as an Apache Parquet file. `time` is absolute, the others count from the trace's origin; both in the clock's unit (ns). */
 export function parquetSpans(source: ExportSource): SpanWriter {
   const out = new ByteWriter();
   const { name: clock, unit } = source.clock;
+  const columns = [
+    { name: 'kind', ...utf8, of: ({ kind }: SpanRow) => kind.word },
+    { name: 'time', ...types.time, of: (row: SpanRow) => source.origin + BigInt(row.begin) },
+    ...rowColumns(source.kinds, unitOf(source)).map((column) => ({
+      name: column.name,
+      ...types[column.type],
+      of: typed(column),
+    })),
+  ];
   const writer = new ParquetWriter({
     writer: out,
     schema: [
@@ -55,7 +50,7 @@ export function parquetSpans(source: ExportSource): SpanWriter {
     const rows = group;
     group = [];
     writer.write({
-      columnData: columns.map(({ name, of }) => ({ name, data: rows.map((row) => of(row, source.origin)) })),
+      columnData: columns.map(({ name, of }) => ({ name, data: rows.map((row) => of(row)) })),
       rowGroupSize: groupRows,
     });
   };
@@ -71,5 +66,13 @@ export function parquetSpans(source: ExportSource): SpanWriter {
       void writer.finish();
       return fresh();
     },
+  };
+}
+
+/** A column's value as its Parquet type has it. */
+function typed({ of }: RowColumn): (row: SpanRow) => string | bigint | boolean | null {
+  return (row) => {
+    const value = of(row);
+    return typeof value === 'number' ? BigInt(Math.round(value)) : (value ?? null);
   };
 }

@@ -1,6 +1,6 @@
 import { escapeText } from './escape.ts';
 import { ProtobufWriter } from './protobuf.ts';
-import type { ExportSource, SpanRow, SpanWriter } from './span-rows.ts';
+import { type ExportSource, numberOf, type SpanRow, type SpanWriter, textOf } from './span-rows.ts';
 
 /*
  * Perfetto's trace format: protos/perfetto/trace/trace_packet.proto, track_event/track_event.proto, track_descriptor.proto and
@@ -50,24 +50,9 @@ class Packets {
 
   rows(rows: readonly SpanRow[]): Uint8Array {
     for (const row of rows) {
-      switch (row.kind) {
-        case 'exit':
-          this.#exit(row);
-          break;
-        case 'request':
-          this.#request(row);
-          break;
-        case 'state':
-          this.#slice(
-            this.#track(`state ${row.tid}`, `${vcpuName(row)} state`, this.#process(row.pid)),
-            row,
-            row.state,
-          );
-          break;
-        case 'wait':
-          this.#wait(row);
-          break;
-      }
+      if (row.kind.name === 'exit') this.#exit(row);
+      else if (row.kind.name === 'request') this.#request(row);
+      else this.#own(row);
     }
     return this.end();
   }
@@ -78,36 +63,61 @@ class Packets {
     return bytes;
   }
 
+  /** Spans of a kind on a track of their own for each thread: of one thread they follow each other. */
+  #own(row: SpanRow): void {
+    const tid = numberOf(row, 'tid');
+    const { kind } = row;
+    const comm = this.#source.threads.get(tid)?.comm ?? '';
+    const who = 'vcpu' in kind.columns ? vcpuName(row) : `${comm === '' ? 'thread' : comm} ${tid}`;
+    const track = this.#track(`${kind.name} ${tid}`, `${who} ${kind.plural}`, this.#process(numberOf(row, 'pid')));
+    const titles = kind.by.map((name) => textOf(row, name)).filter((text) => text !== '');
+    const more: Record<string, string> = {};
+    for (const [name, { type }] of Object.entries(kind.columns)) {
+      if (kind.by.includes(name) || name === 'tid' || name === 'pid' || name === 'vcpu') continue;
+      if (type === 'text' || type === 'hex') more[name] = textOf(row, name);
+      else if (type === 'number' && numberOf(row, name) >= 0 && name !== 'cpu')
+        more[name] = String(numberOf(row, name));
+    }
+    this.#slice(track, row, titles.length === 0 ? kind.word : titles.join(' '), [], more);
+  }
+
   #exit(row: SpanRow): void {
-    const track = this.#track(`exit ${row.tid}`, `${vcpuName(row)} exits`, this.#process(row.pid), row);
+    const tid = numberOf(row, 'tid');
+    const track = this.#track(`exit ${tid}`, `${vcpuName(row)} exits`, this.#process(numberOf(row, 'pid')), row);
     const end = row.begin + row.duration;
-    const waiting = (this.#waiting.get(row.tid) ?? []).filter(({ at }) => at >= row.begin && at <= end);
-    this.#waiting.delete(row.tid);
+    const waiting = (this.#waiting.get(tid) ?? []).filter(({ at }) => at >= row.begin && at <= end);
+    this.#waiting.delete(tid);
     const own = ++this.#flows;
-    const exits = this.#exits.get(row.tid) ?? [];
-    this.#exits.set(row.tid, exits);
+    const exits = this.#exits.get(tid) ?? [];
+    this.#exits.set(tid, exits);
     exits.push({ begin: row.begin, end, flow: own });
     if (exits.length >= 2 * rememberedExits) exits.splice(0, rememberedExits);
-    this.#slice(track, row, row.reason, [own, ...waiting.map(({ flow }) => flow)]);
+    this.#slice(track, row, textOf(row, 'reason'), [own, ...waiting.map(({ flow }) => flow)]);
   }
 
   #request(row: SpanRow): void {
-    const queue = `request ${row.pid} ${row.vq}`;
+    const pid = numberOf(row, 'pid');
+    const vq = textOf(row, 'vq');
+    const queue = `request ${pid} ${vq}`;
     const lanes = this.#lanes.get(queue) ?? [];
     this.#lanes.set(queue, lanes);
     let lane = lanes.findIndex((free) => free <= row.begin);
     if (lane < 0) lane = Math.min(lanes.length, maxLanes - 1);
     lanes[lane] = row.begin + row.duration;
-    const name =
-      row.device === '' ? `virtqueue ${row.vq}` : `${row.device} queue ${row.queue < 0 ? row.vq : row.queue}`;
-    const track = this.#track(`${queue} ${lane}`, name, this.#process(row.pid));
-    const title = row.operation === '' || row.operation === 'other' ? 'request' : row.operation;
-    this.#slice(track, row, title, this.#flowOf(row), { elem: row.elem });
+    const device = [textOf(row, 'device'), textOf(row, 'vdev')].filter((part) => part !== '').join(' ');
+    const number = numberOf(row, 'queue');
+    const name = device === '' ? `virtqueue ${vq}` : `${device} queue ${number < 0 ? vq : number}`;
+    const track = this.#track(`${queue} ${lane}`, name, this.#process(pid));
+    const operation = textOf(row, 'operation');
+    const title = operation === '' || operation === 'other' ? 'request' : operation;
+    this.#slice(track, row, title, this.#flowOf(row), { elem: textOf(row, 'elem') });
   }
 
   /** The flow from the exit that a request comes from: that exit's own, or one that it will be given when it ends. */
-  #flowOf({ kick, kicker, begin, tid }: SpanRow): bigint[] {
-    const [thread, at] = kicker >= 0 && !Number.isNaN(kick) ? [kicker, kick] : [tid, begin];
+  #flowOf(row: SpanRow): bigint[] {
+    const kicker = numberOf(row, 'kicker');
+    const kick = numberOf(row, 'kick');
+    const [thread, at] = kicker >= 0 && kick >= 0 ? [kicker, kick] : [numberOf(row, 'tid'), row.begin];
     if (thread < 0) return [];
     const exit = this.#exits.get(thread)?.findLast((one) => one.begin <= at);
     if (exit !== undefined && exit.end >= at) return [exit.flow];
@@ -120,17 +130,6 @@ class Packets {
     return [flow];
   }
 
-  #wait(row: SpanRow): void {
-    const name = this.#source.threads.get(row.tid)?.comm ?? '';
-    const track = this.#track(
-      `wait ${row.tid}`,
-      `${name === '' ? 'thread' : name} ${row.tid} waits`,
-      this.#process(row.pid),
-    );
-    const holder = row.holder < 0 ? {} : { holder: String(row.holder) };
-    this.#slice(track, row, row.site === '' ? row.mutex : row.site, [], { mutex: row.mutex, ...holder });
-  }
-
   #slice(
     track: number,
     row: SpanRow,
@@ -141,9 +140,9 @@ class Packets {
     this.#packet(row.begin, (inner) =>
       inner.message(packet.trackEvent, (e) => {
         e.uint(event.type, begins).uint(event.track, track).string(event.name, escapeText(name));
-        e.string(event.categories, row.kind);
-        if (row.cpu >= 0)
-          e.message(event.annotations, (a) => a.uint(annotation.uint, row.cpu).string(annotation.name, 'cpu'));
+        e.string(event.categories, row.kind.word);
+        const cpu = numberOf(row, 'cpu');
+        if (cpu >= 0) e.message(event.annotations, (a) => a.uint(annotation.uint, cpu).string(annotation.name, 'cpu'));
         for (const [key, value] of Object.entries(more)) {
           e.message(event.annotations, (a) => a.string(annotation.string, value).string(annotation.name, key));
         }
@@ -177,8 +176,10 @@ class Packets {
     this.#packet(undefined, (inner) =>
       inner.message(packet.trackDescriptor, (d) => {
         d.uint(descriptor.uuid, uuid).string(descriptor.name, escapeText(name));
-        if (thread !== undefined && thread.pid >= 0 && thread.tid >= 0) {
-          d.message(descriptor.thread, (t) => t.uint(1, thread.pid).uint(2, thread.tid).string(5, escapeText(name)));
+        const pid = thread === undefined ? -1 : numberOf(thread, 'pid');
+        const tid = thread === undefined ? -1 : numberOf(thread, 'tid');
+        if (pid >= 0 && tid >= 0) {
+          d.message(descriptor.thread, (t) => t.uint(1, pid).uint(2, tid).string(5, escapeText(name)));
         } else if (parent > 0) d.uint(descriptor.parent, parent);
       }),
     );
@@ -202,6 +203,7 @@ class Packets {
   }
 }
 
-function vcpuName({ vcpu, tid }: SpanRow): string {
-  return vcpu < 0 ? `vCPU thread ${tid}` : `vCPU ${vcpu}`;
+function vcpuName(row: SpanRow): string {
+  const vcpu = numberOf(row, 'vcpu');
+  return vcpu < 0 ? `vCPU thread ${numberOf(row, 'tid')}` : `vCPU ${vcpu}`;
 }

@@ -1,72 +1,54 @@
 import { csvRow } from './csv.ts';
 import { escapeText } from './escape.ts';
-import { type ExportSource, type SpanRow, type SpanWriter, spanColumns } from './span-rows.ts';
+import { type ExportSource, rowColumns, type SpanWriter, unitOf } from './span-rows.ts';
 import { timestamps } from './units.ts';
 
-const known = (id: number) => (id < 0 ? undefined : id);
-const some = (text: string) => (text === '' ? undefined : escapeText(text));
-
-/** A row's values in the order of the columns; what is not known is undefined. */
-function values(row: SpanRow, stamp: (offset: number) => string): (string | number | undefined)[] {
-  return [
-    row.kind,
-    stamp(row.begin),
-    row.begin,
-    row.duration,
-    known(row.cpu),
-    known(row.tid),
-    known(row.pid),
-    known(row.vcpu),
-    some(row.reason),
-    some(row.state),
-    some(row.device),
-    known(row.queue),
-    some(row.operation),
-    some(row.vq),
-    some(row.elem),
-    some(row.mutex),
-    some(row.site),
-    known(row.holder),
-  ];
-}
+type Cell = string | number | boolean | undefined;
 
 /** One row a span as CSV (RFC 4180). */
 export function csvSpans(source: ExportSource): SpanWriter {
-  const unit = source.clock.unit === 'ns' ? 'ns' : 'ticks';
-  const header = csvRow(
-    spanColumns.map((name) => (name === 'begin' || name === 'duration' ? `${name}_${unit}` : name)),
+  return lines(
+    source,
+    (names) => csvRow(names),
+    (cells) =>
+      csvRow(
+        cells.map((cell) =>
+          typeof cell === 'string' ? escapeText(cell) : typeof cell === 'boolean' ? String(cell) : cell,
+        ),
+      ),
   );
-  return lines(source, header, (cells) => csvRow(cells));
 }
 
 /** One JSON object a span, each on its line. */
 export function jsonLinesSpans(source: ExportSource): SpanWriter {
-  const unit = source.clock.unit === 'ns' ? 'ns' : 'ticks';
-  const keys = spanColumns.map((name) => (name === 'begin' || name === 'duration' ? `${name}_${unit}` : name));
   return lines(
     source,
-    '',
-    (cells) => `${JSON.stringify(Object.fromEntries(keys.map((key, i) => [key, cells[i] ?? null])))}\n`,
+    () => '',
+    (cells, names) => `${JSON.stringify(Object.fromEntries(names.map((name, i) => [name, cells[i] ?? null])))}\n`,
   );
 }
 
 function lines(
   source: ExportSource,
-  header: string,
-  line: (cells: (string | number | undefined)[]) => string,
+  header: (names: readonly string[]) => string,
+  line: (cells: readonly Cell[], names: readonly string[]) => string,
 ): SpanWriter {
+  const columns = rowColumns(source.kinds, unitOf(source));
+  const names = ['kind', 'time', ...columns.map(({ name }) => name)];
   let begun = false;
   let stamp = (_offset: number) => '';
   const begin = () => {
     if (begun) return '';
     begun = true;
     stamp = timestamps(source.origin, source.clock.unit);
-    return header;
+    return header(names);
   };
   return {
     rows: (rows) => {
       let text = begin();
-      for (const row of rows) text += line(values(row, stamp));
+      for (const row of rows) {
+        text += line([row.kind.word, stamp(row.begin), ...columns.map(({ of }) => of(row))], names);
+      }
       return text;
     },
     end: begin,

@@ -1,20 +1,17 @@
+import type { Hex, RowOf } from '../spans/kind.ts';
+import type { Kind } from '../spans/kinds.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Events } from './index.ts';
 import type { KnownEvents } from './known-events.ts';
-import type { Exit, Lock, LockWait, Pair, PairOptions, Request } from './span-sources.ts';
+import type { AnyFields, Pair, PairOptions } from './pair-kind.ts';
 
-/** An address, or other 64 bits, as `0x…` without leading zeros: exact, as no number would be. Compare and join it as text; `BigInt` takes it. */
-export type Hex = `0x${string}`;
+export type { AnyFields, Hex };
 
 /** The events that are typed: those of the user's own declarations, and those that virtap knows. */
 type TypedEvents = Omit<KnownEvents, keyof Events> & Events;
 
 /** `kvm_exit` of `kvm:kvm_exit`. A guest's events (`guest/kvm:kvm_exit`) are called by their full names only. */
 type ShortName<Name> = Name extends `guest/${string}` ? never : Name extends `${string}:${infer Short}` ? Short : never;
-
-/** The arguments of an event that is not typed. */
-// biome-ignore lint/suspicious/noExplicitAny: what the fields are is in the trace
-export type AnyFields = { readonly [field: string]: any };
 
 /** What an event handler gets as its second parameter. One object serves all events: take out what is to stay. */
 export interface Context {
@@ -61,28 +58,25 @@ type EventHandlers = { [Name in keyof FieldsByName]?: EventHandler<FieldsByName[
 /** A handler of spans, called for the event that ends each. */
 export type SpanHandler<T> = (span: T, context: Context) => void;
 
+/** Handlers of spans, by the names of their kinds: `exit`, `request`, `lockWait`, … */
+type SpanHandlers = { [K in Kind as K['name']]?: SpanHandler<RowOf<K['columns']>> };
+
 /** What an analyzer does, by name. */
-export type Handlers = EventHandlers & {
-  /** Before the first event. May be async. */
-  begin?: () => void | Promise<void>;
-  /** After the last event, also where reading ended early. May be async. */
-  end?: () => void | Promise<void>;
-  /** Every event that has no handler of its own in this script. */
-  catchall?: EventHandler<AnyFields>;
-  /** A stretch in which the recorder lost events. Times count from the trace's first event. */
-  lost?: (loss: Loss) => void;
-  /** Exits of vCPUs, as `virtap exits` pairs them. */
-  exit?: SpanHandler<Exit>;
-  /** Virtqueue elements, when they are filled. */
-  request?: SpanHandler<Request>;
-  /** Waits for QEMU's mutexes, as `virtap locks` sees them, and holds of them. */
-  lockWait?: SpanHandler<LockWait>;
-  lockHold?: SpanHandler<Lock>;
-} & {
-  /** Events of any name, typed or not: `'kvm:kvm_exit'`, `'virtio_blk_*'`. */
-  // biome-ignore lint/suspicious/noExplicitAny: also the handlers of typed events match these names
-  [pattern: `${string}:${string}` | `${string}*${string}` | `${string}?${string}`]: (args: any, context: any) => void;
-};
+export type Handlers = EventHandlers &
+  SpanHandlers & {
+    /** Before the first event. May be async. */
+    begin?: () => void | Promise<void>;
+    /** After the last event, also where reading ended early. May be async. */
+    end?: () => void | Promise<void>;
+    /** Every event that has no handler of its own in this script. */
+    catchall?: EventHandler<AnyFields>;
+    /** A stretch in which the recorder lost events. Times count from the trace's first event. */
+    lost?: (loss: Loss) => void;
+  } & {
+    /** Events of any name, typed or not: `'kvm:kvm_exit'`, `'virtio_blk_*'`. */
+    // biome-ignore lint/suspicious/noExplicitAny: also the handlers of typed events match these names
+    [pattern: `${string}:${string}` | `${string}*${string}` | `${string}?${string}`]: (args: any, context: any) => void;
+  };
 
 /** What a script can do besides handling events. */
 export type Tools = {

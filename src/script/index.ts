@@ -1,6 +1,11 @@
 /** `virtap/script`: what the scripts that `virtap run` runs are made of. */
 
 export type { SortKey } from '../report/stats-table.ts';
+export type { Span } from '../spans/kind.ts';
+export type { Exit } from '../spans/kinds/exit.ts';
+export type { Lock, LockWait } from '../spans/kinds/lock.ts';
+export type { Request } from '../spans/kinds/request.ts';
+export type { VcpuStretch } from '../spans/kinds/vcpu-state.ts';
 export type { Loss } from '../trace/loss.ts';
 export { Aggregate, type StatsOptions, type Unit } from './aggregate.ts';
 export type {
@@ -22,8 +27,8 @@ export { type Bucket, Histogram, type LinearBounds } from './histogram.ts';
 export { Counter, type Key, type Keyed, KeyedAggregate, KeyedCounts } from './keyed.ts';
 export type { KnownEvents } from './known-events.ts';
 export { counts, heatmap, stats } from './make.ts';
+export type { Pair, PairOptions } from './pair-kind.ts';
 export type { Printable } from './printable.ts';
-export type { Exit, Lock, LockWait, Pair, PairOptions, Request, Span } from './span-sources.ts';
 
 /**
  * The events that a user declares, by their full names, with the types of their fields; `virtap types` writes the declarations:

@@ -132,6 +132,7 @@ test('a request of a disk says what it asks, of which queue, and when it passed 
       backend: '',
       pid: 3,
       tid: 9,
+      kick: -1,
       kicker: -1,
       points: { notify: 0, pop: 10, device: 20, done: 70, fill: 90 },
     },
@@ -155,9 +156,9 @@ test('lock waits name who had the mutex meanwhile', async () => {
     mutex('locked', 9500, 11, 2),
     mutex('unlock', 9600, 11, 4),
   ];
-  const common = { mutex: '0x550000001000', pid: 1 };
+  const common = { mutex: '0x550000001000', pid: 1, cpu: -1 };
   assert.deepEqual(await all(lockWaits(synthetic(story))), [
-    { ...common, begin: 0, duration: 5, site: 'util/main-loop.c:1', tid: 10, contended: false, behind: [] },
+    { ...common, begin: 0, duration: 5, site: 'util/main-loop.c:1', tid: 10, contended: false, holder: -1, behind: [] },
     {
       ...common,
       begin: 7000,
@@ -165,6 +166,7 @@ test('lock waits name who had the mutex meanwhile', async () => {
       site: 'util/main-loop.c:2',
       tid: 11,
       contended: true,
+      holder: 10,
       behind: [{ tid: 10, site: 'util/main-loop.c:1', duration: 2000 }],
     },
   ]);

@@ -1,4 +1,8 @@
 import { timestamps } from '../report/units.ts';
+import { type Columns, type RowOf, rowOf, type SpanKind } from '../spans/kind.ts';
+import { type Exit, exit } from '../spans/kinds/exit.ts';
+import { type Lock, type LockWait, lockHold, lockWait } from '../spans/kinds/lock.ts';
+import { type Request, request } from '../spans/kinds/request.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
@@ -7,21 +11,7 @@ import type { AnyFields, Context } from './analyzer.ts';
 import { argumentsOf } from './arguments.ts';
 import { Cursor } from './cursor.ts';
 import { eventNames } from './event-names.ts';
-import {
-  type Exit,
-  ExitSource,
-  type Lock,
-  LockHoldSource,
-  type LockWait,
-  LockWaitSource,
-  type Pair,
-  type PairOptions,
-  PairSource,
-  type Request,
-  RequestSource,
-  type Span,
-  type SpanSource,
-} from './span-sources.ts';
+import { type Pair, type PairOptions, pairKind } from './pair-kind.ts';
 
 /** For those who want to know of more than what comes out. */
 export type IterateOptions = {
@@ -36,27 +26,27 @@ export type IterateOptions = {
 
 /** The exits of vCPUs, from kvm_exit to kvm_entry, in the order of their ends. */
 export function exits(trace: Trace, options?: IterateOptions): AsyncGenerator<Exit, void> {
-  return spans(trace, new ExitSource(), options);
+  return spans(trace, exit, options);
 }
 
 /** Virtqueue elements, from virtqueue_pop to virtqueue_fill, in the order of their fills. */
 export function requests(trace: Trace, options?: IterateOptions): AsyncGenerator<Request, void> {
-  return spans(trace, new RequestSource(), options);
+  return spans(trace, request, options);
 }
 
 /** Waits for QEMU's mutexes, in the order of their ends. */
 export function lockWaits(trace: Trace, options?: IterateOptions): AsyncGenerator<LockWait, void> {
-  return spans(trace, new LockWaitSource(), options);
+  return spans(trace, lockWait, options);
 }
 
 /** Holds of QEMU's mutexes, in the order of their ends. */
 export function lockHolds(trace: Trace, options?: IterateOptions): AsyncGenerator<Lock, void> {
-  return spans(trace, new LockHoldSource(), options);
+  return spans(trace, lockHold, options);
 }
 
 /** Each two events that belong together, in the order of the second ones. */
 export function pairs(trace: Trace, options: PairOptions & IterateOptions): AsyncGenerator<Pair, void> {
-  return spans(trace, new PairSource(options), options);
+  return spans(trace, pairKind(options), options);
 }
 
 /** An event with its arguments, decoded. */
@@ -92,15 +82,20 @@ export async function* events(
   }
 }
 
-async function* spans<T extends Span>(
+/** Spans of any kind, in the order of their ends: `for await (const one of spans(trace, kind))`. */
+export async function* spans<C extends Columns>(
   trace: Trace,
-  source: SpanSource<T>,
+  kind: SpanKind<C>,
   { lost }: IterateOptions = {},
-): AsyncGenerator<T, void> {
-  for await (const b of batches(trace, (type) => source.wants(type), lost)) {
-    source.batch(trace, b);
-    for (let k = 0; k < source.count; k++) yield source.make(k);
+): AsyncGenerator<RowOf<C>, void> {
+  const all = kind.start();
+  for await (const b of batches(trace, (type) => all.wants(type), lost)) {
+    all.batch(trace, b);
+    for (let k = 0; k < all.count; k++) yield rowOf(kind, all, k);
   }
+  if (all.finish === undefined) return;
+  all.finish(trace.last);
+  for (let k = 0; k < all.count; k++) yield rowOf(kind, all, k);
 }
 
 async function* batches(

@@ -70,7 +70,10 @@ export class ScriptRun {
   /** Calls the `end` handlers, after the last batch. `last` is the time of the last event that was read. */
   async end(last: number): Promise<void> {
     this.#last = last;
-    this.#guarded(() => this.#tick(last));
+    this.#guarded(() => {
+      this.#tick(last);
+      if (!this.#setup.enough) this.#spans.finish(last, (bound, span) => this.#call(bound, span));
+    });
     await this.#callEach('end');
   }
 
@@ -78,11 +81,11 @@ export class ScriptRun {
   unused(): { file: string; events: string[]; spans: { name: string; needs: string }[]; all: boolean }[] {
     return this.#running.map(({ file, events, spans, handlers }) => {
       const names = events.filter((event) => event.unused()).map(({ name }) => name);
-      const lacking = spans.filter(({ source }) => !source.seen);
+      const lacking = spans.filter((one) => !one.spans.seen);
       return {
         file,
         events: names,
-        spans: lacking.map(({ name, source }) => ({ name, needs: source.needs })),
+        spans: lacking.map(({ name, kind }) => ({ name, needs: kind.needs })),
         all: names.length === events.length && lacking.length === spans.length && !handlers.has('catchall'),
       };
     });

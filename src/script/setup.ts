@@ -1,10 +1,11 @@
+import type { SpanKind, Spans, Wanted } from '../spans/kind.ts';
 import { parseLength } from '../trace/time-units.ts';
 import type { Tick, Tools } from './analyzer.ts';
 import { type EventNames, eventNames } from './event-names.ts';
 import { messageOf, placeOf, type Script } from './load.ts';
+import { type PairOptions, pairKind } from './pair-kind.ts';
 import { ScriptError } from './script-error.ts';
-import { isSpanName, SpanDispatch } from './span-dispatch.ts';
-import { type PairOptions, PairSource, type SpanSource, type Wanted } from './span-sources.ts';
+import { kindOfHandler, SpanDispatch } from './span-dispatch.ts';
 
 /** What scripts need from who runs them. */
 export type Host = Pick<Tools, 'args'> & {
@@ -21,7 +22,7 @@ export type Running = {
   self: object;
   handlers: Map<string, Handler>;
   events: (EventNames & { name: string; call: Handler })[];
-  spans: { name: string; source: SpanSource }[];
+  spans: { name: string; kind: SpanKind; spans: Spans }[];
 };
 
 /** A handler to be called for events or spans, and whose it is. */
@@ -60,7 +61,7 @@ export class Setup {
 
   /** What a running machine is to be asked for. */
   wanted(): Wanted & { optional?: true } {
-    const sources = this.running.flatMap(({ spans }) => spans.map(({ source }) => source.wanted));
+    const sources = this.running.flatMap(({ spans }) => spans.map(({ kind }) => kind.wanted));
     const patterns = this.running.flatMap(({ events }) => events.map(({ name }) => name));
     // What is recorded where nobody says what for.
     const usual = this.running.some(({ handlers }) => handlers.has('catchall'));
@@ -99,16 +100,17 @@ export class Setup {
     running.handlers.set(name, handler);
     if (special.includes(name)) return;
     const bound = { running, name, call: handler };
-    if (isSpanName(name)) running.spans.push({ name, source: this.spans.addNamed(name, bound) });
+    const kind = kindOfHandler(name);
+    if (kind !== undefined) running.spans.push({ name, kind, spans: this.spans.add(kind, bound) });
     else running.events.push({ ...eventNames(name), name, call: handler });
   }
 
   #addPair(running: Running, options: PairOptions, call: unknown): void {
     if (this.#done) throw new ScriptError('pair is for the setup function of analyzer');
     const name = `pair from ${options.from} to ${options.to}`;
-    const source = new PairSource(options);
-    this.spans.add(name, source, { running, name, call: checked(name, call) });
-    running.spans.push({ name, source });
+    const kind: SpanKind = pairKind(options);
+    const spans = this.spans.add(kind, { running, name, call: checked(name, call) });
+    running.spans.push({ name, kind, spans });
   }
 
   #addTimer(running: Running, period: string, call: unknown): void {

@@ -1,5 +1,6 @@
 import { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader, hex64 } from '../trace/event-type.ts';
+import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { Carriers } from './carriers.ts';
@@ -183,15 +184,9 @@ export class ExitDetail {
 
   #grow(thread: number): void {
     const length = 2 ** Math.ceil(Math.log2(thread + 1) + 1);
-    const outside = new Uint8Array(length);
-    outside.set(this.#outside);
-    this.#outside = outside;
-    const vague = new Uint8Array(length);
-    vague.set(this.#vague);
-    this.#vague = vague;
-    const seen = new Int32Array(length);
-    seen.set(this.#seen);
-    this.#seen = seen;
+    this.#outside = grown(this.#outside, 0, length);
+    this.#vague = grown(this.#vague, 0, length);
+    this.#seen = grown(this.#seen, 0, length);
   }
 }
 
@@ -272,9 +267,7 @@ class OpenExit {
       return;
     }
     if (this.count === this.at.length) {
-      const larger = new Int32Array(this.count * 2);
-      larger.set(this.at);
-      this.at = larger;
+      this.at = grown(this.at);
     }
     this.at[this.count++] = i;
   }

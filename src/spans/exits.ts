@@ -1,9 +1,11 @@
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import { grown } from '../trace/grown.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { directCodes, type ReasonDecoder, Reasons, type ReasonTable, reasonDecoder } from './exit-reasons.ts';
 import { LossTable } from './losses.ts';
+import { tableOf } from './table.ts';
 
 /** Events with which a vCPU thread leaves the guest, per architecture: x86, arm64, riscv; s390; ppc; LTTng's name; LoongArch. */
 const exitEvents =
@@ -43,59 +45,21 @@ export type VcpuThread = {
   vcpu: number;
 };
 
-/** Exits that ended within a batch, as columns, in the order of their kvm_entry. Valid until the next batch. */
-export class ExitSpans {
-  count = 0;
-  /** Time of the kvm_exit, from the trace's origin, in the clock's unit. */
-  begin: Float64Array = new Float64Array(1024);
-  /** How long the vCPU was out, in the clock's unit, or in ns where `ExitPairing` was told how to convert. */
-  duration: Float64Array = new Float64Array(1024);
-  /** Index into `ExitPairing.threads`. */
-  thread: Int32Array = new Int32Array(1024);
-  /** Id in `ExitPairing.reasons`. */
-  reason: Int32Array = new Int32Array(1024);
-  // The following are filled only where `ExitPairing` was asked for them.
-  /** CPU of the kvm_exit, -1 where unknown. */
-  cpu: Int32Array = new Int32Array(1024);
-  /** Where the guest was when it left, in halves. */
-  ripLow: Uint32Array = new Uint32Array(1024);
-  ripHigh: Uint32Array = new Uint32Array(1024);
-  /** Index in the batch of the kvm_entry. */
-  endsAt: Int32Array = new Int32Array(1024);
-
-  /** Makes room for as many exits as a batch can end. */
-  reserve(capacity: number): void {
-    if (this.begin.length >= capacity) return;
-    this.begin = new Float64Array(capacity);
-    this.duration = new Float64Array(capacity);
-    this.thread = new Int32Array(capacity);
-    this.reason = new Int32Array(capacity);
-    this.cpu = new Int32Array(capacity);
-    this.ripLow = new Uint32Array(capacity);
-    this.ripHigh = new Uint32Array(capacity);
-    this.endsAt = new Int32Array(capacity);
-  }
-
-  /** Keeps only the exits for which `keep` holds. */
-  filter(keep: (k: number) => boolean): void {
-    let n = 0;
-    for (let k = 0; k < this.count; k++) {
-      if (!keep(k)) continue;
-      if (n !== k) {
-        this.begin[n] = this.begin[k] as number;
-        this.duration[n] = this.duration[k] as number;
-        this.thread[n] = this.thread[k] as number;
-        this.reason[n] = this.reason[k] as number;
-        this.cpu[n] = this.cpu[k] as number;
-        this.ripLow[n] = this.ripLow[k] as number;
-        this.ripHigh[n] = this.ripHigh[k] as number;
-        this.endsAt[n] = this.endsAt[k] as number;
-      }
-      n++;
-    }
-    this.count = n;
-  }
-}
+/**
+ * Exits that ended within a batch, in the order of their kvm_entry. `thread` is the index in `ExitPairing.threads`, `reason` the id in
+ * `ExitPairing.reasons`. `duration` is in the clock's unit, or in ns where `ExitPairing` was told how to convert. Filled only where that was asked for
+ * them: `cpu` of the kvm_exit (-1 where unknown), rip (where the guest was when it left), `endsAt` (index in the batch of the kvm_entry).
+ */
+export class ExitSpans extends tableOf({
+  begin: 'f64',
+  duration: 'f64',
+  thread: 'i32',
+  reason: 'i32',
+  cpu: 'i32',
+  ripLow: 'u32',
+  ripHigh: 'u32',
+  endsAt: 'i32',
+}) {}
 
 /** What was seen, and what could not be paired. exits = pairs + exitThenExit + straddlingLoss + openAtEnd + exitsWithoutThread. */
 export type PairingCounts = {
@@ -467,15 +431,10 @@ export class ExitPairing {
   }
 
   #grow(): void {
-    const length = this.#openTime.length * 2;
-    const grow = <T extends Int32Array | Uint32Array | Float64Array>(from: T, to: T): T => {
-      to.set(from as never);
-      return to;
-    };
-    this.#open = grow(this.#open, new Int32Array(2 * length).fill(unseen));
-    this.#openTime = grow(this.#openTime, new Float64Array(length));
-    this.#openRipLow = grow(this.#openRipLow, new Uint32Array(length));
-    this.#openRipHigh = grow(this.#openRipHigh, new Uint32Array(length));
+    this.#open = grown(this.#open, unseen);
+    this.#openTime = grown(this.#openTime);
+    this.#openRipLow = grown(this.#openRipLow);
+    this.#openRipHigh = grown(this.#openRipHigh);
   }
 }
 

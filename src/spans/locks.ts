@@ -1,10 +1,12 @@
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import { NameTable } from '../trace/name-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { Carriers } from './carriers.ts';
 import { LossTable } from './losses.ts';
+import { tableOf } from './table.ts';
 
 /*
  * QEMU's mutexes, from the three events of util/qemu-thread-posix.c: `qemu_mutex_lock` right before pthread_mutex_lock,
@@ -71,66 +73,43 @@ export type Site = {
   line: number;
 };
 
-/** Waits or holds that ended within a batch, as columns, in the order of their ends. Valid until the next batch. */
-export class LockSpans {
-  count = 0;
-  /** Time from the trace's origin, in the clock's unit, and how long. */
-  begin = new Float64Array(0);
-  duration = new Float64Array(0);
-  /** Index into `Locks.threads`. */
-  thread = new Int32Array(0);
-  /** Index into `Locks.mutexes`. */
-  mutex = new Int32Array(0);
-  /** Index into `Locks.sites`: where it was locked. */
-  site = new Int32Array(0);
-  /** CPU of the first event, -1 where unknown. */
-  cpu = new Int32Array(0);
-  /** Index in the batch of the event that ended it. */
-  endsAt = new Int32Array(0);
-  /** Of waits: 1 where another thread held the mutex at some moment of it. */
-  contended = new Uint8Array(0);
-  /** Of waits: where its stretches begin and end in `Locks.stretches`. */
-  firstStretch = new Int32Array(0);
-  lastStretch = new Int32Array(0);
-
-  reserve(capacity: number): void {
-    if (this.begin.length >= capacity) return;
-    this.begin = new Float64Array(capacity);
-    this.duration = new Float64Array(capacity);
-    this.thread = new Int32Array(capacity);
-    this.mutex = new Int32Array(capacity);
-    this.site = new Int32Array(capacity);
-    this.cpu = new Int32Array(capacity);
-    this.endsAt = new Int32Array(capacity);
-    this.contended = new Uint8Array(capacity);
-    this.firstStretch = new Int32Array(capacity);
-    this.lastStretch = new Int32Array(capacity);
-  }
+/** A site as in QEMU's tree: `util/main-loop.c:318`, without the way there from the build directory. */
+export function siteName({ file, line }: Site): string {
+  return `${file.replace(/^(\.\.?\/)+/, '')}:${line}`;
 }
 
-/** Who held the mutex during the waits that ended within a batch, as columns: the parts of a wait that are another thread's. */
-export class Stretches {
-  count = 0;
-  begin = new Float64Array(64);
-  duration = new Float64Array(64);
-  /** When the holder had taken the mutex; NaN where that was before the trace began. */
-  since = new Float64Array(64);
-  thread = new Int32Array(64);
-  /** Where the holder had locked it; -1 where that was before the trace began. */
-  site = new Int32Array(64);
-  /** Where the holder had last locked another mutex meanwhile, which tells what it was at; -1 for none. */
-  inner = new Int32Array(64);
+/**
+ * Waits or holds that ended within a batch, in the order of their ends. `thread`, `mutex` and `site` (where it was locked) are indices in the lists of `Locks`, `cpu` that of
+ * the first event (-1 where unknown), `endsAt` the index in the batch of the event that ended it. Of waits: `contended` is 1 where another thread held the
+ * mutex at some moment of it, and its stretches are those from `firstStretch` to before `lastStretch`.
+ */
+export class LockSpans extends tableOf({
+  begin: 'f64',
+  duration: 'f64',
+  thread: 'i32',
+  mutex: 'i32',
+  site: 'i32',
+  cpu: 'i32',
+  endsAt: 'i32',
+  contended: 'u8',
+  firstStretch: 'i32',
+  lastStretch: 'i32',
+}) {}
 
-  add(begin: number, end: number, since: number, thread: number, site: number, inner: number): void {
-    const n = this.count++;
-    if (n === this.begin.length) {
-      this.begin = enlarge(this.begin);
-      this.duration = enlarge(this.duration);
-      this.since = enlarge(this.since);
-      this.thread = enlarge(this.thread);
-      this.site = enlarge(this.site);
-      this.inner = enlarge(this.inner);
-    }
+/**
+ * Who held the mutex during the waits that ended within a batch: the parts of a wait that are another thread's. `since`: when the holder had taken it, NaN where that was
+ * before the trace began; `site`: where, -1 likewise; `inner`: where it had last locked another mutex meanwhile, which tells what it was at, -1 for none.
+ */
+export class Stretches extends tableOf({
+  begin: 'f64',
+  duration: 'f64',
+  since: 'f64',
+  thread: 'i32',
+  site: 'i32',
+  inner: 'i32',
+}) {
+  append(begin: number, end: number, since: number, thread: number, site: number, inner: number): void {
+    const n = this.add();
     this.begin[n] = begin;
     this.duration[n] = end - begin;
     this.since[n] = since;
@@ -537,8 +516,8 @@ export class Locks {
       thread = this.#threadOfTid.id(0, tid);
       const own = b.pid[i] as number;
       if (thread === this.#lastSite.length) {
-        this.#lastSite = enlarge(this.#lastSite, none);
-        this.#lastTime = enlarge(this.#lastTime);
+        this.#lastSite = grown(this.#lastSite, none);
+        this.#lastTime = grown(this.#lastTime);
       }
       this.threads.push({
         tid,
@@ -566,9 +545,9 @@ export class Locks {
         tryLock: 0,
       });
       if (mutex === this.#holder.length) {
-        this.#holder = enlarge(this.#holder, none);
-        this.#firstWaiter = enlarge(this.#firstWaiter, none);
-        this.#taken = enlarge(this.#taken);
+        this.#holder = grown(this.#holder, none);
+        this.#firstWaiter = grown(this.#firstWaiter, none);
+        this.#taken = grown(this.#taken);
       }
     }
     let s = this.#stateIds.find(thread, mutex);
@@ -671,24 +650,24 @@ class States {
   }
 
   #grow(): void {
-    this.thread = enlarge(this.thread);
-    this.mutex = enlarge(this.mutex);
-    this.waitSince = enlarge(this.waitSince);
-    this.waitSite = enlarge(this.waitSite);
-    this.waitCpu = enlarge(this.waitCpu);
-    this.contended = enlarge(this.contended);
-    this.next = enlarge(this.next);
-    this.previous = enlarge(this.previous);
-    this.head = enlarge(this.head);
-    this.tail = enlarge(this.tail);
-    this.depth = enlarge(this.depth);
-    this.holdSince = enlarge(this.holdSince);
-    this.holdSite = enlarge(this.holdSite);
-    this.holdCpu = enlarge(this.holdCpu);
-    this.epoch = enlarge(this.epoch);
-    this.overtakenAt = enlarge(this.overtakenAt);
-    this.unlockSite = enlarge(this.unlockSite);
-    this.seen = enlarge(this.seen);
+    this.thread = grown(this.thread);
+    this.mutex = grown(this.mutex);
+    this.waitSince = grown(this.waitSince);
+    this.waitSite = grown(this.waitSite);
+    this.waitCpu = grown(this.waitCpu);
+    this.contended = grown(this.contended);
+    this.next = grown(this.next);
+    this.previous = grown(this.previous);
+    this.head = grown(this.head);
+    this.tail = grown(this.tail);
+    this.depth = grown(this.depth);
+    this.holdSince = grown(this.holdSince);
+    this.holdSite = grown(this.holdSite);
+    this.holdCpu = grown(this.holdCpu);
+    this.epoch = grown(this.epoch);
+    this.overtakenAt = grown(this.overtakenAt);
+    this.unlockSite = grown(this.unlockSite);
+    this.seen = grown(this.seen);
   }
 }
 
@@ -716,10 +695,10 @@ class OpenStretches {
     else {
       if (this.#used === maxStretches) return;
       at = this.#used++;
-      if (at === this.#next.length) this.#next = enlarge(this.#next);
+      if (at === this.#next.length) this.#next = grown(this.#next);
     }
     kept.count = at;
-    kept.add(begin, end, since, thread, site, inner);
+    kept.append(begin, end, since, thread, site, inner);
     this.#next[at] = none;
     if (tail < 0) state.head[s] = at;
     else this.#next[tail] = at;
@@ -731,7 +710,7 @@ class OpenStretches {
     const { begin, duration, since, thread, site, inner } = this.#kept;
     for (let at = state.head[s] as number; at >= 0; at = this.#next[at] as number) {
       const from = begin[at] as number;
-      out.add(
+      out.append(
         from,
         from + (duration[at] as number),
         since[at] as number,
@@ -751,12 +730,4 @@ class OpenStretches {
     state.head[s] = none;
     state.tail[s] = none;
   }
-}
-
-/** Twice as long a copy; what is new holds `filler`. */
-function enlarge<T extends Float64Array | Int32Array | Uint32Array | Uint8Array>(from: T, filler = 0): T {
-  const to = new (from.constructor as new (length: number) => T)(from.length * 2);
-  to.set(from as never);
-  if (filler !== 0) to.fill(filler, from.length);
-  return to;
 }

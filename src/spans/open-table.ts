@@ -1,3 +1,5 @@
+import { grown } from '../trace/grown.ts';
+
 const none = -1;
 
 /**
@@ -124,19 +126,14 @@ export class OpenTable {
   }
 
   #grow(): void {
-    const length = this.begin.length * 2;
-    const larger = <T extends Int32Array | Uint32Array | Float64Array>(from: T, to: T): T => {
-      to.set(from as never);
-      return to;
-    };
-    this.begin = larger(this.begin, new Float64Array(length));
-    this.cpu = larger(this.cpu, new Int32Array(length));
-    this.tid = larger(this.tid, new Int32Array(length));
-    this.note = larger(this.note, new Int32Array(length));
-    this.younger = larger(this.younger, new Int32Array(length));
-    this.#older = larger(this.#older, new Int32Array(length));
-    this.#keys = larger(this.#keys, new Uint32Array(length * this.#words));
-    this.#places = new Int32Array(length * 2).fill(none);
+    this.begin = grown(this.begin);
+    this.cpu = grown(this.cpu);
+    this.tid = grown(this.tid);
+    this.note = grown(this.note);
+    this.younger = grown(this.younger);
+    this.#older = grown(this.#older);
+    this.#keys = grown(this.#keys);
+    this.#places = new Int32Array(this.begin.length * 2).fill(none);
     const mask = this.#places.length - 1;
     for (let entry = this.oldest; entry >= 0; entry = this.younger[entry] as number) {
       let p = this.#hash(this.#keys, entry * this.#words) & mask;

@@ -4,6 +4,7 @@ import type { Trace } from '../trace/trace.ts';
 import { Carriers } from './carriers.ts';
 import { LossTable } from './losses.ts';
 import { OpenTable } from './open-table.ts';
+import { tableOf } from './table.ts';
 
 /** Spans that are open at once; of more, the oldest are forgotten, and counted. */
 const maxOpen = 1 << 20;
@@ -35,30 +36,18 @@ export type PairListener = {
   ended(entry: number, span: number, trace: Trace, b: EventBatch, i: number): void;
 };
 
-/** Pairs that ended within a batch, as columns, in the order of their ends. Valid until the next batch. */
-export class PairSpans {
-  count = 0;
-  /** Time of the beginning from the trace's origin, and how long; in the clock's unit. */
-  begin = new Float64Array(0);
-  duration = new Float64Array(0);
-  /** CPU and thread of the first event, -1 where unknown. */
-  cpu = new Int32Array(0);
-  tid = new Int32Array(0);
-  /** What `PairOptions.note` gave. */
-  note = new Int32Array(0);
-  /** Index in the batch of the event that ended it. */
-  endsAt = new Int32Array(0);
-
-  reserve(capacity: number): void {
-    if (this.begin.length >= capacity) return;
-    this.begin = new Float64Array(capacity);
-    this.duration = new Float64Array(capacity);
-    this.cpu = new Int32Array(capacity);
-    this.tid = new Int32Array(capacity);
-    this.note = new Int32Array(capacity);
-    this.endsAt = new Int32Array(capacity);
-  }
-}
+/**
+ * Pairs that ended within a batch, in the order of their ends. `cpu` and `tid` are those of the first event, -1 where unknown; `note` is what
+ * `PairOptions.note` gave, `endsAt` the index in the batch of the event that ended it.
+ */
+export class PairSpans extends tableOf({
+  begin: 'f64',
+  duration: 'f64',
+  cpu: 'i32',
+  tid: 'i32',
+  note: 'i32',
+  endsAt: 'i32',
+}) {}
 
 /** What was seen, and what could not be paired. begins = pairs + beganAgain + straddlingLoss + forgotten + openAtEnd. */
 export type PairCounts = {

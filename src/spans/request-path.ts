@@ -1,6 +1,7 @@
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { Carriers } from './carriers.ts';
@@ -10,6 +11,7 @@ import { Interrupts } from './interrupts.ts';
 import { Kicks } from './kicks.ts';
 import { OpenTable } from './open-table.ts';
 import { deferredNotice, type Request, Requests } from './requests.ts';
+import { tableOf } from './table.ts';
 import { ThreadTime, threadStates } from './thread-time.ts';
 
 /**
@@ -75,36 +77,24 @@ const enough = 2;
 const sectorSize = 512;
 const states = threadStates.length;
 
-/** Requests that were filled within a batch, in the order of their fills. Valid until the next batch. */
-export class RequestSpans {
-  count = 0;
-  /** Time of the pop, and from there to the fill. */
-  begin = new Float64Array(256);
-  duration = new Float64Array(256);
-  facet = new Int32Array(256);
-
-  add(begin: number, duration: number, facet: number): void {
-    const n = this.count++;
-    if (n === this.begin.length) {
-      this.begin = twice(this.begin);
-      this.duration = twice(this.duration);
-      this.facet = twice(this.facet);
-    }
+/** Requests that were filled within a batch, in the order of their fills: `begin` is the pop, `facet` the index in `RequestPath.facets`. */
+export class RequestSpans extends tableOf({ begin: 'f64', duration: 'f64', facet: 'i32' }) {
+  append(begin: number, duration: number, facet: number): void {
+    const n = this.add();
     this.begin[n] = begin;
     this.duration[n] = duration;
     this.facet[n] = facet;
   }
 }
 
-/** The hops that came to be known within a batch: each from one point of a request to the next that is known. */
-export class HopSpans extends RequestSpans {
-  /** From point × number of points + to point. */
-  hop = new Int32Array(256);
-
-  addHop(from: number, to: number, begin: number, duration: number, facet: number): void {
-    this.add(begin, duration, facet);
-    if (this.hop.length < this.begin.length) this.hop = twice(this.hop);
-    this.hop[this.count - 1] = from * all + to;
+/** The hops that came to be known within a batch: each from one point of a request to the next that is known, `from point × number of points + to point`. */
+export class HopSpans extends tableOf({ begin: 'f64', duration: 'f64', facet: 'i32', hop: 'i32' }) {
+  append(from: number, to: number, begin: number, duration: number, facet: number): void {
+    const n = this.add();
+    this.begin[n] = begin;
+    this.duration[n] = duration;
+    this.facet[n] = facet;
+    this.hop[n] = from * all + to;
   }
 }
 
@@ -549,7 +539,7 @@ export class RequestPath implements Analysis {
     times[point.fill] = time;
     const operation = operationOf(request);
     const facet = this.#facetOf(queue, operation, this.#thread[slot] as number);
-    this.spans.add(request.pop, time - request.pop, facet);
+    this.spans.append(request.pop, time - request.pop, facet);
     this.#sum(request, operation);
     this.#emit(times, facet);
     const result = this.#result;
@@ -590,7 +580,7 @@ export class RequestPath implements Analysis {
           times[to] = Number.NaN;
           continue;
         }
-        this.hops.addHop(from, to, times[from] as number, length, facet);
+        this.hops.append(from, to, times[from] as number, length, facet);
       }
       this.seen[to] = true;
       from = to;
@@ -602,7 +592,7 @@ export class RequestPath implements Analysis {
     if (Number.isNaN(kick)) return;
     const length = (times[point.pop] as number) - kick;
     if (length < 0) return;
-    this.delays.add(kick, length, facet);
+    this.delays.append(kick, length, facet);
     while (this.delayOf.length <= facet) this.delayOf.push(undefined);
     const delay = this.delayOf[facet] ?? { count: 0, total: 0, whole: 0, told: 0, states: new Float64Array(states) };
     this.delayOf[facet] = delay;
@@ -681,7 +671,7 @@ export class RequestPath implements Analysis {
 
   #hop({ later, facet }: Awaiting, from: number, to: number, begin: number, end: number): void {
     this.seen[to] = true;
-    this.hops.addHop(from, to, begin, end - begin, facet);
+    this.hops.append(from, to, begin, end - begin, facet);
     if (later !== undefined) later.times[to] = end;
   }
 
@@ -703,12 +693,12 @@ export class RequestPath implements Analysis {
 
   #reserve(slot: number): void {
     if (slot < this.#kicker.length) return;
-    this.#times = twice(this.#times);
-    this.#meanwhile = twice(this.#meanwhile);
-    this.#thread = twice(this.#thread);
-    this.#kicker = twice(this.#kicker);
-    this.#merged = twice(this.#merged);
-    this.#backend = twice(this.#backend);
+    this.#times = grown(this.#times);
+    this.#meanwhile = grown(this.#meanwhile);
+    this.#thread = grown(this.#thread);
+    this.#kicker = grown(this.#kicker);
+    this.#merged = grown(this.#merged);
+    this.#backend = grown(this.#backend);
   }
 }
 
@@ -775,10 +765,4 @@ function roleOf(type: EventType): Role | undefined {
     default:
       return undefined;
   }
-}
-
-function twice<T extends Float64Array | Int32Array | Uint8Array>(from: T): T {
-  const to = new (from.constructor as new (length: number) => T)(from.length * 2);
-  to.set(from as never);
-  return to;
 }

@@ -220,6 +220,11 @@ export class Requests implements Analysis {
       const name = (types[id]?.name ?? '').slice(5);
       this.seen.set(name, (this.seen.get(name) ?? 0) + n);
     });
+    return this.open();
+  }
+
+  /** The requests that are open now, the oldest first. */
+  open(): Request[] {
     const open: Request[] = [];
     for (const machine of this.machines) {
       for (const request of machine.open) {

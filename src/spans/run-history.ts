@@ -1,5 +1,6 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
+import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { isSched, leaves, leaving, type SchedEvent, schedEvent } from './sched.ts';
@@ -146,13 +147,8 @@ class Changes {
 
   /** No change was overwritten so far: they are in their places. */
   #grow(): void {
-    const size = this.#time.length * 2;
-    const grown = { time: new Float64Array(size), state: new Uint8Array(size), sums: new Float64Array(size * states) };
-    grown.time.set(this.#time);
-    grown.state.set(this.#state);
-    grown.sums.set(this.#sums);
-    this.#time = grown.time;
-    this.#state = grown.state;
-    this.#sums = grown.sums;
+    this.#time = grown(this.#time);
+    this.#state = grown(this.#state);
+    this.#sums = grown(this.#sums);
   }
 }

@@ -161,6 +161,8 @@ export class VcpuTime {
   /** Where the timelines' first bin begins, and the width of each. */
   from = 0;
   step = firstStep;
+  /** Index in the batch of the event that is taken: for the listener. */
+  at = 0;
 
   readonly #pairing: ExitPairing;
   readonly #timeline: boolean;
@@ -193,6 +195,7 @@ export class VcpuTime {
     for (let i = 0; i < b.count; i++) {
       const role = roles[b.type[i] as number];
       if (role === undefined) continue;
+      this.at = i;
       if (role.what === 'switch') this.#switch(role, b, i);
       else if (role.what === 'wake') this.#wake(role, b, i);
       else this.#own(role, b, i);

@@ -21,4 +21,6 @@ export interface Analysis {
   batch(trace: Trace, batch: EventBatch): void;
   /** Which stretch of the recording its answer is to be about; told before the first batch. A whole recording where nobody tells. */
   within?(window: Window): void;
+  /** After the last batch: what is only known at the end, which is given, is settled. */
+  finish?(end: number): void;
 }

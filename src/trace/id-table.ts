@@ -1,3 +1,5 @@
+import { grown } from './grown.ts';
+
 /**
  * Gives small consecutive ids to 64-bit values (addresses, keys), so that they can index arrays.
  * Open addressing over two halves: no bigint, no string, nothing allocated per look-up.
@@ -58,10 +60,8 @@ export class IdTable {
   }
 
   #grow(): void {
-    const low = new Uint32Array(this.#low.length * 2);
-    const high = new Uint32Array(this.#low.length * 2);
-    low.set(this.#low);
-    high.set(this.#high);
+    const low = grown(this.#low);
+    const high = grown(this.#high);
     this.#low = low;
     this.#high = high;
     this.#slots = new Int32Array(low.length * 2).fill(-1);

@@ -1,5 +1,6 @@
 import type { EventBatch } from './batch.ts';
 import type { FieldReader } from './event-type.ts';
+import { grown } from './grown.ts';
 
 /**
  * Gives small consecutive ids to short texts, without making strings of them. Lengths and number are bounded, as
@@ -47,7 +48,7 @@ export class NameTable {
     if (this.#size === this.#limit || length > 256) return -1;
     const id = this.#size++;
     const at = this.#starts[id] as number;
-    if (at + length > this.#bytes.length) this.#bytes = enlarge(this.#bytes, new Uint8Array(this.#bytes.length * 2));
+    if (at + length > this.#bytes.length) this.#bytes = grown(this.#bytes);
     this.#bytes.set(bytes.subarray(start, end), at);
     this.#starts[id + 1] = at + length;
     this.#hashes[id] = h;
@@ -75,8 +76,8 @@ export class NameTable {
 
   #grow(): void {
     const capacity = this.#hashes.length * 2;
-    this.#hashes = enlarge(this.#hashes, new Int32Array(capacity));
-    this.#starts = enlarge(this.#starts, new Uint32Array(capacity + 1));
+    this.#hashes = grown(this.#hashes, 0, capacity);
+    this.#starts = grown(this.#starts, 0, capacity + 1);
     this.#slots = new Int32Array(capacity * 2).fill(-1);
     const mask = this.#slots.length - 1;
     for (let id = 0; id < this.#size; id++) {
@@ -85,9 +86,4 @@ export class NameTable {
       this.#slots[s] = id;
     }
   }
-}
-
-function enlarge<T extends Uint8Array | Int32Array | Uint32Array>(from: T, to: T): T {
-  to.set(from);
-  return to;
 }

@@ -2,6 +2,7 @@ import { type DetailLabel, type DetailName, ExitDetail } from '../spans/exit-det
 import { reasonFromText } from '../spans/exit-reasons.ts';
 import { ExitPairing, type ExitSpans, type PairingCounts, type VcpuThread } from '../spans/exits.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
+import { isChosen, type Vcpu, type VcpuChoice, vcpuOf } from '../spans/vcpu.ts';
 import { type ExitParts, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -15,7 +16,6 @@ import type { Heat } from './heatmap.ts';
 import type { LockNames } from './locks.ts';
 import { type Parts, type SlowExit, Slowest } from './slowest.ts';
 import { defaultSlow, SpanView } from './span-view.ts';
-import { isChosen, type Vcpu, type VcpuChoice, vcpuOf } from './vcpu.ts';
 import { type Untold, untold } from './vcpus.ts';
 
 /** What exits can be grouped by. */

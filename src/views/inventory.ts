@@ -2,6 +2,7 @@ import { isEntry, isExit, isNumbering } from '../spans/exits.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
+import { grown } from '../trace/grown.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from './conditions.ts';
 import type { Reading } from './reading.ts';
@@ -92,9 +93,7 @@ export class Inventory implements Analysis {
     this.#last = b.time[count - 1] as number;
     this.#events += count;
     if (trace.types.length > this.#byType.length) {
-      const larger = new Float64Array(trace.types.length * 2);
-      larger.set(this.#byType);
-      this.#byType = larger;
+      this.#byType = grown(this.#byType, 0, trace.types.length * 2);
     }
     const byType = this.#byType;
     const looks = this.#looks;
@@ -168,9 +167,7 @@ export class Inventory implements Analysis {
   }
 
   #growCpus(cpu: number): void {
-    const larger = new Float64Array(cpu * 2);
-    larger.set(this.#cpus);
-    this.#cpus = larger;
+    this.#cpus = grown(this.#cpus, 0, cpu * 2);
   }
 
   #typeCounts(trace: Trace): TypeCount[] {
@@ -283,15 +280,9 @@ class ThreadCounts {
   #grow(index: number): void {
     let size = this.events.length;
     while (size <= index) size *= 2;
-    const events = new Float64Array(size);
-    const pid = new Int32Array(size).fill(-1);
-    const vcpu = new Int32Array(size).fill(-1);
-    events.set(this.events);
-    pid.set(this.pid);
-    vcpu.set(this.vcpu);
-    this.events = events;
-    this.pid = pid;
-    this.vcpu = vcpu;
+    this.events = grown(this.events, 0, size);
+    this.pid = grown(this.pid, -1, size);
+    this.vcpu = grown(this.vcpu, -1, size);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { InnerEvent } from '../spans/inner-events.ts';
-import { type LockCounts, Locks, type LockThread, type Mutex } from '../spans/locks.ts';
+import { type LockCounts, Locks, type LockThread, type Mutex, siteName } from '../spans/locks.ts';
 import { addRuns, RunHistory, type RunParts } from '../spans/run-history.ts';
 import type { Stats } from '../spans/summary.ts';
 import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
@@ -474,11 +474,6 @@ export class LocksView implements Analysis {
     }
     return oldest.result();
   }
-}
-
-/** How long a site has been in QEMU's tree: `util/main-loop.c:318`, without the way there from the build directory. */
-export function siteName({ file, line }: { file: string; line: number }): string {
-  return `${file.replace(/^(\.\.?\/)+/, '')}:${line}`;
 }
 
 /** What conditions can be about: waits and holds, of all mutexes and of each, and the vCPUs' time that waits for one took. */

@@ -1,3 +1,4 @@
+import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import { latencyBin } from './heatmap.ts';
 
@@ -121,14 +122,9 @@ export class SpanCells {
   }
 
   #grow(): void {
-    const larger = (column: Float64Array) => {
-      const grown = new Float64Array(column.length * 2);
-      grown.set(column);
-      return grown;
-    };
-    this.#spans = larger(this.#spans);
-    this.#total = larger(this.#total);
-    this.#worst = larger(this.#worst);
-    this.#worstBegin = larger(this.#worstBegin);
+    this.#spans = grown(this.#spans);
+    this.#total = grown(this.#total);
+    this.#worst = grown(this.#worst);
+    this.#worstBegin = grown(this.#worstBegin);
   }
 }

@@ -1,6 +1,7 @@
 import { ExitPairing } from '../spans/exits.ts';
 import { Requests } from '../spans/requests.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
+import { inOrder, type Vcpu, vcpuOf } from '../spans/vcpu.ts';
 import { type VcpuState, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -8,7 +9,6 @@ import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Heat } from './heatmap.ts';
 import { addLoss, emptyReading } from './reading.ts';
-import { inOrder, type Vcpu, vcpuOf } from './vcpu.ts';
 
 /** One vCPU in an interval. */
 export type TopVcpu = {

@@ -1,11 +1,11 @@
 import { ExitPairing } from '../spans/exits.ts';
+import { inOrder, isChosen, type Vcpu, type VcpuChoice, vcpuOf } from '../spans/vcpu.ts';
 import { type DividedTime, type Evidence, type VcpuState, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from './conditions.ts';
-import { inOrder, isChosen, type Vcpu, type VcpuChoice, vcpuOf } from './vcpu.ts';
 
 export type VcpuOptions = VcpuChoice & { timeline?: boolean };
 

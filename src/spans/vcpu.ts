@@ -1,5 +1,5 @@
-import type { VcpuThread } from '../spans/exits.ts';
 import type { Trace } from '../trace/trace.ts';
+import type { VcpuThread } from './exits.ts';
 
 /** A thread that ran a vCPU, as far as the trace tells. */
 export type Vcpu = {

@@ -1,0 +1,17 @@
+import type { SpanKind } from './kind.ts';
+import { exit } from './kinds/exit.ts';
+import { lockHold, lockWait } from './kinds/lock.ts';
+import { migration } from './kinds/migration.ts';
+import { request } from './kinds/request.ts';
+import { vcpuState } from './kinds/vcpu-state.ts';
+
+/** Every kind of span. A new one is a file in `kinds/` and a line here. */
+export const kinds = [exit, vcpuState, request, lockWait, lockHold, migration] as const;
+
+export type Kind = (typeof kinds)[number];
+export type KindName = Kind['name'];
+
+/** The kind that is called so: `lockWait`, `wait`, `waits`. */
+export function kindNamed(name: string): SpanKind | undefined {
+  return (kinds as readonly SpanKind[]).find((kind) => [kind.name, kind.word, kind.plural].includes(name));
+}

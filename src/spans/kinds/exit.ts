@@ -1,0 +1,109 @@
+import type { EventBatch } from '../../trace/batch.ts';
+import type { EventType } from '../../trace/event-type.ts';
+import type { Trace } from '../../trace/trace.ts';
+import { ExitPairing, ExitSpans, type VcpuThread } from '../exits.ts';
+import {
+  flag,
+  hex,
+  length,
+  number,
+  type Readers,
+  type RowOf,
+  renamed,
+  type SpanKind,
+  type Spans,
+  text,
+  time,
+} from '../kind.ts';
+import { vcpuOf } from '../vcpu.ts';
+
+const columns = {
+  begin: time('kvm_exit'),
+  duration: length('until kvm_entry'),
+  cpu: number('CPU of the kvm_exit'),
+  tid: number("the vCPU's thread"),
+  pid: renamed(number("the VM's process"), 'vm'),
+  vcpu: number("the vCPU's number in its VM"),
+  reason: text("the kernel's name for it: hlt, EPT_VIOLATION"),
+  halt: flag('the guest slept of its own will'),
+  rip: hex('where the guest was'),
+};
+
+/** A vCPU out of the guest, from kvm_exit to the next kvm_entry of its thread. */
+export type Exit = RowOf<typeof columns>;
+
+class Exits implements Spans<typeof columns> {
+  readonly read: Readers<typeof columns>;
+  readonly #pairing = new ExitPairing({ inner: true });
+  #spans = new ExitSpans();
+  #trace: Trace | undefined;
+
+  constructor() {
+    const { reasons } = this.#pairing;
+    const { names } = reasons;
+    this.read = {
+      begin: (k) => this.#spans.begin[k] as number,
+      duration: (k) => this.#spans.duration[k] as number,
+      cpu: (k) => this.#spans.cpu[k] as number,
+      tid: (k) => this.#thread(k).tid,
+      pid: (k) => vcpuOf(this.#thread(k), this.#trace).vm ?? -1,
+      vcpu: (k) => vcpuOf(this.#thread(k), this.#trace).number ?? -1,
+      reason: { id: (k) => this.#spans.reason[k] as number, name: (id) => names[id] as string },
+      halt: (k) => reasons.halt[this.#spans.reason[k] as number] as boolean,
+      rip: { low: (k) => this.#spans.ripLow[k] as number, high: (k) => this.#spans.ripHigh[k] as number },
+    };
+  }
+
+  get seen(): boolean {
+    return this.#pairing.counts.exits > 0 && this.#pairing.counts.entries > 0;
+  }
+
+  get count(): number {
+    return this.#spans.count;
+  }
+
+  wants(type: EventType): boolean {
+    return this.#pairing.wants(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.#spans = this.#pairing.batch(trace, b);
+  }
+
+  endsAt(k: number): number {
+    return this.#spans.endsAt[k] as number;
+  }
+
+  *open(): Iterable<Partial<Exit> & { begin: number }> {
+    const { reasons, threads } = this.#pairing;
+    for (const { thread, begin, reason } of [...this.#pairing.open()].sort((a, b) => a.begin - b.begin)) {
+      const { tid, vm = -1, number: vcpu = -1 } = vcpuOf(threads[thread] as VcpuThread, this.#trace);
+      yield {
+        begin,
+        tid,
+        pid: vm,
+        vcpu,
+        reason: reasons.names[reason] as string,
+        halt: reasons.halt[reason] as boolean,
+      };
+    }
+  }
+
+  #thread(k: number): VcpuThread {
+    return this.#pairing.threads[this.#spans.thread[k] as number] as VcpuThread;
+  }
+}
+
+export const exit = {
+  name: 'exit',
+  word: 'exit',
+  plural: 'exits',
+  meaning: 'a vCPU out of the guest: kvm_exit → kvm_entry',
+  needs: 'kvm:kvm_exit and kvm:kvm_entry',
+  wanted: { patterns: ['kvm:kvm_exit', 'kvm:kvm_entry'] },
+  columns,
+  by: ['reason'],
+  apart: 'halt',
+  start: () => new Exits(),
+} as const satisfies SpanKind<typeof columns>;

@@ -1,0 +1,192 @@
+import type { EventBatch } from '../../trace/batch.ts';
+import type { EventType } from '../../trace/event-type.ts';
+import type { Trace } from '../../trace/trace.ts';
+import {
+  detail,
+  flag,
+  hex,
+  length,
+  number,
+  type Readers,
+  type RowOf,
+  type SpanKind,
+  type Spans,
+  text,
+  time,
+} from '../kind.ts';
+import { type LockSpans, Locks, type Mutex, siteName } from '../locks.ts';
+
+const lockColumns = {
+  begin: time('qemu_mutex_locked'),
+  duration: length('until qemu_mutex_unlock'),
+  cpu: number('CPU that it began on'),
+  tid: number('the thread'),
+  pid: number("QEMU's process"),
+  mutex: hex('address of the mutex'),
+  site: text('where it is locked: util/main-loop.c:305'),
+};
+
+/** Who had a mutex while another waited, where that had locked it, and for how much of the wait. */
+type Behind = { tid: number; site: string; duration: number };
+
+const waitColumns = {
+  ...lockColumns,
+  begin: time('qemu_mutex_lock'),
+  duration: length('until qemu_mutex_locked'),
+  contended: flag('another thread had the mutex at some moment of it'),
+  holder: number('the thread that had it for the longest meanwhile'),
+  behind: detail<Behind[]>('the threads that had it, where they locked it, and for how much of the wait'),
+};
+
+/** A hold of one of QEMU's mutexes, from qemu_mutex_locked to qemu_mutex_unlock. */
+export type Lock = RowOf<typeof lockColumns>;
+/** A wait for one, from qemu_mutex_lock to qemu_mutex_locked, and who had the mutex meanwhile. */
+export type LockWait = RowOf<typeof waitColumns>;
+
+/** Waits and holds come from the same events. */
+class LockState {
+  protected readonly locks = new Locks();
+  protected readonly spans: LockSpans;
+  #trace: Trace | undefined;
+
+  constructor(which: 'waits' | 'holds') {
+    this.spans = this.locks[which];
+  }
+
+  get seen(): boolean {
+    return this.locks.counts.locked > 0 && this.locks.threads.length > 0;
+  }
+
+  get count(): number {
+    return this.spans.count;
+  }
+
+  wants(type: EventType): boolean {
+    return this.locks.wants(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.locks.batch(trace, b);
+  }
+
+  endsAt(k: number): number {
+    return this.spans.endsAt[k] as number;
+  }
+
+  protected readers(): Readers<typeof lockColumns> {
+    const { spans, locks } = this;
+    const mutex = (k: number) => locks.mutexes[spans.mutex[k] as number] as Mutex;
+    const tid = (k: number) => this.tid(spans.thread[k] as number);
+    return {
+      begin: (k) => spans.begin[k] as number,
+      duration: (k) => spans.duration[k] as number,
+      cpu: (k) => spans.cpu[k] as number,
+      tid,
+      pid: (k) => {
+        const { pid } = mutex(k);
+        return pid >= 0 ? pid : (this.#trace?.threads.get(tid(k))?.pid ?? -1);
+      },
+      mutex: { low: (k) => mutex(k).low, high: (k) => mutex(k).high },
+      site: { id: (k) => spans.site[k] as number, name: (id) => this.site(id) },
+    };
+  }
+
+  protected *unfinished(kind: 'wait' | 'hold'): Iterable<Partial<Lock> & { begin: number }> {
+    const open = [...this.locks.unfinished()].filter((one) => one.kind === kind);
+    for (const { begin, thread, site } of open.sort((a, b) => a.begin - b.begin)) {
+      yield { begin, tid: this.tid(thread), site: this.site(site) };
+    }
+  }
+
+  protected tid(thread: number): number {
+    return this.locks.threads[thread]?.tid ?? -1;
+  }
+
+  protected site(site: number): string {
+    const known = this.locks.sites[site];
+    return known === undefined ? '' : siteName(known);
+  }
+}
+
+class LockWaits extends LockState implements Spans<typeof waitColumns> {
+  readonly read: Readers<typeof waitColumns>;
+
+  constructor() {
+    super('waits');
+    const { spans } = this;
+    this.read = {
+      ...this.readers(),
+      contended: (k) => spans.contended[k] === 1,
+      holder: (k) => this.#holder(k),
+      behind: (k) => [...this.#stretches(k)].map((x) => this.#behind(x)),
+    };
+  }
+
+  open(): Iterable<Partial<LockWait> & { begin: number }> {
+    return this.unfinished('wait');
+  }
+
+  *#stretches(k: number): Iterable<number> {
+    const end = this.spans.lastStretch[k] as number;
+    for (let x = this.spans.firstStretch[k] as number; x < end; x++) yield x;
+  }
+
+  #holder(k: number): number {
+    const { duration, thread } = this.locks.stretches;
+    let longest = -1;
+    for (const x of this.#stretches(k)) {
+      if (longest < 0 || (duration[x] as number) > (duration[longest] as number)) longest = x;
+    }
+    return longest < 0 ? -1 : this.tid(thread[longest] as number);
+  }
+
+  #behind(x: number): Behind {
+    const { thread, site, duration } = this.locks.stretches;
+    return {
+      tid: this.tid(thread[x] as number),
+      site: this.site(site[x] as number),
+      duration: duration[x] as number,
+    };
+  }
+}
+
+class LockHolds extends LockState implements Spans<typeof lockColumns> {
+  readonly read: Readers<typeof lockColumns>;
+
+  constructor() {
+    super('holds');
+    this.read = this.readers();
+  }
+
+  open(): Iterable<Partial<Lock> & { begin: number }> {
+    return this.unfinished('hold');
+  }
+}
+
+const needs = 'qemu:qemu_mutex_lock, qemu_mutex_locked and qemu_mutex_unlock, with threads';
+
+export const lockWait = {
+  name: 'lockWait',
+  word: 'wait',
+  plural: 'waits',
+  meaning: 'a thread of QEMU waits for a mutex: qemu_mutex_lock → qemu_mutex_locked',
+  needs,
+  wanted: { purposes: ['locks'] },
+  columns: waitColumns,
+  by: ['site'],
+  start: () => new LockWaits(),
+} as const satisfies SpanKind<typeof waitColumns>;
+
+export const lockHold = {
+  name: 'lockHold',
+  word: 'hold',
+  plural: 'holds',
+  meaning: 'a thread of QEMU holds a mutex: qemu_mutex_locked → qemu_mutex_unlock',
+  needs,
+  wanted: { purposes: ['locks'] },
+  columns: lockColumns,
+  by: ['site'],
+  frequent: true,
+  start: () => new LockHolds(),
+} as const satisfies SpanKind<typeof lockColumns>;

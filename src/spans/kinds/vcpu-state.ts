@@ -1,0 +1,100 @@
+import type { EventBatch } from '../../trace/batch.ts';
+import type { EventType } from '../../trace/event-type.ts';
+import type { Trace } from '../../trace/trace.ts';
+import { ExitPairing, type VcpuThread } from '../exits.ts';
+import { length, number, type Readers, type RowOf, type SpanKind, type Spans, text, time } from '../kind.ts';
+import { tableOf } from '../table.ts';
+import { vcpuOf } from '../vcpu.ts';
+import { VcpuTime, vcpuStates } from '../vcpu-time.ts';
+
+const columns = {
+  begin: time('when it began'),
+  duration: length('until the vCPU did something else'),
+  tid: number("the vCPU's thread"),
+  pid: number("the VM's process"),
+  vcpu: number("the vCPU's number in its VM"),
+  state: text('guest, kvm, qemu, lock, blocked, preempted, halted or unsure, as virtap vcpus tells them apart'),
+};
+
+/** A vCPU in one state, without a break. */
+export type VcpuStretch = RowOf<typeof columns>;
+
+class Stretches extends tableOf({ begin: 'f64', duration: 'f64', thread: 'i32', state: 'i32', endsAt: 'i32' }) {}
+
+class VcpuStates implements Spans<typeof columns> {
+  readonly read: Readers<typeof columns>;
+  readonly #pairing = new ExitPairing();
+  readonly #stretches = new Stretches();
+  readonly #time = new VcpuTime(this.#pairing, {
+    stretch: (thread, state, begin, end) => {
+      const s = this.#stretches;
+      const k = s.add();
+      s.begin[k] = begin;
+      s.duration[k] = end - begin;
+      s.thread[k] = thread;
+      s.state[k] = state;
+      s.endsAt[k] = this.#time.at;
+    },
+  });
+  #trace: Trace | undefined;
+
+  constructor() {
+    const s = this.#stretches;
+    this.read = {
+      begin: (k) => s.begin[k] as number,
+      duration: (k) => s.duration[k] as number,
+      tid: (k) => this.#thread(k).tid,
+      pid: (k) => vcpuOf(this.#thread(k), this.#trace).vm ?? -1,
+      vcpu: (k) => vcpuOf(this.#thread(k), this.#trace).number ?? -1,
+      state: { id: (k) => s.state[k] as number, name: (id) => vcpuStates[id] as string },
+    };
+  }
+
+  get seen(): boolean {
+    return this.#pairing.counts.exits > 0 && this.#pairing.counts.entries > 0;
+  }
+
+  get count(): number {
+    return this.#stretches.count;
+  }
+
+  wants(type: EventType): boolean {
+    return this.#time.wants(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.#stretches.count = 0;
+    this.#pairing.batch(trace, b);
+    this.#time.batch(trace, b);
+  }
+
+  endsAt(k: number): number {
+    return this.#stretches.endsAt[k] as number;
+  }
+
+  finish(end: number): void {
+    this.#stretches.count = 0;
+    this.#time.finish(end);
+  }
+
+  /** A state that lasts until the end of the trace ends with it. */
+  *open(): Iterable<never> {}
+
+  #thread(k: number): VcpuThread {
+    return this.#pairing.threads[this.#stretches.thread[k] as number] as VcpuThread;
+  }
+}
+
+export const vcpuState = {
+  name: 'vcpuState',
+  word: 'state',
+  plural: 'states',
+  meaning: 'a vCPU in one state without a break: in the guest, in KVM, in QEMU, preempted, halted, …',
+  needs: 'kvm:kvm_exit and kvm:kvm_entry',
+  wanted: { purposes: ['exits'] },
+  columns,
+  by: ['state'],
+  frequent: true,
+  start: () => new VcpuStates(),
+} as const satisfies SpanKind<typeof columns>;

@@ -1,0 +1,193 @@
+import { type Column, cellOf, type HexReader, type Reader, rowOf, type SpanKind, type Spans } from '../spans/kind.ts';
+import { type Stats, Summary } from '../spans/summary.ts';
+import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import type { EventType } from '../trace/event-type.ts';
+import { IdTable } from '../trace/id-table.ts';
+import type { Trace } from '../trace/trace.ts';
+import { measured, type Subject } from './conditions.ts';
+import type { Heat } from './heatmap.ts';
+import { SpanView } from './span-view.ts';
+
+export type SpansOptions = {
+  kind: SpanKind;
+  /** The columns to group by; the kind's own where not given. */
+  by?: readonly string[] | undefined;
+  heatmap?: boolean | undefined;
+  slow?: number | undefined;
+  than?: number | undefined;
+};
+
+/** A span with all that its kind says of it. */
+export type SpanCells = { begin: number; duration: number; cells: Readonly<Record<string, unknown>> };
+
+export type SpansResult = {
+  kind: SpanKind;
+  by: readonly string[];
+  /** `group` is what each column of `by` holds; undefined for the rest of what were too many. */
+  rows: { group: unknown[] | undefined; stats: Stats }[];
+  all: Stats;
+  heat: Heat | undefined;
+  /** The longest, and how many were over the threshold. */
+  slow: SpanCells[] | undefined;
+  over: number;
+  /** Those that have not ended, the oldest first, with their age at the last event; and how many there are. */
+  open: SpanCells[];
+  openCount: number;
+  /** Whether any event came that a span can begin or end with. */
+  seen: boolean;
+};
+
+/** Groups told apart; the rest is one. */
+const maxGroups = 20_000;
+/** Open spans that are listed; all are counted. */
+const maxOpen = 1000;
+
+/** What every kind of span is asked: statistics by group, a heat map, the longest, and what has not ended. */
+export class SpansView implements Analysis {
+  readonly #options: SpansOptions;
+  readonly #by: readonly string[];
+  readonly #spans: Spans;
+  readonly #view: SpanView<SpanCells>;
+  readonly #keys: readonly ((k: number) => number)[];
+  /** By group of the columns so far and the next column's key. */
+  readonly #groups = new IdTable();
+  /** By group: what its columns hold. */
+  readonly #values: unknown[][] = [];
+  #window: Window | undefined;
+  #trace: Trace | undefined;
+
+  constructor(options: SpansOptions) {
+    const { kind, by, heatmap, slow, than } = options;
+    this.#options = options;
+    this.#by = by ?? kind.by;
+    this.#spans = kind.start();
+    this.#view = new SpanView({ heatmap, slow, than });
+    this.#keys = this.#by.map((name) => keyOf(this.#spans.read[name] as Reader));
+  }
+
+  wants(type: EventType): boolean {
+    return this.#spans.wants(type);
+  }
+
+  within(window: Window): void {
+    this.#window = window;
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    this.#spans.batch(trace, b);
+    this.#take();
+  }
+
+  /** The answer so far; after the last batch, `finish` comes first. */
+  result(): SpansResult {
+    const { kind } = this.#options;
+    const all = new Summary();
+    const rows = this.#view.summaries.flatMap((summary, group) => {
+      if (summary === undefined) return [];
+      all.merge(summary);
+      return [{ group: group === maxGroups ? undefined : (this.#values[group] ?? []), stats: summary.result() }];
+    });
+    const open = [...this.#spans.open()];
+    const { to } = this.#window ?? wholeOf(this.#trace);
+    return {
+      kind,
+      by: this.#by,
+      rows,
+      all: all.result(),
+      heat: this.#view.heat(),
+      slow: this.#view.slowest?.result(),
+      over: this.#view.slowest?.over ?? 0,
+      open: open.slice(0, maxOpen).map((cells) => ({ begin: cells.begin, duration: to - cells.begin, cells })),
+      openCount: open.length,
+      seen: this.#spans.seen,
+    };
+  }
+
+  /** After the last batch: takes the spans that end with the trace. */
+  finish(end: number): void {
+    if (this.#spans.finish === undefined) return;
+    this.#spans.finish(end);
+    this.#take();
+  }
+
+  #take(): void {
+    const spans = this.#spans;
+    const { begin, duration } = spans.read;
+    const slowest = this.#view.slowest;
+    for (let k = 0; k < spans.count; k++) {
+      const length = duration(k);
+      this.#view.add(begin(k), length, this.#group(k), this.#window?.from ?? 0);
+      if (slowest?.admits(length) === true) {
+        slowest.add({ begin: begin(k), duration: length, cells: rowOf(this.#options.kind, spans, k) });
+      }
+    }
+  }
+
+  #group(k: number): number {
+    let group = 0;
+    for (const key of this.#keys) {
+      const value = key(k);
+      const known = this.#groups.find(group, value);
+      if (known < 0 && this.#groups.size === maxGroups) return maxGroups;
+      group = known >= 0 ? known : this.#groups.id(group, value);
+    }
+    if (this.#keys.length > 0 && this.#values[group] === undefined) {
+      while (this.#values.length <= group) this.#values.push(undefined as never);
+      this.#values[group] = this.#by.map((name) => cellOf(this.#spans.read[name] as Reader, k));
+    }
+    return group;
+  }
+}
+
+/** A small number for each value of a column. */
+function keyOf(reader: Reader): (k: number) => number {
+  if (typeof reader !== 'function') {
+    return 'low' in reader ? addressKey(reader) : (k) => reader.id(k) + 1;
+  }
+  const ids = new Map<unknown, number>();
+  return (k) => {
+    const value = reader(k);
+    let id = ids.get(value);
+    if (id === undefined) {
+      id = ids.size;
+      if (id < maxGroups) ids.set(value, id);
+    }
+    return id;
+  };
+}
+
+function addressKey(reader: HexReader): (k: number) => number {
+  const ids = new IdTable();
+  return (k) => {
+    if (reader.known?.(k) === false) return 0;
+    const [high, low] = [reader.high(k), reader.low(k)];
+    const known = ids.find(high, low);
+    return known >= 0 ? known + 1 : ids.size < maxGroups ? ids.id(high, low) + 1 : maxGroups + 1;
+  };
+}
+
+/** What conditions can be about: all spans of the kind, and each group under its values. `seconds` is the time that rates are of. */
+export function spanSubjects({ kind, all, rows }: SpansResult, seconds: number): Subject[] {
+  const of = (name: string | undefined, stats: Stats): Subject => ({
+    kind: kind.word,
+    name,
+    measured: measured(stats, all.total, seconds),
+  });
+  return [
+    of(undefined, all),
+    ...rows.map(({ group, stats }) => of(group === undefined ? 'others' : group.map(cellText).join(','), stats)),
+  ];
+}
+
+/** A cell as people read it; '' where it is not known. */
+export function cellText(cell: unknown): string {
+  if (cell === undefined || cell === -1) return '';
+  return typeof cell === 'string' ? cell : String(cell);
+}
+
+/** Whether a kind can be grouped by a column: what differs from span to span makes no groups. */
+export function isGroup({ type }: Column): boolean {
+  return type === 'number' || type === 'text' || type === 'hex' || type === 'flag';
+}
