@@ -172,7 +172,7 @@ export function pairKind(options: PairOptions) {
     wanted: { patterns: [from, to] },
     columns,
     by: [],
-    start: () => {
+    start: (): Spans<typeof columns> => {
       if (used) return new PairedEvents(options);
       used = true;
       return first;

@@ -9,7 +9,7 @@ export type Schema = { readonly [column: string]: keyof typeof arrays };
 export type Arrays<S extends Schema> = { [Name in keyof S]: InstanceType<(typeof arrays)[S[Name]]> };
 
 /** Spans as columns. Valid until the next batch, where a batch fills it. */
-class Table {
+export class Table {
   count = 0;
   readonly #names: readonly string[];
 

@@ -105,5 +105,5 @@ export const exit = {
   columns,
   by: ['reason'],
   apart: 'halt',
-  start: () => new Exits(),
+  start: (): Spans<typeof columns> => new Exits(),
 } as const satisfies SpanKind<typeof columns>;

@@ -175,7 +175,7 @@ export const lockWait = {
   wanted: { purposes: ['locks'] },
   columns: waitColumns,
   by: ['site'],
-  start: () => new LockWaits(),
+  start: (): Spans<typeof waitColumns> => new LockWaits(),
 } as const satisfies SpanKind<typeof waitColumns>;
 
 export const lockHold = {
@@ -188,5 +188,5 @@ export const lockHold = {
   columns: lockColumns,
   by: ['site'],
   frequent: true,
-  start: () => new LockHolds(),
+  start: (): Spans<typeof lockColumns> => new LockHolds(),
 } as const satisfies SpanKind<typeof lockColumns>;

@@ -146,5 +146,5 @@ export const migration = {
   wanted: { patterns: ['sched:sched_switch', 'kvm:kvm_exit', 'kvm:kvm_entry'] },
   columns,
   by: ['vcpu', 'left'],
-  start: () => new Migrations(),
+  start: (): Spans<typeof columns> => new Migrations(),
 } as const satisfies SpanKind<typeof columns>;

@@ -206,5 +206,5 @@ export const request = {
   wanted: { purposes: ['requests'] },
   columns,
   by: ['device', 'queue', 'operation'],
-  start: () => new Requests(),
+  start: (): Spans<typeof columns> => new Requests(),
 } as const satisfies SpanKind<typeof columns>;

@@ -96,5 +96,5 @@ export const vcpuState = {
   columns,
   by: ['state'],
   frequent: true,
-  start: () => new VcpuStates(),
+  start: (): Spans<typeof columns> => new VcpuStates(),
 } as const satisfies SpanKind<typeof columns>;
