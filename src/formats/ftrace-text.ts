@@ -3,7 +3,7 @@ import type { Format, OpenOptions } from './detect.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
 import {
-  countLines,
+  holdsLine,
   isName,
   type LineKind,
   LineParts,
@@ -32,9 +32,9 @@ export const ftraceText: Format = {
   name: 'ftrace text',
   recognise(head) {
     const parts = new LineParts();
-    if (countLines(head, 1, (start, end) => parseEvent(head, start, end, parts)) > 0) return true;
+    if (holdsLine(head, (bytes, start, end) => parseEvent(bytes, start, end, parts))) return true;
     // A trace without events has its header all the same.
-    return countLines(head, 1, (start, end) => startsWith(head, start, end, tracerHeader)) > 0;
+    return holdsLine(head, (bytes, start, end) => startsWith(bytes, start, end, tracerHeader), true);
   },
   async open(input, options) {
     return new FtraceText(input, options);
@@ -84,7 +84,8 @@ class FtraceText extends LineTrace {
     let p = start;
     while (p < end && (bytes[p] === 0x20 || bytes[p] === 0x09)) p++;
     // ` => do_syscall_64`, of a stack trace.
-    if (p === end || startsWith(bytes, p, end, arrow)) return line.known;
+    if (p === end) return line.known;
+    if (startsWith(bytes, p, end, arrow)) return line.frame;
     if (end - p > 1000) return line.unknown;
     const c = bytes[p] as number;
     // Of the letters that such lines begin with, no others need to be looked at as strings.

@@ -18,17 +18,29 @@ import { Template, TemplateLayout } from './text-template.ts';
  */
 const forms: Record<string, readonly (string | readonly string[])[]> = {
   kvm_exit: [
-    'vcpu {vcpu_id:d} reason {exit_reason:s} rip {guest_rip:x}~ info1 {info1:x} info2 {info2:x} intr_info {intr_info:x} error_code {error_code:x} requests {requests:x}',
-    // Before Linux 5.10, and trace-cmd's plugin.
-    'reason {exit_reason:s} rip {guest_rip:x}~ info {info1:x} {info2:x}',
+    [
+      'vcpu {vcpu_id:d} reason {exit_reason:s} rip {guest_rip:x}~ info1 {info1:x} info2 {info2:x} intr_info {intr_info:x} error_code {error_code:x} requests {requests:x}',
+      // Before Linux 5.10, and trace-cmd's plugin.
+      'reason {exit_reason:s} rip {guest_rip:x}~ info {info1:x} {info2:x}',
+      // Shortened by hand, as in mails and tickets.
+      ...['vcpu {vcpu_id:d} reason', 'reason'].flatMap((head) => [
+        `${head} {exit_reason:s} info1 {info1:x}~ info2 {info2:x} intr_info {intr_info:x} error_code {error_code:x}`,
+        `${head} {exit_reason:s} info {info1:x}~ {info2:x}`,
+        `${head} {exit_reason:s} intr_info {intr_info:x}~ error_code {error_code:x}`,
+        `${head} {exit_reason:s} error_code {error_code:x}`,
+        `${head} {exit_reason:s}`,
+      ]),
+    ],
     // arm64 (arch/arm64/kvm/trace_arm.h) and 32-bit arm.
     '{ret:IRQ|SERROR|TRAP|HYP_GONE}: HSR_EC: {esr_ec:x} ({esr_ec_name:s}), PC: {vcpu_pc:x}',
     // riscv (arch/riscv/kvm/trace.h).
     'SEPC:{sepc:x}, SCAUSE:{scause:x}, STVAL:{stval:x}, HTVAL:{htval:x}, HTINST:{htinst:x}',
   ],
   kvm_entry: [
-    'vcpu {vcpu_id:d} rip {rip:x}',
-    'vcpu {vcpu_id:d}~, rip {rip:x} intr_info {intr_info:x} error_code {error_code:x}{immediate_exit?[immediate exit]}',
+    [
+      'vcpu {vcpu_id:d} rip {rip:x}',
+      'vcpu {vcpu_id:d}~, rip {rip:x} intr_info {intr_info:x} error_code {error_code:x}{immediate_exit?[immediate exit]}',
+    ],
     'PC: {vcpu_pc:x}',
   ],
   kvm_pio: ['pio_{rw:read|write} at {port:x} size {size:d} count {count:d}~ val {val:x}'],
@@ -50,7 +62,14 @@ const forms: Record<string, readonly (string | readonly string[])[]> = {
     ['reason restart ({errno:n})', 'reason error ({errno:n})', 'reason {reason_name:s} ({reason:d})'],
   ],
   kvm_inj_virq: ['{soft:IRQ|Soft/INTn} {vector:x}{reinjected?[reinjected]}', 'irq {irq:d}'],
-  kvm_inj_exception: ['{exception:s} ({error_code:x}){reinjected?[reinjected]}'],
+  // Without an error code where the exception has none.
+  kvm_inj_exception: [
+    [
+      '{exception:s} ({error_code:x}){reinjected?[reinjected]}',
+      '{exception:s} [reinjected]{reinjected?[reinjected]}',
+      '{exception:s}',
+    ],
+  ],
   kvm_set_irq: ['gsi {gsi:d} level {level:d} source {irq_source_id:d}'],
   kvm_msi_set_irq: ['dst {dst:x} vec {vec:d}'],
   kvm_ioapic_set_irq: ['pin {pin:d} dst {dst:x} vec {vec:d}', 'pin {pin:d} dst {dst:x} vec={vec:d}'],
@@ -74,9 +93,15 @@ const forms: Record<string, readonly (string | readonly string[])[]> = {
   kvm_halt_poll_ns: ['vcpu {vcpu_id:d}: halt_poll_ns {new:d} ({grow:shrink|grow} {old:d})'],
   kvm_emulate_insn: [
     'rip={rip:x} csbase={csbase:x} len={len:d} insn={insn:s} flags={flags:d} failed={failed:d}',
-    '{csbase:x}:{rip:x}: {insn:s}',
-    '{csbase:x}:{rip:x}:{insn:s} ({flags:s}){failed? failed}',
-    '{csbase:x}:{rip:x}:{insn:s}',
+    [
+      '{csbase:x}:{rip:x}: {insn:s} ({flags:s}){failed?) failed}',
+      '{csbase:x}:{rip:x}:{insn:s} ({flags:s}){failed?) failed}',
+      '{csbase:x}:{rip:x}: {insn:s}',
+      '{csbase:x}:{rip:x}:{insn:s}',
+    ],
+  ],
+  fast_page_fault: [
+    'vcpu {vcpu_id:d} gva {gva:x} error_code {error_code:s} sptep {sptep:x} old {old_spte:x} new {new_spte:x}~ spurious {spurious:d} fixed {fixed:d}',
   ],
   kvm_wait_lapic_expire: ['vcpu {vcpu_id:d}: delta {delta:d}'],
   kvm_write_tsc_offset: ['vcpu={vcpu_id:d} prev={previous_tsc_offset:d} next={next_tsc_offset:d}'],
@@ -120,6 +145,14 @@ const forms: Record<string, readonly (string | readonly string[])[]> = {
   sys_enter: ['NR {id:d} ({args:s})'],
   sys_exit: ['NR {id:d} = {ret:i}'],
 };
+/** What KVM_MMU_PAGE_PRINTK prints (arch/x86/kvm/mmu/mmutrace.h). */
+const shadowPage = [
+  'sp gen {mmu_valid_gen:x} gfn {gfn:x} l{level:d} {role:s}',
+  'sp gfn {gfn:x} l{level:d} {role:s}',
+  'sp gfn {gfn:x} {role:s}',
+];
+for (const name of ['get_page', 'sync_page', 'unsync_page', 'prepare_zap_page', 'zap_page', 'zap_all'])
+  forms[`kvm_mmu_${name}`] = [shadowPage];
 for (const name of ['sched_waking', 'sched_wakeup_new', 'sched_wakeup_template'])
   forms[name] = forms.sched_wakeup ?? [];
 
@@ -128,26 +161,44 @@ const syscallEnd = ['{ret:i}', '__syscall_nr={__syscall_nr:d} ret={ret:i}', 'nr=
 
 /** Fields of KVM's events that the kernel prints in hexadecimal without 0x; `trace-cmd report -R` takes that over. */
 const hexadecimal = new Set(
-  'address apicid cr csbase dest_id ecx error_code exit_info1 exit_info2 exit_int_info exit_int_info_err fault_address gfn gpa gva info1 info2 rip'.split(
+  'addr address apicid cr csbase dest_id ecx error_code exit_info1 exit_info2 exit_int_info exit_int_info_err fault_address gfn gpa gva info1 info2 new_spte old_spte pferr pte rip spte sptep'.split(
     ' ',
   ),
 );
 
 const compiled = new Map<readonly (string | readonly string[])[], readonly (readonly Template[])[]>();
 
-/** The layout of an event type, for payloads that are what the tracer printed after `NAME: `. `sample` is one of them. */
-export function kernelTextLayout(name: string, sample: Uint8Array): Layout {
+/** A layout that knows which payloads it is not for. */
+export interface TextLayout extends Layout {
+  /** Whether a payload may be of its form. */
+  begins(bytes: Uint8Array, from: number, to: number): boolean;
+}
+
+/** The forms of an event, each as the alternatives that it is made of; undefined where none is known. */
+function formsOf(name: string): readonly (readonly Template[])[] | undefined {
   const known = Object.hasOwn(forms, name) ? forms[name] : name.startsWith('sys_exit_') ? syscallEnd : undefined;
-  if (known !== undefined) {
-    let templates = compiled.get(known);
-    if (templates === undefined) {
-      templates = known.map((form) => (typeof form === 'string' ? [form] : form).map((source) => new Template(source)));
-      compiled.set(known, templates);
-    }
-    const form = templates.find((alternatives) => alternatives.some((t) => t.matches(sample, 0, sample.length)));
-    if (form !== undefined) return new TemplateLayout(form, sample);
+  if (known === undefined) return undefined;
+  let templates = compiled.get(known);
+  if (templates === undefined) {
+    templates = known.map((form) => (typeof form === 'string' ? [form] : form).map((source) => new Template(source)));
+    compiled.set(known, templates);
   }
-  return new NamedValues(sample, name);
+  return templates;
+}
+
+function formOf(name: string, bytes: Uint8Array, from: number, to: number): readonly Template[] | undefined {
+  return formsOf(name)?.find((alternatives) => alternatives.some((t) => t.matches(bytes, from, to)));
+}
+
+/** The layout of an event type, for payloads that are what the tracer printed after `NAME: `. `sample` is one of them. */
+export function kernelTextLayout(name: string, sample: Uint8Array): TextLayout {
+  const form = formOf(name, sample, 0, sample.length);
+  return form === undefined ? new NamedValues(sample, name) : new TemplateLayout(form, sample);
+}
+
+/** How many fields the payload of an event has in the form that suits it best; undefined where no form of the event is known. */
+export function kernelTextFit(name: string, bytes: Uint8Array, from: number, to: number): number | undefined {
+  return formsOf(name)?.reduce((best, form) => Math.max(best, ...form.map((t) => t.fit(bytes, from, to))), 0);
 }
 
 const mostFields = 64;
@@ -157,7 +208,7 @@ const longestSample = 2048;
 type NamedForm = { key: Uint8Array; form: 'integer' | 'hex' | 'text' };
 
 /** Fields after their names: `name=value`, `name: value`, `name value`. The first sample says which fields there are. */
-class NamedValues implements Layout {
+class NamedValues implements TextLayout {
   /** Until somebody asks for fields only the sample is kept: a hostile file can have thousands of types. */
   readonly #sample: Uint8Array;
   readonly #event: string;
@@ -170,6 +221,11 @@ class NamedValues implements Layout {
 
   get fields(): readonly Field[] {
     return [...this.#named().keys()].map((name) => ({ name, declared: '' }));
+  }
+
+  /** Whether it is none of the forms that are known of the event. */
+  begins(bytes: Uint8Array, from: number, to: number): boolean {
+    return formOf(this.#event, bytes, from, to) === undefined;
   }
 
   reader(name: string): FieldReader | undefined {
@@ -191,19 +247,27 @@ class NamedValues implements Layout {
   }
 }
 
+const kvmEvents = /^(kvm|fast_page_fault$|(mark|check)_mmio_spte$|handle_mmio_page_fault$)/;
+
 /** The fields of an event of which `text` is a sample. */
 function namedFields(text: string, event: string): Map<string, NamedForm> {
   const found = new Map<string, NamedForm>();
   // A probe's fields follow the address that it stands at.
   if (text.startsWith('(')) found.set('__probe_ip', { key: Buffer.from('('), form: 'hex' });
-  const names = /(?<![\w.%/-])([A-Za-z_]\w*)(=|: | (?=-?(?:0x[0-9a-f]+|\d+)(?![\w.])))("?[^\s,;:)}\]]*)/gi;
-  for (const match of text.matchAll(names)) {
-    if (found.size === mostFields) break;
+  const names = /(?<![\w.%/-])([A-Za-z_]\w*)(=|: ?| (?=-?(?:0x[0-9a-f]+|[0-9a-f]+)(?![\w.])))("?[^\s,;:)}\]]*)/gi;
+  const kvm = kvmEvents.test(event);
+  for (let match = names.exec(text); match !== null && found.size < mostFields; match = names.exec(text)) {
     const [, printed, separator, value] = match as unknown as [string, string, string, string];
     const name = printed === 'vcpu' ? 'vcpu_id' : printed;
+    // Hexadecimal digits alone can be a word: they are a number after a name that is known to have one.
+    const loose = separator === ':' || (separator === ' ' && !/^-?(0x[0-9a-f]+|\d+)$/i.test(value));
+    if (loose && !(kvm && hexadecimal.has(name))) {
+      names.lastIndex = match.index + printed.length;
+      continue;
+    }
     if (found.has(name) || (separator !== '=' && value === '')) continue;
     // Bare digits are hexadecimal in tracefs' `sys_ioctl(fd: d, …)`.
-    const hex = event.startsWith('sys_enter_') ? separator === ': ' : event.startsWith('kvm') && hexadecimal.has(name);
+    const hex = event.startsWith('sys_enter_') ? separator === ': ' : kvm && hexadecimal.has(name);
     let form: NamedForm['form'] = 'text';
     if (/^-?0x[0-9a-f]+$/i.test(value) || (/^[0-9a-f]+$/i.test(value) && (hex || value.length >= 8))) form = 'hex';
     if (!hex && /^-?\d+$/.test(value)) form = 'integer';

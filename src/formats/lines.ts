@@ -9,7 +9,7 @@ import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import type { OpenOptions } from './detect.ts';
 import { asTraceError, type Input } from './input.ts';
-import { kernelTextLayout } from './kernel-text.ts';
+import { kernelTextFit, kernelTextLayout, type TextLayout } from './kernel-text.ts';
 import { QemuMarkers, QemuProbeLayout, qemuProbe } from './qemu-names.ts';
 import { SlotReader } from './slot-reader.ts';
 import { decodeText, startsWith } from './text-field.ts';
@@ -33,7 +33,7 @@ const mostTids = 1 << 22;
 export const mostCpus = 8192;
 
 /** What a line turned out to be. */
-export const line = { event: 0, known: 1, unknown: 2 } as const;
+export const line = { event: 0, known: 1, unknown: 2, frame: 3 } as const;
 export type LineKind = (typeof line)[keyof typeof line];
 
 /** What an event's name stands for, in place of a type: text that a program wrote to trace_marker. */
@@ -124,6 +124,24 @@ export abstract class LineTrace implements Trace {
   #firstBad = 0;
   /** Whether the time of the line at hand is out of reach. */
   #far = false;
+
+  /** Types of an event's name beyond the first: the text has it in several forms. */
+  readonly #otherForms = new Map<number, number[]>();
+  /** By type: its layout, where that knows which payloads it is not for. */
+  readonly #layouts: (TextLayout | undefined)[] = [];
+  /** The event read last: its name, type, and where its payload lies. */
+  #lastName = -1;
+  #lastType = -1;
+  #lastAt = 0;
+  #lastEnd = 0;
+  /** The line before: where it begins and ends, and what it was. */
+  #lineBefore = -1;
+  #lineBeforeEnd = -1;
+  #kindBefore: LineKind = line.known;
+  /** Lines that were joined with the one before. */
+  #joined = 0;
+  #frames = 0;
+
   #unread = 0;
   #firstUnread = 0;
   #firstUnreadLine = '';
@@ -169,13 +187,17 @@ export abstract class LineTrace implements Trace {
   /** Reads the input's head as far as the first event, so that what the header says is known before reading. */
   protected describe(): void {
     let start = 0;
+    let before = -1;
+    let beforeEnd = -1;
     for (;;) {
       const end = this.bytes.indexOf(newline, start);
       if (end < 0) break;
-      if (this.parse(start, trimEnd(this.bytes, start, end)) === line.event) {
+      const last = trimEnd(this.bytes, start, end);
+      if (this.parse(start, last) === line.event || this.#parseJoined(before, beforeEnd, start, last)) {
         this.clock = this.clockOf();
         break;
       }
+      [before, beforeEnd] = [start, last];
       start = end + 1;
     }
     // The head is read again with the rest.
@@ -278,8 +300,14 @@ export abstract class LineTrace implements Trace {
         start = to + 1;
         continue;
       }
-      const kind = this.parse(start, trimEnd(bytes, start, to));
-      if (kind === line.unknown || (kind === line.event && !this.#event())) {
+      const last = trimEnd(bytes, start, to);
+      let kind = this.parse(start, last);
+      if (kind === line.frame) this.#frame(start, last);
+      let lastEnd = last;
+      if (kind === line.unknown && this.#continues(start, last)) {
+        kind = this.#kindBefore;
+        lastEnd = this.#lastEnd;
+      } else if (kind === line.unknown || (kind === line.event && !this.#event())) {
         if (this.#wentBack > 0) {
           this.damage ??= new TraceError(
             this.file,
@@ -289,14 +317,15 @@ export abstract class LineTrace implements Trace {
           );
           return start;
         }
+        kind = line.unknown;
         if (this.#far) {
           this.#far = false;
           this.#badLine(reader.offsetOf(start), 'stamp');
-        } else if (this.#unread++ === 0) {
-          this.#firstUnread = reader.offsetOf(start);
-          this.#firstUnreadLine = decodeText(bytes, start, Math.min(to, start + 60)).replace(/[^\x20-\x7e]/g, '?');
-        }
+        } else this.#countUnread(reader.offsetOf(start), start, to);
       }
+      this.#lineBefore = start;
+      this.#lineBeforeEnd = lastEnd;
+      this.#kindBefore = kind;
       start = to + 1;
     }
   }
@@ -312,6 +341,100 @@ export abstract class LineTrace implements Trace {
 
   #badLines(): TraceError {
     return badLines(this.file, this.#firstBad, this.#nulLines, this.#farStamps);
+  }
+
+  #countUnread(offset: number, start: number, end: number): void {
+    if (this.#unread++ > 0) return;
+    this.#firstUnread = offset;
+    this.#firstUnreadLine = decodeText(this.bytes, start, Math.min(end, start + 60)).replace(/[^\x20-\x7e]/g, '?');
+  }
+
+  /** Whether a line that is no event by itself goes on with the line before, which a mail program wrapped: then the two are taken as one. */
+  #continues(start: number, end: number): boolean {
+    const content = contentOf(this.bytes, start, end);
+    if (content === end || end - content > longestWrapped) return false;
+    if (this.#kindBefore === line.event) return this.#extend(content, end);
+    if (this.#kindBefore !== line.unknown || !this.#parseJoined(this.#lineBefore, this.#lineBeforeEnd, start, end))
+      return false;
+    // The line before moves to where it meets this one.
+    const length = this.#lineBeforeEnd - this.#lineBefore;
+    const first = content - 1 - length;
+    this.bytes.copyWithin(first, this.#lineBefore, this.#lineBeforeEnd);
+    this.bytes[content - 1] = space;
+    if (this.parse(first, end) !== line.event || !this.#event()) return false;
+    this.#unread--;
+    this.#joined++;
+    this.#kindBefore = line.event;
+    return true;
+  }
+
+  /** Whether two lines, one after the other, are one event: the first has what stands before its name. Leaves it in `parts`. */
+  #parseJoined(before: number, beforeEnd: number, start: number, end: number): boolean {
+    const content = contentOf(this.bytes, start, end);
+    const length = beforeEnd - before;
+    if (before < 0 || length <= 0 || length > longestWrapped || content === end) return false;
+    const { bytes } = this;
+    this.bytes = joinedText(bytes, before, beforeEnd, content, end);
+    const isEvent = this.parse(0, this.bytes.length) === line.event && this.parts.nameStart > length;
+    this.bytes = bytes;
+    return isEvent;
+  }
+
+  /** Adds a line to the payload of the event before it, where the two together have more of the event's fields. */
+  #extend(content: number, end: number): boolean {
+    const { bytes } = this;
+    const [at, last] = [this.#lastAt, this.#lastEnd];
+    if (last !== this.#lineBeforeEnd || this.#lastName < 0 || last - at > longestWrapped) return false;
+    const name = this.#types.all[this.#lastType]?.name.split(':')[1] ?? '';
+    const text = joinedText(bytes, at, last, content, end);
+    const before = kernelTextFit(name, text, 0, last - at);
+    const goesOn =
+      before === undefined
+        ? last - at >= shortestWrapped && continuation.test(decodeText(bytes, content, end))
+        : (kernelTextFit(name, text, 0, text.length) ?? 0) > before;
+    if (!goesOn) return false;
+    this.#lengthen(content, end);
+    this.#joined++;
+    return true;
+  }
+
+  /** A stack trace's line: it belongs to the event that announced the trace. */
+  #frame(start: number, end: number): void {
+    if (this.#lastType < 0 || !/_stack$/.test(this.#types.all[this.#lastType]?.name ?? '')) return;
+    if (this.#frames++ < mostFrames) this.#lengthen(contentOf(this.bytes, start, end, false), end);
+  }
+
+  /** Puts text that stands further on at the end of the last event's payload. */
+  #lengthen(content: number, end: number): void {
+    const { bytes } = this;
+    let last = this.#lastEnd;
+    if (last > this.#lastAt) bytes[last++] = space;
+    bytes.copyWithin(last, content, end);
+    this.#lastEnd = last + end - content;
+    this.#lineBeforeEnd = this.#lastEnd;
+    const wanted = this.#wanted[this.#lastType] !== 0;
+    this.#lastType = this.#formOf(this.#lastName, this.#lastType, this.#lastAt, this.#lastEnd);
+    if (wanted) this.#sorter.amend(this.#lastType, this.#lastEnd - this.#lastAt);
+  }
+
+  /** The type of an event by its form: that of the first one, or another where the text has several. */
+  #formOf(name: number, type: number, at: number, end: number): number {
+    const { bytes } = this;
+    const first = this.#typeOf[name] as number;
+    const layoutOfFirst = this.#layouts[first];
+    if (layoutOfFirst === undefined) return type;
+    if (layoutOfFirst.begins(bytes, at, end)) return first;
+    const others = this.#otherForms.get(name) ?? [];
+    const known = others.find((other) => this.#layouts[other]?.begins(bytes, at, end));
+    if (known !== undefined) return known;
+    if (others.length >= mostForms) return type;
+    const { name: full, recordedAs } = this.#types.all[first] as EventType;
+    const layout = kernelTextLayout(full.split(':')[1] ?? full, bytes.slice(at, end));
+    const added = this.#types.add(full, layout, recordedAs).id;
+    this.#layouts[added] = layout;
+    this.#otherForms.set(name, [...others, added]);
+    this.#ask(added);
+    return added;
   }
 
   /** Takes in the event in `parts`. False where it cannot be one. */
@@ -351,7 +474,17 @@ export abstract class LineTrace implements Trace {
         type = this.#printType;
       }
       if (this.#wanted[type] === undefined) this.#ask(type);
+      this.#lastName = -1;
+    } else {
+      const layout = this.#layouts[type];
+      if (layout !== undefined && !layout.begins(bytes, at, parts.payloadEnd))
+        type = this.#formOf(id, type, at, parts.payloadEnd);
+      this.#lastName = id;
     }
+    this.#lastType = type;
+    this.#lastAt = at;
+    this.#lastEnd = parts.payloadEnd;
+    this.#frames = 0;
     this.#thread();
     const cpu = parts.cpu;
     if (this.#open.size > 0) {
@@ -401,10 +534,10 @@ export abstract class LineTrace implements Trace {
       const [system, event, modifiers] = full.split(':') as [string, string | undefined, string | undefined];
       const layout = kernelTextLayout(event ?? system, sample);
       const probe = qemuProbe(system, event ?? '', sample[0] === 0x28, this.#signatures);
-      type =
-        probe === undefined
-          ? this.#types.add(modifiers === undefined ? full : `${system}:${event}`, layout, full).id
-          : this.#types.add(probe, new QemuProbeLayout(layout, probe, this.#signatures), full).id;
+      if (probe === undefined) {
+        type = this.#types.add(modifiers === undefined ? full : `${system}:${event}`, layout, full).id;
+        this.#layouts[type] = layout;
+      } else type = this.#types.add(probe, new QemuProbeLayout(layout, probe, this.#signatures), full).id;
       this.#ask(type);
     }
     this.#typeOf.push(type);
@@ -470,6 +603,10 @@ export abstract class LineTrace implements Trace {
         `${lines} no event that virtap can read, the first at byte ${this.#firstUnread} (${JSON.stringify(this.#firstUnreadLine)}): left out.`,
       );
     }
+    if (this.#joined > 0) {
+      const lines = this.#joined === 1 ? '1 line is' : `${this.#joined} lines are`;
+      this.notes.push(`${lines} the rest of the line before, as mail programs wrap them: joined again.`);
+    }
     if (this.#long > 0) this.notes.push(`${this.#long} lines of more than ${longestLine} bytes were left out.`);
     if (this.clock.name === 'relative' && this.#steppedBack > this.#events / 4)
       this.notes.push(
@@ -494,6 +631,32 @@ function afterComplaints(bytes: Uint8Array, start: number, end: number): number 
     if (found === undefined) return p;
     p += found.length;
   }
+}
+
+/** Lines that are looked at as halves of a wrapped one are no longer than this, and arguments of those that were wrapped no shorter. */
+const longestWrapped = 4096;
+const shortestWrapped = 20;
+/** How the rest of an event's line begins where nobody knows its form. */
+const continuation = /^(\w+=|0x[0-9a-f]+\b|[,)\]])/i;
+/** Forms of one event that are told apart, and frames of a stack that are kept. */
+const mostForms = 8;
+const mostFrames = 128;
+const space = 0x20;
+
+/** Where a line's text begins, after spaces and the quote marks of a mail. */
+function contentOf(bytes: Uint8Array, start: number, end: number, quoted = true): number {
+  let p = start;
+  while (p < end && (bytes[p] === space || bytes[p] === 0x09 || (quoted && bytes[p] === 0x3e))) p++;
+  return p;
+}
+
+/** Two pieces of text with a space between. */
+function joinedText(bytes: Uint8Array, start: number, end: number, from: number, to: number): Uint8Array {
+  const text = new Uint8Array(end - start + 1 + to - from);
+  text.set(bytes.subarray(start, end));
+  text[end - start] = space;
+  text.set(bytes.subarray(from, to), end - start + 1);
+  return text;
 }
 
 const newline = 0x0a;
@@ -527,16 +690,31 @@ function trimEnd(bytes: Uint8Array, start: number, end: number): number {
   return p;
 }
 
-/** How many of the first lines of an input are of a form: those that `parse` takes. A cut last line counts when it is. */
-export function countLines(head: Uint8Array, most: number, parse: (start: number, end: number) => boolean): number {
-  let found = 0;
-  for (let start = 0; start < head.length && found < most; ) {
+/**
+ * Whether an input's first lines hold one that `parse` takes, a cut last line included, or two that a mail program made of one; `whole`
+ * leaves the latter out.
+ */
+export function holdsLine(
+  head: Uint8Array,
+  parse: (bytes: Uint8Array, start: number, end: number) => boolean,
+  whole = false,
+): boolean {
+  let before = -1;
+  let beforeEnd = -1;
+  for (let start = 0; start < head.length; ) {
     let end = head.indexOf(newline, start);
     if (end < 0) end = head.length;
-    if (parse(start, trimEnd(head, start, end))) found++;
+    const last = trimEnd(head, start, end);
+    if (parse(head, start, last)) return true;
+    const content = contentOf(head, start, last);
+    if (!whole && before >= 0 && content < last && last - before < longestWrapped) {
+      const text = joinedText(head, before, beforeEnd, content, last);
+      if (parse(text, 0, text.length)) return true;
+    }
+    [before, beforeEnd] = [start, last];
     start = end + 1;
   }
-  return found;
+  return false;
 }
 
 /**

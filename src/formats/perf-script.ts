@@ -3,7 +3,7 @@ import type { Format, OpenOptions } from './detect.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
 import {
-  countLines,
+  holdsLine,
   isName,
   type LineKind,
   LineParts,
@@ -30,7 +30,7 @@ export const perfScript: Format = {
   name: 'perf script',
   recognise(head) {
     const parts = new LineParts();
-    if (countLines(head, 1, (start, end) => parseEvent(head, start, end, parts)) > 0) return true;
+    if (holdsLine(head, (bytes, start, end) => parseEvent(bytes, start, end, parts))) return true;
     return startsWith(head, 0, head.length, headerStart);
   },
   async open(input, options) {

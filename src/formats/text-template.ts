@@ -91,6 +91,36 @@ export class Template {
     return this.locate(bytes, from, to, this.required - 1);
   }
 
+  /** Whether the payload may be of this form, by how it begins: cheaper than `matches`, for every event. */
+  begins(bytes: Uint8Array, from: number, to: number): boolean {
+    if (!startsWith(bytes, from, to, this.#prefix)) return false;
+    if (this.#backwards) return true;
+    const piece = this.pieces[0] as Piece;
+    const start = from + this.#prefix.length;
+    switch (piece.notation) {
+      case 'text':
+        return true;
+      case 'word':
+        return wordAt(bytes, start, to, piece.words) >= 0;
+      case 'decimal':
+      case 'negated': {
+        let end = bytes[start] === 0x2d ? start + 1 : start;
+        while (end < to && (digitValue[bytes[end] as number] as number) < 10) end++;
+        return end > start && (this.required === 1 || startsWith(bytes, end, to, piece.literal));
+      }
+      default:
+        return start < to && ((digitValue[bytes[start] as number] as number) < 16 || bytes[start] === 0x2d);
+    }
+  }
+
+  /** How many fields of this form the payload has; 0 where it is of another. */
+  fit(bytes: Uint8Array, from: number, to: number): number {
+    if (!this.matches(bytes, from, to)) return 0;
+    let count = this.required;
+    while (count < this.pieces.length && this.locate(bytes, from, to, count)) count++;
+    return count;
+  }
+
   /** Finds the field at that index. False where the payload is not of this form, or ends before the field. */
   locate(bytes: Uint8Array, from: number, to: number, index: number): boolean {
     return this.#backwards ? this.#locateBack(bytes, from, to, index) : this.#locateForth(bytes, from, to, index);
@@ -194,8 +224,14 @@ export class TemplateLayout implements Layout {
     this.fields = [...names].map((name) => ({ name, declared: '' }));
   }
 
+  /** Whether an event may be of one of these forms. */
+  begins(bytes: Uint8Array, from: number, to: number): boolean {
+    for (const template of this.#templates) if (template.begins(bytes, from, to)) return true;
+    return false;
+  }
+
+  /** Fields that the sample lacked have readers, too: another event may have them. */
   reader(name: string): FieldReader | undefined {
-    if (!this.fields.some((field) => field.name === name)) return undefined;
     const locator = new TemplateLocator(this.#templates, name);
     for (const template of this.#templates) {
       const flag = template.flags.find((f) => f.name === name);

@@ -84,7 +84,8 @@ export function jsonLines(): EventWriter {
     const fields: Record<string, string | number> = {};
     for (const field of type.fields) {
       const reader = type.reader(field.name);
-      if (reader === undefined) continue;
+      // Several forms of an event share a type: this one may lack a text.
+      if (reader === undefined || reader.bytes?.find(b, i) === false) continue;
       const text = reader.text(b, i);
       if (reader.kind === 'text') fields[field.name] = text;
       else if (text !== '') fields[field.name] = /^-?\d{1,15}$/.test(text) ? Number(text) : text;

@@ -96,6 +96,13 @@ export class EventSorter {
     words[row + rowSize] = size;
   }
 
+  /** Changes what the event appended last is, and how long its payload: there was more of it. */
+  amend(type: number, size: number): void {
+    const row = (this.count - 1) * 8;
+    this.rows.words[row + rowType] = type;
+    this.rows.words[row + rowSize] = size;
+  }
+
   /** Appends rows `from` to `to` of others to the open run. */
   appendRows(rows: Rows, from: number, to: number): void {
     this.reserve(to - from);

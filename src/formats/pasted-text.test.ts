@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { readText } from '../../test/read-text.ts';
+
+const pasted = (name: string) => ({ file: join(import.meta.dirname, '../../test/data/pasted', name) });
+
+/** What each event is and says. */
+async function said(
+  text: Parameters<typeof readText>[0],
+): Promise<[events: [name: string, print: string][], notes: readonly string[]]> {
+  const { trace, events } = await readText(text);
+  return [events.map(({ name, print }) => [name.replace(/^\w+:/, ''), print]), trace.notes];
+}
+
+const joined = (n: number) =>
+  `${n === 1 ? '1 line is' : `${n} lines are`} the rest of the line before, as mail programs wrap them: joined again.`;
+
+test('lines that a mail program wrapped inside the arguments are joined again', async () => {
+  assert.deepEqual(await said(pasted('wrapped-in-args.txt')), [
+    [
+      ['kvm_entry', 'PC: 0x0000000080528a6c'],
+      ['kvm_exit', 'TRAP: HSR_EC: 0x0018 (SYS64), PC: 0x0000000080528a90'],
+      ['kvm_entry', 'PC: 0x0000000080528a90'],
+    ],
+    [joined(3)],
+  ]);
+  assert.deepEqual(await said(pasted('wrapped-in-args-vmx.txt')), [
+    [
+      ['kvm_entry', 'vcpu 0, rip 0xfffff802057fee67'],
+      ['kvm_exit', 'reason EPT_VIOLATION rip 0xfffff802057fee67 info 683 800000d1'],
+      ['kvm_entry', 'vcpu 0, rip 0xfffff802057fee67'],
+    ],
+    [joined(3)],
+  ]);
+  // Quoted, over three lines, where optional fields begin; and with remarks between, which stay out.
+  const quoted = [
+    '> qemu-100   [001] d..1.    10.000001: kvm_exit: vcpu 0 reason',
+    '> EPT_VIOLATION rip 0x1018 info1 0x0000000000000781',
+    '> info2 0x0 intr_info 0x0 error_code 0x3',
+    'this is where it hangs',
+    '> qemu-100   [001] d..1.    10.000002: sched_switch: prev_comm=a b prev_pid=100 prev_prio=120 prev_state=S ==>',
+    '> next_comm=c next_pid=7 next_prio=120',
+    '> qemu-100   [001] d..1.    10.000003: some_event: first=1 second=0x2 and more text to fill a line',
+    '> third=3',
+  ];
+  assert.deepEqual(await said(`${quoted.join('\n')}\n`), [
+    [
+      [
+        'kvm_exit',
+        'vcpu 0 reason EPT_VIOLATION rip 0x1018 info1 0x0000000000000781 info2 0x0 intr_info 0x0 error_code 0x3',
+      ],
+      [
+        'sched_switch',
+        'prev_comm=a b prev_pid=100 prev_prio=120 prev_state=S ==> next_comm=c next_pid=7 next_prio=120',
+      ],
+      ['some_event', 'first=1 second=0x2 and more text to fill a line third=3'],
+    ],
+    [
+      `1 line is no event that virtap can read, the first at byte ${quoted.slice(0, 3).join('\n').length + 1} ("this is where it hangs"): left out.`,
+      joined(4),
+    ],
+  ]);
+});
+
+test('lines that were wrapped after the time stamp are joined again', async () => {
+  const { events, trace } = await readText(pasted('wrapped-mail.txt'));
+  assert.deepEqual(
+    events.map(({ name }) => name),
+    ['ftrace:print', 'kvm:kvm_exit', 'kvm:kvm_entry', 'kvm:kvm_exit', 'kvm:kvm_entry'],
+  );
+  assert.deepEqual(trace.notes, [joined(5)]);
+  const perf = await readText(pasted('wrapped-perf-script.txt'));
+  assert.deepEqual(
+    [perf.trace.format, perf.events.map(({ name, tid, cpu, print }) => [name, tid, cpu, print]), perf.trace.origin],
+    ['perf script', [['kvm:kvm_userspace_exit', 83801, 90, 'reason KVM_EXIT_UNKNOWN (0)']], 10892345982869000n],
+  );
+});
+
+test('an event may have several forms in one text: none decides for the others', async () => {
+  for (const file of ['two-kernels-in-one.txt', 'shortened-exit.txt']) {
+    const { events } = await readText(pasted(file));
+    const reasons = events.filter(({ name }) => name === 'kvm:kvm_exit').map(({ fields }) => fields.exit_reason);
+    assert.deepEqual(
+      reasons,
+      file.startsWith('two') ? ['CPUID', 'HLT'] : ['EXTERNAL_INTERRUPT', 'EPT_VIOLATION', 'HLT'],
+    );
+  }
+  // Of another architecture, and of no form at all, in any order.
+  const head = (n: number) => `qemu-100   [001] d..1.    10.00000${n}:`;
+  const forms = [
+    'kvm_exit: something else a=5',
+    'kvm_exit: TRAP: HSR_EC: 0x0018 (SYS64), PC: 0x80528a90',
+    'kvm_exit: reason HLT rip 0x1 info 0 0',
+    'kvm_exit: TRAP: HSR_EC: 0x0024 (DABT_LOW), PC: 0x80528a90',
+    'kvm_exit: something else a=6',
+  ];
+  const { events } = await readText(`${forms.map((form, n) => `${head(n)} ${form}`).join('\n')}\n`);
+  assert.deepEqual(
+    events.map(({ fields }) => [fields.exit_reason, fields.esr_ec_name, fields.a]),
+    [
+      [undefined, undefined, '5'],
+      [undefined, 'SYS64', undefined],
+      ['HLT', undefined, undefined],
+      [undefined, 'DABT_LOW', undefined],
+      [undefined, undefined, '6'],
+    ],
+  );
+});
+
+test('the frames of a stack trace belong to the event that announces them', async () => {
+  assert.deepEqual(await said(pasted('stacktrace.txt')), [
+    [
+      ['kvm_mmio', 'mmio write len 4 gpa 0xc0004014 val 0x0'],
+      ['kernel_stack', '=> write_mmio => vcpu_enter_guest'],
+    ],
+    [],
+  ]);
+});
