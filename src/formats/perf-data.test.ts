@@ -394,6 +394,25 @@ function withRecords(file: Buffer, change: (records: Buffer) => Buffer): Buffer 
   return changed;
 }
 
+/** A file's records several times over, each time an hour later than before. */
+function overAgain(file: Buffer, times: number, between: (n: number) => Buffer = () => Buffer.alloc(0)): Buffer {
+  const sampleType = file.readUInt32LE(Number(file.readBigUInt64LE(24)) + 24);
+  // The identifier, the address and the thread come before the time, 8 bytes each.
+  const timeAt = 8 + 8 * [16, 0, 1].filter((bit) => (sampleType & (1 << bit)) !== 0).length;
+  return withRecords(file, (records) =>
+    Buffer.concat(
+      Array.from({ length: times }, (_, n) => {
+        const copy = Buffer.from(records);
+        for (let at = 0; at < copy.length; at += copy.readUInt16LE(at + 6)) {
+          if (copy.readUInt32LE(at) !== 9) continue;
+          copy.writeBigUInt64LE(copy.readBigUInt64LE(at + timeAt) + BigInt(n) * 3_600_000_000_000n, at + timeAt);
+        }
+        return Buffer.concat([copy, between(n)]);
+      }),
+    ),
+  );
+}
+
 function count({ lines, inGuest, repeated }: Seen): number {
   return lines.length + inGuest + repeated;
 }
@@ -402,7 +421,7 @@ test('a file of many pieces gives each event once, whether one thread reads it o
   const file = unpacked('idle.data.zst');
   const once = count(await read(file));
   // Longer than what the second thread has at hand at a time.
-  const seen = await read(withRecords(file, (records) => Buffer.concat(Array.from({ length: 24 }, () => records))));
+  const seen = await read(overAgain(file, 24));
   assert.equal(seen.damage, undefined);
   assert.equal(count(seen), 24 * once);
 });
@@ -414,20 +433,74 @@ test('a record that the second thread does not know ends its reading, and no eve
   const odd = Buffer.alloc(32);
   odd.writeUInt32LE(79, 0);
   odd.writeUInt16LE(32, 6);
-  const seen = await read(
-    withRecords(file, (records) => Buffer.concat([records, records, records, odd, records, records])),
-  );
+  const seen = await read(overAgain(file, 5, (n) => (n === 2 ? odd : Buffer.alloc(0))));
   assert.equal(seen.damage, undefined);
   assert.equal(count(seen), 5 * once);
 });
 
 test('reading that ends early can be closed', async () => {
   const path = join(folder, 'early.data');
-  writeFileSync(
-    path,
-    withRecords(unpacked('idle.data.zst'), (records) => Buffer.concat(Array.from({ length: 9 }, () => records))),
-  );
+  writeFileSync(path, overAgain(unpacked('idle.data.zst'), 9));
   const trace = await openTrace(path, { threads: 2 });
   for await (const batch of trace.batches()) if (batch.count > 0) break;
   await trace.close();
+});
+
+test('where the time of a CPU goes far back, reading ends, with what came before both', async () => {
+  const file = unpacked('idle.data.zst');
+  const once = await read(file);
+  const seen = await read(withRecords(file, (records) => Buffer.concat([records, records])));
+  assert.match(
+    seen.damage ?? '',
+    /: the time of CPU \d goes back by \d+ ns, to \d+; expected the samples of a CPU in order/,
+  );
+  assert.deepEqual(seen.lines, once.lines.slice(0, seen.lines.length));
+  assert.ok(seen.losses.some(({ to }) => to === Infinity));
+});
+
+test('a file that ends before its records do is partial, wherever it ends', async () => {
+  const file = unpacked('idle.data.zst');
+  const from = Number(file.readBigUInt64LE(40));
+  const size = Number(file.readBigUInt64LE(48));
+  const ends: number[] = [];
+  for (let at = from; at < from + size; at += file.readUInt16LE(at + 6)) ends.push(at);
+  for (const end of [ends[0], ends[1], ends[ends.length >> 1], ends.at(-1)] as number[]) {
+    const left = from + size - end;
+    const seen = await read(file.subarray(0, end));
+    assert.match(
+      seen.damage ?? '',
+      new RegExp(`byte ${end}: the file ends; expected ${left} more bytes of records, and the event formats`),
+    );
+    assert.ok(seen.losses.some(({ to }) => to === Infinity));
+  }
+});
+
+test("a pipe's records that end in the midst of a round are partial", async () => {
+  const { records } = parts(unpacked('idle.data.zst'));
+  const isRound = (record: Buffer) => record.readUInt32LE(0) === 68;
+  const round = records.findIndex(isRound);
+  const sample = records.findIndex((record, n) => n > round && record.readUInt32LE(0) === 9);
+  const end = records.findIndex((record, n) => n > sample && isRound(record));
+  assert.ok(round > 0 && sample > round && end > sample);
+  assert.equal((await read(pipeOf(records.slice(0, end + 1)))).damage, undefined);
+  const cut = await read(pipeOf(records.slice(0, sample + 1)));
+  assert.match(cut.damage ?? '', /byte \d+: the records end in the midst of a round; expected the end of the round/);
+  assert.equal(cut.losses.at(-1)?.to, Infinity);
+});
+
+test('a sample whose parts are longer than itself is damage, and so is a time out of reach', async () => {
+  const sample = (time: bigint) =>
+    sampleRecord({ little: true, id: 5n, pid: 1, tid: 1, cpu: 0, time, payload: [77, 1n, 4] });
+  const long = sample(2n);
+  // Identifier, thread, time and CPU, 8 bytes each, stand before the size of the raw data.
+  long.writeUInt32LE(1000, 8 + 4 * 8);
+  for (const [bad, problem] of [
+    [long, /byte \d+: a sample of 64 bytes; expected at least 1044, as its parts tell/],
+    [sample(1n << 60n), /a time more than 2\^53 ns from the first/],
+  ] as const) {
+    const records = [sample(1n), bad, sample(3n)];
+    const seen = await read(perfFile({ little: true, events: [{ ...probe, perfId: 5n }], records }));
+    assert.equal(seen.lines.length, 1);
+    assert.match(seen.damage ?? '', problem);
+  }
 });

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Arena } from '../trace/arena.ts';
-import type { EventBatch } from '../trace/batch.ts';
+import { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
 import type { EventType, Layout } from '../trace/event-type.ts';
@@ -27,7 +27,15 @@ import {
   readPerfHeader,
   recordType,
 } from './perf-header.ts';
-import { guestMode, type SampleShape, ScanOutput, scanSamples, unresolved, unwanted } from './perf-scan.ts';
+import {
+  firstOfPerf,
+  guestMode,
+  type SampleShape,
+  ScanOutput,
+  scanSamples,
+  unresolved,
+  unwanted,
+} from './perf-scan.ts';
 import { bytesBehind, PerfUnpacker } from './perf-unpack.ts';
 import { QemuProbeLayout, qemuProbe } from './qemu-names.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
@@ -53,6 +61,8 @@ const maxCpus = 8192;
 const mostTypes = 0xffff;
 /** Files from this size on are read by a second thread: smaller ones are through before it has started. */
 const largeFile = 128 << 20;
+/** Samples of one CPU are in order: where its time goes back by more than this (1 s), something is damaged. */
+const farBack = 1_000_000_000;
 
 class PerfTrace implements Trace {
   readonly file: string;
@@ -178,6 +188,7 @@ class PerfTrace implements Trace {
       trace.#ahead = new PerfAhead(trace.#arena, file.fd, dataEnd);
     }
     trace.damage = broken ?? header.broken;
+    trace.#cutShort = broken !== undefined || header.cut || header.unclosed;
     if (header.unclosed) {
       trace.damage ??= new TraceError(
         input.name,
@@ -202,6 +213,7 @@ class PerfTrace implements Trace {
       dataStart: 16,
       dataEnd: Number.POSITIVE_INFINITY,
       unclosed: false,
+      cut: false,
       compressed: true,
       tracingData: undefined,
       cpus: undefined,
@@ -273,25 +285,47 @@ class PerfTrace implements Trace {
         }
         if (this.#stopped) break;
       }
+      this.damage ??= this.#input.meter.refused;
+      if (this.#input.meter.refused !== undefined) this.#cutShort = true;
       const reader = this.#reader;
-      if (reader.pos < reader.end && this.damage === undefined) {
-        this.damage = this.#error(
+      if (reader.pos < reader.end) {
+        this.#cutShort = true;
+        this.damage ??= this.#error(
           `the input ends after ${reader.end - reader.pos} bytes of a record`,
           reader.pos,
           'whole records',
         );
       }
+      if (this.#rounds && this.#inRound && !this.#cutShort && !this.#stopped) {
+        // perf ends every round that it writes: what a pipe's reader took last may lack events of other CPUs.
+        this.#cutShort = true;
+        this.damage ??= this.#error('the records end in the midst of a round', reader.end, 'the end of the round');
+      }
     } catch (error) {
-      this.damage = asTraceError(this.file, error);
+      this.#cutShort = true;
+      this.damage ??= asTraceError(this.file, error);
     }
     this.#tell();
-    yield* this.#take(Number.POSITIVE_INFINITY);
+    yield* this.#take(this.#until);
     this.damage ??= this.#input.meter.refused;
+    if (this.#cutShort || this.#stopped) {
+      // Of the round that was not ended, events of other CPUs may be missing.
+      const rest = new EventBatch(0);
+      rest.losses = [{ from: this.#flushed, to: Number.POSITIVE_INFINITY, cpu: -1, count: undefined }];
+      yield rest;
+    }
     const { lateNote } = this.#sorter;
     if (lateNote !== undefined) this.#note(lateNote);
   }
 
   #stopped = false;
+  /** Whether records are missing at the end, or what was read last of them is not believed. */
+  #cutShort = false;
+  /** What is later is not handed out. */
+  #until = Number.POSITIVE_INFINITY;
+  /** Whether samples came since a round ended, and whether any did. */
+  #inRound = false;
+  #rounds = false;
 
   *#take(upTo: number): Generator<EventBatch> {
     if (!this.#settled && this.#haveOrigin && upTo > Number.NEGATIVE_INFINITY) upTo -= this.#settleOrigin();
@@ -325,6 +359,8 @@ class PerfTrace implements Trace {
   *#endRound(): Generator<EventBatch> {
     yield* this.#take(this.#flushed);
     this.#flushed = this.#maxTime;
+    this.#inRound = false;
+    this.#rounds = true;
   }
 
   /** No round ended for as long as memory lasts: order beyond this point is as in the file. */
@@ -365,6 +401,7 @@ class PerfTrace implements Trace {
       for (let k = 0, from = 0; k < segmentCount; k++) {
         const to = segments[2 * k] as number;
         if (to > from) {
+          if (this.#goesBack(rows, from)) break;
           this.#beginSamples(rows, from);
           sorter.appendRows(rows, from, to);
           this.#endSamples(rows, to);
@@ -380,6 +417,7 @@ class PerfTrace implements Trace {
           this.#beginRun();
         }
       }
+      if (this.#stopped) break;
       this.#newest = Math.max(this.#newest, piece.newest);
     }
     this.#slot = -1;
@@ -407,6 +445,7 @@ class PerfTrace implements Trace {
       out.count = from;
       reader.pos = scanSamples(this.#hot, this.#words, reader.pos, reader.end, out);
       if (out.count > from) {
+        if (this.#goesBack(sorter.rows, from)) return 'more';
         this.#beginSamples(sorter.rows, from);
         sorter.count = out.count;
         this.#endSamples(sorter.rows, out.count);
@@ -445,6 +484,26 @@ class PerfTrace implements Trace {
     this.#lastTime = Number.NEGATIVE_INFINITY;
   }
 
+  /** Whether the time of rows that follow goes far back: then reading ends, as nobody knows whether they are wrong or those before. */
+  #goesBack(rows: Rows, from: number): boolean {
+    return this.#isBack(rows.times[from * 4] as number, rows.words[from * 8 + rowCpu] as number);
+  }
+
+  #isBack(time: number, cpu: number): boolean {
+    const last = cpu >= 0 && cpu < maxCpus ? (this.#lastOnCpu[cpu] as number) : Number.NEGATIVE_INFINITY;
+    const far = Math.abs(time) > Number.MAX_SAFE_INTEGER;
+    if (!far && !(time < last - farBack)) return false;
+    // The place in the file is not known of what the second thread read: the time says which sample it is.
+    const problem = far
+      ? `CPU ${cpu} has a time more than 2^53 ns from the first`
+      : `the time of CPU ${cpu} goes back by ${last - time} ns, to ${this.origin + BigInt(time)}`;
+    this.damage ??= new TraceError(this.file, problem, undefined, 'the samples of a CPU in order of time');
+    this.#stopped = true;
+    // Of what is not handed out yet, only what came before both.
+    this.#until = Math.max(this.#flushed, Math.min(time, this.#maxTime));
+    return true;
+  }
+
   /** Before rows are appended, which are of one CPU and in time order. */
   #beginSamples(rows: Rows, from: number): void {
     const time = rows.times[from * 4] as number;
@@ -459,6 +518,7 @@ class PerfTrace implements Trace {
     if (cpu >= 0 && cpu < maxCpus) this.#lastOnCpu[cpu] = time;
     this.#lastTime = time;
     if (time > this.#maxTime) this.#maxTime = time;
+    this.#inRound = true;
   }
 
   /** Records are multiples of 8 bytes: only a stream that gives odd pieces puts them off their places. */
@@ -474,10 +534,8 @@ class PerfTrace implements Trace {
   /** Any record that the hot path leaves. Returns what the caller has to do where parsing has to stop at it. */
   #otherRecord(pos: number, length: number): 'round' | 'tracing data' | 'auxtrace' | 'more' | undefined {
     const record = this.#arena.view.getUint32(pos, this.#little);
-    if (length < 8) {
-      this.damage = this.#error(`a record of ${length} bytes`, pos, 'a perf record of at least 8');
-      this.#stopped = true;
-      return 'more';
+    if (length < 8 || (record < firstOfPerf && (length & 7) !== 0)) {
+      return this.#damaged(`a record of ${length} bytes`, pos, 'a perf record of at least 8, and a multiple of that');
     }
     switch (record) {
       case recordType.finishedRound:
@@ -489,16 +547,21 @@ class PerfTrace implements Trace {
         return 'auxtrace';
       case recordType.sample:
         this.#otherSample(pos, length);
-        return undefined;
+        return this.#stopped ? 'more' : undefined;
       default:
         if (record > mostTypes) {
-          this.damage = this.#error(`a record of type ${record}`, pos, 'a type of perf, up to 90 or so');
-          this.#stopped = true;
-          return 'more';
+          return this.#damaged(`a record of type ${record}`, pos, 'a type of perf, up to 90 or so');
         }
         this.#sideband(record, pos, length);
         return this.#stopped ? 'more' : undefined;
     }
+  }
+
+  /** Ends the reading at what cannot be: records say where the next begins, so that it would be a guess. */
+  #damaged(problem: string, pos: number, expected: string): 'more' {
+    this.damage ??= this.#error(problem, pos, expected);
+    this.#stopped = true;
+    return 'more';
   }
 
   /** A sample whose attribute has a layout of its own. */
@@ -520,18 +583,27 @@ class PerfTrace implements Trace {
       return;
     }
     let rest = attr.restAt;
-    if (rest > length) return;
+    if (rest > length) {
+      this.#damaged(`a sample of ${length} bytes`, pos, `at least ${rest}`);
+      return;
+    }
     if (attr.hasRead) rest += this.#readSize(attr, pos + rest, pos + length);
     if (attr.hasCallchain && rest + 8 <= length) rest += 8 + 8 * number64(view, pos + rest, little);
     let payload = rest;
     let payloadSize = 0;
     if (attr.hasRaw && rest + 4 <= length) {
       payload = rest + 4;
-      payloadSize = Math.min(view.getUint32(pos + rest, little), length - payload);
+      payloadSize = view.getUint32(pos + rest, little);
+    }
+    if (payload + payloadSize > length || (attr.hasRaw && rest + 4 > length)) {
+      this.#damaged(`a sample of ${length} bytes`, pos, `at least ${payload + payloadSize}, as its parts tell`);
+      return;
     }
     if (attr.timeAt >= 0 && !this.#haveOrigin) this.#setOrigin(pos + attr.timeAt);
     const time = attr.timeAt >= 0 ? this.#timeAt(pos + attr.timeAt) : Math.max(this.#maxTime, 0);
     const cpu = attr.cpuAt >= 0 ? view.getInt32(pos + attr.cpuAt, little) : -1;
+    if (this.#isBack(time, cpu)) return;
+    this.#inRound = true;
     if (time > this.#maxTime) this.#maxTime = time;
     if (time < this.#oldest) this.#oldest = time;
     if (cpu >= 0 && cpu < maxCpus) this.#lastOnCpu[cpu] = time;

@@ -91,6 +91,8 @@ export type PerfHeader = {
   dataEnd: number;
   /** The file was not closed: perf never wrote its size and features. */
   unclosed: boolean;
+  /** The file ends before its records do. */
+  cut: boolean;
   /** The records are compressed (perf record -z), as far as the header says. */
   compressed: boolean;
   tracingData: { bytes: Uint8Array; offset: number } | undefined;
@@ -182,6 +184,7 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
     dataStart,
     dataEnd: Math.min(dataEnd, size),
     unclosed,
+    cut: dataEnd > size,
     compressed: false,
     tracingData: undefined,
     cpus: undefined,
@@ -196,6 +199,10 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
       40,
       'a whole perf.data file',
     );
+  if (dataEnd > size) {
+    const expected = `${dataEnd - size} more bytes of records, and the event formats, without which events are known by number only`;
+    header.broken = new TraceError(name, 'the file ends', size, expected);
+  }
   if (unclosed || dataEnd > size) return header;
   // Sections of the features whose bits are set, in the order of the bits.
   let section = dataEnd;

@@ -16,6 +16,9 @@ const sample = 9;
 export const finishedRound = 68;
 export const firstOfPerf = 64;
 
+/** No round of perf lasts longer (ns): samples stand no further before the oldest so far. */
+const farBefore = 60e9;
+
 /** How samples are laid out, in a little-endian file. */
 export type SampleShape = {
   /** By the id in a sample: its type, `unwanted`, or `unresolved`. */
@@ -85,16 +88,20 @@ export function scanSamples(
       (((records[record + timeAt + 1] as number) >>> 0) - originHigh) * 0x100000000 +
       (((records[record + timeAt] as number) >>> 0) - originLow);
     if (kind === unwanted) {
+      // Far from the others: somebody has to look whether it can be.
+      if (t > Number.MAX_SAFE_INTEGER || (oldest - t > farBefore && oldest !== Number.POSITIVE_INFINITY)) break;
       if (t < oldest) oldest = t;
       if (t > newest) newest = t;
       pos += length;
       continue;
     }
     const c = records[record + cpuAt] as number;
-    if (t < last || (c !== cpu && last !== Number.NEGATIVE_INFINITY)) break;
+    if (t < last || t > Number.MAX_SAFE_INTEGER || (c !== cpu && last !== Number.NEGATIVE_INFINITY)) break;
+    const payload = pos + (restOfId[id] as number);
+    // The size of the raw data, which stands before them.
+    if ((records[(payload >> 2) - 1] as number) > pos + length - payload) break;
     last = t;
     cpu = c;
-    const payload = pos + (restOfId[id] as number);
     pos += length;
     const row = n++ * 8;
     times[row >> 1] = t;
