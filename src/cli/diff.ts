@@ -101,7 +101,13 @@ async function run(before: string, after: string, options: DiffOptions): Promise
     before: sourceOf(a),
     after: sourceOf(b),
     diff: compare(sideA, sideB, figuresOf(kind, [a, b])),
-    countsOnly: kind === 'exits' ? [a, b].filter(countsOnly).map(({ trace }) => trace.file) : [],
+    countsOnly:
+      kind === 'exits'
+        ? [a, b].flatMap(({ trace, views }) => {
+            const why = views.exits?.countsOnly;
+            return why === undefined ? [] : [{ file: trace.file, why }];
+          })
+        : [],
   };
   await out.answer({
     json: () => diffJson(answer),
@@ -113,7 +119,7 @@ async function run(before: string, after: string, options: DiffOptions): Promise
 
 /** Whether the exits of a recording can only be counted. */
 function countsOnly({ views }: Source): boolean {
-  return views.exits?.countsOnly === true;
+  return views.exits?.countsOnly !== undefined;
 }
 
 /** What the rows of both recordings have. */

@@ -87,7 +87,10 @@ async function run(files: string[], options: ExitCommandOptions, command: Comman
   const out = new Output(options);
   const trace = await openSource(files, options, { purposes: ['exits'] });
   const asked = timesAsked(options, command);
-  if (!tellsTime(trace.clock)) refuseTimes(trace, 'times', asked);
+  if (!tellsTime(trace.clock) && asked.length > 0) {
+    await trace.close();
+    refuseTimes(trace, 'times', asked);
+  }
   const ticks = trace.clock.unit === 'ticks';
   if (options.tscMhz !== undefined && !ticks) {
     throw new UsageError(`--tsc-mhz is for traces with the clock x86-tsc; the clock of ${trace.file} counts ns`);

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { noExits } from '../report/exits-text.ts';
+import { noExits, untimedWhy } from '../report/exits-text.ts';
 import { vcpusCsv, vcpusJson, vcpusText } from '../report/vcpus-text.ts';
 import { isEntry, isExit, type PairingCounts } from '../spans/exits.ts';
 import type { EventType } from '../trace/event-type.ts';
@@ -56,6 +56,9 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
     needEvents(trace, reading);
     const result = vcpus.result();
     const ranged = options.from !== undefined || options.to !== undefined;
+    const { exits, exitsWithoutThread } = vcpus.pairing.counts;
+    if (exits > 0 && exits === exitsWithoutThread)
+      throw new UsageError(`${trace.file}: ${untimedWhy.threads}, so nobody knows what each vCPU did`);
     if (result.threads === 0) {
       throw new UsageError(...noExits({ trace, reading }, ranged));
     }

@@ -33,6 +33,7 @@ const formats: readonly (() => Promise<Format>)[] = [
   async () => (await import('./ftrace-text.ts')).ftraceText,
   async () => (await import('./perf-script.ts')).perfScript,
   async () => (await import('./qemu-log.ts')).qemuLog,
+  async () => (await import('./bare-text.ts')).bareText,
 ];
 
 /** What the formats above are called, for messages. */
@@ -49,14 +50,6 @@ export async function openTrace(path: string, options: OpenOptions = {}): Promis
       const format = await load();
       if (format.recognise(input.head)) return await format.open(input, options);
     }
-    const lacks = bareScript(input.head);
-    if (lacks !== undefined)
-      throw new TraceError(
-        input.name,
-        `is perf script text without ${lacks}`,
-        0,
-        'perf script -F comm,tid,cpu,time,event,trace',
-      );
     throw new TraceError(input.name, looksLike(input.head, input.compression), 0, known);
   } catch (error) {
     await input.close();
@@ -86,14 +79,6 @@ const strangers: readonly [magic: string, what: string][] = [
   ['\x89PNG', 'is a picture'],
   ['%PDF', 'is a PDF document'],
 ];
-
-/** What lines of `perf script -F time,event,trace` or `-F event,trace` lack to be of use; undefined for other text. */
-function bareScript(head: Uint8Array): string | undefined {
-  const start = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, 4096)).toString('latin1');
-  const line = /^ *(?:\[\d+\] *)?(\d+\.\d{6,9}: *)?(?:\d+ +)?[a-z]\w*:\w+: /m.exec(start);
-  if (line === null) return undefined;
-  return line[1] === undefined ? 'times and threads' : 'threads';
-}
 
 /** What an input that no format recognised looks like, as the middle of a sentence. */
 function looksLike(head: Uint8Array, compression: string): string {

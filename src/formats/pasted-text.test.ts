@@ -117,3 +117,57 @@ test('the frames of a stack trace belong to the event that announces them', asyn
     [],
   ]);
 });
+
+/** What a text that lacks something still tells. */
+async function rest(text: Parameters<typeof readText>[0]): Promise<unknown> {
+  const { trace, events } = await readText(text);
+  return [
+    trace.format,
+    trace.clock.unit,
+    events.map(({ name, tid, cpu }) => [name, tid, cpu]),
+    trace.notes.map((note) => note.replace(/[:,;] .*/, '')),
+  ];
+}
+
+const noTimes = 'The text has no time stamps';
+const noThreads = 'The text does not say which threads its events are of';
+
+test('text without times, threads or CPUs is read as far as it goes, and what it lacks is said', async () => {
+  assert.deepEqual(await rest(pasted('no-times.txt')), [
+    'kernel text',
+    'none',
+    [
+      ['kvm:kvm_exit', 1234, 1],
+      ['kvm:kvm_entry', 1234, 1],
+      ['kvm:kvm_exit', 1234, 1],
+    ],
+    [noTimes],
+  ]);
+  assert.deepEqual(await rest(pasted('perf-script-no-tid.txt')), [
+    'kernel text',
+    'ns',
+    [
+      ['kvm:kvm_exit', -1, -1],
+      ['kvm:kvm_entry', -1, -1],
+    ],
+    [noThreads],
+  ]);
+  const event = 'kvm:kvm_fpu: load\n';
+  const one = (text: string) => rest(`some words about kvm_exit: it is an event\n${text}`);
+  const left = '1 line is no event that virtap can read';
+  for (const [text, unit, tid, cpu, notes] of [
+    [`[001] 21133.030726:     ${event}`, 'ns', -1, 1, [noThreads]],
+    [`21133.030726123:     ${event}`, 'ns', -1, -1, [noThreads]],
+    [`    ${event}`, 'none', -1, -1, [noTimes, noThreads]],
+    [`> qemu-kvm-77 21133.030726: ${event}`, 'ns', 77, -1, []],
+    [`qemu-kvm-77 [003] d..1. kvm_fpu: load\n`, 'none', 77, 3, [noTimes]],
+    ['kvm_exit: reason HLT rip 0x1 info 0 0\n', 'none', -1, -1, [noTimes, noThreads]],
+  ] as const)
+    assert.deepEqual(await one(text), [
+      'kernel text',
+      unit,
+      [[text.includes('exit') ? 'kvm:kvm_exit' : 'kvm:kvm_fpu', tid, cpu]],
+      [...notes, left],
+    ]);
+  await assert.rejects(rest('We saw kvm_exit: it was slow\nkvm_exit: nothing of the kind\n'), /text without a line/);
+});

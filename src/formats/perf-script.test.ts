@@ -147,16 +147,3 @@ test('a damaged text is read as far as it is one, and nothing breaks', async () 
     { numRuns: 200 },
   );
 });
-
-test('text without threads or times says which columns are missing', async () => {
-  const line = 'kvm:kvm_fpu: load\n';
-  for (const [text, lacks] of [
-    [`[001] 21133.030726:     ${line}`, 'threads'],
-    [`21133.030726123:     ${line}`, 'threads'],
-    [`    ${line}`, 'times and threads'],
-  ] as const)
-    await assert.rejects(
-      readText(text.repeat(3)),
-      new RegExp(`byte 0: is perf script text without ${lacks}; expected perf script -F comm,tid,`),
-    );
-});

@@ -1,10 +1,12 @@
 import type { Trace } from '../trace/trace.ts';
 import { type Change, confidence } from '../views/change.ts';
 import { countFigures, type Diff, type DiffFigure, type DiffRow, type Side, type SideRow } from '../views/diff.ts';
+import type { Untimed } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
 import type { Untold } from '../views/vcpus.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
+import { untimedWhy } from './exits-text.ts';
 import type { Json } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import { integer, number, shownRows, statsJson } from './stats-table.ts';
@@ -31,7 +33,7 @@ export type DiffAnswer = {
   after: DiffSource;
   diff: Diff;
   /** The recordings whose exits could only be counted. */
-  countsOnly: readonly string[];
+  countsOnly: readonly { file: string; why: Untimed }[];
 };
 
 /** What the words of a row's name are. */
@@ -280,7 +282,7 @@ function legend(answer: DiffAnswer): string[] {
 /** What makes the two recordings hard to compare. */
 function cautions({ kind, before, after, diff, countsOnly }: DiffAnswer): string[] {
   const sentences = countsOnly.map(
-    (file) => `There is no kvm_entry in ${escapeText(file)}: only how often exits occur can be compared.`,
+    ({ file, why }) => `${escapeText(file)}: ${untimedWhy[why]}, so that only how often exits occur can be compared.`,
   );
   const [a, b] = [diff.before.vcpus, diff.after.vcpus];
   if (a !== undefined && b !== undefined && a !== b && kind === 'exits')

@@ -327,7 +327,7 @@ function countTable(answer: ExitAnswer, terminal: Terminal): string {
   const hidden = all.length - shown.length;
   const more = hidden === 0 ? '' : `${plural(hidden, 'more row')} not shown; --csv and --json have all.\n`;
   const why = untimedWhy[result.untimed ?? 'entries'];
-  const remedy = `${why[0]?.toUpperCase()}${why.slice(1)}, so the exits can be counted, but not timed. To record both:`;
+  const remedy = `${why[0]?.toUpperCase()}${why.slice(1)}, so the exits can be counted, but not timed. To record ${result.untimed === 'entries' ? 'both' : 'them with times'}:`;
   return `${text}${terminal.style('dim', more)}\n${terminal.style('warn', remedy)}\n${record.map((line) => `  ${line}\n`).join('')}`;
 }
 

@@ -26,7 +26,7 @@ export type Companions = {
 export interface Trace {
   /** The path as the user gave it, or `<stdin>`. */
   readonly file: string;
-  /** `perf.data`, `trace.dat`, `simpletrace`, `qemu log`, `ftrace text`, `perf script`. */
+  /** `perf.data`, `trace.dat`, `simpletrace`, `qemu log`, `ftrace text`, `perf script`, `kernel text`. */
   readonly format: string;
   /** The format's version or variant, e.g. `v7, zstd`, `pipe`; '' where there is none. */
   readonly version: string;

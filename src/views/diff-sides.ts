@@ -8,6 +8,7 @@ import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import { ratioOf } from './change.ts';
 import { type Side, type SideRow, spanRow } from './diff.ts';
+import type { Untimed } from './exits.ts';
 import { LocksView } from './locks.ts';
 import { BlockRow, maxBlocks, maxRows, SpanBlocks } from './span-blocks.ts';
 import { type Untold, untold } from './vcpus.ts';
@@ -52,9 +53,10 @@ export class ExitSide extends Windowed implements SideView {
       countIn(this.#counting, this.#counting.pairing.batch(trace, b), this.window?.from ?? 0);
   }
 
-  /** Whether its exits can only be counted. */
-  get countsOnly(): boolean {
-    return !this.pairing.entered;
+  /** Why its exits can only be counted; undefined where they have lengths. */
+  get countsOnly(): Untimed | undefined {
+    const { entered, counts } = this.pairing;
+    return entered ? undefined : counts.exits > 0 && counts.exits === counts.exitsWithoutThread ? 'threads' : 'entries';
   }
 
   side(trace: Trace): Side {

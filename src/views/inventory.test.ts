@@ -63,7 +63,7 @@ test('machines and their vCPUs are found from entries, exits and QEMU events', a
 
 test('what a trace can answer follows from the events in it', async () => {
   const asked = async (...names: string[]) => {
-    const view = await inventory(synthetic(names.map((name, time) => ({ name, time }))));
+    const view = await inventory(synthetic(names.map((name, time) => ({ name, time, tid: 7 }))));
     return Object.fromEntries(questions(view).map(({ command, answer }) => [command, answer]));
   };
   assert.deepEqual(await asked(), { exits: 'no', vcpus: 'no', leaks: 'no', requests: 'no', locks: 'no', dump: 'no' });

@@ -58,9 +58,11 @@ function exits(inventory: InventoryView, lacks: (names: readonly string[]) => st
   }
   const lacking = !tellsTime(inventory.clock)
     ? noTimes(inventory)
-    : inventory.hasEntries
-      ? undefined
-      : 'there is no kvm:kvm_entry in it';
+    : !hasVcpuThreads(inventory)
+      ? 'its events do not say which thread they are of'
+      : inventory.hasEntries
+        ? undefined
+        : 'there is no kvm:kvm_entry in it';
   if (lacking !== undefined) {
     const why = `how often vCPUs left the guest, and why; not for how long, as ${lacking}.`;
     return { command, answer: 'partly', why, record: recordKernel };
@@ -76,6 +78,11 @@ function exits(inventory: InventoryView, lacks: (names: readonly string[]) => st
   };
 }
 
+/** Whether exits and entries say which thread they are of. */
+function hasVcpuThreads({ machines }: InventoryView): boolean {
+  return machines.some(({ vcpus }) => vcpus.length > 0);
+}
+
 function vcpus(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
   const command = 'vcpus';
   const missing = [...(inventory.hasExits ? [] : ['kvm:kvm_exit']), ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
@@ -86,6 +93,8 @@ function vcpus(inventory: InventoryView, lacks: (names: readonly string[]) => st
     const why = tellsTime(inventory.clock) ? 'its clock counts cycles.' : `${noTimes(inventory)}.`;
     return { command, answer: 'no', why, record: recordKernel };
   }
+  if (!hasVcpuThreads(inventory))
+    return { command, answer: 'no', why: 'its events do not say which thread they are of.', record: recordKernel };
   const why = "how vCPUs' time divides: guest, KVM, QEMU, preempted, halted";
   const inside = lacks(['sched:sched_switch', 'sched:sched_waking', 'kvm:kvm_userspace_exit']);
   if (inside.length === 0) return { command, answer: 'yes', why: `${why}.`, record: [] };

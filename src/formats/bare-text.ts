@@ -1,0 +1,119 @@
+import type { Clock } from '../trace/clock.ts';
+import type { Format, OpenOptions } from './detect.ts';
+import type { Input } from './input.ts';
+import { kernelTextFit, qualifiedName } from './kernel-text.ts';
+import { holdsLine, type LineKind, LineParts, LineTrace, line, mostCpus, parseTime } from './lines.ts';
+
+/*
+ * Kernel events as text that lacks some of what tracers print before an event: manuals, tickets and mails cut it away, `perf script -F` leaves
+ * it out. What is there is read: `comm-tid`, `[CPU]`, flags, the time; at the least the event's name and its fields.
+ *
+ *     qemu-system-x86-1234 [001] kvm_exit: reason CPUID rip 0x7c00
+ *     preempt_test 20530.456690: kvm:kvm_exit: reason VMCALL rip 0x4131a0 info 0 0 intr 0
+ *     kvm:kvm_entry: vcpu 0
+ */
+
+export const bareText: Format = {
+  name: 'kernel text',
+  recognise(head) {
+    const parts = new LineParts();
+    return holdsLine(head, (bytes, start, end) => parseEvent(bytes, start, end, parts) !== undefined);
+  },
+  async open(input, options) {
+    return new BareText(input, options);
+  },
+};
+
+class BareText extends LineTrace {
+  readonly format = 'kernel text';
+  readonly #timed: boolean;
+  #ordinal = 0;
+
+  constructor(input: Input, options: OpenOptions) {
+    super(input, options);
+    const parts = new LineParts();
+    this.#timed = holdsLine(input.head, (bytes, start, end) => parseEvent(bytes, start, end, parts) === 'timed');
+    const threads = holdsLine(
+      input.head,
+      (bytes, start, end) => parseEvent(bytes, start, end, parts) !== undefined && parts.tid >= 0,
+    );
+    this.describe();
+    this.#ordinal = 0;
+    if (!this.#timed)
+      this.note(
+        'The text has no time stamps: its events can be counted and stand in their order, but nothing can be timed.',
+      );
+    if (!threads)
+      this.note(
+        'The text does not say which threads its events are of, so that no two of them can be told to belong together; expected text as of perf script -F comm,tid,cpu,time,event,trace.',
+      );
+  }
+
+  protected parse(start: number, end: number): LineKind {
+    if (start === end) return line.known;
+    const { parts } = this;
+    const found = parseEvent(this.bytes, start, end, parts);
+    if (found === undefined || (this.#timed && found !== 'timed')) return line.unknown;
+    if (!this.#timed) {
+      // In place of a time, which event it is.
+      parts.seconds = 0;
+      parts.rest = this.#ordinal++;
+      parts.decimals = 0;
+    }
+    return line.event;
+  }
+
+  protected nameOf(name: string, sample: Uint8Array): string {
+    return name.includes(':') ? name : qualifiedName(name, sample);
+  }
+
+  protected clockOf(): Clock {
+    if (!this.#timed) return { name: 'none', unit: 'none', resolution: 1 };
+    return { name: 'unknown', unit: 'ns', resolution: this.parts.decimals === 9 ? 1 : 1000 };
+  }
+}
+
+/** Longer lines are looked at only so far. */
+const longest = 400;
+const names = /(?:^|\s)((?:[a-z]\w*:)?([a-z]\w+)):(?=\s|$)/g;
+const before =
+  /^[\s>]*(.{0,40}?)(?:-(\d{1,7}))?\s*(?:\((?:\s*\d+|-+)\))?\s*(?:\[(\d{1,4})\])?\s*(?:[\w.#]{4,7}\s)?\s*(?:(\d{1,11}\.\d{6}(?:\d{3})?):)?(?:\s+\d+)?\s*$/d;
+
+/** Reads one line into `parts`, and gives whether it has a time; undefined where it is no event. */
+function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LineParts): 'timed' | 'untimed' | undefined {
+  const limit = Math.min(end, start + longest);
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, limit - start).toString('latin1');
+  for (const match of text.matchAll(names)) {
+    const [, full, event] = match as unknown as [string, string, string];
+    const nameAt = (match.index ?? 0) + match[0].length - full.length - 1;
+    const head = before.exec(text.slice(0, nameAt));
+    if (head === null) continue;
+    const [, comm = '', tid, cpu, time] = head;
+    // A word before the name alone may be prose about an event.
+    if (comm !== '' && tid === undefined && cpu === undefined && time === undefined) continue;
+    let payload = start + nameAt + full.length + 1;
+    while (payload < end && bytes[payload] === 0x20) payload++;
+    if (!isKernelEvent(full, event, bytes, payload, end)) continue;
+    parts.tid = tid === undefined ? -1 : Number(tid);
+    parts.pid = -1;
+    parts.cpu = cpu === undefined || Number(cpu) >= mostCpus ? -1 : Number(cpu);
+    const [commAt, commEnd] = head.indices?.[1] ?? [0, 0];
+    parts.commStart = start + commAt;
+    parts.commEnd = start + commEnd;
+    parts.nameStart = start + nameAt;
+    parts.nameEnd = parts.nameStart + full.length;
+    parts.payloadStart = payload;
+    parts.payloadEnd = end;
+    const timeAt = head.indices?.[4]?.[0];
+    if (timeAt === undefined) return 'untimed';
+    return parseTime(bytes, start + timeAt, end, parts) > 0 ? 'timed' : undefined;
+  }
+  return undefined;
+}
+
+/** Whether a name, and what follows it, are those of an event of the kernel: text may hold anything. */
+function isKernelEvent(full: string, event: string, bytes: Uint8Array, payload: number, end: number): boolean {
+  const fit = kernelTextFit(event, bytes, payload, end);
+  if (fit !== undefined) return fit > 0;
+  return full !== event || !qualifiedName(event, bytes.subarray(payload, end)).startsWith('unknown:');
+}
