@@ -121,3 +121,21 @@ test('exits that cannot be timed are compared by how often they occur', () => {
   );
   assert.match(virtap(['--fail-if', 'change(p99(exit))>10%', trace, trace]).stderr, /exit has no p99; it has rate/);
 });
+
+test('spans of any kind are compared by the columns that group them, and conditions call them by their values', () => {
+  const { stdout } = virtap(['--what', 'states', quiet, busy, '--json']);
+  const { what, rows } = JSON.parse(stdout) as {
+    what: string;
+    rows: { state: string; kind: string; before: { total_ns: number } | null; after: { total_ns: number } | null }[];
+  };
+  assert.equal(what, 'states');
+  const { vcpus } = JSON.parse(
+    spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), 'vcpus', '--json', busy], { encoding: 'utf8' })
+      .stdout,
+  ) as { vcpus: { states: Record<string, number> }[] };
+  const preempted = vcpus.reduce((sum, { states }) => sum + (states.preempted ?? 0), 0);
+  assert.equal(rows.find(({ state }) => state === 'preempted')?.after?.total_ns, preempted);
+  const failing = (condition: string) => virtap(['--what', 'states', quiet, busy, '--fail-if', condition]).status;
+  assert.equal(failing('change(total(state:preempted))>10%'), 3);
+  assert.equal(failing('change(total(state:preempted))<-10%'), 0);
+});

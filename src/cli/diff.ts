@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { openTrace } from '../formats/detect.ts';
 import { type DiffAnswer, type DiffKind, type DiffSource, diffCsv, diffJson, diffText } from '../report/diff-text.ts';
 import { noExits } from '../report/exits-text.ts';
+import { kindNamed, kinds } from '../spans/kinds.ts';
 import { tellsTime } from '../trace/clock.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition, Subject } from '../views/conditions.ts';
@@ -14,7 +15,7 @@ import {
   type Side,
   spanFigures,
 } from '../views/diff.ts';
-import { ExitSide, LockSide, RequestSide, type SideView, VcpuSide } from '../views/diff-sides.ts';
+import { ExitSide, KindSide, LockSide, RequestSide, type SideView, VcpuSide } from '../views/diff-sides.ts';
 import { sameReason } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
@@ -25,9 +26,11 @@ import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 import { UsageError } from './usage-error.ts';
 
-const kinds: readonly DiffKind[] = ['exits', 'requests', 'locks', 'vcpus'];
+/** What has a comparison of its own; all other kinds of spans are compared by the columns that group them. */
+const own = ['exits', 'requests', 'locks', 'vcpus'] as const;
+const others = kinds.filter(({ plural }) => !(own as readonly string[]).includes(plural));
 
-type DiffOptions = TraceOptions & { what?: DiffKind; failIf?: Condition[] };
+type DiffOptions = TraceOptions & { what?: string; failIf?: Condition[] };
 
 export default function define(command: Command): void {
   command
@@ -36,7 +39,12 @@ export default function define(command: Command): void {
     .argument('<after>', 'another one');
   failIfOption(
     readingOptions(formOptions(command), undefined, '1.5s, 200ms from the first event of each')
-      .addOption(new Option('--what <what>', 'what to compare; chosen by what is in the files').choices([...kinds]))
+      .addOption(
+        new Option('--what <what>', 'what to compare; chosen by what is in the files').choices([
+          ...own,
+          ...others.map(({ plural }) => plural),
+        ]),
+      )
       .addHelpText(
         'after',
         exampleLines([
@@ -55,7 +63,7 @@ export default function define(command: Command): void {
 }
 
 /** The views that a recording is given to, by what they are of. */
-type Views = { exits?: ExitSide; requests?: RequestSide; locks?: LockSide; vcpus?: VcpuSide };
+type Views = { exits?: ExitSide; requests?: RequestSide; locks?: LockSide; vcpus?: VcpuSide; spans?: KindSide };
 
 type Source = { trace: Trace; views: Views; reading: Reading };
 
@@ -84,18 +92,22 @@ async function run(before: string, after: string, options: DiffOptions): Promise
     const remedy = 'record with -C mono (trace-cmd), -k mono (perf), -msg timestamp=on (QEMU)';
     throw new UsageError(`${file}: ${why}, so that nothing can be compared; ${remedy}`);
   }
+  const what =
+    own.find((one) => one === options.what) ?? (options.what === undefined ? undefined : kindNamed(options.what));
   const sources: Source[] = [];
   for (const trace of traces) {
-    const views = viewsFor(options.what);
+    const views = viewsFor(what);
     const reading = await runAnalyses(trace, Object.values(views), runOptions(options));
     if (reading.partial.length === 0) await trace.close();
     sources.push({ trace, views, reading });
   }
   const [a, b] = sources as [Source, Source];
   const ranged = options.from !== undefined || options.to !== undefined;
-  const kind = options.what ?? choose(a, b);
+  const kind = what ?? choose(a, b);
   for (const source of [a, b]) check(kind, source, ranged);
-  const [sideA, sideB] = [a, b].map(({ views, trace }) => (views[kind] as SideView).side(trace)) as [Side, Side];
+  const [sideA, sideB] = [a, b].map(({ views, trace }) =>
+    (views[typeof kind === 'string' ? kind : 'spans'] as SideView).side(trace),
+  ) as [Side, Side];
   const answer: DiffAnswer = {
     kind,
     before: sourceOf(a),
@@ -129,6 +141,7 @@ function figuresOf(kind: DiffKind, sources: readonly Source[]): readonly DiffFig
 }
 
 function viewsFor(what: DiffKind | undefined): Views {
+  if (typeof what === 'object') return { spans: new KindSide(what) };
   switch (what) {
     case 'vcpus':
       return { vcpus: new VcpuSide() };
@@ -144,15 +157,15 @@ function viewsFor(what: DiffKind | undefined): Views {
 }
 
 /** What both recordings hold. Throws a UsageError where that is nothing, or more than one thing. */
-function choose(a: Source, b: Source): DiffKind {
-  const has = ({ views: { exits, requests, locks } }: Source): DiffKind[] => [
+function choose(a: Source, b: Source): (typeof own)[number] {
+  const has = ({ views: { exits, requests, locks } }: Source): (typeof own)[number][] => [
     ...(exits !== undefined && exits.pairing.counts.exits > 0 ? (['exits'] as const) : []),
     ...(requests !== undefined && requests.spans > 0 ? (['requests'] as const) : []),
     ...(locks !== undefined && locks.spans > 0 ? (['locks'] as const) : []),
   ];
   const [of, also] = [has(a), has(b)];
   const both = of.filter((kind) => also.includes(kind));
-  if (both.length === 1) return both[0] as DiffKind;
+  if (both.length === 1) return both[0] as (typeof own)[number];
   if (both.length > 1)
     throw new UsageError(`both recordings hold ${both.join(' and ')}: say which to compare, --what ${both.join('|')}`);
   const holds = (source: Source, kinds: readonly string[]) =>
@@ -162,6 +175,11 @@ function choose(a: Source, b: Source): DiffKind {
 
 /** Throws a UsageError where a recording cannot tell of what was asked for. */
 function check(kind: DiffKind, { trace, views, reading }: Source, ranged: boolean): void {
+  if (typeof kind !== 'string') {
+    if (views.spans?.count === 0)
+      throw new UsageError(`${trace.file}: there is no ${kind.word} in it; it takes ${kind.needs}`);
+    return;
+  }
   if (kind === 'locks') {
     const { view, spans } = views.locks as LockSide;
     refuse(trace, view);
@@ -188,6 +206,7 @@ function sourceOf({ trace, views, reading }: Source): DiffSource {
 /** What conditions call a row. */
 function subject(kind: DiffKind, { names, kind: of }: DiffRow): Pick<Subject, 'kind' | 'name'> {
   const [first = '', second = ''] = names;
+  if (typeof kind !== 'string') return { kind: kind.word, name: of === 'sum' ? undefined : names.join(',') };
   switch (kind) {
     case 'exits':
       return { kind: 'exit', name: of === 'sum' ? undefined : first };

@@ -1,3 +1,4 @@
+import type { SpanKind } from '../spans/kind.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type Change, confidence } from '../views/change.ts';
 import { countFigures, type Diff, type DiffFigure, type DiffRow, type Side, type SideRow } from '../views/diff.ts';
@@ -15,8 +16,8 @@ import { type Style, type Terminal, wrap } from './terminal.ts';
 import { count, duration, percent, plural, rate, signedPercent } from './units.ts';
 import { stateLooks, untoldLine } from './vcpu-states.ts';
 
-/** What is compared. */
-export type DiffKind = 'exits' | 'requests' | 'locks' | 'vcpus';
+/** What is compared: exits, requests, locks, the division of the vCPUs' time, or spans of another kind. */
+export type DiffKind = 'exits' | 'requests' | 'locks' | 'vcpus' | SpanKind;
 
 /** One of the two recordings. */
 export type DiffSource = {
@@ -37,12 +38,16 @@ export type DiffAnswer = {
 };
 
 /** What the words of a row's name are. */
-const titles: Record<DiffKind, readonly string[]> = {
+const titles: Record<Exclude<DiffKind, SpanKind>, readonly string[]> = {
   exits: ['reason'],
   requests: ['device', 'queue', 'operation'],
   locks: ['call site', 'span'],
   vcpus: ['state'],
 };
+
+function titlesOf(kind: DiffKind): readonly string[] {
+  return typeof kind === 'string' ? titles[kind] : kind.by;
+}
 
 const figureTitles: Record<DiffFigure, string> = {
   total: 'time/s',
@@ -104,6 +109,7 @@ function headings({ kind, before, after, diff }: DiffAnswer, terminal: Terminal)
 }
 
 function counted(kind: DiffKind, n: number): string {
+  if (typeof kind !== 'string') return plural(n, kind.word);
   if (kind === 'locks') return plural(n, 'wait and hold', 'waits and holds');
   return plural(n, kind === 'requests' ? 'request' : 'exit');
 }
@@ -149,7 +155,7 @@ function nameCells({ kind }: DiffAnswer, row: DiffRow): string[] {
 }
 
 function nameColumns({ kind }: DiffAnswer): Column[] {
-  return titles[kind].map((title) =>
+  return titlesOf(kind).map((title) =>
     title === 'call site' ? { title, shrink: 24, keep: 'end' } : { title, shrink: 13 },
   );
 }
@@ -311,7 +317,7 @@ function changeJson({ ratio, low, high, p, news }: Change): Json {
 
 /** The names of a row for programs. */
 function keys({ kind }: DiffAnswer): string[] {
-  return titles[kind].map((title) => title.replace('call site', 'site'));
+  return titlesOf(kind).map((title) => title.replace('call site', 'site'));
 }
 
 /** A figure with its unit. */
@@ -349,7 +355,7 @@ export function diffJson(answer: DiffAnswer): Json {
     );
   };
   return {
-    what: kind,
+    what: typeof kind === 'string' ? kind : kind.plural,
     confidence,
     comparisons: diff.judged,
     news: diff.news,

@@ -1,7 +1,8 @@
 import type { Column, SpanKind } from '../spans/kind.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
-import { cellText, type SpanCells, type SpansResult } from '../views/spans.ts';
+import { cellText } from '../views/span-groups.ts';
+import type { SpanCells, SpansResult } from '../views/spans.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';

@@ -1,5 +1,6 @@
 import { type Device, type Queue, roleOf } from '../spans/devices.ts';
 import { ExitPairing, type ExitSpans } from '../spans/exits.ts';
+import type { SpanKind, Spans } from '../spans/kind.ts';
 import { operations, RequestPath } from '../spans/request-path.ts';
 import { VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
@@ -11,6 +12,7 @@ import { type Side, type SideRow, spanRow } from './diff.ts';
 import type { Untimed } from './exits.ts';
 import { LocksView } from './locks.ts';
 import { BlockRow, maxBlocks, maxRows, SpanBlocks } from './span-blocks.ts';
+import { cellText, SpanGroups } from './span-groups.ts';
 import { type Untold, untold } from './vcpus.ts';
 
 /** One recording of the two that `virtap diff` compares, seen as one kind of thing. */
@@ -90,6 +92,64 @@ export class ExitSide extends Windowed implements SideView {
 function countIn({ blocks }: { blocks: SpanBlocks }, { count: n, reason, begin }: ExitSpans, from: number): void {
   blocks.start(from);
   for (let k = 0; k < n; k++) blocks.add(reason[k] as number, begin[k] as number, 0);
+}
+
+/** Spans of any kind, by the columns that group them. */
+export class KindSide extends Windowed implements SideView {
+  readonly kind: SpanKind;
+  /** Spans so far. */
+  count = 0;
+  readonly #spans: Spans;
+  readonly #groups: SpanGroups;
+  readonly #blocks = new SpanBlocks();
+
+  constructor(kind: SpanKind) {
+    super();
+    this.kind = kind;
+    this.#spans = kind.start();
+    this.#groups = new SpanGroups(this.#spans, kind.by, maxRows - 1);
+  }
+
+  wants(type: EventType): boolean {
+    return this.#spans.wants(type);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
+    this.#spans.batch(trace, b);
+    this.#take();
+  }
+
+  finish(end: number): void {
+    if (this.#spans.finish === undefined) return;
+    this.#spans.finish(end);
+    this.#take();
+  }
+
+  side(trace: Trace): Side {
+    const { from, to } = this.window ?? wholeOf(trace);
+    const lengths = this.#blocks.lengths(to);
+    const all = new BlockRow();
+    const rows = this.#blocks.rows.flatMap((row, group): SideRow[] => {
+      if (row === undefined) return [];
+      all.merge(row);
+      const cells = this.#groups.cells(group);
+      const names = this.kind.by.map((_, n) => (cells === undefined ? 'others' : cellText(cells[n]) || 'unknown'));
+      return [spanRow(names, 'row', row, lengths, trace.clock.resolution)];
+    });
+    const sum = ['all', ...this.kind.by.slice(1).map(() => '')];
+    rows.push(spanRow(sum, 'sum', all, lengths, trace.clock.resolution));
+    return { rows, count: this.count, duration: to - from, block: this.#blocks.width, vcpus: undefined };
+  }
+
+  #take(): void {
+    const spans = this.#spans;
+    const { begin, duration } = spans.read;
+    this.#blocks.start(this.window?.from ?? 0);
+    this.count += spans.count;
+    for (let k = 0; k < spans.count; k++) {
+      this.#blocks.add(this.#groups.of(k), begin(k) + duration(k), duration(k));
+    }
+  }
 }
 
 /** Waits for QEMU's mutexes and holds of them, by call site; those of the BQL together, too. */

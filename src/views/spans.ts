@@ -1,12 +1,12 @@
-import { type Column, cellOf, type HexReader, type Reader, rowOf, type SpanKind, type Spans } from '../spans/kind.ts';
+import { type Column, rowOf, type SpanKind, type Spans } from '../spans/kind.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
 import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
-import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { measured, type Subject } from './conditions.ts';
 import type { Heat } from './heatmap.ts';
+import { cellText, SpanGroups } from './span-groups.ts';
 import { SpanView } from './span-view.ts';
 
 export type SpansOptions = {
@@ -25,7 +25,7 @@ export type SpansResult = {
   kind: SpanKind;
   by: readonly string[];
   /** `group` is what each column of `by` holds; undefined for the rest of what were too many. */
-  rows: { group: unknown[] | undefined; stats: Stats }[];
+  rows: { group: readonly unknown[] | undefined; stats: Stats }[];
   all: Stats;
   heat: Heat | undefined;
   /** The longest, and how many were over the threshold. */
@@ -49,11 +49,7 @@ export class SpansView implements Analysis {
   readonly #by: readonly string[];
   readonly #spans: Spans;
   readonly #view: SpanView<SpanCells>;
-  readonly #keys: readonly ((k: number) => number)[];
-  /** By group of the columns so far and the next column's key. */
-  readonly #groups = new IdTable();
-  /** By group: what its columns hold. */
-  readonly #values: unknown[][] = [];
+  readonly #groups: SpanGroups;
   #window: Window | undefined;
   #trace: Trace | undefined;
 
@@ -63,7 +59,7 @@ export class SpansView implements Analysis {
     this.#by = by ?? kind.by;
     this.#spans = kind.start();
     this.#view = new SpanView({ heatmap, slow, than });
-    this.#keys = this.#by.map((name) => keyOf(this.#spans.read[name] as Reader));
+    this.#groups = new SpanGroups(this.#spans, this.#by, maxGroups);
   }
 
   wants(type: EventType): boolean {
@@ -87,7 +83,7 @@ export class SpansView implements Analysis {
     const rows = this.#view.summaries.flatMap((summary, group) => {
       if (summary === undefined) return [];
       all.merge(summary);
-      return [{ group: group === maxGroups ? undefined : (this.#values[group] ?? []), stats: summary.result() }];
+      return [{ group: this.#groups.cells(group), stats: summary.result() }];
     });
     const open = [...this.#spans.open()];
     const { to } = this.#window ?? wholeOf(this.#trace);
@@ -118,54 +114,12 @@ export class SpansView implements Analysis {
     const slowest = this.#view.slowest;
     for (let k = 0; k < spans.count; k++) {
       const length = duration(k);
-      this.#view.add(begin(k), length, this.#group(k), this.#window?.from ?? 0);
+      this.#view.add(begin(k), length, this.#groups.of(k), this.#window?.from ?? 0);
       if (slowest?.admits(length) === true) {
         slowest.add({ begin: begin(k), duration: length, cells: rowOf(this.#options.kind, spans, k) });
       }
     }
   }
-
-  #group(k: number): number {
-    let group = 0;
-    for (const key of this.#keys) {
-      const value = key(k);
-      const known = this.#groups.find(group, value);
-      if (known < 0 && this.#groups.size === maxGroups) return maxGroups;
-      group = known >= 0 ? known : this.#groups.id(group, value);
-    }
-    if (this.#keys.length > 0 && this.#values[group] === undefined) {
-      while (this.#values.length <= group) this.#values.push(undefined as never);
-      this.#values[group] = this.#by.map((name) => cellOf(this.#spans.read[name] as Reader, k));
-    }
-    return group;
-  }
-}
-
-/** A small number for each value of a column. */
-function keyOf(reader: Reader): (k: number) => number {
-  if (typeof reader !== 'function') {
-    return 'low' in reader ? addressKey(reader) : (k) => reader.id(k) + 1;
-  }
-  const ids = new Map<unknown, number>();
-  return (k) => {
-    const value = reader(k);
-    let id = ids.get(value);
-    if (id === undefined) {
-      id = ids.size;
-      if (id < maxGroups) ids.set(value, id);
-    }
-    return id;
-  };
-}
-
-function addressKey(reader: HexReader): (k: number) => number {
-  const ids = new IdTable();
-  return (k) => {
-    if (reader.known?.(k) === false) return 0;
-    const [high, low] = [reader.high(k), reader.low(k)];
-    const known = ids.find(high, low);
-    return known >= 0 ? known + 1 : ids.size < maxGroups ? ids.id(high, low) + 1 : maxGroups + 1;
-  };
 }
 
 /** What conditions can be about: all spans of the kind, and each group under its values. `seconds` is the time that rates are of. */
@@ -179,12 +133,6 @@ export function spanSubjects({ kind, all, rows }: SpansResult, seconds: number):
     of(undefined, all),
     ...rows.map(({ group, stats }) => of(group === undefined ? 'others' : group.map(cellText).join(','), stats)),
   ];
-}
-
-/** A cell as people read it; '' where it is not known. */
-export function cellText(cell: unknown): string {
-  if (cell === undefined || cell === -1) return '';
-  return typeof cell === 'string' ? cell : String(cell);
 }
 
 /** Whether a kind can be grouped by a column: what differs from span to span makes no groups. */
