@@ -24,8 +24,11 @@ test('the status is 3 where a condition holds, which is said, and the answer is 
     [['exits', kvm, '--fail-if', 'count(halt)<689', '--fail-if', 'count(exit)<11223'], 0, /^$/],
     [['vcpus', kvm, '--fail-if', 'share(preempted)>39%'], 3, /it is 39\.4 %$/m],
     [['vcpus', kvm, '--fail-if', 'max(preempted:1)>89ms'], 0, /^$/],
-    [['locks', log, '--fail-if', 'max(wait:BQL)>=23.621ms'], 3, /it is 23\.62 ms$/m],
-    [['locks', log, '--fail-if', 'share(vcpu-wait:BQL)>2.5%'], 3, /it is 2\.6 %$/m],
+    [['locks', log, '--fail-if', 'max(wait:BQL)>=4.211ms'], 3, /it is 4\.211 ms$/m],
+    [['locks', log, '--fail-if', 'max(uncontended:BQL)>=23.621ms'], 3, /it is 23\.62 ms$/m],
+    [['locks', log, '--fail-if', 'share(vcpu-wait:BQL)>0.39%'], 3, /it is 0\.40 %$/m],
+    [['locks', log, '--fail-if', 'share(vcpu-wait:BQL)>2.5%'], 0, /^$/],
+    [['exits', kvm, '--fail-if', 'p99(exit:npf)>1m'], 0, /^$/],
     [['events', kvm, '--fail-if', 'count(lost)>0'], 0, /^$/],
     [['events', kvm, '--fail-if', 'count(event:kvm:kvm_exit)>11913'], 3, /it is 11,914$/m],
     [

@@ -65,20 +65,71 @@ test('two sentences say what the BQL costs the vCPUs, and behind whom; tables sa
   const file = log('behind-main.log', behindMain);
   const { status, stdout, stderr } = virtap([file]);
   assert.deepEqual([status, stderr], [0, '']);
-  // vCPU 0 is seen for 1000 µs, vCPU 1 for 990; only what ended is waiting time.
-  assert.match(stdout, /^vCPUs spent 40\.2 % of their time waiting for the BQL\.$/m);
+  // vCPU 0 is seen for 1000 µs, vCPU 1 for 990; only what ended is waiting time: 740 µs behind others, of 800.
+  assert.match(stdout, /^vCPUs spent 37\.2 % of their time waiting for the BQL while another thread held it\.$/m);
   assert.match(
     stdout,
-    /^Of that 80\.0 % behind the main loop \(at util\/qemu-timer\.c:547\), 12\.5 % behind the RCU thread \(at\nutil\/rcu\.c:269\); for 7\.5 % nobody held it\.$/m,
+    /^Of that 86\.5 % behind the main loop \(at util\/qemu-timer\.c:547\), 13\.5 % behind the RCU thread \(at\nutil\/rcu\.c:269\)\.\nBesides, 3\.0 % passed between its being let go and its being there\.$/m,
   );
   assert.match(stdout, /^ {2}5 acquisitions of 3 mutexes by 4 threads in 1\.010 ms$/m);
-  assert.match(stdout, /^BQL +3 +1 +33\.3 % +801\.0 µs /m);
-  assert.match(stdout, /^0x20 +1 +0 +0 % +2\.000 µs /m);
-  assert.match(stdout, /^util\/main-loop\.c:318 +1 +0 +(0 % +)?1\.000 µs .*649\.0 µs/m);
-  assert.match(stdout, /^vCPU 0 +1 +1 +100 % +800\.0 µs /m);
-  assert.match(stdout, /^main loop +util\/main-loop\.c:318 +util\/qemu-timer\.c:547 +1 +640\.0 µs +79\.9 %$/m);
-  assert.match(stdout, /^RCU thread +util\/rcu\.c:269 +1 +100\.0 µs +12\.5 %$/m);
-  assert.match(stdout, /^nobody +61\.00 µs +7\.6 %$/m);
+  assert.match(stdout, /^BQL +3 +1 +33\.3 % +740\.0 µs /m);
+  assert.match(stdout, /^0x20 +1 +0 +0 % +- /m);
+  assert.match(stdout, /^util\/main-loop\.c:318 +1 +0 +(0 % +)?- .*649\.0 µs/m);
+  assert.match(stdout, /^vCPU 0 +1 +1 +100 % +740\.0 µs /m);
+  assert.match(stdout, /^main loop +util\/main-loop\.c:318 +util\/qemu-timer\.c:547 +1 +640\.0 µs +86\.5 %$/m);
+  assert.match(stdout, /^RCU thread +util\/rcu\.c:269 +1 +100\.0 µs +13\.5 %$/m);
+  assert.match(stdout, /^Besides, 1\.000 µs went into taking it 2 times while it was free, /m);
+  assert.match(stdout, /; 60\.00 µs passed between its being let go and its being there\.$/m);
+});
+
+test('taking a mutex that is free is no waiting: not in the headline, not for --fail-if, not in the table of holders', () => {
+  // 1,000 µs of a vCPU, of which taking a free BQL takes 500; nobody else has it meanwhile.
+  const free = log('free.log', [
+    '10 0 lock util/main-loop.c:318',
+    '10 5 locked util/main-loop.c:318',
+    '10 10 unlock util/main-loop.c:320',
+    '11 20 lock system/physmem.c:2748',
+    '11 520 locked system/physmem.c:2748',
+    '11 530 unlock system/physmem.c:2760',
+    '11 1020 lock a.c:7 0x20',
+  ]);
+  const { status, stdout } = virtap([free, '--fail-if', 'share(vcpu-wait:BQL)>0%', '--fail-if', 'total(wait:BQL)>0ns']);
+  assert.equal(status, 0);
+  assert.match(stdout, /^At no time did vCPUs wait for the BQL while another thread held it\.$/m);
+  assert.match(stdout, /^Besides, 50\.0 % went into taking it 1 time while it was free, 500 µs: what that costs/m);
+  assert.doesNotMatch(stdout, /Who held/);
+  assert.equal(virtap([free, '--fail-if', 'max(uncontended:BQL)>=500us']).status, 3);
+  const [bql] = (JSON.parse(virtap([free, '--json']).stdout) as { mutexes: Record<string, never>[] }).mutexes;
+  const { wait, held_by_others: held, uncontended, vcpus } = bql as Record<string, Record<string, unknown>>;
+  assert.deepEqual([wait?.total_ns, held?.count, uncontended?.total_ns, uncontended?.max_ns], [505e3, 0, 505e3, 500e3]);
+  assert.deepEqual([vcpus?.share, vcpus?.held_by_others_share], [0.5, 0]);
+});
+
+test('who holds a mutex cannot be told where none is seen to be let go, which no condition passes', () => {
+  const file = log(
+    'no-unlock.log',
+    behindMain.filter((line) => !line.includes('unlock')),
+  );
+  const { stdout } = virtap([file]);
+  assert.match(stdout, /^No qemu_mutex_unlock is in the recording, so it cannot be told/m);
+  assert.doesNotMatch(stdout, /Who held/);
+  const judged = virtap([file, '--fail-if', 'share(vcpu-wait:BQL)>5%']);
+  assert.equal(judged.status, 2);
+  assert.match(judged.stderr, /nothing here is called vcpu-wait/);
+  const { mutexes } = JSON.parse(virtap([file, '--json']).stdout) as { mutexes: Record<string, unknown>[] };
+  assert.deepEqual([mutexes[0]?.contended, mutexes[0]?.held_by_others_ns], [null, null]);
+});
+
+test('text and JSON join holders by one rule: thread, where it locked, and where it was', () => {
+  const rows = [...virtap([sample], { COLUMNS: '200' }).stdout.matchAll(/^\S.* {2,}(\d+) +[\d.]+ [mµ]?s +[\d.]+ %$/gm)];
+  const { mutexes } = JSON.parse(virtap([sample, '--json']).stdout) as {
+    mutexes: { name: string; behind: { waits: number }[] }[];
+  };
+  const bql = mutexes.find(({ name }) => name === 'BQL');
+  assert.deepEqual(
+    rows.map(([, waits]) => Number(waits)),
+    bql?.behind.map(({ waits }) => waits),
+  );
 });
 
 test('waits and holds that are not over are listed, and who has what is waited for', () => {
@@ -229,5 +280,5 @@ test('on a narrow terminal columns are left out and named', () => {
   const { stdout } = virtap([sample], { COLUMNS: '80' });
   const tables = stdout.slice(0, stdout.indexOf('Still held'));
   for (const line of tables.split('\n')) assert.ok(line.length <= 80, line);
-  assert.match(stdout, /^not shown for want of width: share, avg wait, p99 wait, avg hold, p99 hold$/m);
+  assert.match(stdout, /^not shown for want of width: share, avg wait, p99 wait, when free, avg hold, p99\nhold$/m);
 });

@@ -49,7 +49,7 @@ export default function define(command: Command): void {
           'in a script: the exit status is 3 where that is so',
         ],
       ]),
-      'wait and hold of all mutexes, wait:BQL or wait:ADDRESS of one, vcpu-wait:BQL for the time of the vCPUs that waits took (total, share)',
+      'wait (while another thread held it), uncontended (taking a free one) and hold of all mutexes, wait:BQL or wait:ADDRESS of one, vcpu-wait:BQL for the time of the vCPUs that waits took (total, share)',
     )
       .option('--bql <addresses>', 'which mutexes are the big QEMU lock, where that is not recognised', parseAddresses)
       .option(

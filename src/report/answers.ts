@@ -143,7 +143,15 @@ export type VcpusJson = LossesJson & {
 
 export type RoleJson = { role: string; vcpu?: number | null; name?: string; tid: number; pid: number | null };
 
-export type LockGroupJson = { acquisitions: number; contended: number; wait: StatsJson; hold: StatsJson };
+export type LockGroupJson = {
+  acquisitions: number;
+  /** null where no mutex is seen to be let go. */
+  contended: number | null;
+  held_by_others: StatsJson;
+  uncontended: StatsJson;
+  wait: StatsJson;
+  hold: StatsJson;
+};
 
 export type HolderJson = RoleJson & {
   site: string | null;
@@ -155,8 +163,16 @@ export type MutexJson = LockGroupJson & {
   name: string;
   mutex: string;
   pid: number | null;
-  held_by_others_ns: number;
-  vcpus: { wait_ns: number; time_ns: number | null; share: number | null; behind: HolderJson[] };
+  held_by_others_ns: number | null;
+  vcpus: {
+    wait_ns: number;
+    time_ns: number | null;
+    held_by_others_ns: number | null;
+    held_by_others_share: number | null;
+    uncontended: StatsJson;
+    share: number | null;
+    behind: HolderJson[];
+  };
   sites: (LockGroupJson & { site: string })[];
   threads: (LockGroupJson & RoleJson)[];
   behind: (HolderJson & { waits: number })[];

@@ -1,4 +1,4 @@
-import { addRuns, type RunParts } from '../spans/run-history.ts';
+import type { RunParts } from '../spans/run-history.ts';
 import type { Stats } from '../spans/summary.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Behind, LockGroup, LockRole, LocksResult, MutexResult, SlowLock } from '../views/locks.ts';
@@ -81,15 +81,22 @@ function sentences(text: string, terminal: Terminal): string {
   return `${[terminal.style('strong', first), ...rest].join('\n')}\n`;
 }
 
-/** How much of the vCPUs' time the BQL costs, and who is to blame: one or two sentences. */
+/**
+ * How much of the vCPUs' time was waiting for the BQL while another thread held it, and who did; and, told apart from that, what
+ * taking it while it was free took: a few sentences.
+ */
 export function summary({ pid, vcpus }: MutexResult, several = false): string {
   if (Number.isNaN(vcpus.time)) {
     return 'No thread is known to be a vCPU, so it cannot be told what waiting for the BQL cost the guest.';
   }
+  if (Number.isNaN(vcpus.held)) {
+    return 'No qemu_mutex_unlock is in the recording, so it cannot be told how long vCPUs waited for the BQL while another thread held it.';
+  }
   const of = several && pid !== undefined ? ` of process ${pid}` : '';
-  const share = percent(vcpus.wait / vcpus.time);
-  const lead = `vCPUs${of} spent ${share} of their time waiting for the BQL.`;
-  if (vcpus.held === 0) return `${lead} At no time did another thread hold it meanwhile.`;
+  const besides = besidesText(vcpus.wait, vcpus.held, vcpus.uncontended, vcpus.time);
+  if (vcpus.held === 0) {
+    return [`At no time did vCPUs${of} wait for the BQL while another thread held it.`, besides].join('\n').trimEnd();
+  }
   // Other vCPUs are one, as are workers: what matters is what kind of work was in the way.
   const kinds = new Map<string, { total: number; sites: Map<string, number> }>();
   for (const one of vcpus.behind) {
@@ -106,11 +113,33 @@ export function summary({ pid, vcpus }: MutexResult, several = false): string {
     .map(([kind, { total, sites }]) => {
       const [site, most] = [...sites].sort((a, b) => b[1] - a[1])[0] as [string, number];
       const mostly = most === total ? 'at' : 'mostly at';
-      return `${percent(total / vcpus.wait)} behind ${kind} (${mostly} ${escapeText(site)})`;
+      return `${percent(total / vcpus.held)} behind ${kind} (${mostly} ${escapeText(site)})`;
     });
-  const rest = vcpus.wait - vcpus.held;
-  const nobody = rest > 0 ? `; for ${percent(rest / vcpus.wait)} nobody held it` : '';
-  return `${lead}\nOf that ${blamed.join(', ')}${nobody}.`;
+  const share = percent(vcpus.held / vcpus.time);
+  return [
+    `vCPUs${of} spent ${share} of their time waiting for the BQL while another thread held it.`,
+    `Of that ${blamed.join(', ')}.`,
+    besides,
+  ]
+    .join('\n')
+    .trimEnd();
+}
+
+/**
+ * What of waits is no waiting for others, in words: taking the mutex while it was free, which costs that in this recording, and getting
+ * it after it had been let go. '' where there is nothing of that. `time` is what the shares are of; where none is given, lengths are told.
+ */
+function besidesText(wait: number, held: number, free: Stats, time?: number): string {
+  const told = (length: number) => (time === undefined ? duration(length) : percent(length / time));
+  const rest = wait - held - free.total;
+  const handed = rest > 0 ? `${told(rest)} passed between its being let go and its being there` : '';
+  if (free.count === 0) return handed === '' ? '' : `Besides, ${handed}.`;
+  const each =
+    free.min === free.p50
+      ? shortDuration(free.p50)
+      : `${shortDuration(free.min)} at least, ${shortDuration(free.p50)} in the median`;
+  const taken = `${told(free.total)} went into taking it ${plural(free.count, 'time')} while it was free, ${each}: what that costs in this recording, its tracing included`;
+  return `Besides, ${taken}${handed === '' ? '' : `; ${handed}`}.`;
 }
 
 function kindName(role: LockRole): string {
@@ -159,7 +188,10 @@ function mutexName({ name, pid }: { name: string; pid: number | undefined }, sev
   return several && pid !== undefined ? `${pid} ${name}` : name;
 }
 
-/** What a set of acquisitions is shown by, behind the columns that name it. */
+/**
+ * What a set of acquisitions is shown by, behind the columns that name it. `waited` is while another thread held the mutex; `when free`
+ * the median of the others.
+ */
 const columns: readonly Column[] = [
   { title: 'acquired', align: 'right' },
   { title: 'contended', align: 'right' },
@@ -168,15 +200,23 @@ const columns: readonly Column[] = [
   { title: 'avg', name: 'avg wait', align: 'unit', priority: 7 },
   { title: 'p99', name: 'p99 wait', align: 'unit', priority: 3 },
   { title: 'max', name: 'max wait', align: 'unit', priority: 1 },
+  { title: 'when free', align: 'unit', priority: 6 },
   { title: 'held', align: 'unit' },
   { title: 'avg', name: 'avg hold', align: 'unit', priority: 8 },
   { title: 'p99', name: 'p99 hold', align: 'unit', priority: 5 },
   { title: 'max', name: 'max hold', align: 'unit', priority: 2 },
 ];
 
-function cells({ acquisitions, contended, wait, hold }: LockGroup): string[] {
+function cells({ acquisitions, contended, heldUp, uncontended, hold }: LockGroup): string[] {
   const figures = (s: Stats) => [s.count === 0 ? '-' : duration(s.total), ...[s.mean, s.p99, s.max].map(duration)];
-  return [count(acquisitions), count(contended), percent(contended / acquisitions), ...figures(wait), ...figures(hold)];
+  return [
+    count(acquisitions),
+    count(contended),
+    percent(contended / acquisitions),
+    ...figures(heldUp),
+    duration(uncontended.p50),
+    ...figures(hold),
+  ];
 }
 
 function mutexTable({ result }: LocksAnswer, several: boolean, terminal: Terminal): string {
@@ -221,10 +261,9 @@ function behindTable(mutex: MutexResult, several: boolean, terminal: Terminal): 
     'strong',
     `Who held ${mutex.name === 'BQL' ? 'the ' : ''}${mutexName(mutex, several)} while others waited`,
   );
-  const share = (total: number) => percent(total / mutex.wait.total);
-  const merged = byPlace(mutex.behind);
-  const ran = merged.some((one) => one.ran !== undefined);
-  const rows: Cell[][] = merged
+  const share = (total: number) => percent(total / mutex.held);
+  const ran = mutex.behind.some((one) => one.ran !== undefined);
+  const rows: Cell[][] = mutex.behind
     .slice(0, shownBehind)
     .map((one) => [
       roleName(one.role),
@@ -235,41 +274,23 @@ function behindTable(mutex: MutexResult, several: boolean, terminal: Terminal): 
       share(one.total),
       ...(ran ? [duration(one.ran?.preempted ?? Number.NaN), duration(one.ran?.blocked ?? Number.NaN)] : []),
     ]);
-  const shownTotal = merged.slice(0, shownBehind).reduce((sum, one) => sum + one.total, 0);
+  const shownTotal = mutex.behind.slice(0, shownBehind).reduce((sum, one) => sum + one.total, 0);
   if (shownTotal < mutex.held) {
     rows.push(['others', '', '', '', duration(mutex.held - shownTotal), share(mutex.held - shownTotal)]);
   }
-  const nobody = mutex.wait.total - mutex.held;
-  rows.push(['nobody', '', '', '', duration(nobody), share(nobody)].map((text): Cell => ({ text, style: 'dim' })));
   const behind: Column[] = [
     { title: 'thread', shrink: 17 },
     { title: 'locked at', shrink: 18, keep: 'end' },
-    { title: 'mostly at', shrink: 16, keep: 'end', priority: 2 },
+    { title: 'was at', shrink: 16, keep: 'end', priority: 2 },
     { title: 'waits', align: 'right', priority: 1 },
     { title: 'waited for', align: 'unit' },
     { title: 'share', align: 'unit' },
   ];
   if (ran)
     behind.push({ title: 'preempted', align: 'unit', priority: 3 }, { title: 'blocked', align: 'unit', priority: 4 });
-  return `${title}\n${table(behind, rows, terminal)}`;
-}
-
-/** One for each thread and place where it locked, with where most of it was meanwhile. */
-function byPlace(behind: readonly Behind[]): Behind[] {
-  const merged = new Map<string, Behind>();
-  // The first has most of the time.
-  for (const one of behind) {
-    const key = `${one.role.tid} ${one.site}`;
-    const known = merged.get(key);
-    if (known === undefined) merged.set(key, { ...one });
-    else {
-      known.total += one.total;
-      known.waits += one.waits;
-      known.inner ??= one.inner;
-      known.ran = addRuns(known.ran, one.ran);
-    }
-  }
-  return [...merged.values()].sort((a, b) => b.total - a.total);
+  const besides = besidesText(mutex.wait.total, mutex.held, mutex.uncontended);
+  const note = besides === '' ? '' : `${wrap(besides, terminal.tableWidth, 0).join('\n')}\n`;
+  return `${title}\n${table(behind, rows, terminal)}${note}`;
 }
 
 function slowPart(answer: LocksAnswer, several: boolean, terminal: Terminal): string {
@@ -442,8 +463,10 @@ export function locksJson(answer: LocksAnswer): Json {
   const stamp = timestamps(trace.origin, trace.clock.unit);
   const group = (one: LockGroup) => ({
     acquisitions: one.acquisitions,
-    contended: one.contended,
+    contended: integer(one.contended),
     contended_share: number(one.contended / one.acquisitions),
+    held_by_others: statsJson(one.heldUp, seconds),
+    uncontended: statsJson(one.uncontended, seconds),
     wait: statsJson(one.wait, seconds),
     hold: statsJson(one.hold, seconds),
   });
@@ -478,6 +501,8 @@ export function locksJson(answer: LocksAnswer): Json {
         time_ns: integer(mutex.vcpus.time),
         held_by_others_ns: integer(mutex.vcpus.held),
         share: number(mutex.vcpus.wait / mutex.vcpus.time),
+        held_by_others_share: number(mutex.vcpus.held / mutex.vcpus.time),
+        uncontended: statsJson(mutex.vcpus.uncontended, seconds),
         behind: mutex.vcpus.behind.map(behind),
       },
       sites: mutex.sites.map((one) => ({ site: one.site, ...group(one) })),
@@ -580,7 +605,10 @@ export function locksCsv({ result }: LocksAnswer): string {
   const seconds = result.duration / 1e9;
   const named = (of: string) => csvFigureNames().map((name) => `${of}_${name}`);
   return csv(
-    ['mutex', 'name', 'pid', 'site', 'acquisitions', 'contended', ...named('wait'), ...named('hold')],
+    [
+      ...['mutex', 'name', 'pid', 'site', 'acquisitions', 'contended'],
+      ...['wait', 'hold', 'held_by_others', 'uncontended'].flatMap(named),
+    ],
     result.mutexes.flatMap((mutex) =>
       mutex.sites.map((one) => [
         mutex.mutex,
@@ -588,9 +616,8 @@ export function locksCsv({ result }: LocksAnswer): string {
         mutex.pid,
         one.site,
         one.acquisitions,
-        one.contended,
-        ...csvFigures(one.wait, seconds),
-        ...csvFigures(one.hold, seconds),
+        integer(one.contended) ?? undefined,
+        ...[one.wait, one.hold, one.heldUp, one.uncontended].flatMap((stats) => csvFigures(stats, seconds)),
       ]),
     ),
   );

@@ -30,7 +30,7 @@ test('a narrow terminal shortens first, then leaves out the least important, and
   assert.equal(table(columns, rows, wide(30)), 'event     count  p99.9  stddev\nsched:s…  22310    100     200\n');
   assert.equal(
     table(columns, rows, wide(22)),
-    'event    count  stddev\nsched:…  22310     200\nnot shown for want of…\n',
+    'event    count  stddev\nsched:…  22310     200\nnot shown for want of\nwidth: p99.9\n',
   );
 });
 

@@ -1,5 +1,5 @@
 import { escapeText } from './escape.ts';
-import { displayWidth, type Style, type Terminal, truncate, truncateStart } from './terminal.ts';
+import { displayWidth, type Style, type Terminal, truncate, truncateStart, wrap } from './terminal.ts';
 
 /** A column of a table. */
 export type Column = {
@@ -66,7 +66,8 @@ export function table(columns: readonly Column[], rows: readonly (readonly Cell[
   });
   if (left.length > 0) {
     const names = left.map((c) => columns[c]?.name ?? columns[c]?.title).join(', ');
-    lines.push(terminal.style('dim', truncate(`not shown for want of width: ${names}`, terminal.tableWidth)));
+    const note = wrap(`not shown for want of width: ${names}`, terminal.tableWidth, 0);
+    lines.push(...note.map((line) => terminal.style('dim', line)));
   }
   return `${lines.join('\n')}\n`;
 }

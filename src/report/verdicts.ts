@@ -19,7 +19,7 @@ import { count, duration, percent, plural, shortDuration } from './units.ts';
 /** A vCPU that was held this long is worth a warning, in ns. */
 const longHold = 10e6;
 
-/** Shares of a vCPU's time without a CPU, and waiting for the BQL, that are worth a warning. */
+/** Shares of a vCPU's time without a CPU, and waiting for the BQL while another thread held it, that are worth a warning. */
 const muchPreempted = 0.02;
 const muchWaited = 0.02;
 /** A request that took this long, in ns, and a share of requests' time until a thread got to them. */
@@ -185,7 +185,7 @@ function vcpusVerdicts({ vcpus, ran_instead: others }: VcpusJson): Verdict[] {
 function locksVerdicts({ mutexes }: LocksJson, summary: string): Verdict[] {
   if (summary === '') return [];
   const bql = mutexes.find(({ name }) => name === 'BQL');
-  const level = (bql?.vcpus.share ?? 0) >= muchWaited ? 'warn' : 'note';
+  const level = (bql?.vcpus.held_by_others_share ?? 0) >= muchWaited ? 'warn' : 'note';
   return [{ level, text: summary.replaceAll('\n', ' '), evidence: 'locks' }];
 }
 

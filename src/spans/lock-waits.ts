@@ -1,7 +1,8 @@
 import type { Locks } from './locks.ts';
 
-/** A wait for a mutex, and who had it for most of that time. */
+/** A wait for a mutex that another thread held, and who had it for most of that time. */
 export type LockWait = {
+  /** From its beginning until the mutex was there: what passed after the other had let it go is in that. */
   duration: number;
   /** Index into `Locks.mutexes`. */
   mutex: number;
@@ -28,8 +29,9 @@ export class LastWaits {
     this.#site = new Int32Array(remembered);
   }
 
-  /** Notes wait `k` of those that ended in the batch. */
+  /** Notes wait `k` of those that ended in the batch, where another thread held the mutex meanwhile. */
   add({ waits, stretches }: Pick<Locks, 'waits' | 'stretches'>, k: number): void {
+    if (waits.contended[k] === 0) return;
     const n = this.#next++ % this.#begin.length;
     this.#begin[n] = waits.begin[k] as number;
     this.#duration[n] = waits.duration[k] as number;

@@ -149,6 +149,7 @@ test('a mutex that was held when the trace began is known to have been held by t
 test('records of one moment in the wrong order change nothing', async () => {
   // The log has microseconds: the next thread's locked may stand before the unlock of the one before.
   const { waits, holds, locks } = await find([
+    mutexEvent('unlock', 500, 3, 1, 33),
     mutexEvent('lock', 1000, 1, 0, 11),
     mutexEvent('locked', 2000, 1, 0, 11),
     mutexEvent('lock', 3000, 2, 0, 22),

@@ -81,7 +81,7 @@ export function siteName({ file, line }: Site): string {
 /**
  * Waits or holds that ended within a batch, in the order of their ends. `thread`, `mutex` and `site` (where it was locked) are indices in the lists of `Locks`, `cpu` that of
  * the first event (-1 where unknown), `endsAt` the index in the batch of the event that ended it. Of waits: `contended` is 1 where another thread held the
- * mutex at some moment of it, and its stretches are those from `firstStretch` to before `lastStretch`.
+ * mutex at some moment of it, `held` how long that was, and its stretches are those from `firstStretch` to before `lastStretch`.
  */
 export class LockSpans extends tableOf({
   begin: 'f64',
@@ -92,6 +92,7 @@ export class LockSpans extends tableOf({
   cpu: 'i32',
   endsAt: 'i32',
   contended: 'u8',
+  held: 'f64',
   firstStretch: 'i32',
   lastStretch: 'i32',
 }) {}
@@ -116,6 +117,19 @@ export class Stretches extends tableOf({
     this.thread[n] = thread;
     this.site[n] = site;
     this.inner[n] = inner;
+  }
+}
+
+/**
+ * Within a batch, which threads came to wait for a mutex that another one held (`held` 1), and which ceased to (0), in the order of the
+ * events: `at` is the event's index in the batch, `thread` an index into `Locks.threads`.
+ */
+export class Contention extends tableOf({ at: 'i32', thread: 'i32', held: 'u8' }) {
+  append(at: number, thread: number, held: 0 | 1): void {
+    const n = this.add();
+    this.at[n] = at;
+    this.thread[n] = thread;
+    this.held[n] = held;
   }
 }
 
@@ -160,6 +174,7 @@ export class Locks {
   /** Mutexes taken without a wait that could be timed: their thread, mutex and site. */
   readonly bare = new LockSpans();
   readonly stretches = new Stretches();
+  readonly contention = new Contention();
   readonly counts: LockCounts = {
     lock: 0,
     locked: 0,
@@ -203,6 +218,10 @@ export class Locks {
   /** Whether anybody was seen to take it. */
   #taken = new Uint8Array(256);
   readonly #open = new OpenStretches();
+  /** States that wait for a mutex which another thread is known to hold. */
+  readonly #heldUp = new Set<number>();
+  /** Whether a mutex was taken that nobody was seen to let go: where no unlock is seen at all, none is recorded. */
+  #unlocksMissing = false;
 
   wants(type: EventType): boolean {
     return roles[type.name] !== undefined;
@@ -211,9 +230,11 @@ export class Locks {
   /** Takes the next events; what ended with them stands in `waits`, `holds` and `stretches`. */
   batch(trace: Trace, b: EventBatch): void {
     this.#learnTypes(trace);
+    this.contention.count = 0;
     for (const loss of b.losses) {
       this.#losses.add(loss);
       this.#epoch++;
+      for (const s of this.#heldUp) this.#setHeld(s, 0, 0);
     }
     this.waits.reserve(b.count);
     this.holds.reserve(b.count);
@@ -247,7 +268,7 @@ export class Locks {
         continue;
       }
       const site = known ? (this.#payloadSite[payload] as number) : this.#siteOf(b, i, id);
-      if (role === lock) this.#lock(s, time, site, b.cpu[i] as number);
+      if (role === lock) this.#lock(s, time, site, b.cpu[i] as number, i);
       else if (role === locked) this.#locked(s, time, site, b.cpu[i] as number, i);
       else this.#unlock(s, time, site, b.cpu[i] as number, i);
     }
@@ -292,13 +313,13 @@ export class Locks {
     }
   }
 
-  #lock(s: number, time: number, site: number, cpu: number): void {
+  #lock(s: number, time: number, site: number, cpu: number, i: number): void {
     const state = this.#state;
     if (!Number.isNaN(state.waitSince[s] as number)) {
       if (this.#losses.some && this.#losses.straddle(state.waitSince[s] as number, time, none, none))
         this.counts.straddlingLoss++;
       else this.counts.lockAgain++;
-      this.#stopWaiting(s);
+      this.#stopWaiting(s, i);
     }
     state.waitSince[s] = time;
     state.waitSite[s] = site;
@@ -307,7 +328,7 @@ export class Locks {
     state.seen[s] = 1;
     const mutex = state.mutex[s] as number;
     const holder = this.#holder[mutex] as number;
-    if (holder >= 0 && holder !== s && state.epoch[holder] === this.#epoch) state.contended[s] = 1;
+    if (holder >= 0 && holder !== s && state.epoch[holder] === this.#epoch) this.#setHeld(s, 1, i);
     // First in the list of those who wait.
     const next = this.#firstWaiter[mutex] as number;
     state.next[s] = next;
@@ -334,7 +355,7 @@ export class Locks {
         this.counts.straddlingLoss++;
         this.#emitBare(s, site);
       } else this.#emitWait(s, time, i);
-      this.#stopWaiting(s);
+      this.#stopWaiting(s, i);
     }
     if ((state.depth[s] as number) > 0 && this.#stale(s, time)) state.depth[s] = 0;
     state.unlockSite[s] = none;
@@ -356,11 +377,27 @@ export class Locks {
     state.epoch[s] = this.#epoch;
     state.overtakenAt[s] = Number.NaN;
     this.#holder[mutex] = s;
+    this.#holdUp(mutex, 1, i);
+  }
+
+  /** Those who wait for a mutex are held up by its new holder, or not any more. */
+  #holdUp(mutex: number, held: 0 | 1, i: number): void {
+    const state = this.#state;
     let waiters = 0;
     for (let w = this.#firstWaiter[mutex] as number; w >= 0 && waiters < maxWaiters; w = state.next[w] as number) {
-      state.contended[w] = 1;
+      this.#setHeld(w, held, i);
       waiters++;
     }
+  }
+
+  #setHeld(s: number, held: 0 | 1, i: number): void {
+    // Where mutexes are not seen to be let go, who holds one cannot be known.
+    if (held === 1 && this.#unlocksMissing && this.counts.unlock === 0) return;
+    if (held === 1) this.#state.contended[s] = 1;
+    const changes = held === 1 ? !this.#heldUp.has(s) : this.#heldUp.delete(s);
+    if (!changes) return;
+    if (held === 1) this.#heldUp.add(s);
+    this.contention.append(i, this.#state.thread[s] as number, held);
   }
 
   #unlock(s: number, time: number, site: number, cpu: number, i: number): void {
@@ -384,7 +421,10 @@ export class Locks {
     state.depth[s] = 0;
     const since = state.holdSince[s] as number;
     const overtakenAt = state.overtakenAt[s] as number;
-    if (this.#holder[mutex] === s) this.#holder[mutex] = none;
+    if (this.#holder[mutex] === s) {
+      this.#holder[mutex] = none;
+      if (this.#heldUp.size > 0) this.#holdUp(mutex, 0, i);
+    }
     if (overtakenAt < time - slack) {
       this.counts.overtaken++;
       return;
@@ -410,8 +450,9 @@ export class Locks {
   /** Another thread has the mutex of a holder whose unlock was not seen. */
   #overtake(holder: number, time: number): void {
     const state = this.#state;
+    this.#unlocksMissing = true;
     state.overtakenAt[holder] = time;
-    if (state.epoch[holder] !== this.#epoch) return;
+    if (state.epoch[holder] !== this.#epoch || this.counts.unlock === 0) return;
     this.#blame(
       state.mutex[holder] as number,
       holder,
@@ -450,8 +491,9 @@ export class Locks {
     }
   }
 
-  #stopWaiting(s: number): void {
+  #stopWaiting(s: number, i: number): void {
     const state = this.#state;
+    this.#setHeld(s, 0, i);
     const next = state.next[s] as number;
     const previous = state.previous[s] as number;
     if (previous >= 0) state.next[previous] = next;
@@ -485,6 +527,9 @@ export class Locks {
     waits.firstStretch[n] = stretches.count;
     this.#open.give(s, state, stretches);
     waits.lastStretch[n] = stretches.count;
+    let held = 0;
+    for (let x = waits.firstStretch[n] as number; x < stretches.count; x++) held += stretches.duration[x] as number;
+    waits.held[n] = held;
   }
 
   /** The id of an event's payload; what a new one says is decoded. -1 where there are too many. */

@@ -9,6 +9,7 @@ import type { Queue } from './devices.ts';
 import { InFlight } from './in-flight.ts';
 import { Interrupts } from './interrupts.ts';
 import { Kicks } from './kicks.ts';
+import type { Locks } from './locks.ts';
 import { OpenTable } from './open-table.ts';
 import { deferredNotice, type Request, Requests } from './requests.ts';
 import { tableOf } from './table.ts';
@@ -198,7 +199,7 @@ type Role =
 export class RequestPath implements Analysis {
   readonly requests: Requests;
   readonly inFlight = new InFlight();
-  readonly threads = new ThreadTime();
+  readonly threads: ThreadTime;
   readonly kicks: Kicks;
   readonly interrupts: Interrupts;
   readonly spans = new RequestSpans();
@@ -248,9 +249,13 @@ export class RequestPath implements Analysis {
   readonly #freeNotices: number[] = [];
   readonly #result: Filled;
 
-  /** `filled` is told of each request when it is filled, and gives where its later points are to be noted. */
-  constructor(filled?: (filled: Filled, b: EventBatch, i: number) => Later | undefined) {
+  /**
+   * `filled` is told of each request when it is filled, and gives where its later points are to be noted. `locks` are those of somebody
+   * who gives them each batch first.
+   */
+  constructor(filled?: (filled: Filled, b: EventBatch, i: number) => Later | undefined, locks?: Locks) {
     this.#filled = filled;
+    this.threads = new ThreadTime(locks);
     this.#result = {
       request: undefined as never,
       facet: 0,
@@ -306,7 +311,7 @@ export class RequestPath implements Analysis {
     if (b.losses.length > 0) this.#forgetOpen();
     kicks.begin(trace);
     interrupts.begin(trace);
-    threads.begin(trace);
+    threads.begin(trace, b);
     for (let i = 0; i < b.count; i++) {
       // Before anything else, so that what a thread did until now is known.
       threads.take(b, i);

@@ -3,6 +3,8 @@ import type { EventType } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { Carriers } from './carriers.ts';
+import { LockWatch } from './lock-watch.ts';
+import type { Locks } from './locks.ts';
 import { isSched, leaves, leaving, type SchedEvent, schedEvent } from './sched.ts';
 
 /** What a thread can be at, as far as the scheduler's and the mutexes' events tell. */
@@ -20,34 +22,49 @@ const maxThreads = 4096;
 /** Stretches remembered of each thread, for moments that are asked for only later. */
 const remembered = 256;
 
-type Role = SchedEvent | { what: 'lock' | 'locked' };
+type Role = SchedEvent | { what: 'lock' };
 
 /**
- * What the threads of interest did with their time: on a CPU, ready to run but without one, asleep, or waiting for a mutex of QEMU.
+ * What the threads of interest did with their time: on a CPU, ready to run but without one, asleep, or waiting for a mutex of QEMU that another thread holds.
  * Time is summed up from when a thread is followed on, so that what it did in a stretch is the difference of two sums.
  */
 export class ThreadTime {
-  /** Which events there were, so that what cannot be told is known. */
-  readonly evidence = { sched: false, locks: false };
+  readonly #seen = { sched: false, locks: false };
   readonly #roles: (Role | undefined)[] = [];
   readonly #carriers = new Carriers();
   readonly #threads = new IdTable();
   readonly #since: number[] = [];
-  /** What the scheduler says of each, and whether it waits for a mutex. */
+  /** What the scheduler says of each, and whether it waits for a mutex that another thread holds. */
   readonly #run: number[] = [];
-  readonly #locking: boolean[] = [];
+  readonly #heldUp: boolean[] = [];
   #sums = new Float64Array(64 * states);
   /** By thread: the latest stretches, as when they began, when they ended, and the state; and how many there were. */
   readonly #stretches: Float64Array[] = [];
   readonly #count: number[] = [];
+  readonly #watch: LockWatch;
+  readonly #changed = (tid: number, held: boolean) => this.#setHeldUp(tid, held);
   #trace: Trace | undefined;
+  #time = 0;
 
-  wants(type: EventType): boolean {
-    return isSched(type) || type.name === 'qemu:qemu_mutex_lock' || type.name === 'qemu:qemu_mutex_locked';
+  /** `locks` are those of somebody who gives them each batch first; where there are none, it follows the mutexes itself. */
+  constructor(locks?: Locks) {
+    this.#watch = new LockWatch(locks);
   }
 
-  begin(trace: Trace): void {
+  /** Which events there were, so that what cannot be told is known. */
+  get evidence(): { sched: boolean; locks: boolean } {
+    return { ...this.#seen, locks: this.#seen.locks && this.#watch.tells };
+  }
+
+  wants(type: EventType): boolean {
+    return isSched(type) || this.#watch.wants(type);
+  }
+
+  begin(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
+    // Who holds a mutex is not known any more.
+    if (b.losses.length > 0) this.#heldUp.fill(false);
+    this.#watch.batch(trace, b);
     for (let id = this.#roles.length; id < trace.types.length; id++) {
       this.#roles.push(roleOf(trace.types[id] as EventType));
     }
@@ -59,7 +76,7 @@ export class ThreadTime {
     const thread = this.#threads.id(0, tid);
     this.#since.push(time);
     this.#run.push(running);
-    this.#locking.push(false);
+    this.#heldUp.push(false);
     this.#stretches.push(new Float64Array(3 * remembered));
     this.#count.push(0);
     if ((thread + 1) * states > this.#sums.length) {
@@ -75,11 +92,15 @@ export class ThreadTime {
 
   /** Notes an event, whatever it is. */
   take(b: EventBatch, i: number): void {
+    if (this.#watch.next <= i) {
+      this.#time = b.time[i] as number;
+      this.#watch.take(i, this.#changed);
+    }
     const role = this.#roles[b.type[i] as number];
     if (role === undefined) return;
     const time = b.time[i] as number;
     if (role.what === 'switch') {
-      this.evidence.sched = true;
+      this.#seen.sched = true;
       const out = this.#find(role.previous.number(b, i));
       if (out >= 0) {
         this.#account(out, time);
@@ -101,9 +122,14 @@ export class ThreadTime {
     }
     const own = this.#find(b.tid[i] as number);
     if (own < 0 || !this.#carriers.takes(this.#trace?.types[b.type[i] as number] as EventType)) return;
-    this.evidence.locks = true;
-    this.#account(own, time);
-    this.#locking[own] = role.what === 'lock';
+    this.#seen.locks = true;
+  }
+
+  #setHeldUp(tid: number, held: boolean): void {
+    const own = this.#find(tid);
+    if (own < 0) return;
+    this.#account(own, this.#time);
+    this.#heldUp[own] = held;
   }
 
   /**
@@ -139,8 +165,8 @@ export class ThreadTime {
     if (length <= 0) return;
     const from = this.#since[thread] as number;
     this.#since[thread] = time;
-    const run = this.evidence.sched ? (this.#run[thread] as number) : unknown;
-    const state = this.#locking[thread] === true ? lock : run;
+    const run = this.#seen.sched ? (this.#run[thread] as number) : unknown;
+    const state = this.#heldUp[thread] === true ? lock : run;
     const at = thread * states + state;
     this.#sums[at] = (this.#sums[at] as number) + length;
     const stretches = this.#stretches[thread] as Float64Array;
@@ -155,6 +181,5 @@ export class ThreadTime {
 
 function roleOf(type: EventType): Role | undefined {
   if (type.name === 'qemu:qemu_mutex_lock') return { what: 'lock' };
-  if (type.name === 'qemu:qemu_mutex_locked') return { what: 'locked' };
   return schedEvent(type);
 }

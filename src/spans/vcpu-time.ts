@@ -4,10 +4,12 @@ import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { Carriers } from './carriers.ts';
 import { type ExitPairing, isEntry, isExit } from './exits.ts';
+import { LockWatch } from './lock-watch.ts';
+import type { Locks } from './locks.ts';
 import { isSched, leaves, leaving, type SchedEvent, schedEvent } from './sched.ts';
 
 /**
- * How a vCPU thread's time divides. `lock` is waiting for a QEMU mutex, `blocked` being asleep in QEMU for another reason,
+ * How a vCPU thread's time divides. `lock` is waiting for a QEMU mutex that another thread holds, `blocked` being asleep in QEMU for another reason,
  * `preempted` being able to run and not running, wherever that was; `halted` the sleep that the guest asked for, halt polling
  * included; `unsure` the time in which events were lost.
  */
@@ -47,7 +49,7 @@ const waiting = 1;
 const sleeping = 2;
 
 type Role =
-  | { what: 'exit' | 'entry' | 'run' | 'lock' | 'locked' }
+  | { what: 'exit' | 'entry' | 'run' | 'lock' }
   | { what: 'userspace'; reason: FieldReader }
   | { what: 'ioctl'; command: FieldReader }
   | { what: 'fpu'; load: FieldReader }
@@ -108,8 +110,8 @@ export class ExitParts {
 class Following {
   place = nowhere;
   run = running;
-  /** Whether it waits for a QEMU mutex, is in an exit by the guest's halt, and was told to QEMU as a halt. */
-  locking = false;
+  /** Whether it waits for a QEMU mutex that another thread holds, is in an exit by the guest's halt, and was told to QEMU as a halt. */
+  heldUp = false;
   halting = false;
   haltInQemu = false;
   /** Whether it has slept since its kvm_exit. */
@@ -155,7 +157,7 @@ class Following {
  */
 export class VcpuTime {
   readonly exits = new ExitParts();
-  readonly evidence: Evidence = { sched: false, wakes: false, userspace: false, locks: false, haltLength: false };
+  readonly #seen: Evidence = { sched: false, wakes: false, userspace: false, locks: false, haltLength: false };
   /** Time that threads of each tid ran, or had just run, while a vCPU could have. */
   readonly others = new Map<number, number>();
   /** Where the timelines' first bin begins, and the width of each. */
@@ -170,18 +172,32 @@ export class VcpuTime {
   readonly #roles: (Role | undefined)[] = [];
   readonly #threads: (Following | undefined)[] = [];
   readonly #carriers = new Carriers();
+  readonly #watch: LockWatch;
+  readonly #heldUp = (tid: number, held: boolean) => this.#setHeldUp(tid, held);
   #trace: Trace | undefined;
+  #time = 0;
   #timelines = 0;
 
-  /** `stretch` is told of each unbroken stretch of a state, by index in the pairing's threads and in `vcpuStates`; those of a thread in their order. */
-  constructor(pairing: ExitPairing, options: { timeline?: boolean; stretch?: StretchListener } = {}) {
+  /**
+   * `stretch` is told of each unbroken stretch of a state, by index in the pairing's threads and in `vcpuStates`; those of a thread in their order.
+   * `locks` are those of somebody who gives them each batch first; where there are none, it follows the mutexes itself.
+   */
+  constructor(
+    pairing: ExitPairing,
+    options: { timeline?: boolean; stretch?: StretchListener; locks?: Locks | undefined } = {},
+  ) {
     this.#pairing = pairing;
+    this.#watch = new LockWatch(options.locks);
     this.#timeline = options.timeline === true;
     this.#stretch = options.stretch;
   }
 
+  get evidence(): Evidence {
+    return { ...this.#seen, locks: this.#seen.locks && this.#watch.tells };
+  }
+
   wants(type: EventType): boolean {
-    return isExit(type) || isEntry(type) || isSched(type) || placing.test(type.name);
+    return isExit(type) || isEntry(type) || isSched(type) || placing.test(type.name) || this.#watch.wants(type);
   }
 
   batch(trace: Trace, b: EventBatch): void {
@@ -192,7 +208,13 @@ export class VcpuTime {
     }
     for (const loss of b.losses) this.#lose(loss);
     const roles = this.#roles;
+    const watch = this.#watch;
+    watch.batch(trace, b);
     for (let i = 0; i < b.count; i++) {
+      if (watch.next <= i) {
+        this.#time = b.time[i] as number;
+        watch.take(i, this.#heldUp);
+      }
       const role = roles[b.type[i] as number];
       if (role === undefined) continue;
       this.at = i;
@@ -267,7 +289,7 @@ export class VcpuTime {
         one.halting = false;
         return;
       case 'userspace':
-        this.evidence.userspace = true;
+        this.#seen.userspace = true;
         this.#arrive(one, time, inQemu);
         one.haltInQemu = one.halting && role.reason.number(b, i) === exitHalt;
         return;
@@ -278,7 +300,7 @@ export class VcpuTime {
         if (one.place === inQemu && role.load.number(b, i) === 1) this.#arrive(one, time, inKvm);
         return;
       case 'wakeup':
-        this.evidence.haltLength = true;
+        this.#seen.haltLength = true;
         this.#account(one, time);
         this.#settle(one, time - role.length.number(b, i));
         return;
@@ -290,17 +312,22 @@ export class VcpuTime {
         one.halting = false;
         return;
       case 'lock':
-      case 'locked':
         if (!this.#carriers.takes(this.#trace?.types[b.type[i] as number] as EventType)) return;
-        this.evidence.locks = true;
-        this.#account(one, time);
-        one.locking = what === 'lock';
+        this.#seen.locks = true;
         return;
     }
   }
 
+  /** From now on, a thread waits for a mutex that another one holds, or does so no more. */
+  #setHeldUp(tid: number, held: boolean): void {
+    const one = this.#find(tid);
+    if (one === undefined || one.place === over) return;
+    this.#account(one, this.#time);
+    one.heldUp = held;
+  }
+
   #switch({ previous, next, state }: SchedEvent & { what: 'switch' }, b: EventBatch, i: number): void {
-    this.evidence.sched = true;
+    this.#seen.sched = true;
     const time = b.time[i] as number;
     const out = this.#find(previous.number(b, i));
     if (out !== undefined && out.place !== over) {
@@ -322,7 +349,7 @@ export class VcpuTime {
   }
 
   #wake({ thread }: SchedEvent & { what: 'wake' }, b: EventBatch, i: number): void {
-    this.evidence.wakes = true;
+    this.#seen.wakes = true;
     const one = this.#find(thread.number(b, i));
     if (one === undefined || one.run !== sleeping) return;
     this.#account(one, b.time[i] as number);
@@ -352,13 +379,18 @@ export class VcpuTime {
     this.#account(one, time);
     one.place = place;
     one.run = running;
-    if (place !== inQemu) one.locking = false;
+    if (place !== inQemu) one.heldUp = false;
   }
 
   /** Events are missing: from there on a thread that they may have been about is out of sight, until it enters or leaves the guest. */
   #lose({ from, to, cpu }: Loss): void {
     for (const one of this.#threads) {
       if (one === undefined || one.place === over || one.place === lostSight) continue;
+      if (one.heldUp) {
+        // Who holds a mutex is not known any more.
+        this.#account(one, Math.max(one.since, from));
+        one.heldUp = false;
+      }
       // What runs on another CPU cannot have been switched out without an event there.
       if (cpu >= 0 && one.run === running && one.cpu >= 0 && one.cpu !== cpu) continue;
       if (one.since >= to) continue;
@@ -401,7 +433,7 @@ export class VcpuTime {
       case inKvm:
         return asleep && one.halting ? halted : kvm;
       default:
-        if (one.locking) return lock;
+        if (one.heldUp) return lock;
         return asleep ? (one.haltInQemu ? halted : blocked) : qemu;
     }
   }
@@ -412,7 +444,7 @@ export class VcpuTime {
    */
   #settle(one: Following, pollFrom: number): void {
     const told = !Number.isNaN(pollFrom);
-    const whole = this.evidence.sched || this.evidence.haltLength ? kvm : halted;
+    const whole = this.#seen.sched || this.#seen.haltLength ? kvm : halted;
     for (let n = 0; n < one.opened; n++) {
       const from = one.open[2 * n] as number;
       const to = one.open[2 * n + 1] as number;
@@ -427,7 +459,7 @@ export class VcpuTime {
       longestOf(one, kvm, from, split);
       const last = n === one.opened - 1 && !Number.isNaN(one.sleptTo);
       longestOf(one, halted, split, last ? one.sleptTo : to);
-      if (this.evidence.sched) one.polled += to - split;
+      if (this.#seen.sched) one.polled += to - split;
     }
     one.opened = 0;
     one.sleptTo = Number.NaN;
@@ -519,7 +551,7 @@ function longestOf(one: Following, state: number, from: number, to: number): voi
 
 /** Events besides entries, exits and the scheduler's that say where a vCPU thread is. */
 const placing =
-  /^(kvm:kvm_userspace_exit|kvm:kvm_fpu|kvm:kvm_vcpu_wakeup|kvm:kvm_wfx_arm64|syscalls:sys_enter_ioctl|qemu:qemu_mutex_lock|qemu:qemu_mutex_locked)$/;
+  /^(kvm:kvm_userspace_exit|kvm:kvm_fpu|kvm:kvm_vcpu_wakeup|kvm:kvm_wfx_arm64|syscalls:sys_enter_ioctl|qemu:qemu_mutex_lock)$/;
 
 function roleOf(type: EventType): Role | undefined {
   if (isExit(type)) return { what: 'exit' };
@@ -537,8 +569,6 @@ function roleOf(type: EventType): Role | undefined {
       return { what: 'ioctl', command: type.reader('cmd') ?? absent };
     case 'qemu:qemu_mutex_lock':
       return { what: 'lock' };
-    case 'qemu:qemu_mutex_locked':
-      return { what: 'locked' };
     default:
       return schedEvent(type);
   }

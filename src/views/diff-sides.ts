@@ -1,6 +1,7 @@
 import { type Device, type Queue, roleOf } from '../spans/devices.ts';
 import { ExitPairing, type ExitSpans } from '../spans/exits.ts';
 import type { SpanKind, Spans } from '../spans/kind.ts';
+import type { LockSpans } from '../spans/locks.ts';
 import { operations, RequestPath } from '../spans/request-path.ts';
 import { VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
@@ -152,12 +153,17 @@ export class KindSide extends Windowed implements SideView {
   }
 }
 
-/** Waits for QEMU's mutexes and holds of them, by call site; those of the BQL together, too. */
+const lockKinds = ['wait', 'hold', 'uncontended'] as const;
+
+/**
+ * Waits for QEMU's mutexes while others held them, holds of them, and what taking a free one took, by call site; those of the BQL
+ * together, too.
+ */
 export class LockSide extends Windowed implements SideView {
   readonly view = new LocksView();
   /** Waits and holds so far. */
   spans = 0;
-  /** By call site plus 1, times 2; holds 1 more. */
+  /** By call site plus 1, times 3, and kind. */
   readonly #sites = new SpanBlocks();
   /** The same by mutex. */
   readonly #mutexes = new SpanBlocks();
@@ -173,18 +179,18 @@ export class LockSide extends Windowed implements SideView {
     const from = this.window?.from ?? 0;
     this.#sites.start(from);
     this.#mutexes.start(from);
-    for (const [spans, hold] of [
-      [waits, 0],
-      [holds, 1],
-    ] as const) {
-      this.spans += spans.count;
-      for (let k = 0; k < spans.count; k++) {
-        const length = spans.duration[k] as number;
-        const end = (spans.begin[k] as number) + length;
-        this.#sites.add(2 * ((spans.site[k] as number) + 1) + hold, end, length);
-        this.#mutexes.add(2 * (spans.mutex[k] as number) + hold, end, length);
-      }
+    this.spans += waits.count + holds.count;
+    for (let k = 0; k < waits.count; k++) {
+      const contended = waits.contended[k] === 1;
+      this.#add(waits, k, contended ? 0 : 2, (contended ? waits.held : waits.duration)[k] as number);
     }
+    for (let k = 0; k < holds.count; k++) this.#add(holds, k, 1, holds.duration[k] as number);
+  }
+
+  #add({ begin, duration, site, mutex }: LockSpans, k: number, kind: number, length: number): void {
+    const end = (begin[k] as number) + (duration[k] as number);
+    this.#sites.add(lockKinds.length * ((site[k] as number) + 1) + kind, end, length);
+    this.#mutexes.add(lockKinds.length * (mutex[k] as number) + kind, end, length);
   }
 
   side(trace: Trace): Side {
@@ -192,23 +198,24 @@ export class LockSide extends Windowed implements SideView {
     const { from, to } = this.window ?? wholeOf(trace);
     const names = this.view.names();
     const rows: SideRow[] = [];
-    const all = [new BlockRow(), new BlockRow()];
-    const bql = [new BlockRow(), new BlockRow()];
-    const kinds = ['wait', 'hold'];
+    const all = lockKinds.map(() => new BlockRow());
+    const bql = lockKinds.map(() => new BlockRow());
+    const kinds = lockKinds.length;
     const lengths = this.#sites.lengths(to);
     // Several places can have one name: a header's, say, that the compiler knows by two paths.
     const bySite = new Map<string, BlockRow>();
     this.#sites.rows.forEach((row, r) => {
       if (row === undefined) return;
-      all[r % 2]?.merge(row);
-      const site = r === maxRows - 1 ? 'others' : (names.site(Math.floor(r / 2) - 1) ?? 'unknown');
-      const name = `${kinds[r % 2]} ${site}`;
+      all[r % kinds]?.merge(row);
+      const site = r === maxRows - 1 ? 'others' : (names.site(Math.floor(r / kinds) - 1) ?? 'unknown');
+      const name = `${lockKinds[r % kinds]} ${site}`;
       const known = bySite.get(name);
       if (known === undefined) bySite.set(name, row);
       else known.merge(row);
     });
     this.#mutexes.rows.forEach((row, r) => {
-      if (row !== undefined && r !== maxRows - 1 && names.mutex(Math.floor(r / 2)) === 'BQL') bql[r % 2]?.merge(row);
+      if (row !== undefined && r !== maxRows - 1 && names.mutex(Math.floor(r / kinds)) === 'BQL')
+        bql[r % kinds]?.merge(row);
     });
     for (const [name, row] of bySite) {
       const [kind, ...site] = name.split(' ');
@@ -218,9 +225,9 @@ export class LockSide extends Windowed implements SideView {
       ['BQL', bql],
       ['all', all],
     ] as const) {
-      sums.forEach((row, hold) => {
+      sums.forEach((row, kind) => {
         if (row.summary.count > 0)
-          rows.push(spanRow([name, kinds[hold] as string], 'sum', row, lengths, clock.resolution));
+          rows.push(spanRow([name, lockKinds[kind] as string], 'sum', row, lengths, clock.resolution));
       });
     }
     return {

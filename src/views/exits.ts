@@ -145,7 +145,6 @@ export class Exits implements Analysis {
     for (const dimension of by) {
       if (isDetail(dimension)) this.#details[dimension] = new ExitDetail(dimension, this.pairing);
     }
-    if (wantsSlow || options.breakdown === true) this.#time = new VcpuTime(this.pairing);
     if (wantsSlow) {
       this.#slowest = new Slowest(this.pairing, {
         limit: slow ?? defaultSlow,
@@ -153,6 +152,9 @@ export class Exits implements Analysis {
         halts: halts === true,
         offer: options.picture?.offer,
       });
+    }
+    if (wantsSlow || options.breakdown === true) {
+      this.#time = new VcpuTime(this.pairing, { locks: this.#slowest?.locks });
     }
     this.#view = new SpanView({ heatmap: options.heatmap });
     this.#exclude = new Set((options.exclude ?? []).map(foldReason));
@@ -176,6 +178,7 @@ export class Exits implements Analysis {
     this.#options.picture?.take(spans, this.pairing);
     for (const detail of Object.values(this.#details)) detail.batch(trace, b, spans);
     const time = trace.clock.unit === 'ns' ? this.#time : undefined;
+    this.#slowest?.follow(trace, b);
     time?.batch(trace, b);
     this.#slowest?.batch(trace, b, spans, time?.exits);
     this.#summarise(spans);

@@ -109,6 +109,7 @@ test('figures, holders and the slow log are sums over what a machine with real m
       fc.integer({ min: 1, max: 5 }),
       async (steps, recursive, batchSize, chosen, slow) => {
         const { events, waits, holds } = simulateMutexes(steps, recursive, 5);
+        const told = events.some(({ name }) => name.endsWith('unlock'));
         const result = await look(synthetic(events, { batchSize }), { slow, heatmap: true, mutexes: chosen.map(hex) });
         for (const mutex of result.mutexes) {
           const check = (
@@ -135,12 +136,19 @@ test('figures, holders and the slow log are sums over what a machine with real m
               ],
               [
                 own(taken).length,
-                own(waits).filter(({ contended }) => contended).length,
+                told ? own(waits).filter(({ contended }) => contended).length : Number.NaN,
                 own(waits).length,
                 sum(own(waits).map(length)),
                 own(holds).length,
                 sum(own(holds).map(length)),
               ],
+            );
+            // What of the waits is behind others, and what taking a free mutex took.
+            const free = own(waits).filter(({ contended }) => !contended);
+            const behind = own(waits).flatMap((wait) => wait.behind.map(length));
+            assert.deepEqual(
+              [found.heldUp.total, found.uncontended.count, found.uncontended.total],
+              told ? [sum(behind), free.length, sum(free.map(length))] : [0, 0, 0],
             );
           };
           check(mutex, () => true);
@@ -202,7 +210,7 @@ test('whatever the events, nobody waits longer behind others than at all, and no
       const { all, counts, mutexes, slow } = await look(synthetic(events, { batchSize: 3 }), { slow: 5 });
       assert.equal(all.acquisitions, counts.locked);
       for (const { held, wait, hold, contended, behind } of mutexes) {
-        assert.ok(held <= wait.total && contended <= wait.count);
+        assert.ok(!(held > wait.total) && !(contended > wait.count));
         assert.ok(!(wait.min < 0) && !(hold.min < 0) && behind.every(({ total }) => total >= 0));
       }
       for (const one of slow ?? []) assert.ok(sum(one.behind.map(({ total }) => total)) <= one.duration);
@@ -272,7 +280,9 @@ test('the BQL is the mutex that the main loop and the vCPUs take, and what it co
   assert.deepEqual([roles.get(main), roles.get(cpu0), roles.get(cpu1)], ['main loop', 'vcpu', 'vcpu']);
   assert.deepEqual([mutex.acquisitions, mutex.contended, mutex.wait.total], [5, 2, 85 + 100]);
   // Two vCPUs of 1000 ns each.
-  assert.deepEqual([mutex.vcpus.wait, mutex.vcpus.time], [185, 2000]);
+  assert.deepEqual([mutex.vcpus.wait, mutex.vcpus.time, mutex.vcpus.held], [185, 2000, 170]);
+  // Nobody held it when the first vCPU and the main loop took it.
+  assert.deepEqual([mutex.heldUp.total, mutex.uncontended.count, mutex.vcpus.uncontended.count], [170, 3, 1]);
   assert.deepEqual(
     mutex.vcpus.behind.map(({ role, site, inner, total, waits }) => [role.tid, site, inner, total, waits]),
     [

@@ -27,6 +27,11 @@ export type LockGroup = {
   acquisitions: number;
   /** Waits during which another thread held the mutex. */
   contended: number;
+  /** How long that was, of each of these. */
+  heldUp: Stats;
+  /** Acquisitions of a free mutex, from lock to locked: what that takes in this recording, its tracing included. */
+  uncontended: Stats;
+  /** All of them, from lock to locked: what another thread held the mutex, handing it over, and what it takes to have a free one. */
   wait: Stats;
   hold: Stats;
 };
@@ -61,9 +66,9 @@ export type MutexResult = LockGroup & {
   held: number;
   /**
    * Of the vCPUs' waits for it: their time, that of the vCPUs themselves (NaN where none is known), how much of the former others held it,
-   * and who.
+   * and who; and their acquisitions of it while it was free.
    */
-  vcpus: { wait: number; time: number; held: number; behind: Behind[] };
+  vcpus: { wait: number; time: number; held: number; behind: Behind[]; uncontended: Stats };
 };
 
 /** A thread that held a mutex during a wait, having locked it at one place. */
@@ -118,6 +123,8 @@ export type LocksResult = {
   missed: number;
   unfinished: UnfinishedLock[];
   counts: LockCounts;
+  /** Whether it is told who held a mutex while others waited: not where no mutex is seen to be let go. */
+  holdersTold: boolean;
   /** How long the stretch is that all this is of, in ns. */
   duration: number;
 };
@@ -143,11 +150,13 @@ export class LocksView implements Analysis {
   #hasMutexes = false;
   readonly #log: LockLog;
   readonly #groups = new GroupTable();
+  /** By group times 2, waits behind another thread 1 more. */
   readonly #waits = new SpanView<never>({});
+  /** By group: how long another thread held the mutex, of the waits of which one did. */
+  readonly #heldUp = new SpanView<never>({});
   readonly #holds = new SpanView<never>({});
   /** By group. */
   readonly #acquired: number[] = [];
-  readonly #contended: number[] = [];
   readonly #behind = new BehindTable();
   #waitGroups = new Int32Array(0);
   #holdGroups = new Int32Array(0);
@@ -189,8 +198,10 @@ export class LocksView implements Analysis {
     for (let k = 0; k < waits.count; k++) {
       const group = this.#waitGroups[k] as number;
       this.#count(this.#acquired, group);
-      if (waits.contended[k] === 0) continue;
-      this.#count(this.#contended, group);
+      const contended = waits.contended[k] as number;
+      this.#waitGroups[k] = 2 * group + contended;
+      if (contended === 0) continue;
+      this.#heldUp.add(waits.begin[k] as number, waits.held[k] as number, group, 0);
       this.#addBehind(k);
     }
     this.#waits.summarise(waits, this.#waitGroups);
@@ -236,6 +247,7 @@ export class LocksView implements Analysis {
       missed,
       unfinished: this.#unfinished(role, name),
       counts: locks.counts,
+      holdersTold: this.#holdersTold,
       duration: this.#end - this.#begin,
     };
   }
@@ -248,6 +260,10 @@ export class LocksView implements Analysis {
       mutex: (mutex) => (bql.has(mutex) ? 'BQL' : addressOf(this.locks.mutexes[mutex] as Mutex)),
       site: (site) => this.#site(site),
     };
+  }
+
+  get #holdersTold(): boolean {
+    return this.locks.counts.unlock > 0;
   }
 
   get #begin(): number {
@@ -374,13 +390,15 @@ export class LocksView implements Analysis {
         vcpus: this.#vcpus(groups, entries, roles),
       };
     });
-    return results.sort((a, b) => b.wait.total - a.wait.total || b.acquisitions - a.acquisitions);
+    return results.sort(
+      (a, b) => (b.held || 0) - (a.held || 0) || b.wait.total - a.wait.total || b.acquisitions - a.acquisitions,
+    );
   }
 
   #vcpus(groups: readonly number[], entries: readonly number[], roles: readonly LockRole[]): MutexResult['vcpus'] {
     const { locks } = this;
     const isVcpu = (thread: number) => roles[thread]?.kind === 'vcpu';
-    const wait = this.#waits.merged(groups.filter((group) => isVcpu(this.#groups.thread(group)))).result().total;
+    const theirs = groups.filter((group) => isVcpu(this.#groups.thread(group)));
     const pid = locks.mutexes[this.#groups.mutex(groups[0] ?? 0)]?.pid;
     const time = locks.threads.reduce(
       (sum, thread: LockThread, t) =>
@@ -389,14 +407,17 @@ export class LocksView implements Analysis {
     );
     const own = entries.filter((entry) => isVcpu(this.#behind.waiter(entry)));
     return {
-      wait,
+      wait: this.#waits.merged(allWaits(theirs)).result().total,
       time: time === 0 ? Number.NaN : time,
       held: this.#heldOf(own),
       behind: this.#behindOf(own, roles),
+      uncontended: this.#waits.merged(this.#holdersTold ? freeWaits(theirs) : []).result(),
     };
   }
 
+  /** NaN where it is not told. */
   #heldOf(entries: readonly number[]): number {
+    if (!this.#holdersTold) return Number.NaN;
     return entries.reduce((sum, entry) => sum + this.#behind.total(entry), 0);
   }
 
@@ -436,8 +457,14 @@ export class LocksView implements Analysis {
       else own.push(group);
     }
     const total = new Map<string, number>();
-    for (const [name, own] of split) total.set(name, this.#waits.merged(own).result().total);
-    return [...split].sort(([a], [b]) => (total.get(b) as number) - (total.get(a) as number));
+    const whole = new Map<string, number>();
+    for (const [name, own] of split) {
+      total.set(name, this.#heldUp.merged(own).result().total);
+      whole.set(name, this.#waits.merged(allWaits(own)).result().total);
+    }
+    const by = (sums: ReadonlyMap<string, number>, a: string, b: string) =>
+      (sums.get(b) as number) - (sums.get(a) as number);
+    return [...split].sort(([a], [b]) => by(total, a, b) || by(whole, a, b));
   }
 
   #siteOf(group: number): string {
@@ -446,11 +473,14 @@ export class LocksView implements Analysis {
   }
 
   #group(groups: readonly number[]): LockGroup {
-    const sum = (counts: readonly number[]) => groups.reduce((total, group) => total + (counts[group] ?? 0), 0);
+    const told = this.#holdersTold;
+    const heldUp = this.#heldUp.merged(groups).result();
     return {
-      acquisitions: sum(this.#acquired),
-      contended: sum(this.#contended),
-      wait: this.#waits.merged(groups).result(),
+      acquisitions: groups.reduce((total, group) => total + (this.#acquired[group] ?? 0), 0),
+      contended: told ? heldUp.count : Number.NaN,
+      heldUp,
+      uncontended: this.#waits.merged(told ? freeWaits(groups) : []).result(),
+      wait: this.#waits.merged(allWaits(groups)).result(),
       hold: this.#holds.merged(groups).result(),
     };
   }
@@ -476,22 +506,38 @@ export class LocksView implements Analysis {
   }
 }
 
-/** What conditions can be about: waits and holds, of all mutexes and of each, and the vCPUs' time that waits for one took. */
-export function lockSubjects({ all, mutexes, duration }: LocksResult): Subject[] {
+/** Of groups, the rows of waits of a mutex that was free; and those of all waits. */
+const freeWaits = (groups: readonly number[]) => groups.map((group) => 2 * group);
+const allWaits = (groups: readonly number[]) => groups.flatMap((group) => [2 * group, 2 * group + 1]);
+
+/**
+ * What conditions can be about: the time that others held what was waited for, what taking a free mutex took, and holds, of all
+ * mutexes and of each; and how much of the vCPUs' time they waited for one that others held.
+ */
+export function lockSubjects({ all, mutexes, duration, holdersTold }: LocksResult): Subject[] {
   const seconds = duration / 1e9;
   const of = (name: string | undefined, group: LockGroup): Subject[] => [
-    { kind: 'wait', name, measured: measured(group.wait, all.wait.total, seconds) },
+    ...(holdersTold
+      ? [
+          { kind: 'wait', name, measured: measured(group.heldUp, all.heldUp.total, seconds) },
+          { kind: 'uncontended', name, measured: measured(group.uncontended, all.uncontended.total, seconds) },
+        ]
+      : []),
     { kind: 'hold', name, measured: measured(group.hold, all.hold.total, seconds) },
   ];
   return [
     ...of(undefined, all),
     ...mutexes.flatMap((mutex) => [
       ...of(mutex.name, mutex),
-      {
-        kind: 'vcpu-wait',
-        name: mutex.name,
-        measured: { total: mutex.vcpus.wait, share: mutex.vcpus.wait / mutex.vcpus.time },
-      },
+      ...(holdersTold
+        ? [
+            {
+              kind: 'vcpu-wait',
+              name: mutex.name,
+              measured: { total: mutex.vcpus.held, share: mutex.vcpus.held / mutex.vcpus.time },
+            },
+          ]
+        : []),
     ]),
   ];
 }

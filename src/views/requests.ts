@@ -209,7 +209,7 @@ export class RequestsView implements Analysis {
   constructor(options: RequestsOptions = {}) {
     this.#options = options;
     const slow = options.slow !== undefined || options.than !== undefined;
-    this.path = new RequestPath(slow ? (filled, b, i) => this.#filled(filled, b, i) : undefined);
+    this.path = new RequestPath(slow ? (filled, b, i) => this.#filled(filled, b, i) : undefined, this.#locks.locks);
     if (slow) {
       this.#events = new ThreadEvents((type) => this.#locks.locks.wants(type), {
         threads: rememberedThreads,

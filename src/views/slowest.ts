@@ -2,6 +2,7 @@ import { ExitEvents } from '../spans/exit-detail.ts';
 import type { ExitPairing, ExitSpans } from '../spans/exits.ts';
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { LastWaits, type LockWait } from '../spans/lock-waits.ts';
+import type { Locks } from '../spans/locks.ts';
 import { type ExitParts, type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { hex64 } from '../trace/event-type.ts';
@@ -68,12 +69,20 @@ export class Slowest {
     return this.#longest.over;
   }
 
+  get locks(): Locks {
+    return this.#locks.locks;
+  }
+
+  /** Follows QEMU's mutexes through a batch, before `batch` is called with it. */
+  follow(trace: Trace, b: EventBatch): void {
+    this.#locks.batch(trace, b);
+  }
+
   /** Takes the batch that pairing took just now, and how the exits that ended divide. */
   batch(trace: Trace, b: EventBatch, spans: ExitSpans, divided?: ExitParts): void {
     const { halts, offer } = this.#options;
     const { reasons } = this.#pairing;
     const { locks } = this.#locks;
-    this.#locks.batch(trace, b);
     let wait = 0;
     let part = 0;
     this.#events.batch(trace, b, spans, (k) => {

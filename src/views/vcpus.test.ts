@@ -38,7 +38,10 @@ const out = (time: number, state: number, next = 0) =>
 const into = (time: number, previous = 0) =>
   at(time, 'sched:sched_switch', { prev_pid: previous, prev_state: 0, next_pid: tid }, { tid: previous });
 const waking = (time: number) => at(time, 'sched:sched_waking', { pid: tid }, { tid: 99 });
-const mutex = (time: number, name: 'lock' | 'locked') => at(time, `qemu:qemu_mutex_${name}`, { mutex: 0x10 });
+const mutex = (time: number, name: 'lock' | 'locked' | 'unlock', thread = tid) =>
+  at(time, `qemu:qemu_mutex_${name}`, { mutex: 0x10 }, { tid: thread });
+/** Another thread that takes the mutex. */
+const rival = 98;
 
 function only(states: Partial<Record<VcpuState, number>>): Record<VcpuState, number> {
   return { ...(Object.fromEntries(vcpuStates.map((state) => [state, 0])) as Record<VcpuState, number>), ...states };
@@ -119,13 +122,15 @@ test('without the scheduler’s events a halt is sleep as a whole, and what cann
   );
 });
 
-test('waiting for a QEMU lock is told apart from other waiting in QEMU', async () => {
+test('waiting for a QEMU lock that another thread holds is told apart from other waiting in QEMU', async () => {
   const { states, result } = await rowOf([
     entry(0),
+    mutex(5, 'locked', rival),
     exit(10),
     userspace(20),
     mutex(25, 'lock'),
     out(30, 1),
+    mutex(80, 'unlock', rival),
     waking(80),
     into(90),
     mutex(95, 'locked'),
@@ -135,12 +140,48 @@ test('waiting for a QEMU lock is told apart from other waiting in QEMU', async (
     fpu(150, 1),
     entry(160),
   ]);
-  // 25–30 and 90–95 running, 30–80 asleep.
-  assert.deepEqual(states, only({ guest: 10, kvm: 20, qemu: 5 + 5 + 10, lock: 60, preempted: 10, blocked: 40 }));
+  // Behind the other thread it is running 25–30, and asleep 30–80; from 90 to 95 the mutex is free.
+  assert.deepEqual(states, only({ guest: 10, kvm: 20, qemu: 5 + 5 + 5 + 10, lock: 55, preempted: 10, blocked: 40 }));
   assert.deepEqual(
     result.untold.map(({ state }) => state),
     ['halt polling'],
   );
+});
+
+test('taking a lock that is free is no waiting, however long it takes', async () => {
+  const { states, result } = await rowOf([
+    entry(0),
+    exit(10),
+    userspace(20),
+    mutex(25, 'lock'),
+    mutex(65, 'locked'),
+    mutex(70, 'unlock'),
+    fpu(75, 1),
+    entry(80),
+  ]);
+  assert.deepEqual(states, only({ guest: 10, kvm: 10 + 5, qemu: 55 }));
+  assert.equal(
+    result.untold.some(({ state }) => state === 'lock'),
+    false,
+  );
+});
+
+test('where no lock is seen to be let go, nobody knows who waits for one that is held', async () => {
+  const { states, result } = await rowOf([
+    entry(0),
+    // Both take it, and neither lets it go.
+    mutex(3, 'locked', rival),
+    mutex(4, 'locked'),
+    mutex(5, 'locked', rival),
+    exit(10),
+    userspace(20),
+    mutex(25, 'lock'),
+    mutex(65, 'locked'),
+    fpu(75, 1),
+    entry(80),
+  ]);
+  assert.deepEqual(states, only({ guest: 10, kvm: 10 + 5, qemu: 55 }));
+  assert.ok(result.untold.some(({ state, lacking }) => state === 'lock' && /qemu_mutex_unlock/.test(lacking)));
 });
 
 test('a halt that QEMU sees is a halt', async () => {
@@ -202,6 +243,9 @@ const anything = fc.constantFrom(
   waking,
   (time: number) => mutex(time, 'lock'),
   (time: number) => mutex(time, 'locked'),
+  (time: number) => mutex(time, 'unlock'),
+  (time: number) => mutex(time, 'locked', rival),
+  (time: number) => mutex(time, 'unlock', rival),
 );
 
 function schedule(
@@ -209,7 +253,23 @@ function schedule(
 ): SyntheticEvent[] {
   const events: SyntheticEvent[] = [entry(0)];
   for (const [event, gap] of steps) events.push(event((events.at(-1) as SyntheticEvent).time + gap));
-  return events;
+  // Only one thread has a mutex at a time, and it is one that waited for it, or the rival.
+  let holder = -1;
+  let waits = false;
+  return events.filter(({ name, tid: thread }) => {
+    if (name === 'qemu:qemu_mutex_lock') {
+      if (holder === tid) return false;
+      waits = true;
+    } else if (name === 'qemu:qemu_mutex_locked') {
+      if (holder >= 0 || (thread === tid && !waits)) return false;
+      holder = thread as number;
+      if (thread === tid) waits = false;
+    } else if (name === 'qemu:qemu_mutex_unlock') {
+      if (holder !== thread) return false;
+      holder = -1;
+    }
+    return true;
+  });
 }
 
 test('whatever happens, the states of a vCPU sum up to its wall time, and those of an exit to its duration', async () => {
@@ -253,9 +313,12 @@ function walk(events: SyntheticEvent[]): Record<VcpuState, number> {
     let run = 'running';
     let halting = false;
     let slept = false;
+    let waits = false;
+    let holder = -1;
+    let behind = false;
     let locking = false;
     let exitAt = 0;
-    for (const [n, { name, time, fields }] of events.entries()) {
+    for (const [n, { name, time, fields, tid: thread }] of events.entries()) {
       if (time > now) break;
       if (name === 'kvm:kvm_exit') {
         [place, run, halting, slept, locking, exitAt] = [
@@ -269,9 +332,15 @@ function walk(events: SyntheticEvent[]): Record<VcpuState, number> {
       } else if (name === 'kvm:kvm_entry') [place, run, halting, locking] = ['guest', 'running', false, false];
       else if (name === 'kvm:kvm_userspace_exit') [place, run] = ['qemu', 'running'];
       else if (name === 'kvm:kvm_fpu' && place === 'qemu') [place, run, locking] = ['kvm', 'running', false];
-      else if (name === 'qemu:qemu_mutex_lock') locking = true;
-      else if (name === 'qemu:qemu_mutex_locked') locking = false;
-      else if (name === 'sched:sched_switch' && fields?.prev_pid === tid) {
+      else if (name.startsWith('qemu:')) {
+        if (name === 'qemu:qemu_mutex_lock') [waits, behind] = [true, false];
+        else if (name === 'qemu:qemu_mutex_unlock') holder = -1;
+        else holder = thread as number;
+        if (holder === tid) waits = false;
+        // Once it is known to be on its way into the guest, only a new holder can hold it up.
+        const held = waits && holder === rival;
+        if (held !== behind) [locking, behind] = [held, held];
+      } else if (name === 'sched:sched_switch' && fields?.prev_pid === tid) {
         run = fields.prev_state === 0 ? 'runnable' : 'asleep';
         slept ||= run === 'asleep';
       } else if (name === 'sched:sched_switch') run = 'running';

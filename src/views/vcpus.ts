@@ -123,7 +123,11 @@ export function untold({ sched, wakes, userspace, locks, haltLength }: Evidence)
     lines.push({ state, within, lacking });
   if (!userspace) add('qemu', 'kvm', 'kvm:kvm_userspace_exit');
   if (!locks)
-    add('lock', userspace ? (sched ? 'blocked' : 'qemu') : 'kvm', 'qemu:qemu_mutex_lock and qemu:qemu_mutex_locked');
+    add(
+      'lock',
+      userspace ? (sched ? 'blocked' : 'qemu') : 'kvm',
+      'qemu:qemu_mutex_lock, qemu:qemu_mutex_locked and qemu:qemu_mutex_unlock',
+    );
   if (!userspace || !sched)
     add('blocked', userspace ? 'qemu' : 'kvm', sched ? 'kvm:kvm_userspace_exit' : 'sched:sched_switch');
   if (!sched) add('preempted', 'the state in which it happened', 'sched:sched_switch');

@@ -23,12 +23,19 @@ export function locksPart(answer: LocksJson, summary: string): HTMLElement {
       {
         title: 'contended',
         number: true,
-        cell: ({ contended }) => count(contended),
-        key: ({ contended }) => contended,
+        cell: ({ contended }) => count(contended ?? Number.NaN),
+        key: ({ contended }) => contended ?? Number.NaN,
       },
-      ...(['wait', 'hold'] as const).flatMap((kind) =>
+      {
+        title: 'when free',
+        number: true,
+        cell: ({ uncontended }) => duration(figure(uncontended, 'p50', 'ns')),
+        key: ({ uncontended }) => figure(uncontended, 'p50', 'ns'),
+      },
+      ...(['held_by_others', 'hold'] as const).flatMap((kind) =>
         (['total', 'p99', 'max'] as const).map((name) => ({
-          title: name === 'total' ? (kind === 'wait' ? 'waited' : 'held') : `${name} ${kind}`,
+          title:
+            name === 'total' ? (kind === 'hold' ? 'held' : 'waited') : `${name} ${kind === 'hold' ? 'hold' : 'wait'}`,
           number: true,
           cell: (mutex: MutexJson) => duration(figure(mutex[kind], name, 'ns')),
           key: (mutex: MutexJson) => figure(mutex[kind], name, 'ns'),
@@ -75,8 +82,8 @@ function sites(mutex: MutexJson): HTMLElement {
     {
       title: 'waited',
       number: true,
-      cell: ({ wait }) => duration(figure(wait, 'total', 'ns')),
-      key: ({ wait }) => figure(wait, 'total', 'ns'),
+      cell: ({ held_by_others: wait }) => duration(figure(wait, 'total', 'ns')),
+      key: ({ held_by_others: wait }) => figure(wait, 'total', 'ns'),
     },
     {
       title: 'held',
@@ -90,11 +97,11 @@ function sites(mutex: MutexJson): HTMLElement {
 }
 
 function behind(mutex: MutexJson): HTMLElement {
-  const whole = figure(mutex.wait, 'total', 'ns');
+  const whole = mutex.held_by_others_ns ?? Number.NaN;
   const table = new Table<MutexJson['behind'][number]>('Who held the BQL while others waited', [
     { title: 'thread', cell: roleOf, key: roleOf },
     { title: 'locked at', cell: ({ site }) => site ?? 'before the trace began' },
-    { title: 'mostly at', cell: ({ inner_site: inner }) => inner ?? '' },
+    { title: 'was at', cell: ({ inner_site: inner }) => inner ?? '' },
     { title: 'waits', number: true, cell: ({ waits }) => count(waits), key: ({ waits }) => waits },
     { title: 'waited for', number: true, cell: ({ total_ns: n }) => duration(n), key: ({ total_ns: n }) => n },
     { title: 'share', number: true, cell: ({ total_ns: n }) => percent(n / whole) },
@@ -150,5 +157,5 @@ function slowWait(wait: SlowLockJson, open: boolean): HTMLElement {
 
 function holder({ site, inner_site: inner, total_ns: total, ...role }: HolderJson): string {
   const where = site === null ? '' : `, locked at ${site}`;
-  return `Held for ${duration(total)} by ${roleOf(role)}${where}${inner === null ? '' : `, mostly at ${inner}`}.`;
+  return `Held for ${duration(total)} by ${roleOf(role)}${where}${inner === null ? '' : `, was at ${inner}`}.`;
 }

@@ -23,6 +23,9 @@ for text in open(sys.argv[1]):
     m = re.match(r'(\d+)@(\d+)\.(\d{6}):(\w+) (.*)', text)
     if m:
         fields = dict(zip(*[iter(m[5].split())] * 2))
+        mutex = re.search(r'mutex (0x\w+)', m[5])
+        if mutex:
+            fields['mutex'] = mutex[1]
         log.append((int(m[2]) * 10**9 + int(m[3]) * 1000 + OFFSET, int(m[1]), m[4], fields))
 log.sort(key=lambda one: one[0])
 
@@ -35,7 +38,7 @@ for time, tid, event, rest in kernel:
     if m:
         kicks.setdefault(int(m[1], 16), []).append((time, out[tid]))
 
-# The scheduler on the thread that pops, and its waits for mutexes: what it is at from each moment on.
+# The scheduler on the thread that pops, and its waits for mutexes that others hold: what it is at from each moment on.
 runs, waits = [], []
 for time, tid, event, rest in kernel:
     if event == 'sched_switch' and 'prev_pid=1102 ' in rest:
@@ -44,14 +47,22 @@ for time, tid, event, rest in kernel:
         runs.append((time, 'running'))
     elif event in ('sched_waking', 'sched_wakeup') and ' pid=1102 ' in ' ' + rest and runs and runs[-1][1] == 'asleep':
         runs.append((time, 'runnable'))
-waiting = None
+# A mutex that is free is not waited for: what counts of a wait is when another thread has it.
+held, since, waiting = [], {}, None
+for time, tid, event, f in log:
+    if event == 'qemu_mutex_locked':
+        since[f['mutex']] = (tid, time)
+    elif event == 'qemu_mutex_unlock' and f['mutex'] in since:
+        held.append((f['mutex'], *since.pop(f['mutex']), time))
 for time, tid, event, f in log:
     if tid != 1102:
         continue
     if event == 'qemu_mutex_lock':
-        waiting = time
+        waiting = (f['mutex'], time)
     elif event == 'qemu_mutex_locked' and waiting is not None:
-        waits.append((waiting, time))
+        for mutex, holder, taken, given in held:
+            if mutex == waiting[0] and holder != 1102 and taken < time and given > waiting[1]:
+                waits.append((max(taken, waiting[1]), min(given, time)))
         waiting = None
 
 def at(begin, end):
