@@ -169,7 +169,11 @@ class TraceDat implements Trace {
       read.length = most;
     }
     const share = Math.min(pageMemory / Math.max(read.length, 1), largestShare);
-    const arena = new Arena(Math.max(1, Math.floor(share / page)) * page, page, payloads);
+    const slot = Math.max(1, Math.floor(share / page)) * page;
+    // A small file reserves little; how far a packed one unfolds is not known.
+    const packed = read.some(({ buffer }) => buffer.compressed);
+    const room = packed ? payloads : Math.min(payloads, 2 * this.#size + 4 * read.length * (slot + page));
+    const arena = new Arena(slot, page, room);
     const windowSize = Math.ceil(Math.max(share / 4, 4096));
     const sorter = new EventSorter(arena, waiting);
     const typeOf = noTypesYet();
