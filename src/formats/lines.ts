@@ -603,10 +603,7 @@ export abstract class LineTrace implements Trace {
         `${lines} no event that virtap can read, the first at byte ${this.#firstUnread} (${JSON.stringify(this.#firstUnreadLine)}): left out.`,
       );
     }
-    if (this.#joined > 0) {
-      const lines = this.#joined === 1 ? '1 line is' : `${this.#joined} lines are`;
-      this.notes.push(`${lines} the rest of the line before, as mail programs wrap them: joined again.`);
-    }
+    if (this.#joined > 0) this.notes.push(joinedNote(this.#joined));
     if (this.#long > 0) this.notes.push(`${this.#long} lines of more than ${longestLine} bytes were left out.`);
     if (this.clock.name === 'relative' && this.#steppedBack > this.#events / 4)
       this.notes.push(
@@ -635,23 +632,29 @@ function afterComplaints(bytes: Uint8Array, start: number, end: number): number 
 
 /** Lines that are looked at as halves of a wrapped one are no longer than this, and arguments of those that were wrapped no shorter. */
 const longestWrapped = 4096;
-const shortestWrapped = 20;
+export const shortestWrapped = 20;
 /** How the rest of an event's line begins where nobody knows its form. */
-const continuation = /^(\w+=|0x[0-9a-f]+\b|[,)\]])/i;
+export const continuation = /^(\w+=|0x[0-9a-f]+\b|[,)\]])/i;
 /** Forms of one event that are told apart, and frames of a stack that are kept. */
 const mostForms = 8;
 const mostFrames = 128;
 const space = 0x20;
 
 /** Where a line's text begins, after spaces and the quote marks of a mail. */
-function contentOf(bytes: Uint8Array, start: number, end: number, quoted = true): number {
+export function contentOf(bytes: Uint8Array, start: number, end: number, quoted = true): number {
   let p = start;
   while (p < end && (bytes[p] === space || bytes[p] === 0x09 || (quoted && bytes[p] === 0x3e))) p++;
   return p;
 }
 
+/** Says how many lines were joined with the ones before them. */
+export function joinedNote(count: number): string {
+  const lines = count === 1 ? '1 line is' : `${count} lines are`;
+  return `${lines} the rest of the line before, as mail programs wrap them: joined again.`;
+}
+
 /** Two pieces of text with a space between. */
-function joinedText(bytes: Uint8Array, start: number, end: number, from: number, to: number): Uint8Array {
+export function joinedText(bytes: Uint8Array, start: number, end: number, from: number, to: number): Uint8Array {
   const text = new Uint8Array(end - start + 1 + to - from);
   text.set(bytes.subarray(start, end));
   text[end - start] = space;

@@ -171,3 +171,49 @@ test('text without times, threads or CPUs is read as far as it goes, and what it
     ]);
   await assert.rejects(rest('We saw kvm_exit: it was slow\nkvm_exit: nothing of the kind\n'), /text without a line/);
 });
+
+test("lines of QEMU's log may be indented, quoted and wrapped", async () => {
+  const dump = async (name: string) => {
+    const { trace, events } = await readText(pasted(name));
+    return [trace.origin, ...events.map(({ name, tid, time, print }) => [name.slice(5), tid, time, print])];
+  };
+  assert.deepEqual(await dump('indented-qemu-log.log'), [
+    1647341556924605000n,
+    ['kvm_run_exit', 15268, 0, 'cpu_index 0, reason 2'],
+    ['kvm_run_exit', 15268, 3736000, 'cpu_index 0, reason 8'],
+  ]);
+  assert.deepEqual(await dump('quoted-qemu-log.log'), [
+    1595480025714133000n,
+    ['virtio_queue_notify', 31900, 0, 'vdev 0x633000019640 n 0 vq 0x7fe20b13d800'],
+    ['virtio_notify', 31900, 253000, 'vdev 0x633000019640 vq 0x7fe20b13d800'],
+  ]);
+  assert.deepEqual(await dump('quoted-qemu-log-notime.log'), [
+    0n,
+    ['virtqueue_pop', -1, 0, 'vq 0x5d04109b0ce8 elem 0x5d041024f560 in_num 0 out_num 1'],
+    ['virtqueue_fill', -1, 1, 'vq 0x5d04109b0ce8 elem 0x5d041024f560 len 0 idx 0'],
+  ]);
+  const wrapped = [
+    '> 31900@1595480025.714133:virtqueue_pop vq 0x5d04109b0ce8 elem',
+    '> 0x5d041024f560 in_num 0',
+    '> out_num 1',
+    'and then it says',
+    '31900@1595480025.714139:not_known_anywhere with=arguments of_some=0x77',
+    'more=8',
+    '31900@1595480025.714140:virtio_notify vdev 0x633000019640 vq 0x7fe20b13d800',
+    '0x77 is the end',
+  ];
+  const { trace, events } = await readText(`${wrapped.join('\n')}\n`);
+  assert.deepEqual(
+    events.map(({ print }) => print),
+    [
+      'vq 0x5d04109b0ce8 elem 0x5d041024f560 in_num 0 out_num 1',
+      'with=arguments of_some=0x77 more=8',
+      'vdev 0x633000019640 vq 0x7fe20b13d800',
+    ],
+  );
+  assert.equal(events[1]?.integers.of_some, 0x77n);
+  assert.deepEqual(
+    trace.notes.toSorted(),
+    ['2 lines are no trace events, such as "and then it says"', joined(3)].toSorted(),
+  );
+});

@@ -2,16 +2,18 @@ import { Arena } from '../trace/arena.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
-import type { EventType } from '../trace/event-type.ts';
+import type { EventType, Layout } from '../trace/event-type.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import type { Format } from './detect.ts';
 import { earliestOf } from './earliest.ts';
 import { asTraceError, type Input } from './input.ts';
-import { badLines, cutLine } from './lines.ts';
+import { kernelTextLayout } from './kernel-text.ts';
+import { badLines, contentOf, continuation, cutLine, joinedNote, joinedText, shortestWrapped } from './lines.ts';
 import { QemuNames } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
+import { decodeText } from './text-field.ts';
 import { type Signature, Signatures } from './trace-events.ts';
 
 /*
@@ -21,7 +23,8 @@ import { type Signature, Signatures } from './trace-events.ts';
  *     virtqueue_pop vq 0x…                         without time stamps
  *     2025-08-08T12:00:00.123456Z virtqueue_pop …  QEMU 10.1, -msg timestamp=on
  *
- * with other output of QEMU, and of its guest, in between. Stamps are wall-clock time.
+ * with other output of QEMU, and of its guest, in between. Stamps are wall-clock time. What people paste may be indented, quoted as in a
+ * mail (`> `), or wrapped.
  */
 
 /** Longer lines are no events. */
@@ -31,8 +34,8 @@ const holdBack = 50e6;
 /** Events that no signature describes: more names than that are not QEMU's. */
 const maxUnknown = 4096;
 
-const stamped = /^(\d{1,10})@(\d{1,10})\.(\d{6}):([A-Za-z_]\w*)(?: |$)/;
-const isoStamped = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z) ([A-Za-z_]\w*)(?: |$)/;
+const stamped = /^[\s>]*(\d{1,10})@(\d{1,10})\.(\d{6}):([A-Za-z_]\w*)(?: |$)/;
+const isoStamped = /^[\s>]*(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z) ([A-Za-z_]\w*)(?: |$)/;
 
 export const qemuLog: Format = {
   name: 'qemu log',
@@ -41,13 +44,13 @@ export const qemuLog: Format = {
     for (const line of lines(head)) {
       if (stamped.test(line)) return true;
       const name = isoStamped.exec(line)?.[2];
-      const bare = name ?? /^(\w+)(?: |$)/.exec(line)?.[1];
+      const bare = name ?? /^[\s>]*(\w+)(?: |$)/.exec(line)?.[1];
       // Words without an underscore are no events, and not worth a look.
       if (bare === undefined || !bare.includes('_')) continue;
       signatures ??= new Signatures(undefined, {});
       const signature = signatures.of(bare);
       if (signature === undefined) continue;
-      const text = Buffer.from(name === undefined ? line : line.slice(line.indexOf(' ') + 1), 'latin1');
+      const text = Buffer.from(line.slice(line.indexOf(bare)), 'latin1');
       if (signatures.candidates(bare).some((s) => new QemuTextLayout(s).fits(text, 0, text.length))) return true;
     }
     return false;
@@ -92,6 +95,8 @@ class QemuLog implements Trace {
   readonly #codes: Int32Array;
   /** The same of names that no signature describes. */
   readonly #unknown = new Map<string, number>();
+  /** Those of them whose arguments have no names. */
+  readonly #nameless: string[] = [];
 
   // What #stamp found, and where the text begins that follows.
   #textStart = 0;
@@ -113,6 +118,13 @@ class QemuLog implements Trace {
   #broken = 0;
   #foreign = 0;
   #foreignSample = '';
+  /** The event read last: where its text lies, where its last line ends, what it is. */
+  #lastText = -1;
+  #lastEnd = -1;
+  #lastLineEnd = -1;
+  #lastIndex = -1;
+  #lastCode = unwanted;
+  #joined = 0;
   /** Lines that cannot be what they were written as, and where the first of them is. */
   #nulLines = 0;
   #farStamps = 0;
@@ -220,6 +232,7 @@ class QemuLog implements Trace {
     const end = reader.end;
     this.#sorter.begin(reader.slot);
     this.#lastTime = Number.NEGATIVE_INFINITY;
+    this.#lastText = -1;
     let start = reader.pos;
     let at = -1;
     let nuls = 0;
@@ -254,7 +267,7 @@ class QemuLog implements Trace {
     const { pos, end } = this.#reader;
     if (pos >= end || this.#longLine >= 0) return;
     const bytes = this.#arena.bytes;
-    this.#stamp(pos, end);
+    this.#stamp(contentOf(bytes, pos, end), end);
     const signature = this.#names.events[this.#names.find(bytes, this.#textStart, end)];
     if (signature === undefined || new QemuTextLayout(signature).fits(bytes, this.#textStart, end)) {
       this.notes.push(cutLine(this.#reader.offsetOf(pos)));
@@ -289,10 +302,11 @@ class QemuLog implements Trace {
   }
 
   /** One line; `at` is where its last @ stands, or -1. */
-  #line(start: number, newline: number, at: number): void {
+  #line(begin: number, newline: number, at: number): void {
     const bytes = this.#arena.bytes;
     let end = newline;
-    if (end > start && bytes[end - 1] === 0x0d) end--;
+    if (end > begin && bytes[end - 1] === 0x0d) end--;
+    const start = contentOf(bytes, begin, end);
     if (end === start) return;
     this.#stamp(start, end);
     const text = this.#textStart;
@@ -318,9 +332,14 @@ class QemuLog implements Trace {
       }
     } else code = this.#stampFound ? this.#unknownEvent(text, end) : unresolved;
     if (code === unresolved) {
-      this.#isForeign(start, end);
+      if (!this.#continues(start, end)) this.#isForeign(start, end);
       return;
     }
+    this.#lastText = text;
+    this.#lastEnd = end;
+    this.#lastLineEnd = end;
+    this.#lastIndex = index;
+    this.#lastCode = code;
     let time = this.#time;
     if (!this.#timed) {
       if (this.#stampFound) this.#restamped++;
@@ -347,6 +366,33 @@ class QemuLog implements Trace {
     if (time > this.#maxTime) this.#maxTime = time;
     if (code === unwanted) return;
     this.#sorter.append(time, code, -1, this.#tid, -1, text, end - text);
+  }
+
+  /** Whether a line that is no event is the rest of the one right before, which a mail program wrapped: then it is put there. */
+  #continues(start: number, end: number): boolean {
+    const bytes = this.#arena.bytes;
+    const [text, last, code] = [this.#lastText, this.#lastEnd, this.#lastCode];
+    // Between the two lie the line's end, and quote marks.
+    if (text < 0 || this.#stampFound || start <= this.#lastLineEnd || start - this.#lastLineEnd > longestGap)
+      return false;
+    if (contentOf(bytes, skipLineEnd(bytes, this.#lastLineEnd, start), start) !== start) return false;
+    const joined = joinedText(bytes, text, last, start, end);
+    const signature = this.#names.events[this.#lastIndex];
+    if (signature === undefined) {
+      if (last - text < shortestWrapped || !continuation.test(this.#string(start, end))) return false;
+    } else {
+      const layout = new QemuTextLayout(signature);
+      if (layout.fits(bytes, text, last)) return false;
+      // It may go on for more than one line.
+      if (!layout.fits(joined, 0, joined.length) && !layout.begins(joined, 0, joined.length)) return false;
+    }
+    bytes[last] = 0x20;
+    bytes.copyWithin(last + 1, start, end);
+    this.#lastEnd = last + 1 + end - start;
+    this.#lastLineEnd = end;
+    this.#joined++;
+    if (code !== unwanted) this.#sorter.amend(code, this.#lastEnd - text);
+    return true;
   }
 
   /** Two threads wrote at once: the line holds the beginning of one event, or other output, and then another event. */
@@ -432,8 +478,16 @@ class QemuLog implements Trace {
     this.#textStart = start + space + 1;
   }
 
-  #resolve(signature: Signature): number {
-    const type = this.#table.add(`qemu:${signature.name}`, new QemuTextLayout(signature));
+  /** `sample` is what follows the name of an event that no signature describes: it may name its arguments itself. */
+  #resolve(signature: Signature, sample?: Uint8Array): number {
+    const plain = new QemuTextLayout(signature);
+    const named = sample !== undefined && namesArguments(sample) ? kernelTextLayout('', sample) : undefined;
+    const layout: Layout =
+      named === undefined || named.fields.length === 0
+        ? plain
+        : { fields: named.fields, reader: named.reader.bind(named), print: plain.print.bind(plain) };
+    if (sample !== undefined && layout === plain) this.#nameless.push(signature.name);
+    const type = this.#table.add(`qemu:${signature.name}`, layout);
     return this.#wants === undefined || this.#wants(type) ? type.id : unwanted;
   }
 
@@ -444,7 +498,7 @@ class QemuLog implements Trace {
     let code = this.#unknown.get(name);
     if (code === undefined) {
       if (this.#unknown.size === maxUnknown) return unresolved;
-      code = this.#resolve({ name, args: [], format: '' });
+      code = this.#resolve({ name, args: [], format: '' }, this.#arena.bytes.slice(text + name.length, end));
       this.#unknown.set(name, code);
     }
     return code;
@@ -468,9 +522,10 @@ class QemuLog implements Trace {
     if (this.#broken > 0) {
       this.notes.push(`${this.#broken} events could not be read, because another thread wrote into their lines`);
     }
-    if (this.#unknown.size > 0) {
-      const some = [...this.#unknown.keys()].slice(0, 5).join(', ');
-      const more = this.#unknown.size > 5 ? ` and ${this.#unknown.size - 5} more` : '';
+    if (this.#joined > 0) this.notes.push(joinedNote(this.#joined));
+    if (this.#nameless.length > 0) {
+      const some = this.#nameless.slice(0, 5).join(', ');
+      const more = this.#nameless.length > 5 ? ` and ${this.#nameless.length - 5} more` : '';
       this.notes.push(
         `arguments of ${some}${more} have no names: give the trace-events-all of the QEMU that wrote the log with --trace-events`,
       );
@@ -492,6 +547,20 @@ class QemuLog implements Trace {
       );
     }
   }
+}
+
+/** Whether a text has arguments after their names: a word before a plain number may be anything. */
+function namesArguments(sample: Uint8Array): boolean {
+  return /\w=\S|\w 0x[0-9a-f]/.test(decodeText(sample, 0, sample.length));
+}
+
+/** Bytes between the end of a line and the text of the next: a line's end, spaces and quote marks. */
+const longestGap = 40;
+
+function skipLineEnd(bytes: Uint8Array, from: number, to: number): number {
+  let p = from;
+  while (p < to && (bytes[p] === 0x0d || bytes[p] === 0x0a)) p++;
+  return p;
 }
 
 function isDigit(c: number): boolean {

@@ -40,6 +40,11 @@ export class QemuTextLayout implements Layout {
     return this.#scanner.fits(bytes, start, end);
   }
 
+  /** Whether a text `NAME ARGUMENTS` is what the event's format makes of some of its arguments. */
+  begins(bytes: Uint8Array, start: number, end: number): boolean {
+    return this.#scanner.find(bytes, start, end, 0);
+  }
+
   print(b: EventBatch, i: number): string {
     const start = (b.at[i] as number) + this.#textAt;
     const end = textEnd(b.bytes, start, (b.at[i] as number) + (b.size[i] as number));
