@@ -59,7 +59,7 @@ const tools: Tool[] = [
   {
     name: 'virtap record',
     command: (pid, file) => [
-      ...[process.execPath, main, 'record', '-p', String(pid), '-b', `${buffer}K`, '-o', file],
+      ...[process.execPath, main, 'record', '--force', '-p', String(pid), '-b', `${buffer}K`, '-o', file],
       ...events.flatMap((event) => ['-e', event]),
     ],
     ready: instanceReady,

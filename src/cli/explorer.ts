@@ -10,7 +10,7 @@ import { Exits } from '../views/exits.ts';
 import { askEverything, nothingToShow, pageOf, version } from './everything.ts';
 import { openTraces } from './open.ts';
 import { openOptions, type TraceOptions } from './options.ts';
-import { runAnalyses } from './run.ts';
+import { runAnalyses, wasInterrupted } from './run.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What is kept of a trace. Cells are in base64. */
@@ -79,7 +79,7 @@ export class Explorer {
     const writer = new ExitRowsWriter(join(folder, 'exits'));
     const everything = await askEverything(this.#files, openOptions(this.#options), {}, (spans) => writer.take(spans));
     writer.close();
-    if (everything.reading.partial.some((why) => why.startsWith('interrupted'))) throw new UsageError('interrupted');
+    if (wasInterrupted(everything.reading)) throw new UsageError('interrupted');
     const nothing = nothingToShow(everything);
     if (nothing !== undefined) throw new UsageError(nothing);
     const { data, cells } = pageOf(everything, this.#files.map((file) => file.replace(/.*\//, '')).join(', '));

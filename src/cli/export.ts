@@ -1,13 +1,15 @@
-import { createWriteStream } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ExportSource, SpanWriter } from '../report/span-rows.ts';
 import type { SpanKind } from '../spans/kind.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
 import { tellsTime } from '../trace/clock.ts';
+import type { Trace } from '../trace/trace.ts';
+import type { Reading } from '../views/reading.ts';
 import { untimeable } from './lacking.ts';
 import { openTraces } from './open.ts';
 import { openOptions, parseWords, type TraceOptions, traceCommand } from './options.ts';
-import { runAnalyses } from './run.ts';
+import { checkOutput, forceOption, OutputFile, writeStandardOutput } from './output-file.ts';
+import { runAnalyses, wasInterrupted } from './run.ts';
 import { say } from './say.ts';
 import { SpanExport } from './span-export.ts';
 import { UsageError } from './usage-error.ts';
@@ -29,6 +31,7 @@ type ExportOptions = Omit<TraceOptions, 'from' | 'to'> & {
   to: Form;
   spans?: SpanKind[];
   output?: string;
+  force?: true;
   since?: TraceOptions['from'];
   until?: TraceOptions['to'];
 };
@@ -49,48 +52,62 @@ export default function define(command: Command): void {
       `only these: ${kinds.map(({ plural }) => plural).join(', ')}; all, where not given, but states and holds only for perfetto`,
       parseKinds,
     )
-    .option('-o, --output <file>', 'where to (standard output, where not given)')
-    .action(run);
+    .option('-o, --output <file>', 'where to (standard output, where not given)');
+  forceOption(command).action(run);
 }
 
 async function run(files: string[], options: ExportOptions): Promise<void> {
   if (options.output === undefined && binary.has(options.to) && process.stdout.isTTY === true) {
     throw new UsageError(`${options.to} is not for a terminal: name a file with -o`);
   }
+  const spared = { inputs: [...files, options.traceEvents], force: options.force };
+  if (options.output !== undefined) await checkOutput(options.output, spared);
   const make = await writers[options.to]();
   const trace = await openTraces(files, openOptions(options));
-  if (!tellsTime(trace.clock)) throw new UsageError(`${trace.file}: ${untimeable(trace.clock)}, and it has no spans`);
-  if (options.to === 'hdr' && trace.clock.unit !== 'ns') {
-    throw new UsageError(`${trace.file}: its clock counts cycles, and an HdrHistogram log has times in ns`);
-  }
-  const out = options.output === undefined ? process.stdout : createWriteStream(options.output);
-  const failed = new Promise<never>((_, reject) => {
-    if (options.output !== undefined) {
-      out.once('error', (error) => reject(new UsageError(`cannot write ${options.output}: ${error.message}`)));
+  let file: OutputFile | undefined;
+  try {
+    if (!tellsTime(trace.clock)) throw new UsageError(`${trace.file}: ${untimeable(trace.clock)}, and it has no spans`);
+    if (options.to === 'hdr' && trace.clock.unit !== 'ns') {
+      throw new UsageError(`${trace.file}: its clock counts cycles, and an HdrHistogram log has times in ns`);
     }
-  });
-  failed.catch(() => {});
-  const chosen = options.spans ?? usual(options.to);
-  const { clock, threads } = trace;
-  const source: ExportSource = {
-    kinds: chosen,
-    clock,
-    threads,
-    get origin() {
-      return trace.origin;
-    },
-  };
-  const spans = new SpanExport(chosen, make(source), out);
-  const reading = await Promise.race([runAnalyses(trace, [spans], { from: options.since, to: options.until }), failed]);
-  await Promise.race([spans.end(), failed]);
-  await trace.close();
+    if (options.output !== undefined) file = await OutputFile.create(options.output, spared);
+    const chosen = options.spans ?? usual(options.to);
+    const { clock, threads } = trace;
+    const source: ExportSource = {
+      kinds: chosen,
+      clock,
+      threads,
+      get origin() {
+        return trace.origin;
+      },
+    };
+    const write = (bytes: Uint8Array | string) => (file === undefined ? writeStandardOutput(bytes) : file.write(bytes));
+    const spans = new SpanExport(chosen, make(source), write);
+    const reading = await runAnalyses(trace, [spans], { from: options.since, to: options.until });
+    if (file !== undefined && !files.includes('-') && wasInterrupted(reading)) {
+      say(`virtap: interrupted: ${options.output} was not written\n`);
+      process.exitCode = 130;
+      return;
+    }
+    await spans.end();
+    tell(reading, spans, trace, chosen, options.spans !== undefined);
+    await file?.finish();
+  } finally {
+    file?.discard();
+    // Not awaited: after Ctrl-C the read under way may never end.
+    void trace.close().catch(() => {});
+  }
+}
+
+/** What else is to be known of what was written. Throws a UsageError where there is nothing; `asked`: the user said what to write. */
+function tell(reading: Reading, spans: SpanExport, trace: Trace, chosen: readonly SpanKind[], asked: boolean): void {
   for (const why of reading.partial) say(`virtap: partial: ${why}\n`);
   if (reading.holes > 0) say('virtap: events were lost; spans that they may be missing from are left out\n');
   if (spans.count === 0) {
     throw new UsageError(
-      options.spans === undefined
-        ? `${trace.file} has nothing to export: ${chosen.map(({ plural, needs }) => `no ${plural} (${needs})`).join(', ')}`
-        : `${trace.file} has no ${options.spans.map(({ plural }) => plural).join(' and no ')} to export`,
+      asked
+        ? `${trace.file} has no ${chosen.map(({ plural }) => plural).join(' and no ')} to export`
+        : `${trace.file} has nothing to export: ${chosen.map(({ plural, needs }) => `no ${plural} (${needs})`).join(', ')}`,
     );
   }
 }

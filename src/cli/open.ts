@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type OpenOptions, openTrace } from '../formats/detect.ts';
 import type { LiveEvents } from '../live/event-sets.ts';
@@ -6,6 +6,7 @@ import { Budget } from '../trace/budget.ts';
 import { mergeTraces } from '../trace/merge.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type LiveOptions, openOptions, type TraceOptions } from './options.ts';
+import { statusOf } from './output-file.ts';
 import { say } from './say.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -40,8 +41,10 @@ export async function openTraces(
     throw new UsageError('- (standard input) can be given only once');
   const offsets = new Map(options.offsets?.map(({ file, ns }) => [named(file, files), ns]));
   const seen = new Set<string>();
+  const { dev, ino } = fstatSync(1);
   for (const file of files) {
     const is = identity(file);
+    if (is === `${dev}:${ino}`) throw new UsageError(`${file} is where standard output goes: write to another file`);
     if (is !== undefined && seen.has(is)) throw new UsageError(`${file} is given twice`);
     if (is !== undefined) seen.add(is);
   }
@@ -64,7 +67,7 @@ export async function openTraces(
 
 /** What tells whether two paths are one file, whose events would come twice; undefined for what is no plain file. */
 function identity(file: string): string | undefined {
-  const status = file === '-' ? undefined : statSync(file, { throwIfNoEntry: false });
+  const status = file === '-' ? undefined : statusOf(file);
   return status?.isFile() === true ? `${status.dev}:${status.ino}` : undefined;
 }
 

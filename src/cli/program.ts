@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { LiveError } from '../live/live-error.ts';
 import { TraceError } from '../trace/error.ts';
+import { cannotWrite } from '../trace/write-error.ts';
 import { commands } from './commands.ts';
 import { complain, print, say } from './say.ts';
 import { didYouMean } from './suggest.ts';
@@ -26,7 +27,7 @@ export async function main(args: readonly string[]): Promise<void> {
       setTimeout(() => process.exit(0), patience);
       return;
     }
-    say(`virtap: cannot write: ${error.message}\n`);
+    say(`virtap: ${cannotWrite('standard output', error)}\n`);
     process.exit(badInput);
   });
   process.stderr.on('error', () => {});

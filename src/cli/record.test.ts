@@ -96,7 +96,16 @@ test('--vm takes a name or a uuid; one that fits nothing, or no machine at all, 
   try {
     await guest.ready();
     for (const id of ['by-name', uuid]) {
-      const { status, stderr } = await virtap('record', '--vm', id, '--for', '20ms', '-o', join(folder, 'name.dat'));
+      const { status, stderr } = await virtap(
+        'record',
+        '--vm',
+        id,
+        '--for',
+        '20ms',
+        '--force',
+        '-o',
+        join(folder, 'name.dat'),
+      );
       assert.equal(status, 0, stderr);
       assert.match(stderr, new RegExp(`of by-name \\(${guest.pid}\\)`));
     }
@@ -121,7 +130,7 @@ test('a command is recorded for as long as it runs, and its status is passed on'
   assert.equal(statSync(file).mode & 0o777, 0o600);
   const { events } = await readText({ file });
   assert.deepEqual([...counts(events).keys()], ['sched:sched_switch']);
-  const missing = await virtap('record', '-e', 'sched_switch', '-o', file, '--', './no such command');
+  const missing = await virtap('record', '-e', 'sched_switch', '--force', '-o', file, '--', './no such command');
   assert.equal(missing.status, 127);
   assert.match(missing.stderr, /^virtap: cannot run \.\/no such command: there is no such command/);
 });

@@ -11,6 +11,7 @@ import { bytes, count, plural, shortDuration } from '../report/units.ts';
 import { chooseEvents, cleanupCommand } from './live.ts';
 import { type Chosen, chooseMachines, type MachineOptions, subject } from './machines.ts';
 import { parseDuration, parseNumbers, parseWords } from './options.ts';
+import { checkOutput, forceOption } from './output-file.ts';
 import { version } from './program.ts';
 import { eraseStatus, say, showStatus } from './say.ts';
 
@@ -20,10 +21,11 @@ type RecordOptions = MachineOptions & {
   for?: number;
   buffer?: number;
   traceEvents?: string;
+  force?: true;
 } & { [option in `for${Capitalize<Purpose>}`]?: true };
 
 export default function define(command: Command): void {
-  command
+  forceOption(command)
     .argument('[command...]', 'record until this command, given after --, ends')
     .option('-o, --output <file>', 'where to write', 'trace.dat')
     .option('-p, --pid <numbers>', 'only these processes', parseNumbers)
@@ -54,6 +56,7 @@ Examples:
 
 async function run(line: string[], options: RecordOptions): Promise<void> {
   const tracefs = findTracefs();
+  await checkOutput(options.output, { inputs: [options.traceEvents], force: options.force });
   const chosen = chooseMachines(options, line.length > 0);
   const asked = purposes.filter((one) => options[`for${capital(one)}`] === true);
   const patterns = options.event ?? [];

@@ -73,7 +73,7 @@ test('what cannot be shown or written is said in a sentence', () => {
   );
   for (const [args, why] of [
     [[bare], /has nothing that a report could show/],
-    [['-o', join(folder, 'no/such.html'), host], /^virtap: cannot write .*no\/such\.html: ENOENT/],
+    [['-o', join(folder, 'no/such.html'), host], /^virtap: cannot write .*no\/such\.html: there is no such directory/],
     [['--open', host], /--open opens the page that -o writes/],
   ] as const) {
     const { status, stderr } = virtap('report', ...args);

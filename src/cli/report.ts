@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
@@ -19,10 +18,19 @@ import { verdictsText } from '../report/verdicts.ts';
 import { askEverything, type Everything, nothingToShow, pageOf } from './everything.ts';
 import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
+import { checkOutput, forceOption, writeOutput } from './output-file.ts';
+import { wasInterrupted } from './run.ts';
 import { say } from './say.ts';
 import { UsageError } from './usage-error.ts';
 
-type ReportOptions = TraceOptions & { output?: string; title?: string; open?: true; svg?: string; png?: string };
+type ReportOptions = TraceOptions & {
+  output?: string;
+  title?: string;
+  open?: true;
+  svg?: string;
+  png?: string;
+  force?: true;
+};
 
 export default function define(command: Command): void {
   traceCommand(
@@ -38,8 +46,8 @@ export default function define(command: Command): void {
     .option('--title <text>', 'what the page is called (the file, where not given)')
     .option('--open', 'open the page in the browser')
     .option('--svg <file>', 'write the heat map of the exits (or else of the requests) alone, as SVG')
-    .option('--png <file>', 'write the heat map of the exits (or else of the requests) alone, as PNG')
-    .action(run);
+    .option('--png <file>', 'write the heat map of the exits (or else of the requests) alone, as PNG');
+  forceOption(command).action(run);
 }
 
 async function run(files: string[], options: ReportOptions): Promise<void> {
@@ -48,21 +56,31 @@ async function run(files: string[], options: ReportOptions): Promise<void> {
   if (options.open === true && output === undefined) {
     throw new UsageError('--open opens the page that -o writes: say where to write it, as in -o report.html');
   }
+  const targets = [output, svgFile, pngFile].filter((file) => file !== undefined);
+  if (new Set(targets.map((file) => resolve(file))).size < targets.length)
+    throw new UsageError('two of -o, --svg and --png name the same file');
+  const spared = { inputs: [...files, options.traceEvents], force: options.force };
+  for (const file of targets) await checkOutput(file, spared);
   const page = output === undefined ? undefined : pageFiles();
   const everything = await askEverything(files, openOptions(options), runOptions(options));
+  if (targets.length > 0 && !files.includes('-') && wasInterrupted(everything.reading)) {
+    say(`virtap: interrupted: ${targets.join(' and ')} ${targets.length === 1 ? 'was' : 'were'} not written\n`);
+    process.exitCode = 130;
+    return;
+  }
   const nothing = nothingToShow(everything);
   if (nothing !== undefined) throw new UsageError(nothing);
   const title = options.title ?? files.map((file) => basename(file)).join(', ');
 
   if (svgFile !== undefined || pngFile !== undefined) {
     const image = heatImage(everything, title);
-    if (svgFile !== undefined) write(svgFile, svg(image));
-    if (pngFile !== undefined) write(pngFile, png(image));
+    if (svgFile !== undefined) await writeOutput(svgFile, svg(image), spared);
+    if (pngFile !== undefined) await writeOutput(pngFile, png(image), spared);
   }
   if (output !== undefined && page !== undefined) {
     const { data, cells } = pageOf(everything, title);
     const html = reportHtml(data, cells, page);
-    write(output, html);
+    await writeOutput(output, html, spared);
     say(`virtap: wrote ${output}, ${bytes(Buffer.byteLength(html))}\n`);
     if (options.open === true) openInBrowser(output);
   } else if (svgFile === undefined && pngFile === undefined) {
@@ -104,14 +122,6 @@ function heatImage({ exits, requests, trace }: Everything, title: string) {
   }
   const unit = trace.clock.unit === 'ns' ? 'ns' : 'cycles';
   return heatmapImage(requested, { title, unit, noun: 'requests', what: 'virtio requests by time and duration' });
-}
-
-function write(file: string, content: string | Uint8Array): void {
-  try {
-    writeFileSync(file, content);
-  } catch (error) {
-    throw new UsageError(`cannot write ${file}: ${(error as Error).message}`);
-  }
 }
 
 /** By the desktop's own opener; that there is none is no failure. */

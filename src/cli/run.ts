@@ -42,6 +42,12 @@ export type RunAnalysis = Analysis & {
 
 /** How long nothing else gets a turn, in ms. */
 const longestTurn = 50;
+const interrupted = 'interrupted';
+
+/** Whether Ctrl-C ended the reading of a file before its end. */
+export function wasInterrupted(reading: Reading): boolean {
+  return reading.partial.some((why) => why.startsWith(interrupted));
+}
 
 /**
  * Reads a trace once and feeds every analysis. Ends early on Ctrl-C, at the end of the time range or where an
@@ -75,7 +81,7 @@ export async function runAnalyses(
       const next = await interrupt.orElse(batches.next());
       if (next === undefined) {
         end = () => reading.last;
-        reading.partial.push(`interrupted after ${progress.where()}; what follows was not read.`);
+        reading.partial.push(`${interrupted} after ${progress.where()}; what follows was not read.`);
         break;
       }
       if (next.done === true) break;

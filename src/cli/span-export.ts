@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import type { Writable } from 'node:stream';
 import type { SpanRow, SpanWriter } from '../report/span-rows.ts';
 import { rowOf, type SpanKind, type Spans } from '../spans/kind.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -12,10 +10,10 @@ export class SpanExport implements RunAnalysis {
   count = 0;
   readonly #all: { kind: SpanKind; spans: Spans }[];
   readonly #writer: SpanWriter;
-  readonly #out: Writable;
-  #full = false;
+  readonly #out: (bytes: Uint8Array | string) => Promise<void>;
+  #pending: (Uint8Array | string)[] = [];
 
-  constructor(kinds: readonly SpanKind[], writer: SpanWriter, out: Writable) {
+  constructor(kinds: readonly SpanKind[], writer: SpanWriter, out: (bytes: Uint8Array | string) => Promise<void>) {
     this.#all = kinds.map((kind) => ({ kind, spans: kind.start() }));
     this.#writer = writer;
     this.#out = out;
@@ -34,18 +32,18 @@ export class SpanExport implements RunAnalysis {
     for (const { spans } of this.#all) spans.finish?.(end);
   }
 
-  /** Waits where the reader of the output is slower than we are. */
+  /** Hands on what was made since the last call. */
   async settle(): Promise<void> {
-    if (this.#full) await once(this.#out, 'drain');
-    this.#full = false;
+    const pending = this.#pending;
+    this.#pending = [];
+    for (const bytes of pending) await this.#out(bytes);
   }
 
   async end(): Promise<void> {
     const last = this.#all.filter(({ spans }) => spans.finish !== undefined);
     this.#give(last);
     this.#write(this.#writer.end());
-    if (this.#out === process.stdout) await this.settle();
-    else await new Promise<void>((resolve) => this.#out.end(resolve));
+    await this.settle();
   }
 
   #give(all: readonly { kind: SpanKind; spans: Spans }[]): void {
@@ -63,6 +61,6 @@ export class SpanExport implements RunAnalysis {
   }
 
   #write(bytes: Uint8Array | string): void {
-    if (bytes.length > 0 && !this.#out.write(bytes)) this.#full = true;
+    if (bytes.length > 0) this.#pending.push(bytes);
   }
 }

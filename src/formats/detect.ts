@@ -58,6 +58,22 @@ export async function openTrace(path: string, options: OpenOptions = {}): Promis
   }
 }
 
+/** Whether a file holds a recording in any known format, as far as its beginning tells. What cannot be read may hold one. */
+export async function isRecording(path: string): Promise<boolean> {
+  let input: Input;
+  try {
+    input = await Input.open(path);
+  } catch {
+    return true;
+  }
+  try {
+    for (const load of formats) if ((await load()).recognise(input.head)) return true;
+    return false;
+  } finally {
+    await input.close();
+  }
+}
+
 /** Magic numbers of files that people take for traces, or that hold one. */
 const strangers: readonly [magic: string, what: string][] = [
   ['\x7fELF', 'is an ELF binary'],

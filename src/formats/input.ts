@@ -1,5 +1,6 @@
-import { createReadStream } from 'node:fs';
+import { constants, createReadStream, openSync } from 'node:fs';
 import { type FileHandle, mkdtemp, open, rm, stat, statfs } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -86,6 +87,9 @@ export class Input {
           await input.#startStream(
             createReadStream('', { fd: file.fd, autoClose: false, start: 0, highWaterMark: streamChunk }),
           );
+      } else if (status.isFIFO()) {
+        await input.#startStream(await unblocked(file));
+        input.#file = undefined;
       } else {
         // Pipes, and files such as tracefs' `trace` whose size reads as 0.
         await input.#startStream(createReadStream('', { fd: file.fd, autoClose: false, highWaterMark: streamChunk }));
@@ -225,7 +229,7 @@ export class Input {
   }
 
   async #startStream(stream: Readable): Promise<void> {
-    if (this.path === undefined) this.#stream = stream;
+    if (this.path === undefined || stream instanceof Socket) this.#stream = stream;
     let source = this.#counted(stream);
     const first: Uint8Array[] = [];
     let have = 0;
@@ -248,7 +252,7 @@ export class Input {
       if (next.done === true) break;
       head.push(next.value);
       have += next.value.length;
-    } while (have < (this.path === undefined ? 64 : headSize));
+    } while (have < (this.#stream !== undefined ? 64 : headSize));
     this.head = Buffer.concat(head);
     this.#rest = source;
     this.#pump = new ChunkPump(prepend(this.head, source));
@@ -282,6 +286,16 @@ export class Input {
       );
     }
   }
+}
+
+/**
+ * A named pipe, which has a writer by now, as a stream that does not block a thread: the process could not end before its writer does. Takes
+ * the file over.
+ */
+async function unblocked(file: FileHandle): Promise<Readable> {
+  const again = openSync(`/proc/self/fd/${file.fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
+  await file.close();
+  return new Socket({ fd: again, readable: true, writable: false });
 }
 
 async function* gunzip(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {

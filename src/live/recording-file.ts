@@ -10,6 +10,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
+import { cannotWrite as cannotWriteWhy } from '../trace/write-error.ts';
 import { codeOf, LiveError } from './live-error.ts';
 import { type Trailer, traceDatTrailer } from './trace-dat-writer.ts';
 
@@ -190,14 +191,7 @@ function checkTarget(file: string): void {
 }
 
 function cannotWrite(file: string, error: unknown): LiveError {
-  const why: Record<string, string> = {
-    ENOSPC: 'the disk is full',
-    EDQUOT: 'the disk quota is used up',
-    EFBIG: 'it would be larger than a file may be here',
-    ENOENT: 'there is no such directory',
-    EACCES: 'no permission',
-    EROFS: 'the file system is read-only',
-    EEXIST: 'a part of another recording is in its way (virtap cleanup)',
-  };
-  return new LiveError(`cannot write ${file}: ${why[codeOf(error)] ?? (error as Error).message}`);
+  if (codeOf(error) === 'EEXIST')
+    return new LiveError(`cannot write ${file}: a part of another recording is in its way (virtap cleanup)`);
+  return new LiveError(cannotWriteWhy(file, error));
 }

@@ -55,7 +55,6 @@ export const csvHeader = csvRow(['time', 'cpu', 'pid', 'tid', 'comm', 'event', '
 
 /** One CSV row an event; what the trace does not say is empty. */
 export function csvLines(): EventWriter {
-  const comms = commCache();
   const stamp = stampCache();
   const known = (id: number) => (id < 0 ? undefined : id);
   return (trace, b, i) => {
@@ -67,9 +66,9 @@ export function csvLines(): EventWriter {
       known(b.cpu[i] as number),
       known(pid >= 0 ? pid : (thread?.pid ?? -1)),
       known(b.tid[i] as number),
-      comms(thread?.comm ?? ''),
-      escapeText(type.name),
-      escapeText(type.layout.print(b, i)),
+      thread?.comm ?? '',
+      type.name,
+      type.layout.print(b, i),
     ]);
   };
 }

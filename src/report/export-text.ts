@@ -1,5 +1,5 @@
 import { csvRow } from './csv.ts';
-import { escapeText } from './escape.ts';
+import { escapeJson } from './escape.ts';
 import { type ExportSource, rowColumns, type SpanWriter, unitOf } from './span-rows.ts';
 import { timestamps } from './units.ts';
 
@@ -10,12 +10,7 @@ export function csvSpans(source: ExportSource): SpanWriter {
   return lines(
     source,
     (names) => csvRow(names),
-    (cells) =>
-      csvRow(
-        cells.map((cell) =>
-          typeof cell === 'string' ? escapeText(cell) : typeof cell === 'boolean' ? String(cell) : cell,
-        ),
-      ),
+    (cells) => csvRow(cells.map((cell) => (typeof cell === 'boolean' ? String(cell) : cell))),
   );
 }
 
@@ -24,7 +19,8 @@ export function jsonLinesSpans(source: ExportSource): SpanWriter {
   return lines(
     source,
     () => '',
-    (cells, names) => `${JSON.stringify(Object.fromEntries(names.map((name, i) => [name, cells[i] ?? null])))}\n`,
+    (cells, names) =>
+      `${escapeJson(JSON.stringify(Object.fromEntries(names.map((name, i) => [name, cells[i] ?? null]))))}\n`,
   );
 }
 
