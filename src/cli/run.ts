@@ -10,6 +10,7 @@ import { addLoss, emptyReading, type Reading } from '../views/reading.ts';
 import { Progress } from './progress.ts';
 import { say } from './say.ts';
 import { onInterrupt } from './signals.ts';
+import { spareMemory } from './spare-memory.ts';
 import { UsageError } from './usage-error.ts';
 
 /** A point of a trace's time: counted from its first event (its origin), or absolute. */
@@ -106,6 +107,7 @@ export async function runAnalyses(
       if (now - turned > longestTurn) {
         // Bytes at hand need no waiting: without this, neither Ctrl-C nor the progress bar would get a turn.
         await setImmediate();
+        spareMemory();
         turned = performance.now();
       }
       if (now >= due) {

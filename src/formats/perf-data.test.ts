@@ -316,7 +316,7 @@ test('event ids beyond all measure are refused, not kept', async () => {
   many.writeBigUInt64LE(BigInt(400 * size), 32);
   await assert.rejects(
     read(many),
-    new RegExp(`byte ${table + 9 * size}: events and their ids that take more than 50 MiB of memory`),
+    new RegExp(`byte ${table + 7 * size}: events and their ids that take more than 37 MiB of memory`),
   );
 });
 

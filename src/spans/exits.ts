@@ -90,7 +90,7 @@ export type PairingCounts = {
 };
 
 /** vCPU threads that are followed: more than any host runs, against traces that invent them. */
-export const maxThreads = 1 << 16;
+export const maxThreads = 1 << 15;
 
 const other = 1;
 const exit = 2;

@@ -1,12 +1,15 @@
 import type { Loss } from '../trace/loss.ts';
 
-/** Losses remembered one by one per CPU. */
+/** Losses remembered one by one per CPU; and where there are this many in all, as some thousand CPUs could have, fewer of each. */
 const maxLosses = 4096;
+const maxInAll = 1 << 16;
+const maxThen = 16;
 
 /** The stretches in which events were lost: a span that straddles one may have ended with an event that nobody saw. */
 export class LossTable {
   /** Whether there was any. */
   some = false;
+  #inAll = 0;
   /** By CPU (-1: any CPU), in order of their ends. */
   readonly #losses = new Map<number, Loss[]>();
 
@@ -21,7 +24,12 @@ export class LossTable {
     let at = losses.length;
     while (at > 0 && (losses[at - 1] as Loss).to > loss.to) at--;
     losses.splice(at, 0, loss);
-    if (losses.length > maxLosses) widen(losses, cpu);
+    this.#inAll++;
+    if (losses.length > (this.#inAll > maxInAll ? maxThen : maxLosses)) {
+      const { length } = losses;
+      widen(losses, cpu);
+      this.#inAll -= length - losses.length;
+    }
   }
 
   /** Whether events may have been lost between `from` and `to` on one of these CPUs (-1: it may be any). */
@@ -37,7 +45,7 @@ export class LossTable {
 
 /** Makes one wide loss of the older half: it can set aside a span too many, but memory stays flat. */
 function widen(losses: Loss[], cpu: number): void {
-  const old = losses.splice(0, maxLosses / 2);
+  const old = losses.splice(0, losses.length >> 1);
   const from = old.reduce((least, l) => Math.min(least, l.from), Infinity);
   losses.unshift({ from, to: (old.at(-1) as Loss).to, cpu, count: undefined });
 }

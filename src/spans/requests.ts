@@ -96,10 +96,12 @@ export type RequestListener = {
 };
 
 /** Bounds on what is kept, against traces that never fill. */
-const maxElements = 2_000_000;
+const maxElements = 500_000;
+/** Requests that are open, or ended without a fill, at once. */
+const maxRequests = 100_000;
 const maxQueues = 20_000;
 const maxMachines = 5_000;
-const maxEnded = 100_000;
+const maxEnded = 50_000;
 const maxNearby = 2_000;
 const maxHoles = 10_000;
 const maxTags = 100_000;
@@ -318,8 +320,12 @@ export class Requests implements Analysis {
     }
     const before = machine.open[element];
     if (before !== undefined) this.#endReused(before, time, b, i);
-    const request = this.#pool.pop() ?? new Request(this.#slots++);
+    const request = this.#pool.pop() ?? (this.#slots < maxRequests ? new Request(this.#slots++) : undefined);
     machine.open[element] = request;
+    if (request === undefined) {
+      this.untracked++;
+      return;
+    }
     request.queue = queue;
     request.high = high;
     request.low = low;

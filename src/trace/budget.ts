@@ -28,7 +28,7 @@ export class Budget {
 
   constructor(memory: number = usualMemory) {
     this.memory = memory;
-    this.facts = memory / 6;
+    this.facts = memory / 8;
     this.payloads = memory / 4;
     this.waiting = Math.floor(memory / 200);
     this.part = memory / 8;

@@ -96,7 +96,7 @@ export class TypeTable {
 
 /** What a type takes here and in the analyses that count by type, and what a thread takes; measured. */
 const typeBytes = 4096;
-const threadBytes = 160;
+const threadBytes = 240;
 /** The kernel's names of threads have 15 bytes, those of its workers some more. */
 const longestComm = 128;
 
