@@ -170,15 +170,19 @@ function closing(report: LeakReport, terminal: Terminal): string {
     verdicts.filter((verdict) => !bad.has(verdict)),
   );
   const others = rest === '' ? '' : ` Of the others without a fill: ${rest}.`;
+  const nameless =
+    report.nameless === 0
+      ? ''
+      : ` ${plural(report.nameless, 'virtqueue event')} ${report.nameless === 1 ? 'lacks' : 'lack'} the address of the queue or the element: left out, and what was open then is unsure.`;
   const forgotten =
     report.forgotten === 0
       ? ''
       : ` ${plural(report.forgotten, 'more element')} could not be followed: there were too many.`;
   if (found === '') {
     const clean = `No element was leaked, lost or stuck, of ${count(popped)} that were popped.`;
-    return `${terminal.style('good', clean)}${others}${forgotten}\n`;
+    return `${terminal.style('good', clean)}${others}${forgotten}${nameless}\n`;
   }
-  return `${terminal.style('bad', `${found}, of ${count(popped)} elements that were popped.`)}${others}${forgotten}\n`;
+  return `${terminal.style('bad', `${found}, of ${count(popped)} elements that were popped.`)}${others}${forgotten}${nameless}\n`;
 }
 
 function unsureSentence(report: LeakReport): string {
@@ -228,15 +232,22 @@ function roughly(bound: number, trace: Source): string {
 /** What a request asked for, where that is known. */
 function askedText({ request }: Unfinished): string {
   const { operation, sector, sectors, command, tag } = request;
-  if (operation !== '') return `${operation} of ${plural(sectors, 'sector')} from sector ${sector}`;
-  if (!Number.isNaN(command)) return `SCSI command 0x${command.toString(16)}, tag 0x${tag.toString(16)}`;
+  if (operation !== '') {
+    const many = Number.isNaN(sectors) ? '' : ` of ${plural(sectors, 'sector')}`;
+    return `${operation}${many}${Number.isNaN(sector) ? '' : ` from sector ${sector}`}`;
+  }
+  if (!Number.isNaN(command)) {
+    return `SCSI command 0x${command.toString(16)}${Number.isNaN(tag) ? '' : `, tag 0x${tag.toString(16)}`}`;
+  }
   return '';
 }
 
 /** The same for a narrow column: `read 8 at 67160`, in sectors. */
 function askedBriefly(one: Unfinished): string {
   const { operation, sector, sectors } = one.request;
-  return operation === '' ? askedText(one) : `${operation} ${sectors} at ${sector}`;
+  if (operation === '') return askedText(one);
+  const [many, where] = [sectors, sector].map((value) => (Number.isNaN(value) ? '?' : value));
+  return `${operation} ${many} at ${where}`;
 }
 
 /** Why an element has its verdict, as a sentence. */

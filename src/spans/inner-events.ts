@@ -47,8 +47,8 @@ export class InnerKinds {
     const { what, subject } = this.all[id] as InnerKind;
     const concerned = subject?.number(b, i) === tid;
     const text = type.layout.print(b, i);
-    const comm = (name: string) => type.reader(name)?.text(b, i) ?? '';
-    const pid = (name: string) => type.reader(name)?.number(b, i) ?? '?';
+    const comm = (name: string) => type.reader(name)?.text(b, i) || '?';
+    const pid = (name: string) => type.reader(name)?.text(b, i) || '?';
     let effect: InnerEvent['effect'];
     let brief: string | undefined;
     if (what === 'switch') {

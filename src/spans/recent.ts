@@ -100,8 +100,10 @@ export class Recent {
     const low = this.#low[at] as number;
     const parts: string[] = [name];
     if (high !== 0 || low !== 0) parts.push(`elem ${hex64(high, low)}`);
-    if (x !== '') parts.push(`${x} ${this.#x[at]}`);
-    if (y !== '') parts.push(`${y} ${this.#y[at]}`);
+    // What the event lacks is not known.
+    const text = (value: number | undefined) => (Number.isNaN(value) ? '?' : String(value));
+    if (x !== '') parts.push(`${x} ${text(this.#x[at])}`);
+    if (y !== '') parts.push(`${y} ${text(this.#y[at])}`);
     const own = high === request.high && low === request.low && n >= request.seq;
     return { time: this.#time[at] as number, text: parts.join(' '), own };
   }

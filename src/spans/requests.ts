@@ -152,6 +152,8 @@ export class Requests implements Analysis {
   resetsSeen = false;
   /** Events of queues and elements that were not followed, because there were too many addresses. */
   untracked = 0;
+  /** Pops and fills that lack an address: what they are of is not known. */
+  nameless = 0;
   /** Of each event, which carrier is believed: the first seen. One recording can hold an event twice. */
   readonly #carriers = new Map<string, string>();
   readonly #handlers: (Handler | null | undefined)[] = [];
@@ -306,6 +308,7 @@ export class Requests implements Analysis {
   }
 
   readonly #pop = (b: EventBatch, i: number, h: Handler): void => {
+    if (this.#isNameless(b, i, h)) return;
     const machine = this.#machineOf(b, i, h.a, 'queue');
     const queue = this.#queueOf(machine, h.a.high(b, i), h.a.low(b, i));
     if (queue === undefined) return;
@@ -348,6 +351,7 @@ export class Requests implements Analysis {
   };
 
   readonly #fill = (b: EventBatch, i: number, h: Handler): void => {
+    if (this.#isNameless(b, i, h)) return;
     const machine = this.#machineOf(b, i, h.a, 'queue');
     const queue = this.#queueOf(machine, h.a.high(b, i), h.a.low(b, i));
     if (queue === undefined) return;
@@ -394,6 +398,17 @@ export class Requests implements Analysis {
     else this.#listener?.gone(request, b, i);
     this.#free(request);
   };
+
+  /** Whether an event lacks the address of its queue or its element: it may be of any, so that it counts as lost. */
+  #isNameless(b: EventBatch, i: number, { a, b: element }: Handler): boolean {
+    // Only what is absent reads as 0 in both halves and as no number.
+    if (element.low(b, i) !== 0 || element.high(b, i) !== 0) return false;
+    if (!Number.isNaN(a.number(b, i)) && !Number.isNaN(element.number(b, i))) return false;
+    const time = b.time[i] as number;
+    this.nameless++;
+    this.#addHole({ from: time, to: time, cpu: -1, count: 1 });
+    return true;
+  }
 
   /** A fill of an element that is not open on this queue. */
   #fillUnseen(

@@ -72,6 +72,8 @@ export type LeakReport = {
   totals: Record<Verdict, number>;
   /** Elements of which only the number is known, because there were too many. */
   forgotten: number;
+  /** Pops and fills of which the file does not tell what they are of. */
+  nameless: number;
 };
 
 /*
@@ -137,6 +139,7 @@ export function judgeLeaks(requests: Requests, clock: Clock): LeakReport {
     queues,
     elements,
     totals,
+    nameless: requests.nameless,
     forgotten: queues.reduce((sum, { queue }) => sum + queue.forgotten, requests.untracked),
   };
 }
