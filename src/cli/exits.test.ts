@@ -219,3 +219,23 @@ test('options that cannot be met are refused in one sentence', () => {
     assert.match(stderr, message);
   }
 });
+
+test('vCPUs of several VMs are told apart, also where the trace does not say which process a thread is of', () => {
+  const file = join(folder, 'two-vms.txt');
+  const line = (tid: number, n: number, text: string) => ` qemu-${tid}     [00${tid % 2}] d..1.  1.00000${n}: ${text}`;
+  const out = 'kvm_exit: vcpu 0 reason npf rip 0x1 info1 0x0 info2 0x0 intr_info 0x0 error_code 0x0';
+  const lines = [
+    line(10, 1, out),
+    line(10, 2, 'kvm_entry: vcpu 0'),
+    line(21, 3, out),
+    line(21, 5, 'kvm_entry: vcpu 0'),
+  ];
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  const { stdout } = virtap(['--by', 'vcpu', file]);
+  assert.match(stdout, /^0 \(thread 10\) +1 .*\n?/m);
+  assert.match(stdout, /^0 \(thread 21\) +1 /m);
+  assert.match(stdout, /vCPU 0 \(thread 10\), 0 \(thread 21\)$/m);
+  // By its number alone, each of them is meant.
+  const gate = virtap(['--by', 'vcpu', '--fail-if', 'max(exit:0)>1500ns', file]);
+  assert.deepEqual([gate.status, gate.stderr], [3, 'virtap: max(exit:0)>1500ns: it is 2 µs\n']);
+});

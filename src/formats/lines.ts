@@ -23,6 +23,9 @@ const holdBack = 100_000_000;
 const heldSlots = 8;
 /** Where the time goes back by more than this (1 s), something else begins. */
 const farBack = 1_000_000_000;
+/** Where it goes forward by more than this (a day), and by far more than all there was before, too. */
+const farAhead = 86_400_000_000_000;
+const farMore = 1000;
 /** Different event names that are told apart: the kernel has some 2,500. */
 const mostNames = 8192;
 /** No name of a thread is longer. */
@@ -101,6 +104,8 @@ export abstract class LineTrace implements Trace {
   #newest = -Infinity;
   /** By how much the time went back where that ended the reading. */
   #wentBack = 0;
+  /** By how much it went forward where another recording begins. */
+  #wentAhead = 0;
   /** Events, and those of them that stand behind a later one. */
   #events = 0;
   #steppedBack = 0;
@@ -255,13 +260,14 @@ export abstract class LineTrace implements Trace {
           else continue;
         }
         reader.pos = this.#lines(reader);
-        if (this.#wentBack > 0) break;
+        if (this.#wentBack + this.#wentAhead > 0) break;
         newestOf.push(this.#newest);
         const held = newestOf.length > heldSlots ? (newestOf.shift() as number) : -Infinity;
         yield* this.#take(Math.max(this.#newest - holdBack, held));
       }
       const tail = trimEnd(this.bytes, reader.pos, reader.end);
-      if (tail > reader.pos && !skipping && this.#wentBack === 0) this.notes.push(cutLine(reader.offsetOf(reader.pos)));
+      if (tail > reader.pos && !skipping && this.#wentBack + this.#wentAhead === 0)
+        this.notes.push(cutLine(reader.offsetOf(reader.pos)));
     } catch (error) {
       // Only what comes from the input is its damage.
       if (!(error instanceof TraceError) && (error as NodeJS.ErrnoException).errno === undefined) throw error;
@@ -308,10 +314,12 @@ export abstract class LineTrace implements Trace {
         kind = this.#kindBefore;
         lastEnd = this.#lastEnd;
       } else if (kind === line.unknown || (kind === line.event && !this.#event())) {
-        if (this.#wentBack > 0) {
+        if (this.#wentBack + this.#wentAhead > 0) {
+          const ahead = this.#wentAhead > 0;
+          const by = ahead ? this.#wentAhead : this.#wentBack;
           this.damage ??= new TraceError(
             this.file,
-            `the time goes back by ${this.clock.unit === 'ns' ? `${this.#wentBack / 1e9} s` : `${this.#wentBack} ticks`}`,
+            `the time goes ${ahead ? 'forward' : 'back'} by ${this.clock.unit === 'ns' ? `${by / 1e9} s` : `${by} ticks`}${ahead ? ', where another recording begins' : ''}`,
             reader.offsetOf(start),
             'one recording in order of time; texts of several, or of several CPUs one after the other, have to be given as files of their own',
           );
@@ -457,6 +465,15 @@ export abstract class LineTrace implements Trace {
     }
     if (time < this.#newest - farBack) {
       this.#wentBack = this.#newest - time;
+      return false;
+    }
+    if (
+      time > this.#newest + farAhead &&
+      this.#events > 0 &&
+      time > this.#newest * farMore &&
+      this.clock.unit === 'ns'
+    ) {
+      this.#wentAhead = time - this.#newest;
       return false;
     }
     const first = bytes[parts.payloadStart];

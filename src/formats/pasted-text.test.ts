@@ -217,3 +217,18 @@ test("lines of QEMU's log may be indented, quoted and wrapped", async () => {
     ['2 lines are no trace events, such as "and then it says"', joined(3)].toSorted(),
   );
 });
+
+test('two recordings in one text, days apart, are not taken for one', async () => {
+  const line = (time: string, text: string) => ` qemu-100 [001] d..1. ${time}: ${text}\n`;
+  const first = line('10.000001', 'kvm_entry: vcpu 0') + line('10.000007', 'kvm_exit: reason HLT rip 0x1 info 0 0');
+  const { trace, events } = await readText(first + line('1400895.000017', 'kvm_entry: vcpu 0'));
+  assert.equal(events.length, 2);
+  assert.match(
+    trace.damage?.message ?? '',
+    /the time goes forward by 1400885\.00001 s, where another recording begins; expected one recording .* files of their own/,
+  );
+  // What is traced may be rare.
+  const nightly = [1, 72_000, 144_000, 400_000].map((second) => line(`${second}.000000`, 'kvm_entry: vcpu 0'));
+  const rare = await readText(nightly.join(''));
+  assert.deepEqual([rare.events.length, rare.trace.damage], [4, undefined]);
+});

@@ -58,7 +58,8 @@ export function notesOf(header: TraceDatHeader): string[] {
     notes.push(`It holds the events of ${buffers.length} buffers, the instances ${instances.join(', ')} among them.`);
   for (const guest of options.guests) {
     const threads = guest.vcpus.map(({ vcpu, tid }) => `vCPU ${vcpu} is thread ${tid}`);
-    notes.push(`The guest "${guest.name}" was recorded with it${threads.length > 0 ? `: ${threads.join(', ')}` : ''}.`);
+    const name = guest.name === '' ? 'A guest that the file does not name' : `The guest "${guest.name}"`;
+    notes.push(`${name} was recorded with it${threads.length > 0 ? `: ${threads.join(', ')}` : ''}.`);
   }
   return notes;
 }

@@ -254,11 +254,15 @@ test('options: clock, offsets, conversions, statistics', async () => {
     { id: 9, data: text('3.1.6 abc') },
     { id: 8, data: new Bytes().u32(64).done() },
     { id: 13, data: new Bytes().text('guest\0').u64(1).u32(2).u32(0).u32(100).u32(1).u32(101).done() },
+    { id: 13, data: new Bytes().text('\0').u64(2).u32(1).u32(0).u32(102).done() },
     { id: 2, data: text('CPU: 0\nentries: 1\noverrun: 5\ncommit overrun: 2\ndropped events: 7\n') },
     { id: 4711, data: text('an option of the future') },
   ]);
   assert.equal(facts.trace.cpus, 64);
   assert.ok(facts.trace.notes.includes('Recorded on Linux host 6.1.0 x86_64 by trace-cmd 3.1.6.'));
+  assert.ok(
+    facts.trace.notes.includes('A guest that the file does not name was recorded with it: vCPU 0 is thread 102.'),
+  );
   assert.ok(
     facts.trace.notes.includes('The guest "guest" was recorded with it: vCPU 0 is thread 100, vCPU 1 is thread 101.'),
   );

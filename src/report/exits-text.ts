@@ -1,6 +1,6 @@
 import type { DetailLabel } from '../spans/exit-detail.ts';
 import type { Stats } from '../spans/summary.ts';
-import { inOrder, type Vcpu } from '../spans/vcpu.ts';
+import { inOrder, numbersRepeat, type Vcpu, vcpuName } from '../spans/vcpu.ts';
 import type { VcpuState } from '../spans/vcpu-time.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Dimension, ExitResult, ExitRow, Group, Untimed } from '../views/exits.ts';
@@ -131,10 +131,15 @@ function vcpuSummary(vcpus: readonly Vcpu[]): string {
     else all.push(vcpu);
   }
   const parts = [...vms].slice(0, 4).map(([vm, all]) => {
+    const repeat = vm === undefined && numbersRepeat(all);
     const numbers = all
       .slice(0, 8)
       .map(({ number, tid }) =>
-        number !== undefined ? String(number) : tid < 0 ? 'threads unknown' : `thread ${tid}`,
+        number !== undefined
+          ? `${number}${repeat ? ` (thread ${tid})` : ''}`
+          : tid < 0
+            ? 'threads unknown'
+            : `thread ${tid}`,
       );
     if (all.length > numbers.length) numbers.push('…');
     const word = all.every(({ number }) => number !== undefined) ? 'vCPU ' : '';
@@ -230,7 +235,7 @@ function shorten(lines: Line[]): number {
 
 /** What a group is called, a word for each dimension. */
 export function groupNames({ by, vcpus }: ExitResult, group: Group): string[] {
-  const several = new Set(vcpus.map(({ vm }) => vm)).size > 1;
+  const several = numbersRepeat(vcpus);
   return by.map((dimension) => nameOf(group, dimension, several));
 }
 
@@ -239,12 +244,8 @@ function nameOf(group: Group, dimension: Dimension, severalVms: boolean): string
     case 'reason':
     case 'rip':
       return group[dimension] ?? 'others';
-    case 'vcpu': {
-      const { vcpu } = group;
-      if (vcpu === undefined) return 'others';
-      if (vcpu.number === undefined) return vcpu.tid < 0 ? 'unknown' : `thread ${vcpu.tid}`;
-      return severalVms ? `${vcpu.vm ?? `thread ${vcpu.tid}`}/${vcpu.number}` : String(vcpu.number);
-    }
+    case 'vcpu':
+      return group.vcpu === undefined ? 'others' : vcpuName(group.vcpu, severalVms);
     case 'vm':
       return group.vm === undefined ? 'unknown' : String(group.vm);
     default: {
@@ -391,14 +392,19 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
 
 function unpairedLines(result: ExitResult): string[] {
   const { counts, unknownReasons, vms, untimed } = result;
-  const several = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
+  const several = numbersRepeat(result.vcpus);
   const lines: string[] = [];
   if (counts.exitThenExit > 0 && untimed === undefined) {
     lines.push(`${plural(counts.exitThenExit, 'exit')} left out: the thread's next event is an exit again.`);
   }
   for (const { vcpu, reason, age } of result.open.slice(0, shownOpen)) {
     const who = vcpu.number === undefined ? `Thread ${vcpu.tid}` : `vCPU ${vcpu.number}`;
-    const of = several && vcpu.vm !== undefined ? ` of VM ${vcpu.vm}` : '';
+    const of =
+      !several || vcpu.number === undefined
+        ? ''
+        : vcpu.vm === undefined
+          ? ` (thread ${vcpu.tid})`
+          : ` of VM ${vcpu.vm}`;
     // The trace may go on after the last event that was of interest.
     const long = age > 0 ? `for ${lengths(result.unit).short(age)} or more` : 'it left last';
     lines.push(`${who}${of} is out of the guest at the end: ${escapeText(reason)}, ${long}; not counted.`);

@@ -1,3 +1,4 @@
+import { numbersRepeat, vcpuName } from '../spans/vcpu.ts';
 import { type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
@@ -46,11 +47,10 @@ const ofSeveralVms = new WeakMap<object, boolean>();
 export function nameOf({ vcpu }: Pick<VcpuRow, 'vcpu'>, rows: readonly Pick<VcpuRow, 'vcpu'>[]): string {
   let several = ofSeveralVms.get(rows);
   if (several === undefined) {
-    several = rows.some((row) => row.vcpu.vm !== rows[0]?.vcpu.vm);
+    several = numbersRepeat(rows.map((row) => row.vcpu));
     ofSeveralVms.set(rows, several);
   }
-  const own = vcpu.number === undefined ? `thread ${vcpu.tid}` : String(vcpu.number);
-  return several && vcpu.vm !== undefined ? `${vcpu.vm}/${own}` : own;
+  return vcpuName(vcpu, several);
 }
 
 function sharesTable({ result }: VcpusAnswer, terminal: Terminal): string {

@@ -1,3 +1,4 @@
+import { numbersRepeat } from '../spans/vcpu.ts';
 import {
   type ElementJson,
   type EventsJson,
@@ -172,7 +173,11 @@ function vcpusVerdicts({ vcpus, ran_instead: others }: VcpusJson): Verdict[] {
   if (vcpus.length === 0 || shareOf(worst) < muchPreempted) return [];
   const [first] = others.filter(({ tid }) => tid !== 0);
   const behind = first === undefined ? '' : `, mostly behind ${escapeText(first.comm)} (${first.tid})`;
-  const who = worst.vcpu === null ? `Thread ${worst.tid}` : `vCPU ${worst.vcpu}`;
+  const repeat = numbersRepeat(
+    vcpus.map(({ vm, vcpu, tid }) => ({ vm: vm ?? undefined, number: vcpu ?? undefined, tid })),
+  );
+  const of = repeat ? ` (thread ${worst.tid})` : '';
+  const who = worst.vcpu === null ? `Thread ${worst.tid}` : `vCPU ${worst.vcpu}${of}`;
   return [
     {
       level: 'warn',

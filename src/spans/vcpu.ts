@@ -37,3 +37,28 @@ export function inOrder<T>(items: readonly T[], vcpuOf: (item: T) => Vcpu): T[] 
     return a.reduce((order, part, i) => order || part - (b[i] as number), 0);
   });
 }
+
+/** Whether a vCPU's number alone does not say which it is: there are several VMs, known or seen by one number on several threads. */
+export function numbersRepeat(vcpus: Iterable<Vcpu>): boolean {
+  const vms = new Set<number | undefined>();
+  const threads = new Map<number, number>();
+  for (const { vm, number, tid } of vcpus) {
+    vms.add(vm);
+    if (number === undefined) continue;
+    if (vm === undefined && (threads.get(number) ?? tid) !== tid) return true;
+    threads.set(number, tid);
+  }
+  return vms.size > 1;
+}
+
+/** What a vCPU is called; `repeat` as `numbersRepeat` says: then with the VM's process, or with its own thread. */
+export function vcpuName({ vm, number, tid }: Vcpu, repeat: boolean): string {
+  if (number === undefined) return tid < 0 ? 'unknown' : `thread ${tid}`;
+  if (!repeat) return String(number);
+  return vm === undefined ? `${number} (thread ${tid})` : `${vm}/${number}`;
+}
+
+/** A name that holds one of `vcpuName` as it were if numbers did not repeat: what somebody asks for by the number alone. */
+export function withoutVm(name: string): string {
+  return name.replace(/(^|,)(\d+)\/(?=\d+(,|$))/, '$1').replace(/(\d+) \(thread \d+\)/, '$1');
+}
