@@ -76,7 +76,7 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
   const view = new LocksView({ bql: bql ?? [], mutexes: chosen, heatmap: heatmap === true, slow, than, holds });
   const answer = async (reading: Reading) => {
     needEvents(trace, reading);
-    refuse(trace, view);
+    refuse(trace, view, options.from !== undefined || options.to !== undefined);
     const result = view.result();
     for (const address of bql ?? []) {
       if (result.mutexes.some(({ mutex }) => mutex === address)) continue;
@@ -101,9 +101,10 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
 }
 
 /** Throws a UsageError where the trace cannot tell of locks, with what to record instead. */
-export function refuse(trace: Trace, { locks: { counts } }: LocksView): void {
+export function refuse(trace: Trace, { locks: { counts } }: LocksView, ranged = false): void {
   const remedy = `To record locks with threads and times:\n${recordLocks.map((line) => `  ${line}`).join('\n')}`;
   const seen = counts.lock + counts.locked + counts.unlock;
+  if (ranged && counts.locked === 0) throw new UsageError(`${trace.file}: no mutex was taken in this stretch of time`);
   if (seen === 0) {
     const names = [...new Set(trace.types.map(({ name }) => name.split(':', 1)[0]))].slice(0, 8).join(', ');
     throw new UsageError(

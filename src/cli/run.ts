@@ -90,15 +90,21 @@ export async function runAnalyses(
       if (range === undefined && batch.count > 0) begin();
       const [from, to] = range ?? [-Infinity, Infinity];
       const last = batch.count > 0 ? (batch.time[batch.count - 1] as number) : Number.NaN;
-      if (from > -Infinity || to < Infinity) cut(batch, from, to);
-      for (const loss of batch.losses) addLoss(reading, loss);
+      const known = batch.losses;
+      const learnt = batch.count > 0 && (batch.time[0] as number) < from;
+      if (learnt) learn(trace, batch, from, analyses);
+      const { count } = batch;
+      if (to < Infinity) cut(batch, to);
+      const losses = known.filter((loss) => loss.to >= from && loss.from <= to);
+      for (const loss of losses) addLoss(reading, loss);
       if (batch.count > 0) {
         if (reading.events === 0) reading.first = batch.time[0] as number;
         reading.last = batch.time[batch.count - 1] as number;
         reading.events += batch.count;
       }
-      if (batch.count > 0 || batch.losses.length > 0) {
+      if (batch.count > 0 || losses.length > 0) {
         for (const analysis of analyses) {
+          batch.losses = learnt && analysis.within !== undefined ? [] : losses;
           analysis.batch(trace, batch);
           if (analysis.settle !== undefined) await analysis.settle();
         }
@@ -115,7 +121,13 @@ export async function runAnalyses(
         progress.wipe();
         await answerSoFar({ ...reading, notes: [...trace.notes] }, answer as (reading: Reading) => Promise<unknown>);
       }
-      if (last > to || analyses.some((analysis) => analysis.enough === true)) break;
+      if (analyses.some((analysis) => analysis.enough === true)) break;
+      if (last > to) {
+        const curious = analyses.filter((analysis) => analysis.behind !== undefined);
+        if (curious.length === 0) break;
+        keep(batch, batch.count, count);
+        for (const analysis of curious) analysis.behind?.(trace, batch);
+      }
     }
   } finally {
     interrupt.end();
@@ -188,24 +200,32 @@ function offsetOf(moment: Moment | undefined, trace: Trace): number | undefined 
 function windowOf([from, to]: [from: number, to: number], end: () => number): Window {
   return {
     from: Math.max(0, from),
+    bounded: to < Number.POSITIVE_INFINITY,
     get to() {
       return Math.max(this.from, Math.min(to, end()));
     },
   };
 }
 
-/** Leaves only the events (and losses) from `from` to `to` in the batch, which is in time order and ours until the next. */
-function cut(batch: EventBatch, from: number, to: number): void {
-  const { time } = batch;
-  let end = batch.count;
-  while (end > 0 && (time[end - 1] as number) > to) end--;
+/** Gives the events before a stretch to those who learn from them, and takes them out of the batch, which is in time order and ours until the next. */
+function learn(trace: Trace, batch: EventBatch, from: number, analyses: readonly RunAnalysis[]): void {
+  const { time, count } = batch;
   let start = 0;
-  while (start < end && (time[start] as number) < from) start++;
-  if (start > 0) {
-    for (const column of [time, batch.type, batch.cpu, batch.tid, batch.pid, batch.at, batch.size]) {
-      column.copyWithin(0, start, end);
-    }
+  while (start < count && (time[start] as number) < from) start++;
+  batch.count = start;
+  for (const analysis of analyses) if (analysis.within !== undefined) analysis.batch(trace, batch);
+  keep(batch, start, count);
+}
+
+/** Leaves only the events `start` to `end` in the batch. */
+function keep(batch: EventBatch, start: number, end: number): void {
+  for (const column of [batch.time, batch.type, batch.cpu, batch.tid, batch.pid, batch.at, batch.size]) {
+    column.copyWithin(0, start, end);
   }
   batch.count = end - start;
-  if (batch.losses.length > 0) batch.losses = batch.losses.filter((loss) => loss.to >= from && loss.from <= to);
+}
+
+/** Leaves only the events up to `to` in the batch. */
+function cut(batch: EventBatch, to: number): void {
+  while (batch.count > 0 && (batch.time[batch.count - 1] as number) > to) batch.count--;
 }

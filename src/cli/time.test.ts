@@ -105,6 +105,18 @@ test('an open exit is as old at the end whatever was asked: to the last event of
   );
 });
 
+test('an element without a fill is as old as the recording says, in leaks and in the report', () => {
+  const file = sample('samples/qemu-leak.bin.zst');
+  type Element = { elem: string; pop_ns: number; age_ns: number; until: string };
+  const { duration_ns: end } = json('events', file);
+  const own = json('leaks', file, '--all').elements as Element[];
+  const open = own.filter(({ until }) => until === 'end');
+  assert.ok(open.length > 0);
+  for (const { pop_ns: pop, age_ns: age } of open) assert.equal(age, end - pop);
+  const all = new Map((json('report', file).leaks.elements as Element[]).map(({ elem, age_ns }) => [elem, age_ns]));
+  for (const [elem, age] of all) assert.equal(age, own.find((one) => one.elem === elem)?.age_ns);
+});
+
 test('rates are over the recording, or the stretch that was asked for, in every command', () => {
   const file = sample('samples/host-kvm.dat');
   const events = json('events', file);

@@ -1,3 +1,4 @@
+import { isBefore, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
@@ -110,14 +111,8 @@ const tidBits = 22;
 /** Events handled in one go. */
 const slice = 1024;
 
-/**
- * Pairs each kvm_exit with the kvm_entry that follows it on the same thread. Threads, not CPUs: vCPU threads migrate.
- * An exit is paired only where nothing can have been lost between the two on the CPUs of either.
- */
-export class ExitPairing {
-  readonly reasons = new Reasons();
-  readonly threads: VcpuThread[] = [];
-  readonly counts: Omit<PairingCounts, 'openAtEnd'> = {
+function noCounts(): Omit<PairingCounts, 'openAtEnd'> {
+  return {
     exits: 0,
     entries: 0,
     pairs: 0,
@@ -130,6 +125,16 @@ export class ExitPairing {
     exitsWithoutThread: 0,
     untracked: 0,
   };
+}
+
+/**
+ * Pairs each kvm_exit with the kvm_entry that follows it on the same thread. Threads, not CPUs: vCPU threads migrate.
+ * An exit is paired only where nothing can have been lost between the two on the CPUs of either.
+ */
+export class ExitPairing {
+  readonly reasons = new Reasons();
+  readonly threads: VcpuThread[] = [];
+  readonly counts = noCounts();
   /** Whether a thread was seen to enter the guest; without that, no exit has a duration. */
   entered = false;
 
@@ -137,6 +142,7 @@ export class ExitPairing {
   readonly #inner: boolean;
   readonly #counting: boolean;
   readonly #spans = new ExitSpans();
+  #from = 0;
   readonly #trace = new TraceState();
 
   /** By thread, two numbers: the reason of its open exit (or `inGuest`, `unseen`; more by `notEntered` before its first entry), and that exit's CPU. */
@@ -161,6 +167,11 @@ export class ExitPairing {
     return isExit(type) || isEntry(type) || isHint(type);
   }
 
+  /** From when on exits count; what was before tells only where each thread is. */
+  within({ from }: Window): void {
+    this.#from = from;
+  }
+
   /** Takes the next events of a trace and gives the exits that ended with them. */
   batch(trace: Trace, b: EventBatch): ExitSpans {
     const state = this.#trace;
@@ -173,16 +184,28 @@ export class ExitPairing {
     spans.count = 0;
     if (this.#counting) {
       for (let i = 0; i < b.count; i++) this.#count(state, b, i);
+      this.#leaveOut(b, spans);
       return spans;
     }
     // Slice by slice, so that the loop's function has been called often, and is compiled well, before much has gone by.
     for (let from = 0; from < b.count; from += slice) this.#pair(state, b, from, Math.min(b.count, from + slice));
+    this.#leaveOut(b, spans);
     counts.pairs += spans.count;
     if (this.#scale !== 1) {
       const { duration } = spans;
       for (let k = 0; k < spans.count; k++) duration[k] = Math.round((duration[k] as number) * this.#scale);
     }
     return spans;
+  }
+
+  /** Leaves out what began before the stretch that is asked about. */
+  #leaveOut(b: EventBatch, spans: ExitSpans): void {
+    const from = this.#from;
+    if (from === 0) return;
+    const before = spans.count;
+    spans.filter((k) => (spans.begin[k] as number) >= from);
+    if (isBefore(b, from)) Object.assign(this.counts, noCounts());
+    else this.counts.entryFirst += before - spans.count;
   }
 
   /** The events `start` to `stop` of a batch. */
@@ -299,7 +322,9 @@ export class ExitPairing {
   /** What was seen so far; exits that are open now count as open at the end. */
   result(): PairingCounts {
     let openAtEnd = 0;
-    for (let t = 0; t < this.threads.length; t++) if ((this.#open[2 * t] as number) >= 0) openAtEnd++;
+    for (let t = 0; t < this.threads.length; t++) {
+      if ((this.#open[2 * t] as number) >= 0 && (this.#openTime[t] as number) >= this.#from) openAtEnd++;
+    }
     return { ...this.counts, openAtEnd };
   }
 

@@ -23,7 +23,7 @@ export type InFlightResult = { mean: number; max: number; means: number[]; maxim
 
 /** How many requests each queue has in flight over time, in bounded memory. */
 export class InFlight {
-  /** Where the first bin begins, and the width of each, in the clock's unit. */
+  /** From when on it counts, where the first bin begins; and the width of each, in the clock's unit. */
   from = 0;
   step = firstStep;
   readonly #courses: (Course | undefined)[] = [];
@@ -33,6 +33,7 @@ export class InFlight {
     const course = this.#courses[queue] ?? this.#begin(queue, time);
     this.#account(course, time);
     course.now = Math.max(0, course.now + by);
+    if (time < this.from) return;
     if (course.now > course.max) course.max = course.now;
     if (course.maxima !== undefined) {
       const bin = this.#bin(time);
@@ -73,10 +74,10 @@ export class InFlight {
   }
 
   #account(course: Course, time: number): void {
-    let at = course.since;
-    if (time <= at) return;
-    course.since = time;
-    if (course.now === 0) return;
+    let at = Math.max(course.since, this.from);
+    if (time > course.since) course.since = time;
+    if (time <= at || course.now === 0) return;
+    if (course.now > course.max) course.max = course.now;
     course.area += course.now * (time - at);
     const { areas, maxima } = course;
     if (areas === undefined || maxima === undefined) return;

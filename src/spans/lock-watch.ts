@@ -28,7 +28,7 @@ export class LockWatch {
 
   /** Whether the events tell who holds a mutex: that one is let go is among them. */
   get tells(): boolean {
-    return this.#locks.counts.unlock > 0;
+    return this.#locks.unlocks;
   }
 
   batch(trace: Trace, b: EventBatch): void {

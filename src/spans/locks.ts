@@ -64,6 +64,8 @@ export type Mutex = {
   nested: number;
   condition: number;
   tryLock: number;
+  /** Its `locked` events, those included that were before the stretch that is asked about. */
+  everLocked: number;
 };
 
 /** Where QEMU's source locks or unlocks. */
@@ -164,18 +166,8 @@ export type OpenLock = {
   site: number;
 };
 
-/** Finds waits and holds of QEMU's mutexes, and who held a mutex while others waited for it. */
-export class Locks {
-  readonly threads: LockThread[] = [];
-  readonly mutexes: Mutex[] = [];
-  readonly sites: Site[] = [];
-  readonly waits = new LockSpans();
-  readonly holds = new LockSpans();
-  /** Mutexes taken without a wait that could be timed: their thread, mutex and site. */
-  readonly bare = new LockSpans();
-  readonly stretches = new Stretches();
-  readonly contention = new Contention();
-  readonly counts: LockCounts = {
+function noCounts(): LockCounts {
+  return {
     lock: 0,
     locked: 0,
     unlock: 0,
@@ -188,6 +180,23 @@ export class Locks {
     beyond: 0,
     withoutThread: 0,
   };
+}
+
+/** Finds waits and holds of QEMU's mutexes, and who held a mutex while others waited for it. */
+/** Finds waits and holds of QEMU's mutexes, and who held a mutex while others waited for it. */
+export class Locks {
+  readonly threads: LockThread[] = [];
+  readonly mutexes: Mutex[] = [];
+  readonly sites: Site[] = [];
+  readonly waits = new LockSpans();
+  readonly holds = new LockSpans();
+  /** Mutexes taken without a wait that could be timed: their thread, mutex and site. */
+  readonly bare = new LockSpans();
+  readonly stretches = new Stretches();
+  readonly contention = new Contention();
+  readonly counts = noCounts();
+  /** Whether any mutex was let go, also before the stretch that is asked about. */
+  unlocks = false;
 
   readonly #losses = new LossTable();
   /** Grows with every loss: who held a mutex before one may not hold it any more. */
@@ -254,7 +263,10 @@ export class Locks {
       const time = b.time[i] as number;
       if (role === lock) counts.lock++;
       else if (role === locked) counts.locked++;
-      else counts.unlock++;
+      else {
+        counts.unlock++;
+        this.unlocks = true;
+      }
       if ((b.tid[i] as number) < 0) {
         counts.withoutThread++;
         continue;
@@ -274,6 +286,12 @@ export class Locks {
     }
     counts.waits += this.waits.count;
     counts.holds += this.holds.count;
+  }
+
+  /** Begins to count: what was counted so far was before the stretch that is asked about. What is open stays so. */
+  forgetCounts(): void {
+    Object.assign(this.counts, noCounts());
+    for (const mutex of this.mutexes) Object.assign(mutex, { locked: 0, nested: 0, condition: 0, tryLock: 0 });
   }
 
   /** The thread with that tid, or -1 where it used no mutex so far. */
@@ -342,6 +360,7 @@ export class Locks {
     const mutex = state.mutex[s] as number;
     const facts = this.mutexes[mutex] as Mutex;
     facts.locked++;
+    facts.everLocked++;
     const holder = this.#holder[mutex] as number;
     if (holder >= 0 && holder !== s) this.#overtake(holder, time);
     const since = state.waitSince[s] as number;
@@ -585,6 +604,7 @@ export class Locks {
         high: this.#addresses.high(address),
         low: this.#addresses.low(address),
         locked: 0,
+        everLocked: 0,
         nested: 0,
         condition: 0,
         tryLock: 0,

@@ -1,3 +1,4 @@
+import { isBefore, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -49,6 +50,10 @@ export class PairSpans extends tableOf({
   endsAt: 'i32',
 }) {}
 
+function noCounts(): Omit<PairCounts, 'forgotten' | 'openAtEnd'> {
+  return { begins: 0, ends: 0, pairs: 0, beganAgain: 0, endsFirst: 0, straddlingLoss: 0, withoutKey: 0 };
+}
+
 /** What was seen, and what could not be paired. begins = pairs + beganAgain + straddlingLoss + forgotten + openAtEnd. */
 export type PairCounts = {
   begins: number;
@@ -78,13 +83,14 @@ const isUndecided = 4;
 export class Pairs {
   readonly spans = new PairSpans();
 
+  #since = 0;
   readonly #from: PairEnd;
   readonly #to: PairEnd;
   readonly #options: PairOptions;
   readonly #open: OpenTable;
   readonly #losses = new LossTable();
   readonly #carriers = new Carriers();
-  readonly #counts = { begins: 0, ends: 0, pairs: 0, beganAgain: 0, endsFirst: 0, straddlingLoss: 0, withoutKey: 0 };
+  readonly #counts = noCounts();
   /** By type id. */
   readonly #roles: number[] = [];
   readonly #fromKeys: (readonly (FieldReader | undefined)[])[] = [];
@@ -96,6 +102,11 @@ export class Pairs {
     this.#to = to;
     this.#options = options;
     this.#open = new OpenTable(2 * options.keys, maxOpen);
+  }
+
+  /** From when on pairs count; of what was before only what is open is known. */
+  within({ from }: Window): void {
+    this.#since = from;
   }
 
   wants(type: EventType): boolean {
@@ -134,6 +145,7 @@ export class Pairs {
       }
     }
     counts.pairs += spans.count;
+    if (isBefore(b, this.#since)) Object.assign(counts, noCounts());
     return spans;
   }
 
@@ -178,7 +190,8 @@ export class Pairs {
       this.#counts.endsFirst++;
       return;
     }
-    if (this.#straddles(entry, b, i)) this.#counts.straddlingLoss++;
+    if ((open.begin[entry] as number) < this.#since) this.#counts.endsFirst++;
+    else if (this.#straddles(entry, b, i)) this.#counts.straddlingLoss++;
     else {
       const { spans } = this;
       const n = spans.count++;

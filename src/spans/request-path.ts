@@ -1,4 +1,4 @@
-import type { Analysis } from '../trace/analysis.ts';
+import type { Analysis, Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
@@ -296,6 +296,12 @@ export class RequestPath implements Analysis {
     return [this.requests, this.kicks, this.interrupts, this.threads].some((one) => one.wants(type)) || isBackend(type);
   }
 
+  /** From when on requests count; of what was before only what is open is known, and what the devices are. */
+  within(window: Window): void {
+    this.requests.within(window);
+    this.inFlight.from = window.from;
+  }
+
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     const { requests, kicks, interrupts, threads } = this;
@@ -538,6 +544,7 @@ export class RequestPath implements Analysis {
     const state = this.#stateOf(queue);
     // The guest may have queued what is popped from now on after this run began.
     if (state.popped || (b.tid[i] as number) < 0 || state.notifier === b.tid[i]) state.endRun();
+    if (request.pop < this.inFlight.from) return;
     const times = this.#result.times;
     times.fill(Number.NaN);
     times.set(this.#times.subarray(slot * own, slot * own + own));

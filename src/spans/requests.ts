@@ -1,4 +1,4 @@
-import type { Analysis } from '../trace/analysis.ts';
+import type { Analysis, Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
@@ -142,8 +142,9 @@ export class Requests implements Analysis {
   readonly queues: Queue[] = [];
   /** Requests that ended without a fill, in the order of their ends. */
   readonly ended: Request[] = [];
-  /** Time of the last event that was looked at. */
+  /** Time of the last event that was looked at, and of the last that requests rest on: until then it is known what became of them. */
   end = Number.NaN;
+  seenUntil = Number.NaN;
   /** Events seen, by name without `qemu:`. */
   readonly seen = new Map<string, number>();
   /** Holes in which events were lost, in order of becoming known. */
@@ -179,8 +180,22 @@ export class Requests implements Analysis {
   /** Requests whose address was used again, by machine and element, the latest each: a fill can still come to light. */
   readonly #reused = new Map<Machine, Map<number, Request>>();
 
+  #from = 0;
+  #window: Window | undefined;
+
   constructor(listener?: RequestListener) {
     this.#listener = listener;
+  }
+
+  /** From when on requests count. Those popped before are followed, so that their fills are known as theirs, and counted nowhere. */
+  within(window: Window): void {
+    this.#from = window.from;
+    this.#window = window;
+  }
+
+  /** The end of the recording, or of the stretch asked for: what is open is so old then. */
+  get until(): number {
+    return this.#window?.to ?? this.end;
   }
 
   wants(type: EventType): boolean {
@@ -191,6 +206,18 @@ export class Requests implements Analysis {
   batch(trace: Trace, b: EventBatch): void {
     this.begin(trace, b);
     for (let i = 0; i < b.count; i++) this.take(b, i);
+  }
+
+  /** Events behind the stretch: they tell what devices there are, and whose queues are whose. */
+  behind(trace: Trace, b: EventBatch): void {
+    this.#trace = trace;
+    for (let i = 0; i < b.count; i++) {
+      const id = b.type[i] as number;
+      let handler = this.#handlers[id];
+      if (handler === undefined) handler = this.#prepare(id);
+      if (handler?.act === this.#named) this.#named(b, i, handler);
+      else if (handler?.act === this.#notify) this.#attach(b, i, handler);
+    }
   }
 
   /** Begins a batch whose events `take` is then given, all of them and in their order. */
@@ -207,6 +234,7 @@ export class Requests implements Analysis {
     if (handler === undefined) handler = this.#prepare(id);
     if (handler === null) return false;
     this.#counts[id] = (this.#counts[id] as number) + 1;
+    this.seenUntil = b.time[i] as number;
     handler.act(b, i, handler);
     return true;
   }
@@ -232,7 +260,7 @@ export class Requests implements Analysis {
     const open: Request[] = [];
     for (const machine of this.machines) {
       for (const request of machine.open) {
-        if (request === undefined) continue;
+        if (request === undefined || request.pop < this.#from) continue;
         this.#takeNearby(request);
         open.push(request);
       }
@@ -315,7 +343,7 @@ export class Requests implements Analysis {
     const high = h.b.high(b, i);
     const low = h.b.low(b, i);
     const time = b.time[i] as number;
-    queue.popped++;
+    if (time >= this.#from) queue.popped++;
     const element = this.#elementOf(machine, high, low);
     if (element < 0) {
       this.untracked++;
@@ -367,13 +395,14 @@ export class Requests implements Analysis {
     }
     const waited = queue.fills - request.fillsAtPop;
     queue.fills++;
-    queue.filled++;
+    const counts = request.pop >= this.#from;
+    if (counts) queue.filled++;
     if (request.pop > queue.overtaking) {
       queue.overtaking = request.pop;
       queue.device?.progressed(queue);
     }
-    if (!Number.isNaN(request.hole)) queue.straddling++;
-    else queue.latency.add(Math.max(0, time - request.pop));
+    if (counts && !Number.isNaN(request.hole)) queue.straddling++;
+    else if (counts) queue.latency.add(Math.max(0, time - request.pop));
     if (Number.isNaN(request.hole) && request.reset === undefined && !(request.result < 0)) {
       const shape = shapeOf(request);
       let latencies = queue.latencies[shape];
@@ -425,23 +454,29 @@ export class Requests implements Analysis {
     if (lost !== undefined && lost.queue === queue) {
       this.#reused.get(machine)?.delete(element);
       lost.filledAfterAll = true;
-      queue.filled++;
+      if (lost.pop >= this.#from) queue.filled++;
       return;
     }
-    queue.unseenPops++;
+    if ((b.time[i] as number) >= this.#from) queue.unseenPops++;
     if (open !== undefined) {
       machine.open[element] = undefined;
       this.#endReused(open, b.time[i] as number, b, i);
     }
   }
 
-  readonly #notify = (b: EventBatch, i: number, h: Handler): void => {
+  /** The queue that a notification is of, which tells its device and, where it is the guest's, its number. */
+  #attach(b: EventBatch, i: number, h: Handler): Queue | undefined {
     const machine = this.#machineOf(b, i, h.b, 'queue');
     const queue = this.#queueOf(machine, h.b.high(b, i), h.b.low(b, i));
-    if (queue === undefined) return;
     const n = h.c.number(b, i);
-    machine.attach(queue, h.a.high(b, i), h.a.low(b, i), n >= 0 && n < 65536 ? n : -1);
-    this.#note(b.time[i] as number, h.nearby, queue, 0, 0, n, 0);
+    if (queue !== undefined) machine.attach(queue, h.a.high(b, i), h.a.low(b, i), n >= 0 && n < 65536 ? n : -1);
+    return queue;
+  }
+
+  readonly #notify = (b: EventBatch, i: number, h: Handler): void => {
+    const queue = this.#attach(b, i, h);
+    if (queue === undefined) return;
+    this.#note(b.time[i] as number, h.nearby, queue, 0, 0, h.c.number(b, i), 0);
     this.#listener?.notified(queue, notices[h.nearby] ?? 'queue', b, i);
   };
 
@@ -639,8 +674,9 @@ export class Requests implements Analysis {
     request.reused = this.at(time, request);
     this.#takeNearby(request);
     this.#unlist(request);
-    if (this.ended.length >= maxEnded) {
-      request.queue.forgotten++;
+    const counts = request.pop >= this.#from;
+    if (!counts || this.ended.length >= maxEnded) {
+      if (counts) request.queue.forgotten++;
       this.#free(request);
       return;
     }

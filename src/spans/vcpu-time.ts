@@ -1,3 +1,4 @@
+import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
@@ -160,7 +161,7 @@ export class VcpuTime {
   readonly #seen: Evidence = { sched: false, wakes: false, userspace: false, locks: false, haltLength: false };
   /** Time that threads of each tid ran, or had just run, while a vCPU could have. */
   readonly others = new Map<number, number>();
-  /** Where the timelines' first bin begins, and the width of each. */
+  /** From when on time counts, where the timelines' first bin begins; and the width of each. */
   from = 0;
   step = firstStep;
   /** Index in the batch of the event that is taken: for the listener. */
@@ -196,16 +197,41 @@ export class VcpuTime {
     return { ...this.#seen, locks: this.#seen.locks && this.#watch.tells };
   }
 
+  /** From when on time counts; what was before tells only where each thread is. */
+  within({ from }: Window): void {
+    this.from = from;
+  }
+
   wants(type: EventType): boolean {
     return isExit(type) || isEntry(type) || isSched(type) || placing.test(type.name) || this.#watch.wants(type);
+  }
+
+  /** Events behind the stretch: what the recording has of them tells states apart within it, too. */
+  behind(trace: Trace, b: EventBatch): void {
+    this.#learnTypes(trace);
+    for (let i = 0; i < b.count; i++) {
+      const type = b.type[i] as number;
+      const role = this.#roles[type];
+      if (role === undefined) continue;
+      if (role.what === 'switch') this.#seen.sched = true;
+      else if (role.what === 'wake') this.#seen.wakes = true;
+      else if (this.#pairing.find(b.tid[i] as number) < 0) continue;
+      else if (role.what === 'userspace') this.#seen.userspace = true;
+      else if (role.what === 'wakeup') this.#seen.haltLength = true;
+      else if (role.what === 'lock') this.#seen.locks = true;
+    }
+  }
+
+  #learnTypes(trace: Trace): void {
+    for (let id = this.#roles.length; id < trace.types.length; id++) {
+      this.#roles.push(roleOf(trace.types[id] as EventType));
+    }
   }
 
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     this.exits.count = 0;
-    for (let id = this.#roles.length; id < trace.types.length; id++) {
-      this.#roles.push(roleOf(trace.types[id] as EventType));
-    }
+    this.#learnTypes(trace);
     for (const loss of b.losses) this.#lose(loss);
     const roles = this.#roles;
     const watch = this.#watch;
@@ -228,16 +254,16 @@ export class VcpuTime {
   finish(end: number): DividedTime[] {
     const result: DividedTime[] = [];
     this.#threads.forEach((one, thread) => {
-      if (one === undefined) return;
+      if (one === undefined || one.end <= this.from) return;
       if (one.place !== over) this.#account(one, end);
       this.#settle(one, Number.NaN);
-      longestOf(one, one.stretchState, one.stretchFrom, one.stretchTo);
+      this.#longest(one, one.stretchState, one.stretchFrom, one.stretchTo);
       this.#tell(one, true);
       const named = <T>(value: (state: number) => T) =>
         Object.fromEntries(vcpuStates.map((state, s) => [state, value(s)])) as Record<VcpuState, T>;
       result.push({
         thread,
-        begin: one.begin,
+        begin: Math.max(one.begin, this.from),
         end: one.place === over ? one.end : end,
         states: named((s) => one.states[s] as number),
         polled: one.polled,
@@ -275,7 +301,7 @@ export class VcpuTime {
         this.#arrive(one, time, inKvm);
         this.#settle(one, Number.NaN);
         one.inExit.fill(0);
-        one.exits++;
+        if (time >= this.from) one.exits++;
         one.halting = this.#pairing.isHalt(b, i);
         one.haltInQemu = false;
         one.slept = false;
@@ -342,7 +368,8 @@ export class VcpuTime {
     }
     const into = this.#find(next.number(b, i));
     if (into === undefined || into.place === over) return;
-    if (into.run === waiting && into.place !== lostSight) this.#blame(previous.number(b, i), time - into.since);
+    if (into.run === waiting && into.place !== lostSight)
+      this.#blame(previous.number(b, i), time - Math.max(into.since, this.from));
     this.#account(into, time);
     into.run = running;
     into.cpu = b.cpu[i] as number;
@@ -408,7 +435,7 @@ export class VcpuTime {
     one.since = time;
     const state = this.#stateOf(one);
     if (state === kvm) {
-      if (one.run === sleeping) one.asleepInKvm += length;
+      if (one.run === sleeping) one.asleepInKvm += Math.max(0, time - Math.max(from, this.from));
       else if (one.halting && !one.slept) {
         // Whether this was halt polling is told by kvm_vcpu_wakeup, later.
         if (one.opened === maxOpen) this.#settle(one, Number.NaN);
@@ -450,16 +477,16 @@ export class VcpuTime {
       const to = one.open[2 * n + 1] as number;
       if (!told) {
         this.#credit(one, whole, from, to);
-        longestOf(one, whole, from, to);
+        this.#longest(one, whole, from, to);
         continue;
       }
       const split = Math.min(to, Math.max(from, pollFrom));
       this.#credit(one, kvm, from, split);
       this.#credit(one, halted, split, to);
-      longestOf(one, kvm, from, split);
+      this.#longest(one, kvm, from, split);
       const last = n === one.opened - 1 && !Number.isNaN(one.sleptTo);
-      longestOf(one, halted, split, last ? one.sleptTo : to);
-      if (this.#seen.sched) one.polled += to - split;
+      this.#longest(one, halted, split, last ? one.sleptTo : to);
+      if (this.#seen.sched) one.polled += Math.max(0, to - Math.max(split, this.from));
     }
     one.opened = 0;
     one.sleptTo = Number.NaN;
@@ -471,13 +498,14 @@ export class VcpuTime {
       one.stretchTo = to;
       return;
     }
-    longestOf(one, one.stretchState, one.stretchFrom, one.stretchTo);
+    this.#longest(one, one.stretchState, one.stretchFrom, one.stretchTo);
     one.stretchState = state;
     one.stretchFrom = from;
     one.stretchTo = to;
   }
 
-  #credit(one: Following, state: number, from: number, to: number): void {
+  #credit(one: Following, state: number, begin: number, to: number): void {
+    const from = Math.max(begin, this.from);
     const length = to - from;
     if (length <= 0) return;
     one.states[state] = (one.states[state] as number) + length;
@@ -535,18 +563,20 @@ export class VcpuTime {
     this.step *= 2;
   }
 
+  /** Notes a stretch, where it is its state's longest so far. */
+  #longest(one: Following, state: number, begin: number, to: number): void {
+    const from = Math.max(begin, this.from);
+    if (state < 0 || to - from <= (one.longest[state] as number)) return;
+    one.longest[state] = to - from;
+    one.longestFrom[state] = from;
+  }
+
   #blame(tid: number, length: number): void {
+    if (length <= 0) return;
     const known = this.others.get(tid);
     if (known === undefined && this.others.size >= maxOthers) return;
     this.others.set(tid, (known ?? 0) + length);
   }
-}
-
-/** Notes a stretch, where it is its state's longest so far. */
-function longestOf(one: Following, state: number, from: number, to: number): void {
-  if (state < 0 || to - from <= (one.longest[state] as number)) return;
-  one.longest[state] = to - from;
-  one.longestFrom[state] = from;
 }
 
 /** Events besides entries, exits and the scheduler's that say where a vCPU thread is. */

@@ -6,11 +6,21 @@ import type { Trace } from './trace.ts';
  * The stretch of a recording that an answer is about: that which was asked for, as far as the recording reaches, or all of it. In the
  * clock's unit, from the trace's origin, which is the recording's first event. `to` moves on while the recording is read.
  */
-export type Window = { readonly from: number; readonly to: number };
+export type Window = {
+  readonly from: number;
+  readonly to: number;
+  /** Whether the recording may go on behind it. */
+  readonly bounded?: boolean;
+};
 
 /** A whole recording, as far as it was read. */
 export function wholeOf(trace: Trace | undefined): Window {
   return { from: 0, to: Math.max(0, trace?.last ?? 0) };
+}
+
+/** Whether a batch is of events before the stretch: they are not to be counted. */
+export function isBefore(b: EventBatch, from: number): boolean {
+  return b.count > 0 && (b.time[0] as number) < from;
 }
 
 /** Something that learns from a trace's events in one pass. It reads and prints nothing itself. */
@@ -19,8 +29,17 @@ export interface Analysis {
   wants(type: EventType): boolean;
   /** The next events in time order, with the losses that became known with them. The batch is valid during the call only. */
   batch(trace: Trace, batch: EventBatch): void;
-  /** Which stretch of the recording its answer is to be about; told before the first batch. A whole recording where nobody tells. */
+  /**
+   * Which stretch of the recording its answer is to be about; told before the first batch. A whole recording where nobody tells. Who has this
+   * is also given the events before the stretch, in batches of their own, and learns from them what is the case when it begins and what the
+   * recording knows; it counts nothing of them, and no span that began before.
+   */
   within?(window: Window): void;
   /** After the last batch: what is only known at the end, which is given, is settled. */
   finish?(end: number): void;
+  /**
+   * The events behind a stretch, for those who need to know what the recording as a whole holds and calls things. The answer is about what
+   * was before.
+   */
+  behind?(trace: Trace, batch: EventBatch): void;
 }

@@ -40,6 +40,12 @@ export class ExitSide extends Windowed implements SideView {
     blocks: new SpanBlocks(),
   };
 
+  override within(window: Window): void {
+    super.within(window);
+    this.pairing.within(window);
+    this.#counting?.pairing.within(window);
+  }
+
   wants(type: EventType): boolean {
     return this.pairing.wants(type);
   }
@@ -168,6 +174,15 @@ export class LockSide extends Windowed implements SideView {
   /** The same by mutex. */
   readonly #mutexes = new SpanBlocks();
 
+  override within(window: Window): void {
+    super.within(window);
+    this.view.within(window);
+  }
+
+  behind(trace: Trace, b: EventBatch): void {
+    this.view.behind(trace, b);
+  }
+
   wants(type: EventType): boolean {
     return this.view.wants(type);
   }
@@ -249,6 +264,11 @@ export class RequestSide extends Windowed implements SideView {
   /** By facet; and what rows are of. */
   readonly #rowOf: number[] = [];
   readonly #rows: { queue: Queue; operation: number }[] = [];
+
+  override within(window: Window): void {
+    super.within(window);
+    this.path.within(window);
+  }
 
   wants(type: EventType): boolean {
     // The ends of a request are enough; what else happens on its path is not compared.
@@ -346,7 +366,12 @@ export class VcpuSide extends Windowed implements SideView {
 
   override within(window: Window): void {
     super.within(window);
-    this.#time.from = window.from;
+    this.pairing.within(window);
+    this.#time.within(window);
+  }
+
+  behind(trace: Trace, b: EventBatch): void {
+    this.#time.behind(trace, b);
   }
 
   wants(type: EventType): boolean {

@@ -167,8 +167,16 @@ export class Exits implements Analysis {
 
   within(window: Window): void {
     this.#window = window;
+    this.pairing.within(window);
+    this.#time?.within(window);
+    this.#slowest?.within(window);
     this.#options.picture?.within(window);
     this.#untimed?.within(window);
+  }
+
+  behind(trace: Trace, b: EventBatch): void {
+    this.#time?.behind(trace, b);
+    this.#slowest?.behind(trace, b);
   }
 
   batch(trace: Trace, b: EventBatch): void {

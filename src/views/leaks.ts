@@ -126,7 +126,7 @@ export function judgeLeaks(requests: Requests, clock: Clock): LeakReport {
     (reports.get(request.queue) as QueueReport).verdicts[one.verdict]++;
   }
   elements.sort((a, b) => verdicts.indexOf(a.verdict) - verdicts.indexOf(b.verdict) || a.request.pop - b.request.pop);
-  const queues = [...reports.values()].filter(({ queue }) => queue.popped > 0 || queue.fills > 0);
+  const queues = [...reports.values()].filter(({ queue }) => queue.popped + queue.filled + queue.unseenPops > 0);
   const order = new Map(requests.queues.map(({ device }, index) => [device, index] as const).reverse());
   queues.sort(
     (a, b) =>
@@ -185,13 +185,14 @@ class Judge {
   judge(request: Request): Unfinished {
     const { queue, reset, reused } = request;
     const usual = this.#usualFor(request);
-    const final = reset ?? reused ?? this.#requests.at(this.#requests.end, request);
+    const final = reset ?? reused ?? this.#requests.at(this.#requests.seenUntil, request);
     const because = reset !== undefined ? 'reset' : reused !== undefined ? 'reused' : 'end';
     const report = this.#reports.get(queue) as QueueReport;
     const habit = habitOf(report, directionOfRequest(request));
     const say = (verdict: Verdict, moment = final, why: Unfinished['because'] = because): Unfinished => {
       const overtaken = this.#overtaken(moment, habit);
-      return { verdict, request, report, moment, because: why, age: moment.time - request.pop, overtaken, usual };
+      const end = why === 'end' ? this.#requests.until : moment.time;
+      return { verdict, request, report, moment, because: why, age: end - request.pop, overtaken, usual };
     };
     if (request.result < 0 && !request.answered && because !== 'reused') return say('held on error');
     if (because === 'reused' && habit.unpops) return say('returned unseen');

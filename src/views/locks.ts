@@ -3,7 +3,7 @@ import { type LockCounts, Locks, type LockThread, type Mutex, siteName } from '.
 import { addRuns, RunHistory, type RunParts } from '../spans/run-history.ts';
 import type { Stats } from '../spans/summary.ts';
 import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
-import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
+import { type Analysis, isBefore, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -162,6 +162,11 @@ export class LocksView implements Analysis {
   #holdGroups = new Int32Array(0);
   #trace: Trace | undefined;
   #window: Window | undefined;
+  /**
+   * Of a stretch that ends before the recording does: the same of the whole recording, which knows what mutexes and threads are. Its indices
+   * are those of this view, since both see the same events from the beginning on.
+   */
+  #whole: LocksView | undefined;
 
   constructor(options: LocksOptions = {}) {
     this.#options = options;
@@ -178,22 +183,30 @@ export class LocksView implements Analysis {
   within(window: Window): void {
     this.#window = window;
     this.#log.within(window);
+    if (window.bounded === true) this.#whole = new LocksView({ bql: this.#options.bql ?? [] });
+  }
+
+  behind(trace: Trace, b: EventBatch): void {
+    this.#whole?.batch(trace, b);
   }
 
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
+    this.#whole?.batch(trace, b);
     this.#numbers.batch(trace, b);
     for (; this.#typesSeen < trace.types.length; this.#typesSeen++) {
       this.#hasMutexes ||= this.locks.wants(trace.types[this.#typesSeen] as EventType);
     }
     if (this.#hasMutexes) this.#runs.batch(trace, b);
     const { locks } = this;
+    const from = this.#window?.from ?? 0;
     locks.batch(trace, b);
     const { waits, holds, bare } = locks;
     if (this.#waitGroups.length < waits.begin.length) {
       this.#waitGroups = new Int32Array(waits.begin.length);
       this.#holdGroups = new Int32Array(waits.begin.length);
     }
+    if (from > 0) this.#leaveOut(b, from);
     this.#groups.find(waits, this.#waitGroups);
     for (let k = 0; k < waits.count; k++) {
       const group = this.#waitGroups[k] as number;
@@ -212,6 +225,22 @@ export class LocksView implements Analysis {
     for (let k = 0; k < bare.count; k++) this.#count(this.#acquired, this.#holdGroups[k] as number);
     // What happened before the first event of a mutex is part of no wait and no hold.
     if (this.#hasMutexes) this.#log.batch(trace, b);
+  }
+
+  /** Leaves out what began before the stretch that is asked about; what it tells of mutexes and threads holds all the same. */
+  #leaveOut(b: EventBatch, from: number): void {
+    const { waits, holds, bare } = this.locks;
+    for (const spans of [waits, holds, bare]) this.#groups.find(spans, this.#waitGroups);
+    const { counts } = this.locks;
+    counts.waits -= waits.count;
+    counts.holds -= holds.count;
+    waits.filter((k) => (waits.begin[k] as number) >= from);
+    holds.filter((k) => (holds.begin[k] as number) >= from);
+    counts.waits += waits.count;
+    counts.holds += holds.count;
+    if (!isBefore(b, from)) return;
+    bare.count = 0;
+    this.locks.forgetCounts();
   }
 
   result(): LocksResult {
@@ -310,6 +339,7 @@ export class LocksView implements Analysis {
 
   /** The mutexes that are the BQL: of each process one. */
   #bqls(): ReadonlySet<number> {
+    if (this.#whole !== undefined) return this.#whole.#bqls();
     const { locks } = this;
     const named = new Set((this.#options.bql ?? []).map((address) => address));
     if (named.size > 0) {
@@ -326,16 +356,17 @@ export class LocksView implements Analysis {
     const found = new Map<number, number>();
     for (const [mutex, names] of files) {
       if (!isBql(names)) continue;
-      const { pid, locked } = locks.mutexes[mutex] as Mutex;
+      const { pid, everLocked } = locks.mutexes[mutex] as Mutex;
       // Each process has one. It is the busiest, should there be another of the kind.
       const rival = locks.mutexes[found.get(pid) ?? -1];
-      if (rival === undefined || locked > rival.locked) found.set(pid, mutex);
+      if (rival === undefined || everLocked > rival.everLocked) found.set(pid, mutex);
     }
     return new Set(found.values());
   }
 
   #roles(): LockRole[] {
     const { locks } = this;
+    if (this.#whole !== undefined) return this.#whole.#roles().slice(0, locks.threads.length);
     const bql = this.#bqls();
     const files = locks.threads.map(() => ({ bql: new Set<string>(), any: new Set<string>() }));
     for (const group of this.#groups.all()) {
@@ -390,7 +421,11 @@ export class LocksView implements Analysis {
         vcpus: this.#vcpus(groups, entries, roles),
       };
     });
-    return results.sort(
+    // Of a stretch, those that were used in it.
+    const used = results.filter(
+      ({ acquisitions, wait, hold }) => this.#begin === 0 || acquisitions + wait.count + hold.count > 0,
+    );
+    return used.sort(
       (a, b) => (b.held || 0) - (a.held || 0) || b.wait.total - a.wait.total || b.acquisitions - a.acquisitions,
     );
   }

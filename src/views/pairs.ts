@@ -158,6 +158,7 @@ export class PairsView implements Analysis {
 
   within(window: Window): void {
     this.#window = window;
+    this.pairs.within(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {

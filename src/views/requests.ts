@@ -205,6 +205,8 @@ export class RequestsView implements Analysis {
   #nextWait = 0;
   #trace: Trace | undefined;
   #window: Window | undefined;
+  /** Of a stretch that ends before the recording does: the paths in the whole recording, which tell what of them it holds. */
+  #whole: RequestPath | undefined;
 
   constructor(options: RequestsOptions = {}) {
     this.#options = options;
@@ -226,12 +228,22 @@ export class RequestsView implements Analysis {
 
   within(window: Window): void {
     this.#window = window;
-    this.path.inFlight.from = window.from;
+    this.path.within(window);
+    this.#locks.within(window);
     this.#options.picture?.within(window);
+    if (window.bounded === true) this.#whole = new RequestPath();
+  }
+
+  behind(trace: Trace, b: EventBatch): void {
+    this.#numbers.batch(trace, b);
+    this.#locks.behind(trace, b);
+    this.path.requests.behind(trace, b);
+    this.#whole?.batch(trace, b);
   }
 
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
+    this.#whole?.batch(trace, b);
     this.#numbers.batch(trace, b);
     this.#locks.batch(trace, b);
     this.#events?.batch(trace);
@@ -276,10 +288,14 @@ export class RequestsView implements Analysis {
       slow: slow?.kept,
       over: slow?.over ?? 0,
       missing: this.#missing(),
-      evidence: { ...path.threads.evidence, threads: this.#threadsKnown() },
+      evidence: { ...this.#facts.threads.evidence, threads: this.#threadsKnown() },
       inFlight: { from: inFlight.from, step: inFlight.step },
       duration: to - from,
     };
+  }
+
+  get #facts(): RequestPath {
+    return this.#whole ?? this.path;
   }
 
   get #within(): Window {
@@ -287,8 +303,8 @@ export class RequestsView implements Analysis {
   }
 
   #threadsKnown(): RequestsResult['evidence']['threads'] {
-    if (this.path.inferred) return 'by interrupts';
-    return this.path.facets.some(({ tid }) => tid >= 0) ? 'known' : 'unknown';
+    if (this.#facts.inferred) return 'by interrupts';
+    return this.#facts.facets.some(({ tid }) => tid >= 0) ? 'known' : 'unknown';
   }
 
   #summarise(): void {
@@ -557,7 +573,7 @@ export class RequestsView implements Analysis {
   }
 
   #missingOfDisks(lacks: (name: Point, events: string) => void): void {
-    const { told } = this.path;
+    const { told } = this.#facts;
     lacks('device', 'qemu:virtio_blk_handle_read, qemu:virtio_blk_handle_write or qemu:virtio_scsi_cmd_req');
     lacks('submit', 'qemu:blk_co_preadv and qemu:blk_co_pwritev, or qemu:thread_pool_submit');
     lacks(
@@ -570,7 +586,7 @@ export class RequestsView implements Analysis {
   }
 
   #missing(): MissingPoint[] {
-    const { seen, kicks, interrupts } = this.path;
+    const { seen, kicks, interrupts, requests } = this.#facts;
     const missing: MissingPoint[] = [];
     const lacks = (name: Point, events: string) => {
       if (seen[points.indexOf(name)] !== true) missing.push({ point: name, events });
@@ -582,7 +598,7 @@ export class RequestsView implements Analysis {
         : 'kvm:kvm_exit with kvm:kvm_mmio, kvm:kvm_fast_mmio or kvm:kvm_pio',
     );
     lacks('notify', 'qemu:virtio_queue_notify');
-    const disks = this.path.requests.queues.some(({ device }) => device?.kind === 'blk' || device?.kind === 'scsi');
+    const disks = requests.queues.some(({ device }) => device?.kind === 'blk' || device?.kind === 'scsi');
     if (disks) this.#missingOfDisks(lacks);
     lacks('guest notify', 'qemu:virtio_notify and qemu:virtio_notify_irqfd');
     lacks('interrupt', 'kvm:kvm_msi_set_irq, or kvm:kvm_set_irq');

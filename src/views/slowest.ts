@@ -4,6 +4,7 @@ import type { InnerEvent } from '../spans/inner-events.ts';
 import { LastWaits, type LockWait } from '../spans/lock-waits.ts';
 import type { Locks } from '../spans/locks.ts';
 import { type ExitParts, type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
+import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -71,6 +72,16 @@ export class Slowest {
 
   get locks(): Locks {
     return this.#locks.locks;
+  }
+
+  /** Which stretch of the recording the exits are of. */
+  within(window: Window): void {
+    this.#locks.within(window);
+  }
+
+  /** Events behind that: they tell what mutexes and threads are. */
+  behind(trace: Trace, b: EventBatch): void {
+    this.#locks.behind(trace, b);
   }
 
   /** Follows QEMU's mutexes through a batch, before `batch` is called with it. */

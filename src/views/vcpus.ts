@@ -55,7 +55,12 @@ export class Vcpus implements Analysis {
 
   within(window: Window): void {
     this.#window = window;
-    this.#time.from = window.from;
+    this.pairing.within(window);
+    this.#time.within(window);
+  }
+
+  behind(trace: Trace, b: EventBatch): void {
+    this.#time.behind(trace, b);
   }
 
   batch(trace: Trace, b: EventBatch): void {

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+/*
+ * A stretch of a recording, by --from and --to: what is counted in it, and what holds in it because the recording as a whole knows it.
+ */
+
+const sample = (name: string) => join(import.meta.dirname, '../../samples', name);
+const host = sample('host-kvm.dat');
+const log = sample('kvm-and-qemu.log.zst');
+const leak = sample('qemu-leak.bin.zst');
+
+// biome-ignore lint/suspicious/noExplicitAny: the shape is that of each command's JSON
+function json(...args: string[]): any {
+  const { stdout, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args, '--json'], {
+    encoding: 'utf8',
+    maxBuffer: 64 << 20,
+  });
+  assert.notEqual(stdout, '', stderr);
+  return JSON.parse(stdout);
+}
+
+/** Consecutive stretches that cut a recording into parts, none of them with an event at its bounds. */
+function parts(...cuts: number[]): string[][] {
+  return [...cuts, Number.POSITIVE_INFINITY].map((to, n) => {
+    const from = n === 0 ? [] : ['--from', `${cuts[n - 1]}ms`];
+    return Number.isFinite(to) ? [...from, '--to', `${to}ms`] : from;
+  });
+}
+
+test('each exit belongs to the stretch in which it begins, and no stretch knows less than the recording', () => {
+  const whole = json('exits', host, '--breakdown');
+  const pieces = parts(700, 2300, 2350, 5000).map((range) => json('exits', host, '--breakdown', ...range));
+  const sum = (of: (piece: typeof whole) => number) => pieces.reduce((all, piece) => all + of(piece), 0);
+  assert.equal(
+    sum(({ unpaired }) => unpaired.exits),
+    whole.unpaired.exits,
+  );
+  // What is open at the end of one is neither counted there nor in the next.
+  assert.equal(
+    sum(({ totals, unpaired }) => totals.all.count + unpaired.open_at_end),
+    whole.unpaired.exits,
+  );
+  for (const piece of pieces) assert.deepEqual(piece.not_told_apart, whole.not_told_apart);
+});
+
+test("vCPUs' time in stretches adds up to that in the whole: what each does when one begins is known from before", () => {
+  type Row = { vcpu: number; wall_ns: number; exits: number; states: Record<string, number> };
+  const figures = ({ wall_ns: wall, exits, states }: Row) => [
+    wall,
+    exits,
+    ...['guest', 'qemu', 'preempted', 'blocked'].map((state) => states[state] ?? 0),
+    // Whether a halt's beginning was polling may come to light behind the stretch.
+    (states.kvm ?? 0) + (states.halted ?? 0),
+  ];
+  const whole = json('vcpus', host);
+  const pieces = parts(700, 2300, 2301, 5000).map((range) => json('vcpus', host, ...range));
+  for (const row of whole.vcpus as Row[]) {
+    const own = pieces.map(({ vcpus }) => figures((vcpus as Row[]).find(({ vcpu }) => vcpu === row.vcpu) as Row));
+    assert.deepEqual(
+      own.reduce((a, b) => a.map((figure, n) => figure + (b[n] as number))),
+      figures(row),
+    );
+  }
+  for (const piece of pieces) assert.deepEqual(piece.not_told_apart, whole.not_told_apart);
+  // In this millisecond no event of the first tells where it is: the one before does.
+  assert.equal((pieces[2].vcpus as Row[])[0]?.wall_ns, 1e6);
+});
+
+test('the BQL is the BQL in every stretch, and threads are who they are', () => {
+  type Mutex = { name: string; mutex: string; acquisitions: number; threads: { role: string; tid: number }[] };
+  const whole = json('locks', log);
+  const names = new Map((whole.mutexes as Mutex[]).map(({ name, mutex }) => [mutex, name]));
+  const roles = new Map(
+    (whole.mutexes as Mutex[]).flatMap(({ threads }) => threads.map(({ tid, role }) => [tid, role])),
+  );
+  let acquired = 0;
+  for (const range of parts(200, 210, 800, 1600)) {
+    const { mutexes } = json('locks', log, ...range) as { mutexes: Mutex[] };
+    assert.ok(mutexes.length > 0);
+    for (const { name, mutex, acquisitions, threads } of mutexes) {
+      assert.equal(name, names.get(mutex));
+      for (const { tid, role } of threads) assert.equal(role, roles.get(tid));
+      acquired += acquisitions;
+    }
+  }
+  assert.equal(
+    acquired,
+    (whole.mutexes as Mutex[]).reduce((sum, { acquisitions }) => sum + acquisitions, 0),
+  );
+});
+
+test('requests and elements belong to the stretch of their pop; devices are called the same in each', () => {
+  type Queue = {
+    vq: string;
+    device: string;
+    vdev: string;
+    queue: number;
+    role: string;
+    popped: number;
+    filled: number;
+  };
+  const name = ({ device, vdev, queue, role }: Queue) => `${device} ${vdev} ${queue} ${role}`;
+  const whole = json('leaks', leak).queues as Queue[];
+  const popped = new Map<string, number>();
+  for (const range of parts(5000, 5700, 7600)) {
+    for (const queue of json('leaks', leak, ...range).queues as Queue[]) {
+      assert.equal(name(queue), name(whole.find(({ vq }) => vq === queue.vq) as Queue));
+      assert.ok(queue.popped > 0);
+      popped.set(queue.vq, (popped.get(queue.vq) ?? 0) + queue.popped);
+    }
+  }
+  for (const { vq, popped: all } of whole) assert.equal(popped.get(vq), all);
+  const missing = json('requests', leak).missing;
+  assert.deepEqual(json('requests', leak, '--from', '5s', '--to', '5700ms').missing, missing);
+});
