@@ -106,7 +106,7 @@ test('an open exit is as old at the end whatever was asked: to the last event of
 });
 
 test('an element without a fill is as old as the recording says, in leaks and in the report', () => {
-  const file = sample('samples/qemu-leak.bin.zst');
+  const file = sample('test/data/leaks/c2-stale.bin.zst');
   type Element = { elem: string; pop_ns: number; age_ns: number; until: string };
   const { duration_ns: end } = json('events', file);
   const own = json('leaks', file, '--all').elements as Element[];
