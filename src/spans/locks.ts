@@ -183,7 +183,6 @@ function noCounts(): LockCounts {
 }
 
 /** Finds waits and holds of QEMU's mutexes, and who held a mutex while others waited for it. */
-/** Finds waits and holds of QEMU's mutexes, and who held a mutex while others waited for it. */
 export class Locks {
   readonly threads: LockThread[] = [];
   readonly mutexes: Mutex[] = [];
