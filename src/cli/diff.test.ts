@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 
 const root = join(import.meta.dirname, '../..');
 const busy = join(root, 'samples/host-kvm.dat');
 const quiet = join(root, 'samples/kvm-and-qemu.dat');
+const folder = mkdtempSync(join(tmpdir(), 'virtap-diff-'));
+after(() => rmSync(folder, { recursive: true }));
 const log = join(root, 'samples/kvm-and-qemu.log.zst');
 const leak = join(root, 'samples/qemu-leak.bin.zst');
 
@@ -138,4 +142,33 @@ test('spans of any kind are compared by the columns that group them, and conditi
   const failing = (condition: string) => virtap(['--what', 'states', quiet, busy, '--fail-if', condition]).status;
   assert.equal(failing('change(total(state:preempted))>10%'), 3);
   assert.equal(failing('change(total(state:preempted))<-10%'), 0);
+});
+
+test('of recordings that are too short to say anything for sure, the figures are shown without an interval', () => {
+  const record = (name: string, held: number) => {
+    const line = (us: number, event: string) => ` CPU 0/KVM-7 [000] d..1. 1.${String(us).padStart(6, '0')}: ${event}`;
+    const lines = [0, 1, 2].flatMap((n) => [
+      line(100 * n, 'kvm_entry: vcpu 0, rip 0xffffffff81000000'),
+      line(100 * n + 50, 'kvm_exit: vcpu 0 reason npf rip 0xffffffff81000000 info 0 0'),
+      line(100 * n + 50 + held, 'kvm_entry: vcpu 0, rip 0xffffffff81000000'),
+    ]);
+    const path = join(folder, name);
+    writeFileSync(path, `# tracer: nop\n#\n${lines.join('\n')}\n`);
+    return path;
+  };
+  const files = [record('short-before.txt', 10), record('short-after.txt', 30)];
+  const text = virtap(['--what', 'exits', ...files]);
+  assert.equal(text.status, 0, text.stderr);
+  assert.match(
+    text.stdout,
+    /^Nothing can be said with confidence: .*The figures stand below without\s+an\s+interval\.$/ms,
+  );
+  assert.match(text.stdout, /^npf .*10\.00 µs → 30\.00 µs +\+200 % \?/m);
+  assert.match(text.stdout, /\?: it rests on too little to say/);
+  const { rows } = JSON.parse(virtap(['--json', '--what', 'exits', ...files]).stdout) as {
+    rows: { reason: string; changes: Record<string, unknown> }[];
+  };
+  const unsure = { ratio: 3, low: null, high: null, p: null, news: false };
+  assert.deepEqual(rows.find(({ reason }) => reason === 'npf')?.changes.avg, unsure);
+  assert.match(virtap(['--csv', '--what', 'exits', ...files]).stdout, /^npf,row,avg_ns,10000,30000,3,,,,false$/m);
 });

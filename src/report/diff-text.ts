@@ -149,6 +149,12 @@ function intervalText({ low, high }: Change): string {
   return `${signedPercent(low - 1).replace(' %', '')}…${signedPercent(high - 1)}`;
 }
 
+/** A change that may be noise: as an interval, or as it is where there is none. */
+function uncertainText(change: Change | undefined): string {
+  if (change === undefined || Number.isNaN(change.ratio)) return 'few';
+  return Number.isNaN(change.low) ? `${ratioText(change.ratio)} ?` : intervalText(change);
+}
+
 function nameCells({ kind }: DiffAnswer, row: DiffRow): string[] {
   if (kind === 'vcpus') return row.names.map((state) => stateLooks[state as keyof typeof stateLooks].name);
   return row.names.map(escapeText);
@@ -170,11 +176,10 @@ function changeStyle({ kind }: DiffAnswer, { ratio }: Change): Style {
 function newsPart(answer: DiffAnswer, terminal: Terminal): string {
   const { diff } = answer;
   if (diff.news === 0) {
-    const judged =
-      diff.judged === 0
-        ? 'Nothing can be compared: in one of the recordings, everything is too rare.'
-        : `Nothing changed by more than noise, in ${plural(diff.judged, 'comparison')}.`;
-    return `${judged}\n`;
+    const judged = diff.rows.every(isRare)
+      ? 'Nothing can be said with confidence: in one of the recordings, everything is too rare. The figures stand below without an interval.'
+      : `Nothing changed by more than noise, in ${plural(diff.judged, 'comparison')}.`;
+    return `${wrap(judged, terminal.tableWidth, 0).join('\n')}\n`;
   }
   const columns: Column[] = [
     ...nameColumns(answer),
@@ -209,6 +214,12 @@ function newsPart(answer: DiffAnswer, terminal: Terminal): string {
 
 const shownNews = 60;
 
+/** Rows that are shown: those of which something can be said with confidence, or else all. */
+function shownOf({ rows }: Diff): DiffRow[] {
+  const sure = rows.filter((row) => !isRare(row));
+  return sure.length > 0 ? sure : rows;
+}
+
 /** Rows of which nothing but how often they occur could be compared, and that is no news. */
 function isRare({ changes }: DiffRow): boolean {
   return Object.values(changes).every(({ news, low }) => !news && Number.isNaN(low));
@@ -217,7 +228,7 @@ function isRare({ changes }: DiffRow): boolean {
 /** All rows, with what is noise dimmed. */
 function overview(answer: DiffAnswer, terminal: Terminal): string {
   const { diff, kind } = answer;
-  const rows = diff.rows.filter((row) => !isRare(row));
+  const rows = shownOf(diff);
   if (rows.length === 0) return '';
   // The median is left out first where there is no room.
   const order = diff.figures.toSorted((a, b) => Number(a === 'p50') - Number(b === 'p50'));
@@ -243,11 +254,9 @@ function overview(answer: DiffAnswer, terminal: Terminal): string {
         const change = row.changes[figure];
         return [
           sides((side) => valueText(figure, side?.values[figure])),
-          change === undefined || (!change.news && Number.isNaN(change.low))
-            ? { text: 'few', style: 'dim' }
-            : change.news
-              ? { text: ratioText(change.ratio), style: changeStyle(answer, change) }
-              : { text: intervalText(change), style: 'dim' },
+          change?.news === true
+            ? { text: ratioText(change.ratio), style: changeStyle(answer, change) }
+            : { text: uncertainText(change), style: 'dim' },
         ];
       }),
     ];
@@ -262,7 +271,8 @@ function overview(answer: DiffAnswer, terminal: Terminal): string {
 
 function legend(answer: DiffAnswer): string[] {
   const { diff, kind } = answer;
-  const rare = diff.rows.filter(isRare);
+  const shown = shownOf(diff);
+  const rare = diff.rows.filter((row) => !shown.includes(row));
   const judged = diff.rows.some((row) => !isRare(row));
   const sentences: string[] = [];
   if (judged) {
@@ -271,8 +281,12 @@ function legend(answer: DiffAnswer): string[] {
       `A range (dimmed) is what may be noise: the 95 % confidence interval of the change. With ${plural(diff.judged, 'comparison')} some ranges lie beside 0 by chance; changes are chosen so that 5 % of them are expected to be noise.`,
     );
   }
-  if (diff.rows.some((row) => !isRare(row) && diff.figures.some((figure) => row.changes[figure] === undefined)))
-    sentences.push('few: too few of them to say, or too short for the clock.');
+  const unsure = shown.flatMap((row) =>
+    diff.figures.flatMap((figure) => (row.changes[figure]?.news === true ? [] : [uncertainText(row.changes[figure])])),
+  );
+  if (unsure.includes('few')) sentences.push('few: too few of them to say, or too short for the clock.');
+  if (unsure.some((text) => text.endsWith(' ?')))
+    sentences.push('?: it rests on too little to say how much of it is noise.');
   if (rare.length > 0) {
     const howMuch = (side: SideRow | undefined) =>
       kind === 'vcpus' ? percent(side?.values.share ?? 0) : count(side?.stats?.count ?? 0);

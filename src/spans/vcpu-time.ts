@@ -26,7 +26,7 @@ const exitHalt = 5;
 
 /** Time bins of a timeline in memory, and their width to begin with (ns). */
 const bins = 1024;
-const firstStep = 2 ** 14;
+const firstStep = 1;
 /** Threads whose timeline is kept; 64 KiB each. */
 const maxTimelines = 1024;
 /** Stretches of KVM's time in a halt that are kept until it is known how much of them was polling. */

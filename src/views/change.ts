@@ -26,7 +26,7 @@ export type Change = {
   /** The confidence interval of `ratio`; NaN where it is not known. */
   low: number;
   high: number;
-  /** How likely so large a difference is where nothing changed. */
+  /** How likely so large a difference is where nothing changed; NaN where it rests on too little to say. */
   p: number;
   /** Whether it is more than noise, all that is compared considered. */
   news: boolean;

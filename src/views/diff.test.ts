@@ -73,7 +73,8 @@ test('a recording does not differ from itself', async () => {
   assert.ok(diff.judged > 30);
   assert.equal(diff.news, 0);
   for (const { changes } of diff.rows) {
-    for (const { ratio, p } of Object.values(changes)) assert.deepEqual([ratio, Math.round(p)], [1, 1]);
+    // NaN: it rests on too little to say.
+    for (const { ratio, p } of Object.values(changes)) assert.deepEqual([ratio, Math.round(p) || 1], [1, 1]);
   }
 });
 
@@ -216,6 +217,54 @@ test('waits and holds are rows by call site, and the BQL has rows of its own', a
   assert.equal(row(diff, 'util/main-loop.c:318', 'uncontended').before?.stats?.max, 23_621_000);
   assert.equal(row(diff, 'softmmu/physmem.c:2748', 'hold').before?.stats?.count, 958);
   assert.equal(diff.news, 0);
+});
+
+/** Cycles of 5 µs of a vCPU, in each of which another thread has its CPU for about so long (ns). */
+function preempted(cycles: number, ns: number): Trace {
+  const sched = (time: number, from: number, to: number): SyntheticEvent => ({
+    name: 'sched:sched_switch',
+    time,
+    tid: from,
+    cpu: 0,
+    fields: { prev_pid: from, prev_state: 0, next_pid: to },
+  });
+  const events: SyntheticEvent[] = [];
+  for (let n = 0; n < cycles; n++) {
+    const time = 5000 * n;
+    const length = ns + 10 * (n % 7);
+    events.push(
+      { name: 'kvm:kvm_entry', time, tid: 1, cpu: 0, fields: { vcpu_id: 0 } },
+      { name: 'kvm:kvm_exit', time: time + 1000, tid: 1, cpu: 0, fields: { exit_reason: svm.npf, isa: 2 } },
+      sched(time + 1500, 1, 2),
+      sched(time + 1500 + length, 2, 1),
+    );
+  }
+  events.push({ name: 'kvm:kvm_entry', time: 5000 * cycles, tid: 1, cpu: 0, fields: { vcpu_id: 0 } });
+  return synthetic(events);
+}
+
+test('blocks of time are as short as the recording asks for: a tenth of a millisecond tells of a change', async () => {
+  const of = async (cycles: number, ns: number) => side(preempted(cycles, ns), new VcpuSide());
+  const diff = compare(await of(20, 335), await of(20, 1635), ['share']);
+  const { before, after, changes } = row(diff, 'preempted');
+  assert.deepEqual(
+    [before?.values.share, after?.values.share].map((share) => share?.toFixed(3)),
+    ['0.073', '0.333'],
+  );
+  assert.equal(changes.share?.news, true);
+  assert.ok((changes.share?.low as number) > 2 && (changes.share?.high as number) < 12);
+});
+
+test('where nothing can be said with confidence, the change is told without an interval, and no condition passes on it', async () => {
+  const of = async (ns: number) => side(preempted(3, ns), new VcpuSide());
+  const diff = compare(await of(335), await of(1635), ['share']);
+  assert.equal(diff.news, 0);
+  const { ratio, low, p, news } = row(diff, 'preempted').changes.share ?? {};
+  assert.deepEqual([ratio?.toFixed(1), low, p, news], ['4.8', Number.NaN, Number.NaN, false]);
+  const [subject] = diffSubjects(diff, ({ names }) => ({ kind: names[0] as string, name: undefined })).filter(
+    ({ kind }) => kind === 'preempted',
+  );
+  assert.deepEqual(subject?.measured, { share: Number.NaN });
 });
 
 test('requests are rows by device, queue and operation, under names that another run has, too', async () => {

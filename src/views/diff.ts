@@ -43,7 +43,7 @@ export type DiffRow = {
   kind: SideRow['kind'];
   before: SideRow | undefined;
   after: SideRow | undefined;
-  /** Those that can be told. */
+  /** Those of figures that both have; of some nobody can say how sure they are. */
   changes: { [figure in DiffFigure]?: Change };
 };
 
@@ -123,7 +123,7 @@ export function compare(before: Side, after: Side, figures: readonly DiffFigure[
   }
   const rows = [...byName.values()];
   for (const row of rows) row.changes = changesOf(row, figures, before, after);
-  const changes = rows.flatMap((row) => Object.values(row.changes));
+  const changes = rows.flatMap((row) => Object.values(row.changes).filter(isJudged));
   markNews(changes);
   const kinds = ['row', 'sum', 'idle'];
   const first = figures[0] as DiffFigure;
@@ -139,16 +139,25 @@ export function compare(before: Side, after: Side, figures: readonly DiffFigure[
   };
 }
 
+/** Whether it can be said how likely a change is noise. */
+export function isJudged(change: Change | undefined): change is Change {
+  return change !== undefined && !Number.isNaN(change.p);
+}
+
 function changesOf(row: DiffRow, figures: readonly DiffFigure[], before: Side, after: Side): DiffRow['changes'] {
   const changes: DiffRow['changes'] = {};
   for (const figure of figures) {
     const [a, b] = [row.before?.estimates[figure], row.after?.estimates[figure]];
-    if (a === undefined || b === undefined) continue;
-    const change = changeOf(a, b);
-    if (change.low > 0 || change.high < Number.POSITIVE_INFINITY) changes[figure] = change;
+    const change = a === undefined || b === undefined ? undefined : changeOf(a, b);
+    if (change !== undefined && (change.low > 0 || change.high < Number.POSITIVE_INFINITY)) changes[figure] = change;
+    else {
+      const ratio = (row.after?.values[figure] ?? Number.NaN) / (row.before?.values[figure] ?? Number.NaN);
+      const unknown = Number.NaN;
+      if (!Number.isNaN(ratio)) changes[figure] = { ratio, low: unknown, high: unknown, p: unknown, news: false };
+    }
   }
   // Of what is rare in one of them, only how often it occurs can be compared.
-  if (changes.rate === undefined && figures.includes('rate')) {
+  if (!isJudged(changes.rate) && figures.includes('rate')) {
     const block = Math.max(before.block, after.block);
     changes.rate = {
       ratio: (row.after?.values.rate ?? 0) / (row.before?.values.rate ?? 0),
@@ -188,7 +197,7 @@ export function diffSubjects(
     measured: Object.fromEntries(
       figures.map((figure) => {
         const change = row.changes[figure];
-        return [figure, change === undefined ? Number.NaN : change.news ? change.ratio - 1 : 0];
+        return [figure, !isJudged(change) ? Number.NaN : change.news ? change.ratio - 1 : 0];
       }),
     ),
   }));

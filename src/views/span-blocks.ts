@@ -1,8 +1,8 @@
 import { Summary } from '../spans/summary.ts';
 
-/** Stretches of time that a recording is cut into, at most; and their length (in the clock's unit) to begin with. */
+/** Stretches of time that a recording is cut into, at most; and their length (in the clock's unit) to begin with: they grow with the recording. */
 export const maxBlocks = 64;
-const firstWidth = 1024;
+const firstWidth = 1;
 
 /** Rows that have blocks of their own; of more, the rest is the last. A row takes 256 bytes for each bucket that it touches. */
 export const maxRows = 128;
