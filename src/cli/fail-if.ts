@@ -1,13 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { count, percent, rate, shortDuration, signedPercent } from '../report/units.ts';
-import {
-  type Condition,
-  ConditionError,
-  figureUnit,
-  judge,
-  parseCondition,
-  type Subject,
-} from '../views/conditions.ts';
+import { type Condition, ConditionError, judge, parseCondition, type Subject } from '../views/conditions.ts';
+import { measureOf } from '../views/figures.ts';
 import { say } from './say.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -60,7 +54,7 @@ export function failIf(
 
 function written({ figure, change }: Condition, value: number): string {
   if (change) return signedPercent(value);
-  switch (figureUnit(figure)) {
+  switch (measureOf(figure)) {
     case 'number':
       return count(value);
     case 'share':

@@ -1,5 +1,5 @@
 import type { DetailLabel } from '../spans/exit-detail.ts';
-import type { Stats } from '../spans/summary.ts';
+import { nothing, type Stats } from '../spans/summary.ts';
 import { inOrder, numbersRepeat, type Vcpu, vcpuName } from '../spans/vcpu.ts';
 import type { VcpuState } from '../spans/vcpu-time.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -28,7 +28,6 @@ import {
   howMany,
   integer,
   lengths,
-  nothing,
   number,
   type SortKey,
   shownRows,

@@ -4,7 +4,6 @@ import {
   figureColumns,
   type Lengths,
   lengths,
-  nothing,
   type SortKey,
   shownRows,
   sorted,
@@ -12,7 +11,7 @@ import {
 import { type Cell, type Column, table } from '../report/table.ts';
 import type { Terminal } from '../report/terminal.ts';
 import { bytes, count, percent, plural, rate } from '../report/units.ts';
-import type { Stats } from '../spans/summary.ts';
+import { nothing, type Stats } from '../spans/summary.ts';
 import type { Unit } from './aggregate.ts';
 
 export type TableOptions = {

@@ -181,7 +181,8 @@ function bucketStart(at: number): number {
   return octave === 0 ? at : (buckets + (at % buckets)) * Math.max(1, 2 ** (octave - 1));
 }
 
-const nothing: Stats = {
+/** The statistics of no samples. */
+export const nothing: Stats = {
   count: 0,
   total: 0,
   min: Number.NaN,

@@ -1,29 +1,9 @@
-import type { Stats } from '../spans/summary.ts';
 import { parseLength } from '../trace/time-units.ts';
+import { type Figure, figures, type Measured, measureOf } from './figures.ts';
 
 /*
  * Conditions on figures, for scripts and CI: `p99(exit:EPT_VIOLATION) > 100us`.
  */
-
-/** The figures that a condition can be about. */
-export const figures = [
-  'count',
-  'rate',
-  'total',
-  'share',
-  'min',
-  'avg',
-  'max',
-  'stddev',
-  'p50',
-  'p90',
-  'p99',
-  'p99.9',
-] as const;
-export type Figure = (typeof figures)[number];
-
-/** Figures that are numbers, shares and rates; all others are lengths of time. */
-const plain: Record<string, 'number' | 'share' | 'rate'> = { count: 'number', share: 'share', rate: 'rate' };
 
 const comparisons = {
   '>=': (a: number, b: number) => a >= b,
@@ -46,9 +26,6 @@ export type Condition = {
   /** In ns, a fraction of 1, events per second, or a number; of a change a fraction of 1, negative for less. */
   value: number;
 };
-
-/** The figures of one thing: those that it has. */
-export type Measured = { [figure in Figure]?: number };
 
 /** Something that figures are of, by kind and name; `name` undefined is all of the kind. */
 export type Subject = {
@@ -79,9 +56,10 @@ export function parseCondition(text: string): Condition {
   const [, , comparison, wanted] = parts as unknown as [string, string, keyof typeof comparisons, string];
   const [, word, kind, name] = match as unknown as [string, string, string, string?];
   const figure = figures.find(
-    (one) => one === word || one.replace('.', '') === word || (one === 'avg' && word === 'mean'),
-  );
-  if (figure === undefined) throw new ConditionError(`there is no figure ${word}; it is one of ${figures.join(', ')}`);
+    ({ name }) => name === word || name.replace('.', '') === word || (name === 'avg' && word === 'mean'),
+  )?.name;
+  if (figure === undefined)
+    throw new ConditionError(`there is no figure ${word}; it is one of ${figures.map(({ name }) => name).join(', ')}`);
   const change = inner !== null;
   const value = change ? parseChange(wanted) : parseValue(figure, wanted);
   return { text: text.trim(), change, figure, kind, name: name === '' ? undefined : name, comparison, value };
@@ -98,7 +76,7 @@ function parseValue(figure: Figure, text: string): number {
   const number = Number(match?.[1]);
   const unit = match?.[2] ?? '';
   if (match !== null) {
-    switch (plain[figure]) {
+    switch (measureOf(figure)) {
       case 'number':
         if (unit === '') return number;
         throw new ConditionError(`${figure} is a number without a unit, not ${text}`);
@@ -153,27 +131,4 @@ export function judge(
   const values = named.map((one) => one.measured[figure] as number);
   const actual = values.find(holds) ?? values.find((value) => !Number.isNaN(value)) ?? values[0] ?? none;
   return { condition, holds: holds(actual), actual };
-}
-
-/** The figures of statistics. `whole` is the total that a share is of; rates are per second of `seconds`. */
-export function measured(stats: Stats, whole: number, seconds: number): Measured {
-  return {
-    count: stats.count,
-    rate: stats.count / seconds,
-    total: stats.total,
-    share: whole > 0 ? stats.total / whole : Number.NaN,
-    min: stats.min,
-    avg: stats.mean,
-    max: stats.max,
-    stddev: stats.stddev,
-    p50: stats.p50,
-    p90: stats.p90,
-    p99: stats.p99,
-    'p99.9': stats.p999,
-  };
-}
-
-/** A figure's value as people write it. */
-export function figureUnit(figure: Figure): 'number' | 'share' | 'rate' | 'time' {
-  return plain[figure] ?? 'time';
 }

@@ -1,7 +1,7 @@
 import { type DetailLabel, type DetailName, ExitDetail } from '../spans/exit-detail.ts';
 import { reasonFromText } from '../spans/exit-reasons.ts';
 import { ExitPairing, type ExitSpans, type PairingCounts, type VcpuThread } from '../spans/exits.ts';
-import { type Stats, Summary } from '../spans/summary.ts';
+import { nothing, type Stats, Summary } from '../spans/summary.ts';
 import { isChosen, type Vcpu, type VcpuChoice, vcpuOf } from '../spans/vcpu.ts';
 import { type ExitParts, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
@@ -10,8 +10,9 @@ import { tellsTime } from '../trace/clock.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type Measured, measured, type Subject } from './conditions.ts';
+import type { Subject } from './conditions.ts';
 import type { ExitPicture } from './exit-picture.ts';
+import { type Measured, measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
 import type { LockNames } from './locks.ts';
 import { type Parts, type SlowExit, Slowest } from './slowest.ts';
@@ -475,8 +476,7 @@ function noParts(): Parts {
 
 /** The statistics of spans that were counted only. */
 function countOf({ count }: Stats): Stats {
-  const no = Number.NaN;
-  return { count, total: no, min: no, max: no, mean: no, stddev: no, p50: no, p90: no, p99: no, p999: no };
+  return { ...nothing, total: Number.NaN, count };
 }
 
 /** What conditions can be about: all exits that are no halts (`exit`), the halts (`halt`), and each row under its names. */

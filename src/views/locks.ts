@@ -7,7 +7,8 @@ import { type Analysis, isBefore, type Window, wholeOf } from '../trace/analysis
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import { measured, type Subject } from './conditions.ts';
+import type { Subject } from './conditions.ts';
+import { measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
 import { LockLog, type LockLogOptions } from './lock-log.ts';
 import { BehindTable, GroupTable, otherSites } from './lock-tables.ts';

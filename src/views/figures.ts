@@ -1,0 +1,99 @@
+import type { Stats } from '../spans/summary.ts';
+
+/** What a figure's value is, and so how it is written. */
+export type Measure = 'number' | 'rate' | 'time' | 'share';
+
+type FigureOf = {
+  /** What users call it, in tables and conditions. */
+  readonly name: string;
+  /** In JSON and CSV; a time's has its unit behind it: `total_ns`. Those without one are not figures of a row for itself. */
+  readonly json?: string;
+  readonly measure: Measure;
+  /** What it means, in one line. */
+  readonly meaning: string;
+  /** What gives way first where a terminal is narrow: the largest number; 0 never. */
+  readonly priority: number;
+  /** `whole` is the total that a share is of; rates are per second of `seconds`. */
+  of(stats: Stats, whole: number, seconds: number): number;
+};
+
+/** What is said of every set of spans, in the order of the tables: who prints, sorts, judges or documents figures takes them from here. */
+export const figures = [
+  { name: 'count', json: 'count', measure: 'number', priority: 0, meaning: 'how many', of: ({ count }) => count },
+  {
+    name: 'rate',
+    json: 'rate_per_s',
+    measure: 'rate',
+    priority: 8,
+    meaning: 'how many in a second of the time that was asked for or recorded',
+    of: ({ count }, _, seconds) => count / seconds,
+  },
+  {
+    name: 'total',
+    json: 'total',
+    measure: 'time',
+    priority: 0,
+    meaning: 'their time together',
+    of: ({ total }) => total,
+  },
+  {
+    name: 'share',
+    measure: 'share',
+    priority: 2,
+    meaning: 'of the time of all',
+    of: ({ total }, whole) => (whole > 0 ? total / whole : Number.NaN),
+  },
+  { name: 'min', json: 'min', measure: 'time', priority: 7, meaning: 'the shortest', of: ({ min }) => min },
+  { name: 'avg', json: 'avg', measure: 'time', priority: 0, meaning: 'total divided by count', of: ({ mean }) => mean },
+  { name: 'max', json: 'max', measure: 'time', priority: 1, meaning: 'the longest', of: ({ max }) => max },
+  {
+    name: 'stddev',
+    json: 'stddev',
+    measure: 'time',
+    priority: 3,
+    meaning: 'sample standard deviation (divided by count − 1)',
+    of: ({ stddev }) => stddev,
+  },
+  {
+    name: 'p50',
+    json: 'p50',
+    measure: 'time',
+    priority: 5,
+    meaning: 'the median, by nearest rank',
+    of: ({ p50 }) => p50,
+  },
+  { name: 'p90', json: 'p90', measure: 'time', priority: 9, meaning: '90 % are no longer', of: ({ p90 }) => p90 },
+  { name: 'p99', json: 'p99', measure: 'time', priority: 4, meaning: '99 % are no longer', of: ({ p99 }) => p99 },
+  {
+    name: 'p99.9',
+    json: 'p999',
+    measure: 'time',
+    priority: 6,
+    meaning: '99.9 % are no longer',
+    of: ({ p999 }) => p999,
+  },
+] as const satisfies readonly FigureOf[];
+
+export type Figure = (typeof figures)[number]['name'];
+
+/** The figures of one thing: those that it has. */
+export type Measured = { [figure in Figure]?: number };
+
+/** The figures of statistics. `whole` is the total that a share is of; rates are per second of `seconds`. */
+export function measured(stats: Stats, whole: number, seconds: number): Measured {
+  return Object.fromEntries(figures.map(({ name, of }) => [name, of(stats, whole, seconds)]));
+}
+
+/** What a figure's value is. */
+export function measureOf(figure: Figure): Measure {
+  return (figures.find(({ name }) => name === figure) as FigureOf).measure;
+}
+
+export type Unit = 'ns' | 'cycles';
+
+type Times = Extract<(typeof figures)[number], { measure: 'time'; json: string }>['json'];
+
+/** The figures as programs read them: `total_ns`, or `total_cycles` where nobody knows how long a cycle is. A number that there is none of is null. */
+export type StatsJson = { count: number; rate_per_s: number | null } & {
+  [Name in `${Times}_${Unit}`]?: number | null;
+};
