@@ -471,3 +471,42 @@ test('any change of any bytes is read to an end', async () => {
     { numRuns: 150 },
   );
 });
+
+test('one record whose time is far from those around it is left out, as damage', async () => {
+  const times = [100n, 200n, 1n << 40n, 300n, 400n, 100n + (1n << 36n), 200n + (1n << 36n), 7n, 300n + (1n << 36n)];
+  // Also where nobody wants it: it must not move the others.
+  for (const wants of [undefined, (name: string) => name === 'qemu:first']) {
+    const writer = new Writer().name(1, 'first').name(2, 'third');
+    for (const time of times) {
+      if (time === 1n << 40n || time === 7n) writer.event(2, time + 1000n, []);
+      else writer.event(1, time + 1000n, [1n, 2n, 3n]);
+    }
+    const trace = await open(writer.bytes());
+    const { events, losses } = await read(trace, wants);
+    assert.deepEqual(
+      events.map(({ time }) => time - (events[0]?.time ?? 0)),
+      [0, 100, 200, 300, 2 ** 36, 2 ** 36 + 100, 2 ** 36 + 200],
+    );
+    assert.match(
+      trace.damage?.message ?? '',
+      /byte \d+: a time \d+(\.\d+)? s after those of the records before it; expected/,
+    );
+    assert.equal(losses.length, 2);
+  }
+});
+
+test('where the time goes back for good, reading ends; a time out of reach is damage', async () => {
+  const back = new Writer().name(1, 'third');
+  for (const time of [5n, 6n, 1n, 2n]) back.event(1, time * 1_000_000_000n, []);
+  const first = await open(back.bytes());
+  assert.equal((await read(first)).events.length, 2);
+  assert.match(
+    first.damage?.message ?? '',
+    /a time 5 s before those of the records before it; expected records of one run/,
+  );
+  const reach = new Writer().name(1, 'third');
+  for (const time of [5n, 6n, 1n << 62n, 7n]) reach.event(1, time, []);
+  const second = await open(reach.bytes());
+  assert.equal((await read(second)).events.length, 3);
+  assert.match(second.damage?.message ?? '', /a time more than 2\^53 ns from the first/);
+});

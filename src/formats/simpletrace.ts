@@ -43,6 +43,8 @@ const kindBytes = 1200;
  * be preempted in between. Events are held back that long to put them in order (ns).
  */
 const holdBack = 50e6;
+/** Records further than this (1 s) from those before them are looked at: the trace was idle, or something is damaged. */
+const far = 1e9;
 /** Dropped records with no event between them are told one by one up to here, then as one. */
 const maxLossesInRow = 100;
 
@@ -108,6 +110,7 @@ class SimpleTrace implements Trace {
   /** Everything up to here was handed out. */
   #flushed = Number.NEGATIVE_INFINITY;
   #late = 0;
+  #stopped = false;
   #lossesInRow = 0;
   #loss: Loss | undefined;
   /** Holes that may reach into records yet to be read, in order, and the offset at which each ends at the latest. */
@@ -184,7 +187,7 @@ class SimpleTrace implements Trace {
         yield* this.#take(
           Math.min(this.#maxTime - holdBack, (this.#pending[0]?.loss.from ?? Number.POSITIVE_INFINITY) - 1),
         );
-        if (this.damage !== undefined) break;
+        if (this.#stopped) break;
       }
       if (reader.pos < reader.end) {
         this.damage ??= this.#error(
@@ -255,10 +258,12 @@ class SimpleTrace implements Trace {
           const t =
             (view.getUint32(record + 8 + high, little) - originHigh) * 0x100000000 +
             (view.getUint32(record + 8 + low, little) - originLow);
-          if (t > maxTime) maxTime = t;
-          before = record;
-          pos = next;
-          continue;
+          if (t <= maxTime + far && t >= maxTime - far) {
+            if (t > maxTime) maxTime = t;
+            before = record;
+            pos = next;
+            continue;
+          }
         }
         if (length - recordSize !== (sizes[id] as number) && code !== unresolved) {
           code = this.#codeFor(id, record + recordSize, length - recordSize);
@@ -280,11 +285,22 @@ class SimpleTrace implements Trace {
         bound = Math.min(end, this.#pendingEnd(pos) + prefix + recordSize - 1);
         continue;
       }
-      before = record;
-      pos = next;
       const t =
         (view.getUint32(record + 8 + high, little) - originHigh) * 0x100000000 +
         (view.getUint32(record + 8 + low, little) - originLow);
+      if (!(t <= maxTime + far && t >= maxTime - far)) {
+        const found = this.#outOfOrder(t, maxTime, record, next, end);
+        if (found === 'end') break;
+        if (found === 'stray') {
+          pos = next;
+          sorter.count = n;
+          sorter.begin(reader.slot, { from: maxTime, to: maxTime, cpu: -1, count: 1 });
+          last = Number.NEGATIVE_INFINITY;
+          continue;
+        }
+      }
+      before = record;
+      pos = next;
       if (t > maxTime) maxTime = t;
       if (code === unwanted) continue;
       if (n === capacity) {
@@ -312,12 +328,43 @@ class SimpleTrace implements Trace {
     if (before >= 0) this.#lastTime = this.#timeAt(before);
     this.#maxTime = maxTime;
     // Names at the end of the input may be shorter than any event.
-    while (prefix > 0 && pos + 20 <= end && this.damage === undefined && view.getBigUint64(pos, little) === 0n) {
+    while (prefix > 0 && pos + 20 <= end && !this.#stopped && view.getBigUint64(pos, little) === 0n) {
       const after = this.#mapping(pos, end);
       if (after < 0) break;
       pos = after;
     }
     reader.pos = pos;
+  }
+
+  /** Whether what stands here can be the beginning of an event's record. */
+  #isRecord(pos: number, end: number): boolean {
+    const record = pos + this.#prefix;
+    if (record + recordSize > end) return false;
+    const view = this.#arena.view;
+    if (this.#prefix > 0 && view.getBigUint64(pos, this.#little) !== 1n) return false;
+    const length = view.getUint32(record + 16, this.#little);
+    return length >= recordSize && length <= maxRecord && view.getBigUint64(record, this.#little) < BigInt(maxEvents);
+  }
+
+  /**
+   * What to make of a record whose time is far from `newest`, that of the records before it: `sound`, the trace was idle; `stray`, it alone
+   * is out of order and cannot be believed; `end`, time goes back for good, and nobody knows which part is right. `next` is the record after it.
+   */
+  #outOfOrder(time: number, newest: number, record: number, next: number, end: number): 'sound' | 'stray' | 'end' {
+    const follows = this.#isRecord(next, end) ? this.#timeAt(next + this.#prefix) : Number.NaN;
+    const isFar = Math.abs(time) > Number.MAX_SAFE_INTEGER;
+    const back = time < newest - far;
+    if (!isFar && !back && !(follows < time - far && !(follows < newest - far))) return 'sound';
+    const seconds = (ns: number) => `${Math.round(ns / 1e6) / 1e3} s`;
+    const problem = isFar
+      ? 'a time more than 2^53 ns from the first'
+      : `a time ${back ? `${seconds(newest - time)} before` : `${seconds(time - newest)} after`} those of the records before it`;
+    if (!isFar && back && follows < newest - far) {
+      this.#damaged(problem, record + 8, 'records of one run of QEMU, in order of time');
+      return 'end';
+    }
+    this.damage ??= this.#error(problem, record + 8, 'records in order of time');
+    return 'stray';
   }
 
   /**
@@ -567,8 +614,10 @@ class SimpleTrace implements Trace {
     );
   }
 
+  /** Ends the reading: where the next record begins is not known. */
   #damaged(problem: string, position: number, expected: string): number {
-    this.damage = this.#error(problem, position, expected);
+    this.damage ??= this.#error(problem, position, expected);
+    this.#stopped = true;
     return -1;
   }
 
