@@ -30,7 +30,7 @@ export async function needTimes(trace: Trace, remedy = ''): Promise<void> {
   if (tellsTime(trace.clock)) return;
   for await (const { count } of trace.batches()) {
     if (count === 0) continue;
-    throw new UsageError(`${trace.file}: ${untimeable(trace.clock)}${remedy === '' ? '' : `. ${remedy}`}`);
+    throw new UsageError(`${trace.file}: ${untimeable(trace.clock)}${remedy === '' ? '' : `; ${remedy}`}`);
   }
   throw trace.damage ?? refusal(new TraceError(trace.file, 'holds no event'), trace.notes);
 }

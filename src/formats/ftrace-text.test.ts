@@ -489,3 +489,14 @@ test('a damaged text is read as far as it is one, and nothing breaks', async () 
     { numRuns: 300 },
   );
 });
+
+test('a clock that numbers events is told from one that counts cycles', async () => {
+  const text = (stamps: number[]) =>
+    stamps.map((stamp) => ` qemu-100 [001] d..1. ${stamp}: kvm_entry: vcpu 0\n`).join('');
+  const clock = async (...stamps: number[]) => (await readText(text(stamps))).trace.clock.name;
+  assert.equal(await clock(4, 5, 7, 8, 30), 'counter');
+  // Cycles; ticks of 10 ms, of which many events have the same; too few to tell.
+  assert.equal(await clock(2_000_000, 2_000_900, 2_004_000, 2_004_700), 'unknown');
+  assert.equal(await clock(4, 4, 4, 5, 5, 5), 'unknown');
+  assert.equal(await clock(4, 5), 'unknown');
+});

@@ -44,8 +44,11 @@ export const ftraceText: Format = {
 class FtraceText extends LineTrace {
   readonly format = 'ftrace text';
 
+  readonly #numbered: boolean;
+
   constructor(input: Input, options: OpenOptions) {
     super(input, options);
+    this.#numbered = numbersEvents(input.head);
     this.describe();
   }
 
@@ -72,6 +75,12 @@ class FtraceText extends LineTrace {
     if (decimals > 0) return { name: 'unknown', unit: 'ns', resolution: decimals === 9 ? 1 : 1000 };
     // Nothing but the time of day in ns is in this range (the years 2001 to 2096): a TSC would need decades to get there.
     if (seconds >= 1e9 && seconds < 4e9) return { name: 'tai', unit: 'ns', resolution: 1 };
+    if (this.#numbered) {
+      this.note(
+        'The times are bare integers that number the events: the clock was counter, which measures no time. To have times record with the mono clock: trace-cmd record -C mono, or echo mono > trace_clock.',
+      );
+      return { name: 'counter', unit: 'ticks', resolution: 1 };
+    }
     this.note(
       'The times are bare integers: the clock was x86-tsc, counter, or in trace-cmd also boot, and the text does not say what one unit is. Times are given in ticks; to have nanoseconds record with the mono clock: trace-cmd record -C mono, or echo mono > trace_clock.',
     );
@@ -148,6 +157,33 @@ class FtraceText extends LineTrace {
   #cpus(digits: string): void {
     if (Number(digits) <= mostCpus) this.cpus = Number(digits);
   }
+}
+
+/** Events looked at to tell a clock that numbers them, how many it takes, and by how much it goes on at most: a TSC's cycles are hundreds. */
+const lookedAt = 256;
+const enoughNumbered = 3;
+const mostBetween = 16;
+
+/** Whether the times of an input's first events are bare integers that number them: each is more than the last, by little. */
+function numbersEvents(head: Uint8Array): boolean {
+  const parts = new LineParts();
+  const between: number[] = [];
+  let last = Number.NaN;
+  let events = 0;
+  holdsLine(
+    head,
+    (bytes, start, end) => {
+      if (!parseEvent(bytes, start, end, parts)) return false;
+      const time = parts.decimals === 0 ? parts.seconds * 1e9 + parts.rest : Number.NaN;
+      if (events++ > 0) between.push(time - last);
+      last = time;
+      return events === lookedAt;
+    },
+    true,
+  );
+  between.sort((a, b) => a - b);
+  const median = between[between.length >> 1] ?? Number.NaN;
+  return events >= enoughNumbered && (between[0] as number) > 0 && median <= mostBetween;
 }
 
 /** Stands in `decimals` for times of the latency format: microseconds since the first event. */

@@ -1,3 +1,4 @@
+import { tellsTime } from '../trace/clock.ts';
 import type { InventoryView, Machine } from '../views/inventory.ts';
 import type { Question } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
@@ -62,6 +63,7 @@ function facts(view: InventoryView, reading: Reading, terminal: Terminal): strin
 function clockText({ clock, events }: InventoryView): string {
   if (clock.unit === 'none' || (clock.name === 'none' && events > 0)) return 'none: the events have no time stamps';
   const name = clock.name === 'unknown' ? 'not named in the file' : clock.name;
+  if (!tellsTime(clock)) return `${name}, which numbers events and measures no time`;
   if (clock.unit === 'ticks') return `${name}, in ticks of unknown length`;
   const step = clock.resolution > 1 ? `in steps of ${duration(clock.resolution)}` : 'in nanoseconds';
   const ties = (clock.ties ?? []).map(({ to, source }) => `, tied to ${to} by ${source}`);

@@ -63,6 +63,9 @@ export type ExitAnswer = {
   than: number | undefined;
 };
 
+/** Events of arm64 alone (arch/arm64/kvm/trace_arm.h, vgic/trace.h). */
+const armOnly = /^kvm:(kvm_arm_|kvm_get_timer_map$|kvm_timer_|kvm_wfx_arm64$|kvm_hvc_arm64$|vgic_)/;
+
 /** Why nothing can be said of exits in this trace, and what to record: a sentence, and lines that follow it. */
 export function noExits(
   { trace, reading }: Pick<ExitAnswer, 'trace' | 'reading'>,
@@ -72,6 +75,10 @@ export function noExits(
   if (trace.types.length > names.length) names.push('…');
   const holds = names.length === 0 ? '' : ` It holds ${names.join(', ')}.`;
   if (trace.format === 'live') return [`${trace.file}: none of its vCPUs left its guest in this time`];
+  if (trace.format === 'perf script' && trace.types.some(({ name }) => armOnly.test(name)))
+    return [
+      `${trace.file}: there is no kvm_exit in it.${holds} perf script leaves out the samples that perf takes for a guest's, and on an arm64 host these are all kvm_exit and kvm_entry; perf script --guest-code prints them, and virtap reads perf.data itself.`,
+    ];
   const partial = reading.partial.length === 0 ? '' : ` What was read is not all: ${reading.partial.join(' ')}`;
   return [
     `${trace.file}: there is no kvm_exit in ${ranged ? 'this time range' : 'it'}.${holds}${partial} To record exits:`,
