@@ -102,7 +102,7 @@ export class Explorer {
     };
   }
 
-  /** One exit in full: kept already, or read from the trace, of which nothing after the exit is read. */
+  /** One exit in full: kept already, or read from the trace; from the rest of that come only the names of what it waited for, and what can be told apart. */
   async #exit(
     query: URLSearchParams,
     { origin }: ExitsIndex,
