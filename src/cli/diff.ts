@@ -1,5 +1,4 @@
 import { type Command, Option } from 'commander';
-import { openTrace } from '../formats/detect.ts';
 import { type DiffAnswer, type DiffKind, type DiffSource, diffCsv, diffJson, diffText } from '../report/diff-text.ts';
 import { noExits } from '../report/exits-text.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
@@ -21,6 +20,7 @@ import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
 import { needPopsAndFills } from './lacking.ts';
 import { refuse } from './locks.ts';
+import { openTraces } from './open.ts';
 import { exampleLines, formOptions, openOptions, readingOptions, runOptions, type TraceOptions } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
@@ -80,7 +80,7 @@ async function run(before: string, after: string, options: DiffOptions): Promise
   }
   if (before === '-' && after === '-') throw new UsageError('- (standard input) can be given only once');
   // Both are opened before either is read: a wrong name is not to cost the time that the other takes.
-  const traces = [await openTrace(before, openOptions(options)), await openTrace(after, openOptions(options))];
+  const traces = [await openTraces([before], openOptions(options)), await openTraces([after], openOptions(options))];
   for (const { clock, file } of traces) {
     if (clock.unit === 'ns') continue;
     const why =

@@ -62,7 +62,7 @@ async function run(files: string[], options: DumpOptions): Promise<void> {
   const writer = { text: textLines, json: jsonLines, csv: csvLines }[out.form]();
   const dump = new Dump(patterns, options.filter, options.head ?? Number.POSITIVE_INFINITY, writer, out);
   if (out.form === 'csv') await out.write(csvHeader);
-  const reading = await runAnalyses(trace, [dump], runOptions(options));
+  const reading = await runAnalyses(trace, [dump], { ...runOptions(options), once: true });
   if (reading.partial.length === 0) await trace.close();
   needEvents(trace, reading);
   if (dump.written === 0) explain(trace, patterns, options.filter, files);

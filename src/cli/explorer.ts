@@ -8,6 +8,7 @@ import { identity, indexFolder, readIndex, writeIndex } from '../serve/index-sto
 import { askPicture, askRows, type ExitsIndex, logKey, logsByExit, type RegionQuery } from '../serve/region.ts';
 import { Exits } from '../views/exits.ts';
 import { askEverything, nothingToShow, pageOf, version } from './everything.ts';
+import { withForesight } from './foresight.ts';
 import { openTraces } from './open.ts';
 import { openOptions, type TraceOptions } from './options.ts';
 import { runAnalyses, wasInterrupted } from './run.ts';
@@ -44,7 +45,8 @@ export class Explorer {
     const id = identity(this.#files, this.#how);
     if (id === this.#known?.id) return;
     const index =
-      readIndex<Index>(this.#folder, id) ?? (await writeIndex(this.#folder, id, (folder) => this.#make(folder)));
+      readIndex<Index>(this.#folder, id) ??
+      (await withForesight(() => writeIndex(this.#folder, id, (folder) => this.#make(folder))));
     const section = index.data.sections.find((one) => one.kind === 'exits');
     const rows = index.exits && new ExitRows(join(this.#folder, 'exits'), index.exits.rows);
     this.#known?.rows?.close();
@@ -120,6 +122,7 @@ export class Explorer {
     await runAnalyses(trace, [exits], {
       from: { value: at - before, absolute: true },
       to: { value: at + BigInt(duration), absolute: true },
+      once: true,
     });
     await trace.close();
     const result = exits.result();

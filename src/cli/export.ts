@@ -9,7 +9,7 @@ import { untimeable } from './lacking.ts';
 import { openTraces } from './open.ts';
 import { openOptions, parseWords, type TraceOptions, traceCommand } from './options.ts';
 import { checkOutput, forceOption, OutputFile, writeStandardOutput } from './output-file.ts';
-import { runAnalyses, wasInterrupted } from './run.ts';
+import { runAnalyses, scout, wasInterrupted } from './run.ts';
 import { say } from './say.ts';
 import { SpanExport } from './span-export.ts';
 import { UsageError } from './usage-error.ts';
@@ -63,6 +63,7 @@ async function run(files: string[], options: ExportOptions): Promise<void> {
   const spared = { inputs: [...files, options.traceEvents], force: options.force };
   if (options.output !== undefined) await checkOutput(options.output, spared);
   const make = await writers[options.to]();
+  await scout(files, openOptions(options));
   const trace = await openTraces(files, openOptions(options));
   let file: OutputFile | undefined;
   try {
@@ -83,7 +84,7 @@ async function run(files: string[], options: ExportOptions): Promise<void> {
     };
     const write = (bytes: Uint8Array | string) => (file === undefined ? writeStandardOutput(bytes) : file.write(bytes));
     const spans = new SpanExport(chosen, make(source), write);
-    const reading = await runAnalyses(trace, [spans], { from: options.since, to: options.until });
+    const reading = await runAnalyses(trace, [spans], { from: options.since, to: options.until, once: true });
     if (file !== undefined && !files.includes('-') && wasInterrupted(reading)) {
       say(`virtap: interrupted: ${options.output} was not written\n`);
       process.exitCode = 130;
@@ -102,7 +103,7 @@ async function run(files: string[], options: ExportOptions): Promise<void> {
 /** What else is to be known of what was written. Throws a UsageError where there is nothing; `asked`: the user said what to write. */
 function tell(reading: Reading, spans: SpanExport, trace: Trace, chosen: readonly SpanKind[], asked: boolean): void {
   for (const why of reading.partial) say(`virtap: partial: ${why}\n`);
-  if (reading.holes > 0) say('virtap: events were lost; spans that they may be missing from are left out\n');
+  if (reading.losses.length > 0) say('virtap: events were lost; spans that they may be missing from are left out\n');
   if (spans.count === 0) {
     throw new UsageError(
       asked

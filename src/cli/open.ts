@@ -2,9 +2,11 @@ import { fstatSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type OpenOptions, openTrace } from '../formats/detect.ts';
 import type { LiveEvents } from '../live/event-sets.ts';
+import { watched } from '../spans/holes.ts';
 import { Budget } from '../trace/budget.ts';
 import { mergeTraces } from '../trace/merge.ts';
 import type { Trace } from '../trace/trace.ts';
+import { foresightOf, ofFiles } from './foresight.ts';
 import { type LiveOptions, openOptions, type TraceOptions } from './options.ts';
 import { statusOf } from './output-file.ts';
 import { say } from './say.ts';
@@ -23,7 +25,7 @@ export async function openSource(
 ): Promise<Trace> {
   if (options.live === true) {
     if (files.length > 0) throw new UsageError(`--live looks at running machines: leave out ${files[0]}`);
-    return (await import('./live.ts')).openLive(options, wanted);
+    return watched(await (await import('./live.ts')).openLive(options, wanted));
   }
   for (const name of ['vm', 'for', 'interval'] as const) {
     if (options[name] !== undefined) throw new UsageError(`--${name} goes with --live`);
@@ -32,11 +34,13 @@ export async function openSource(
   return openTraces(files, openOptions(options));
 }
 
-/** Opens the files that the user named, as one trace in time order. Throws a TraceError where that cannot be. */
-export async function openTraces(
-  files: readonly string[],
-  options: OpenOptions & { offsets?: readonly FileOffset[] | undefined },
-): Promise<Trace> {
+export type OpenTracesOptions = OpenOptions & { offsets?: readonly FileOffset[] | undefined };
+
+/**
+ * Opens the files that the user named, as one trace in time order, with the holes that nothing marks. Throws a TraceError where that
+ * cannot be.
+ */
+export async function openTraces(files: readonly string[], options: OpenTracesOptions): Promise<Trace> {
   if (files.filter((file) => file === '-').length > 1)
     throw new UsageError('- (standard input) can be given only once');
   const offsets = new Map(options.offsets?.map(({ file, ns }) => [named(file, files), ns]));
@@ -58,7 +62,7 @@ export async function openTraces(
     if (ns !== undefined) byTrace.set(trace, ns);
   });
   try {
-    return mergeTraces(traces, byTrace);
+    return ofFiles(watched(mergeTraces(traces, byTrace), foresightOf(files)), files);
   } catch (error) {
     for (const trace of traces) await trace.close();
     throw error;

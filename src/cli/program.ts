@@ -4,6 +4,7 @@ import { LiveError } from '../live/live-error.ts';
 import { TraceError } from '../trace/error.ts';
 import { cannotWrite } from '../trace/write-error.ts';
 import { commands } from './commands.ts';
+import { withForesight } from './foresight.ts';
 import { complain, print, say } from './say.ts';
 import { didYouMean } from './suggest.ts';
 import { UsageError } from './usage-error.ts';
@@ -47,8 +48,7 @@ export async function main(args: readonly string[]): Promise<void> {
 /** Runs one command line, says what went wrong, and sets the exit status. */
 export async function runLine(args: readonly string[]): Promise<void> {
   try {
-    const program = await buildProgram(args);
-    await program.parseAsync(args, { from: 'user' });
+    await obey(args);
   } catch (error) {
     // A command that was writing meanwhile hears of it, too.
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') return;
@@ -64,6 +64,11 @@ export async function runLine(args: readonly string[]): Promise<void> {
 function fail(error: unknown): void {
   say(`virtap: failed unexpectedly: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   process.exitCode = bug;
+}
+
+/** Does what a command line says; again where the first reading of a trace found holes that it must know beforehand. */
+export function obey(args: readonly string[]): Promise<unknown> {
+  return withForesight(async () => (await buildProgram(args)).parseAsync(args, { from: 'user' }));
 }
 
 /** The whole command line; only the command that `args` call is loaded. */

@@ -12,12 +12,13 @@ import {
   type LiveOptions,
   liveCommand,
   offsetOption,
+  openOptions,
   readingOptions,
   runOptions,
   type TraceOptions,
 } from './options.ts';
 import { Output } from './output.ts';
-import { type RunAnalysis, runAnalyses } from './run.ts';
+import { type RunAnalysis, runAnalyses, scout } from './run.ts';
 import { say } from './say.ts';
 import { didYouMean } from './suggest.ts';
 import { UsageError } from './usage-error.ts';
@@ -63,10 +64,16 @@ async function run(names: string[], options: ScriptOptions, command: Command): P
     const printer = new Printer(out);
     try {
       const setup = new Setup(await loadScripts(paths), { print: printer.print, args });
+      if (options.live !== true && setup.running.some(({ spans }) => spans.length > 0)) {
+        await scout(files, openOptions(options));
+      }
       const trace = await openSource(files, options, setup.wanted());
       const analysis = new ScriptRun(trace, setup);
       await analysis.begin();
-      const reading = await runAnalyses(trace, [printer.settling(analysis)], runOptions(options));
+      const reading = await runAnalyses(trace, [printer.settling(analysis)], {
+        ...runOptions(options),
+        once: true,
+      });
       await analysis.end(reading.last);
       await printer.settle();
       const unsure = analysis.hasSpans ? 'Spans across them are left out.' : '';

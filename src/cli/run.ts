@@ -7,6 +7,8 @@ import { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import { addLoss, emptyReading, type Reading } from '../views/reading.ts';
+import { foresightOf, rememberHoles, withForesight } from './foresight.ts';
+import { type OpenTracesOptions, openTraces } from './open.ts';
 import { Progress } from './progress.ts';
 import { say } from './say.ts';
 import { onInterrupt } from './signals.ts';
@@ -31,6 +33,8 @@ export type RunOptions = {
   every?: number | undefined;
   /** No progress bar: somebody else has the terminal. */
   quiet?: true;
+  /** What was found is given out as it is found: it cannot be read again. */
+  once?: true;
 };
 
 /** An analysis that may end the reading, and may want to wait between batches. */
@@ -136,17 +140,33 @@ export async function runAnalyses(
     void batches.return?.().catch(() => {});
   }
   if (range === undefined) reading.window = wholeOf(trace);
+  if (options.once !== true && reading.partial.length === 0) await rememberHoles(trace);
   for (const analysis of analyses) analysis.finish?.(reading.window.to);
   if (reading.events === 0 && range !== undefined && reading.partial.length === 0) {
     const begin = timestamp(trace.origin, 0, trace.clock.unit);
     throw new TraceError(trace.file, `there is nothing in that stretch of time; the trace begins at ${begin}`);
   }
+  reading.unmarked.places = reading.losses.flatMap((loss) => {
+    if (loss.unmarked === undefined || loss.unmarked.why === 'silence') return [];
+    const [from, to] = [loss.from, loss.to].map((time) => timestamp(trace.origin, time, trace.clock.unit));
+    return [{ from: from as string, to: to as string, cpu: loss.cpu, ...loss.unmarked }];
+  });
   if (trace.damage !== undefined) {
     if (reading.events === 0) throw trace.damage;
     reading.partial.push(trace.damage.message);
   }
   reading.notes.push(...trace.notes);
   return reading;
+}
+
+/** Reads files once for their holes alone, where what is found later is given out as it is found, and nothing can be taken back. */
+export async function scout(files: readonly string[], options: OpenTracesOptions): Promise<void> {
+  await withForesight(async () => {
+    if (foresightOf(files) !== undefined) return;
+    const trace = await openTraces(files, options);
+    await runAnalyses(trace, [], { quiet: true });
+    await trace.close();
+  });
 }
 
 /** Reads a trace as `runAnalyses` does, closes it where it was read to its end, and gives what `answer` makes of it. */

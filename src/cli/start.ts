@@ -3,7 +3,7 @@ import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { Output } from './output.ts';
-import { buildProgram } from './program.ts';
+import { obey } from './program.ts';
 import { UsageError } from './usage-error.ts';
 
 const samples = fileURLToPath(new URL('../../samples/', import.meta.url));
@@ -32,5 +32,5 @@ export default function define(command: Command): void {
 async function show(args: string[]): Promise<void> {
   const out = new Output({ color: 'auto' });
   await out.write(`\n${out.terminal.style('heading', `$ virtap ${args.join(' ')}`)}\n\n`);
-  await (await buildProgram(args)).parseAsync(args, { from: 'user' });
+  await obey(args);
 }

@@ -15,6 +15,8 @@ export type LossesJson = {
   why?: string[];
   lost: number;
   holes: number;
+  /** Holes that nothing marks. */
+  unmarked?: number;
   losses: { from_ns: number | null; to_ns: number | null; cpu: number | null; count: number | null }[];
   notes?: string[];
 };

@@ -48,16 +48,24 @@ function facts(view: InventoryView, reading: Reading, terminal: Terminal): strin
   }
   rows.push(
     ['events', `${count(view.events)} of ${plural(view.types.length, 'type')}`],
-    ['lost', reading.holes === 0 ? 'nothing that the trace tells of' : lossSentence(reading).replace(/^Lost: /, '')],
+    ['lost', lostOf(reading)],
     ['CPUs', cpus + (view.cpusSeen.length === 0 ? '' : machineCpus)],
     ['processes', processText(view)],
   );
   const title = terminal.style('heading', escapeText(view.file));
   const lines = rows.map(([name, value]) => {
     const line = truncate(value, terminal.tableWidth - 13);
-    return `  ${name.padEnd(10)} ${name === 'lost' && reading.holes > 0 ? terminal.style('warn', line) : line}`;
+    return `  ${name.padEnd(10)} ${name === 'lost' && reading.losses.length > 0 ? terminal.style('warn', line) : line}`;
   });
   return `${title}\n${lines.join('\n')}\n`;
+}
+
+function lostOf(reading: Reading): string {
+  const { contradictions } = reading.unmarked;
+  const unmarked =
+    contradictions === 0 ? [] : [`events in ${plural(contradictions, 'hole')} that nothing marks (below)`];
+  const marked = reading.holes === 0 ? [] : [lossSentence(reading).replace(/^Lost: |[.]$/g, '')];
+  return [...marked, ...unmarked].join('; and ') || 'nothing that the trace tells of';
 }
 
 function clockText({ clock, events }: InventoryView): string {

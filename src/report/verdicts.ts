@@ -223,7 +223,8 @@ export function timeOff(exit: SlowExitJson, unit: 'ns' | 'cycles'): number {
 
 function lossVerdicts(recording: EventsJson, sections: readonly Section[]): Verdict[] {
   const found: Verdict[] = [];
-  if (recording.holes > 0) {
+  const unmarked = recording.unmarked ?? 0;
+  if (recording.holes > 0 || unmarked > 0) {
     const exits = sections.find((section) => section.kind === 'exits');
     const leaks = sections.find((section) => section.kind === 'leaks');
     const aside = [
@@ -235,9 +236,11 @@ function lossVerdicts(recording: EventsJson, sections: readonly Section[]): Verd
       aside.length === 0
         ? ''
         : ` ${aside.map(([n, noun]) => plural(n, noun)).join(' and ')} set aside because of that.`;
+    const marked = `${what} were lost while recording, in ${plural(recording.holes, 'hole')}`;
+    const missing = `${plural(unmarked, 'hole')} that nothing marks: what follows contradicts what came before`;
     found.push({
       level: 'warn',
-      text: `${what} were lost while recording, in ${plural(recording.holes, 'hole')}.${unsure}`,
+      text: `${unmarked === 0 ? marked : recording.holes === 0 ? `Events are missing, in ${missing}` : `${marked}, and in ${missing}`}.${unsure}`,
       evidence: 'recording',
     });
   }

@@ -1,6 +1,6 @@
 import { EventCopies } from '../spans/event-copies.ts';
 import { detail, length, number, type Readers, type SpanKind, type Spans, time } from '../spans/kind.ts';
-import { type PairEnd, Pairs } from '../spans/pairs.ts';
+import { type PairEnd, Pairs, sharedOf } from '../spans/pairs.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -80,7 +80,7 @@ class PairedEvents implements Spans<typeof columns> {
     });
     this.#pairs = new Pairs(end(this.#from, 0), end(this.#to, 1), {
       keys: keys.length,
-      local: keys.some(([first, last]) => first === last && (first === 'tid' || first === 'cpu')),
+      of: sharedOf(keys),
       listener: {
         began: (entry, _, b, i) => this.#copies.keep(entry, b, i),
         ended: (entry, span) => {

@@ -46,6 +46,11 @@ const entry = (time: number, tid: number, cpu: number, vcpu = tid): SyntheticEve
 /** The same from all events at once: each thread's events in a list of their own. */
 function naive(events: SyntheticEvent[]): { pairs: Pair[]; counts: PairingCounts } {
   const losses = events.flatMap((event, at) => (event.loss === undefined ? [] : [{ ...event.loss, at }]));
+  // A thread that was switched out may have been on any CPU, and so may each where nothing tells of switches.
+  const stayed = (from: SyntheticEvent, to: SyntheticEvent) => {
+    const switches = events.slice(0, events.indexOf(to)).filter(({ name }) => name === 'sched:sched_switch');
+    return switches.length > 0 && !switches.some(({ tid, time }) => tid === to.tid && time >= from.time);
+  };
   // What a CPU lost is known with its next event: after the thread left it, that can be too late.
   const lostBetween = (from: SyntheticEvent, to: SyntheticEvent, known: boolean) =>
     losses.some(
@@ -53,7 +58,11 @@ function naive(events: SyntheticEvent[]): { pairs: Pair[]; counts: PairingCounts
         loss.to > from.time &&
         loss.from < to.time &&
         loss.at <= events.indexOf(to) === known &&
-        (loss.cpu === -1 || from.cpu === -1 || to.cpu === -1 || loss.cpu === from.cpu || loss.cpu === to.cpu),
+        ((known && !stayed(from, to)) ||
+          loss.cpu === -1 ||
+          from.cpu === -1 ||
+          to.cpu === -1 ||
+          [from.cpu, to.cpu].includes(loss.cpu)),
     );
   const counts = {
     exits: 0,

@@ -6,6 +6,7 @@ import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { directCodes, type ReasonDecoder, Reasons, type ReasonTable, reasonDecoder } from './exit-reasons.ts';
 import { LossTable } from './losses.ts';
+import { isSwitch } from './sched.ts';
 import { tableOf } from './table.ts';
 
 /** Events with which a vCPU thread leaves the guest, per architecture: x86, arm64, riscv; s390; ppc; LTTng's name; LoongArch. */
@@ -97,6 +98,7 @@ const other = 1;
 const exit = 2;
 const entry = 3;
 const hint = 4;
+const change = 5;
 const none = -1;
 
 /** Instead of the reason of an open exit: the thread is in the guest; nothing was seen of it so far. */
@@ -129,7 +131,8 @@ function noCounts(): Omit<PairingCounts, 'openAtEnd'> {
 
 /**
  * Pairs each kvm_exit with the kvm_entry that follows it on the same thread. Threads, not CPUs: vCPU threads migrate.
- * An exit is paired only where nothing can have been lost between the two on the CPUs of either.
+ * An exit is paired only where nothing can have been lost between the two on a CPU where the thread may have been: it takes heed of
+ * sched_switch, where it comes.
  */
 export class ExitPairing {
   readonly reasons = new Reasons();
@@ -177,7 +180,7 @@ export class ExitPairing {
     const state = this.#trace;
     const { counts } = this;
     state.learnTypes(trace, this.reasons);
-    for (const loss of b.losses) counts.migratedAcrossLoss += state.lose(loss);
+    for (const loss of state.losses.take(trace, b)) counts.migratedAcrossLoss += state.doubt(loss);
 
     const spans = this.#spans;
     spans.reserve(b.count);
@@ -233,8 +236,12 @@ export class ExitPairing {
         continue;
       }
       const tid = tids[i] as number;
-      let t = tid >>> tidBits === 0 ? (threadOfTid[tid] as number) - 1 : none;
       const time = times[i] as number;
+      if (role === change) {
+        state.losses.left(tid, time);
+        continue;
+      }
+      let t = tid >>> tidBits === 0 ? (threadOfTid[tid] as number) - 1 : none;
       if (t < 0) {
         if (tid < 0) {
           if (role === exit) exits++;
@@ -281,7 +288,7 @@ export class ExitPairing {
       }
       const from = openTime[t] as number;
       const cpu = open[2 * t + 1] as number;
-      if (state.losses.some && state.losses.straddle(from, time, cpu, cpus[i] as number)) {
+      if (state.losses.some && this.#straddles(state, t, b, i)) {
         counts.straddlingLoss++;
         if (early) counts.beforeFirstEntry--;
         continue;
@@ -391,9 +398,7 @@ export class ExitPairing {
   #unusualExit(state: TraceState, t: number, reason: number, b: EventBatch, i: number): number {
     const before = this.#open[2 * t] as number;
     if (before >= 0) {
-      const from = this.#openTime[t] as number;
-      const cpu = this.#open[2 * t + 1] as number;
-      const lost = state.losses.some && state.losses.straddle(from, b.time[i] as number, cpu, b.cpu[i] as number);
+      const lost = state.losses.some && this.#straddles(state, t, b, i);
       if (lost) this.counts.straddlingLoss++;
       else this.counts.exitThenExit++;
       if (before < notEntered) return reason;
@@ -417,6 +422,17 @@ export class ExitPairing {
     }
     this.counts.beforeFirstEntry++;
     return reason - notEntered;
+  }
+
+  /** Whether events may have been lost between the thread's open exit and event `i`, of the same thread. */
+  #straddles({ losses }: TraceState, t: number, b: EventBatch, i: number): boolean {
+    return losses.straddleOf(
+      b.tid[i] as number,
+      this.#openTime[t] as number,
+      b.time[i] as number,
+      this.#open[2 * t + 1] as number,
+      b.cpu[i] as number,
+    );
   }
 
   #learnVcpu(state: TraceState, t: number, b: EventBatch, i: number): void {
@@ -463,6 +479,13 @@ export class ExitPairing {
   }
 }
 
+function roleOf(type: EventType): number {
+  if (isExit(type)) return exit;
+  if (isEntry(type)) return entry;
+  if (isHint(type)) return hint;
+  return isSwitch(type) ? change : other;
+}
+
 /** What pairing knows of the trace: its types, its threads, its losses. */
 class TraceState {
   /** By type id: what the event is to us, and how to read it. */
@@ -503,7 +526,7 @@ class TraceState {
         roles.set(this.roles);
         this.roles = roles;
       }
-      this.roles[id] = isExit(type) ? exit : isEntry(type) ? entry : isHint(type) ? hint : other;
+      this.roles[id] = roleOf(type);
       this.wfe[id] = type.name === wfx ? (type.reader('is_wfe') ?? absent) : undefined;
       const decoder = isExit(type) ? reasonDecoder(type, reasons) : undefined;
       this.decoders[id] = decoder;
@@ -531,9 +554,8 @@ class TraceState {
     if (pairs.length > 2 * maxMigrated) pairs.splice(0, maxMigrated);
   }
 
-  /** Takes note of a loss; gives how many migrated pairs it makes doubtful: these are forgotten. */
-  lose(loss: Loss): number {
-    this.losses.add(loss);
+  /** How many migrated pairs a loss makes doubtful: these are forgotten. */
+  doubt(loss: Loss): number {
     let doubtful = 0;
     for (const [cpu, pairs] of this.#migrated) {
       if (loss.cpu >= 0 && loss.cpu !== cpu) continue;

@@ -6,6 +6,7 @@ import { NameTable } from '../trace/name-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { Carriers } from './carriers.ts';
 import { LossTable } from './losses.ts';
+import { isSwitch } from './sched.ts';
 import { tableOf } from './table.ts';
 
 /*
@@ -42,6 +43,8 @@ const roles: Record<string, number> = {
   'qemu:qemu_mutex_locked': locked,
   'qemu:qemu_mutex_unlock': unlock,
 };
+/** A thread is switched out. */
+const change = 4;
 const undecided = 255;
 
 /** A thread that used a mutex. */
@@ -239,8 +242,8 @@ export class Locks {
   batch(trace: Trace, b: EventBatch): void {
     this.#learnTypes(trace);
     this.contention.count = 0;
-    for (const loss of b.losses) {
-      this.#losses.add(loss);
+    this.#losses.take(trace, b);
+    for (let n = 0; n < b.losses.length; n++) {
       this.#epoch++;
       for (const s of this.#heldUp) this.#setHeld(s, 0, 0);
     }
@@ -260,6 +263,10 @@ export class Locks {
       if (role === undecided) role = this.#decide(trace.types[id] as EventType);
       if (role === 0) continue;
       const time = b.time[i] as number;
+      if (role === change) {
+        this.#losses.left(b.tid[i] as number, time);
+        continue;
+      }
       if (role === lock) counts.lock++;
       else if (role === locked) counts.locked++;
       else {
@@ -368,8 +375,7 @@ export class Locks {
       else facts.tryLock++;
       this.#emitBare(s, site);
     } else {
-      const waitCpu = state.waitCpu[s] as number;
-      if (this.#losses.some && this.#losses.straddle(since, time, waitCpu, cpu)) {
+      if (this.#straddles(s, since, time, state.waitCpu[s] as number, cpu)) {
         this.counts.straddlingLoss++;
         this.#emitBare(s, site);
       } else this.#emitWait(s, time, i);
@@ -447,7 +453,7 @@ export class Locks {
       this.counts.overtaken++;
       return;
     }
-    if (this.#losses.some && this.#losses.straddle(since, time, state.holdCpu[s] as number, cpu)) {
+    if (this.#straddles(s, since, time, state.holdCpu[s] as number, cpu)) {
       this.counts.straddlingLoss++;
       return;
     }
@@ -492,6 +498,13 @@ export class Locks {
       return true;
     }
     return false;
+  }
+
+  /** Whether events may have been lost between two of one thread. */
+  #straddles(s: number, from: number, to: number, cpu1: number, cpu2: number): boolean {
+    if (!this.#losses.some) return false;
+    const { tid } = this.threads[this.#state.thread[s] as number] as LockThread;
+    return this.#losses.straddleOf(tid, from, to, cpu1, cpu2);
   }
 
   /** Puts a hold down to all who waited for it. */
@@ -656,7 +669,7 @@ export class Locks {
     for (; types.known < trace.types.length; types.known++) {
       const type = trace.types[types.known] as EventType;
       const wanted = roles[type.name] !== undefined;
-      types.roles[type.id] = wanted ? undecided : 0;
+      types.roles[type.id] = wanted ? undecided : isSwitch(type) ? change : 0;
       types.mutex.push(wanted ? (type.reader('mutex') ?? absent) : undefined);
       types.file.push(wanted ? (type.reader('file') ?? absent) : undefined);
       types.line.push(wanted ? (type.reader('line') ?? absent) : undefined);

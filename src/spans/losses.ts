@@ -1,62 +1,184 @@
+import type { EventBatch } from '../trace/batch.ts';
 import type { Loss } from '../trace/loss.ts';
+import type { Trace } from '../trace/trace.ts';
 
-/** Losses remembered one by one per CPU; and where there are this many in all, as some thousand CPUs could have, fewer of each. */
-const maxLosses = 4096;
+/** Stretches remembered of one CPU or thread; and of each, where there are this many in all, as some thousand CPUs could have. */
+const maxStretches = 4096;
 const maxInAll = 1 << 16;
-const maxThen = 16;
+const leastStretches = 16;
+/** Threads whose leaving is remembered. */
+const maxThreads = 1 << 16;
 
 /** The stretches in which events were lost: a span that straddles one may have ended with an event that nobody saw. */
 export class LossTable {
   /** Whether there was any. */
   some = false;
-  #inAll = 0;
-  /** By CPU (-1: any CPU), in order of their ends. */
-  readonly #losses = new Map<number, Loss[]>();
+  /** All; those of CPUs; those of no known CPU; by CPU; and those of single threads. */
+  readonly #all = new Stretches();
+  readonly #cpus = new Stretches();
+  readonly #anywhere = new Stretches();
+  readonly #byThread = new Map<number, Stretches>();
+  readonly #threads = new Stretches();
+  /** Where holes of single threads begin and end, in order. */
+  readonly #edges: number[] = [];
+  readonly #byCpu = new Map<number, Stretches>();
+  #asked = false;
+  /** When threads were switched out last. Undefined where nothing tells: no sched_switch was seen, or too many threads were. */
+  #left: Map<number, number> | undefined;
+  #tooMany = false;
 
-  add(loss: Loss): void {
+  /**
+   * Takes note of what became known with a batch; gives what is new. Where an earlier reading found all losses, they are known from the
+   * first batch on, and later only silences are new.
+   */
+  take(trace: Trace, b: EventBatch): readonly Loss[] {
+    if (!this.#asked) {
+      this.#asked = true;
+      if (trace.holes !== undefined) {
+        for (const loss of trace.holes) this.add(loss);
+        return trace.holes;
+      }
+    }
+    const fresh = trace.holes === undefined ? b.losses : b.losses.filter(({ unmarked }) => unmarked?.why === 'silence');
+    for (const loss of fresh) this.add(loss);
+    return fresh;
+  }
+
+  add({ from, to, cpu, unmarked }: Loss): void {
     this.some = true;
-    const cpu = Math.max(loss.cpu, -1);
-    let losses = this.#losses.get(cpu);
-    if (losses === undefined) {
-      losses = [];
-      this.#losses.set(cpu, losses);
+    this.#all.add(from, to);
+    if (unmarked?.ofThread === true) {
+      stretchesOf(this.#byThread, unmarked.tid).add(from, to, this.#room);
+      this.#threads.add(from, to);
+      for (const edge of [from, to]) this.#edges.splice(after(this.#edges, edge), 0, edge);
+      return;
     }
-    let at = losses.length;
-    while (at > 0 && (losses[at - 1] as Loss).to > loss.to) at--;
-    losses.splice(at, 0, loss);
-    this.#inAll++;
-    if (losses.length > (this.#inAll > maxInAll ? maxThen : maxLosses)) {
-      const { length } = losses;
-      widen(losses, cpu);
-      this.#inAll -= length - losses.length;
-    }
+    this.#cpus.add(from, to);
+    if (cpu < 0) this.#anywhere.add(from, to);
+    else stretchesOf(this.#byCpu, cpu).add(from, to, this.#room);
+  }
+
+  get #room(): number {
+    const share = Math.floor(maxInAll / (this.#byCpu.size + this.#byThread.size + 1));
+    return Math.max(leastStretches, Math.min(maxStretches, share));
   }
 
   /** Whether events may have been lost between `from` and `to` on one of these CPUs (-1: it may be any). */
   straddle(from: number, to: number, cpu1: number, cpu2: number): boolean {
-    if (cpu1 < 0 || cpu2 < 0) return this.#losses.values().some((losses) => within(losses, from, to));
+    if (cpu1 < 0 || cpu2 < 0) return this.#all.find(from, to) !== undefined;
+    return this.#onCpus(from, to, cpu1, cpu2);
+  }
+
+  #onCpus(from: number, to: number, cpu1: number, cpu2: number): boolean {
+    if (cpu1 < 0 || cpu2 < 0) return this.#cpus.find(from, to) !== undefined;
     return (
-      within(this.#losses.get(-1), from, to) ||
-      within(this.#losses.get(cpu1), from, to) ||
-      (cpu2 !== cpu1 && within(this.#losses.get(cpu2), from, to))
+      this.#anywhere.find(from, to) !== undefined ||
+      this.#byCpu.get(cpu1)?.find(from, to) !== undefined ||
+      (cpu2 !== cpu1 && this.#byCpu.get(cpu2)?.find(from, to) !== undefined)
     );
   }
-}
 
-/** Makes one wide loss of the older half: it can set aside a span too many, but memory stays flat. */
-function widen(losses: Loss[], cpu: number): void {
-  const old = losses.splice(0, losses.length >> 1);
-  const from = old.reduce((least, l) => Math.min(least, l.from), Infinity);
-  losses.unshift({ from, to: (old.at(-1) as Loss).to, cpu, count: undefined });
-}
-
-function within(losses: readonly Loss[] | undefined, from: number, to: number): boolean {
-  if (losses === undefined) return false;
-  // The latest stand last, and hardly ever does one reach back further than the one before it.
-  for (let i = losses.length - 1; i >= 0; i--) {
-    const loss = losses[i] as Loss;
-    if (loss.to <= from) return false;
-    if (loss.from < to) return true;
+  /** Takes note that a thread was switched out (sched_switch). */
+  left(tid: number, time: number): void {
+    if (this.#tooMany) return;
+    this.#left ??= new Map();
+    this.#left.set(tid, time);
+    if (this.#left.size <= maxThreads) return;
+    this.#tooMany = true;
+    this.#left = undefined;
   }
-  return false;
+
+  /**
+   * Whether events may have been lost between two events of one thread, the later of which is the latest seen, where the thread was: on
+   * the CPUs of the two; but on any where it was switched out in between, or nothing tells of that. What only another thread is known to lack
+   * may be this one's, too, where the recorder lost more: unless both events are of that very time.
+   */
+  straddleOf(tid: number, from: number, to: number, cpu1: number, cpu2: number): boolean {
+    return (
+      this.#byThread.get(tid)?.find(from, to) !== undefined ||
+      this.#reaches(from, to) ||
+      this.#onCpus(from, to, this.#stays(tid, from) ? cpu1 : -1, cpu2)
+    );
+  }
+
+  /** Whether a thread is known to have been on its CPU ever since. */
+  #stays(tid: number, since: number): boolean {
+    return tid >= 0 && this.#left !== undefined && (this.#left.get(tid) ?? Number.NEGATIVE_INFINITY) < since;
+  }
+
+  /** Whether a hole of a single thread begins or ends between two times. */
+  #reaches(from: number, to: number): boolean {
+    return (this.#edges[after(this.#edges, from)] ?? Number.POSITIVE_INFINITY) < to;
+  }
+
+  /** The first stretch between `from` and `to` in which events of a thread may have been lost that was on this CPU (-1: on any), cut to these; undefined where there is none. */
+  within(tid: number, from: number, to: number, cpu: number): [from: number, to: number] | undefined {
+    const places = cpu < 0 ? [this.#cpus] : [this.#anywhere, this.#byCpu.get(cpu)];
+    let first: [number, number] | undefined;
+    const others = this.#reaches(from, to) ? this.#threads : undefined;
+    for (const stretches of [this.#byThread.get(tid), others, ...places]) {
+      const one = stretches?.cut(from, to);
+      if (one !== undefined && (first === undefined || one[0] < first[0])) first = one;
+    }
+    return first;
+  }
+}
+
+/** Where the first of ascending numbers stands that is greater. */
+function after(numbers: readonly number[], value: number): number {
+  let low = 0;
+  let high = numbers.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((numbers[middle] as number) <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function stretchesOf(table: Map<number, Stretches>, key: number): Stretches {
+  let stretches = table.get(key);
+  if (stretches === undefined) {
+    stretches = new Stretches();
+    table.set(key, stretches);
+  }
+  return stretches;
+}
+
+/** Stretches of time that do not overlap, in order. */
+class Stretches {
+  readonly #from: number[] = [];
+  readonly #to: number[] = [];
+
+  /** Adds one; keeps at most `room`. */
+  add(from: number, to: number, room = maxStretches): void {
+    let first = this.#to.length;
+    while (first > 0 && (this.#to[first - 1] as number) > from) first--;
+    let last = first;
+    while (last < this.#from.length && (this.#from[last] as number) < to) last++;
+    if (last > first) {
+      from = Math.min(from, this.#from[first] as number);
+      to = Math.max(to, this.#to[last - 1] as number);
+    }
+    this.#from.splice(first, last - first, from);
+    this.#to.splice(first, last - first, to);
+    if (this.#to.length <= room) return;
+    // One wide stretch for the older half: it can set aside a span too many, but memory stays flat.
+    const half = this.#to.length >> 1;
+    this.#from.splice(1, half - 1);
+    this.#to.splice(0, half - 1);
+  }
+
+  /** Where the first stretch that overlaps `from` to `to` stands; undefined where none does. */
+  find(from: number, to: number): number | undefined {
+    const at = after(this.#to, from);
+    return (this.#from[at] ?? Number.POSITIVE_INFINITY) < to ? at : undefined;
+  }
+
+  cut(from: number, to: number): [from: number, to: number] | undefined {
+    const at = this.find(from, to);
+    return at === undefined
+      ? undefined
+      : [Math.max(from, this.#from[at] as number), Math.min(to, this.#to[at] as number)];
+  }
 }

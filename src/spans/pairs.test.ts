@@ -17,10 +17,10 @@ async function pair(
   events: SyntheticEvent[],
   from: PairEnd,
   to: PairEnd,
-  options: { keys: number; local?: boolean },
+  options: { keys: number; of?: 'cpu' | 'thread' | undefined },
   batchSize = 4,
 ) {
-  const pairs = new Pairs(from, to, { local: false, ...options });
+  const pairs = new Pairs(from, to, options);
   const found: Found[] = [];
   const trace = synthetic(events, { batchSize });
   for await (const b of trace.batches()) {
@@ -122,7 +122,13 @@ test('pairs are those of a map from keys to beginnings', async () => {
           return { ...step, time, fields: { n, text }, ...loss };
         });
         const to = same ? 'a' : 'b';
-        const mine = await pair(events, end('a', 'n', 'text'), end(to, 'n', 'text'), { keys: 2, local }, batchSize);
+        const mine = await pair(
+          events,
+          end('a', 'n', 'text'),
+          end(to, 'n', 'text'),
+          { keys: 2, of: local ? 'cpu' : undefined },
+          batchSize,
+        );
         assert.deepEqual(mine, naive(events, same, local));
         const { counts } = mine;
         const { pairs, beganAgain, straddlingLoss, openAtEnd } = counts;

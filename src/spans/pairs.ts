@@ -5,6 +5,7 @@ import type { Trace } from '../trace/trace.ts';
 import { Carriers } from './carriers.ts';
 import { LossTable } from './losses.ts';
 import { OpenTable } from './open-table.ts';
+import { isSwitch } from './sched.ts';
 import { tableOf } from './table.ts';
 
 /** Spans that are open at once; of more, the oldest are forgotten, and counted. */
@@ -23,13 +24,19 @@ export type PairEnd = {
 export type PairOptions = {
   /** Number of fields in the key. */
   keys: number;
-  /** Whether both ends of a pair are of one thread, or on one CPU: then only what was lost on their CPUs can lie in between. */
-  local: boolean;
+  /** What both ends of a pair share: then only what was lost on that CPU, or where that thread was, can lie in between. */
+  of?: 'cpu' | 'thread' | undefined;
   /** Gives a number to remember of the event that a pair begins with. */
   note?: ((trace: Trace, b: EventBatch, i: number) => number) | undefined;
   /** Told of each beginning and end, as they come. Entries are used again after their end. */
   listener?: PairListener | undefined;
 };
+
+/** What both ends of a pair share that is matched by these fields, of the first event and of the last. */
+export function sharedOf(keys: readonly (readonly [string, string])[]): PairOptions['of'] {
+  const both = (name: string) => keys.some(([first, last]) => first === name && last === name);
+  return both('cpu') ? 'cpu' : both('tid') ? 'thread' : undefined;
+}
 
 export type PairListener = {
   began(entry: number, trace: Trace, b: EventBatch, i: number): void;
@@ -78,6 +85,8 @@ const isBegin = 1;
 const isEnd = 2;
 /** Whether events of this type are taken is known with the first of them. */
 const isUndecided = 4;
+/** A thread is switched out. */
+const isChange = 8;
 
 /** Pairs each event of one kind with the next of another that has the same key. */
 export class Pairs {
@@ -116,7 +125,7 @@ export class Pairs {
   /** Takes the next events of a trace and gives the pairs that ended with them. */
   batch(trace: Trace, b: EventBatch): PairSpans {
     this.#learnTypes(trace);
-    for (const loss of b.losses) this.#losses.add(loss);
+    this.#losses.take(trace, b);
     const { spans } = this;
     const counts = this.#counts;
     const roles = this.#roles;
@@ -133,7 +142,10 @@ export class Pairs {
       }
       const ends = (role & isEnd) !== 0 && this.#to.passes?.(trace, b, i) !== false;
       const begins = (role & isBegin) !== 0 && this.#from.passes?.(trace, b, i) !== false;
-      if (!ends && !begins) continue;
+      if (!ends && !begins) {
+        if ((role & isChange) !== 0) this.#losses.left(b.tid[i] as number, b.time[i] as number);
+        continue;
+      }
       // What ends one span may begin the next.
       if (ends) {
         counts.ends++;
@@ -143,6 +155,7 @@ export class Pairs {
         counts.begins++;
         if (this.#key(this.#fromKeys[type] as FieldReader[], b, i)) this.#begin(trace, b, i);
       }
+      if ((role & isChange) !== 0) this.#losses.left(b.tid[i] as number, b.time[i] as number);
     }
     counts.pairs += spans.count;
     if (isBefore(b, this.#since)) Object.assign(counts, noCounts());
@@ -209,10 +222,17 @@ export class Pairs {
 
   #straddles(entry: number, b: EventBatch, i: number): boolean {
     if (!this.#losses.some) return false;
-    const { local } = this.#options;
     const begin = this.#open.begin[entry] as number;
+    const end = b.time[i] as number;
     const cpu = this.#open.cpu[entry] as number;
-    return this.#losses.straddle(begin, b.time[i] as number, local ? cpu : -1, local ? (b.cpu[i] as number) : -1);
+    switch (this.#options.of) {
+      case 'cpu':
+        return this.#losses.straddle(begin, end, cpu, b.cpu[i] as number);
+      case 'thread':
+        return this.#losses.straddleOf(b.tid[i] as number, begin, end, cpu, b.cpu[i] as number);
+      default:
+        return this.#losses.straddle(begin, end, -1, -1);
+    }
   }
 
   /** Puts the key of event `i` where the table looks for it; false, and counted, where the event lacks a part of it. */
@@ -265,7 +285,7 @@ export class Pairs {
       const type = trace.types[id] as EventType;
       const begins = this.#from.takes(type);
       const ends = this.#to.takes(type);
-      const role = (begins ? isBegin : 0) | (ends ? isEnd : 0);
+      const role = (begins ? isBegin : 0) | (ends ? isEnd : 0) | (isSwitch(type) ? isChange : 0);
       this.#roles.push(role !== 0 && type.name.startsWith('qemu:') ? role | isUndecided : role);
       this.#fromKeys.push(begins ? this.#from.keys(type) : []);
       this.#toKeys.push(ends ? this.#to.keys(type) : []);

@@ -13,7 +13,7 @@ export type SchedEvent =
 
 /** What an event of this type says of threads, or undefined for what is no scheduler's event that tells. */
 export function schedEvent(type: EventType): SchedEvent | undefined {
-  if (type.name === 'sched:sched_switch') {
+  if (isSwitch(type)) {
     const previous = type.reader('prev_pid');
     const next = type.reader('next_pid');
     if (previous === undefined || next === undefined) return undefined;
@@ -24,9 +24,14 @@ export function schedEvent(type: EventType): SchedEvent | undefined {
   return thread === undefined ? undefined : { what: 'wake', thread };
 }
 
+/** Whether it is the event with which one thread of a CPU gives way to another; the thread that caused it is the one that leaves. */
+export function isSwitch(type: EventType): boolean {
+  return type.name === 'sched:sched_switch';
+}
+
 /** Whether `schedEvent` may have something to say of the type. */
 export function isSched(type: EventType): boolean {
-  return type.name === 'sched:sched_switch' || isWake(type.name);
+  return isSwitch(type) || isWake(type.name);
 }
 
 function isWake(name: string): boolean {

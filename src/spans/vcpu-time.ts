@@ -4,9 +4,10 @@ import { absent, type EventType, type FieldReader } from '../trace/event-type.ts
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { Carriers } from './carriers.ts';
-import { type ExitPairing, isEntry, isExit } from './exits.ts';
+import { type ExitPairing, isEntry, isExit, type VcpuThread } from './exits.ts';
 import { LockWatch } from './lock-watch.ts';
 import type { Locks } from './locks.ts';
+import { LossTable } from './losses.ts';
 import { isSched, leaves, leaving, type SchedEvent, schedEvent } from './sched.ts';
 
 /**
@@ -175,6 +176,7 @@ export class VcpuTime {
   readonly #carriers = new Carriers();
   readonly #watch: LockWatch;
   readonly #heldUp = (tid: number, held: boolean) => this.#setHeldUp(tid, held);
+  readonly #losses = new LossTable();
   #trace: Trace | undefined;
   #time = 0;
   #timelines = 0;
@@ -232,6 +234,7 @@ export class VcpuTime {
     this.#trace = trace;
     this.exits.count = 0;
     this.#learnTypes(trace);
+    this.#losses.take(trace, b);
     for (const loss of b.losses) this.#lose(loss);
     const roles = this.#roles;
     const watch = this.#watch;
@@ -410,7 +413,7 @@ export class VcpuTime {
   }
 
   /** Events are missing: from there on a thread that they may have been about is out of sight, until it enters or leaves the guest. */
-  #lose({ from, to, cpu }: Loss): void {
+  #lose({ from, to, cpu, unmarked }: Loss): void {
     for (const one of this.#threads) {
       if (one === undefined || one.place === over || one.place === lostSight) continue;
       if (one.heldUp) {
@@ -418,8 +421,9 @@ export class VcpuTime {
         this.#account(one, Math.max(one.since, from));
         one.heldUp = false;
       }
-      // What runs on another CPU cannot have been switched out without an event there.
-      if (cpu >= 0 && one.run === running && one.cpu >= 0 && one.cpu !== cpu) continue;
+      if (unmarked?.ofThread === true) {
+        if (this.#tidOf(one) !== unmarked.tid) continue;
+      } else if (cpu >= 0 && this.#whereOf(one) >= 0 && one.cpu !== cpu) continue;
       if (one.since >= to) continue;
       this.#account(one, Math.max(one.since, from));
       this.#settle(one, Number.NaN);
@@ -427,8 +431,35 @@ export class VcpuTime {
     }
   }
 
-  /** Puts the time since the last change down to the state that the thread was in. */
+  /**
+   * The only CPU whose lost events can be about the thread; -1 where that may be any. It does not leave its CPU without an event there: a kvm_exit
+   * where it is in the guest, a sched_switch elsewhere, where those are recorded.
+   */
+  #whereOf(one: Following): number {
+    if (one.place === nowhere || one.place === lostSight) return -1;
+    return one.run === running && (this.evidence.sched || one.place === inGuest) ? one.cpu : -1;
+  }
+
+  #tidOf({ thread }: Following): number {
+    return (this.#pairing.threads[thread] as VcpuThread).tid;
+  }
+
+  /** Puts the time since the last change down to the state that the thread was in, but what lies in a hole to `unsure`. */
   #account(one: Following, time: number): void {
+    if (this.#losses.some && one.place !== nowhere && one.place !== lostSight) {
+      while (one.since < time) {
+        const hole = this.#losses.within(this.#tidOf(one), one.since, time, this.#whereOf(one));
+        if (hole === undefined) break;
+        this.#accountTo(one, hole[0]);
+        this.#settle(one, Number.NaN);
+        this.#add(one, unsure, hole[0], hole[1]);
+        one.since = hole[1];
+      }
+    }
+    this.#accountTo(one, time);
+  }
+
+  #accountTo(one: Following, time: number): void {
     const from = one.since;
     const length = time - from;
     if (length <= 0) return;

@@ -3,6 +3,7 @@ import type { Meter } from './budget.ts';
 import type { Clock } from './clock.ts';
 import type { TraceError } from './error.ts';
 import { EventType, type Layout } from './event-type.ts';
+import type { Loss } from './loss.ts';
 
 /** What the trace calls a thread. */
 export type Thread = {
@@ -49,9 +50,11 @@ export interface Trace {
   /** Why reading ended before the end of the input, where it did: what came before was good. */
   readonly damage: TraceError | undefined;
   /** Events that the file holds twice, identical to the ns: `batches` gives them once. How many, by type id. */
-  readonly repeated?: ReadonlyMap<number, number>;
+  readonly repeated?: ReadonlyMap<number, number> | undefined;
+  /** All holes of the recording, where an earlier reading found them; known when the first batch is. `batches` gives each again in its place. */
+  readonly holes?: readonly Loss[] | undefined;
   /** What the file says of recordings made together with it. */
-  readonly companions?: Companions;
+  readonly companions?: Companions | undefined;
   /** How many bytes of the input were read so far, and its size where known: for a progress bar. */
   progress(): { read: number; size: number | undefined };
   /**
@@ -61,7 +64,7 @@ export interface Trace {
    */
   batches(wants?: (type: EventType) => boolean): AsyncIterable<EventBatch>;
   /** Of a running machine: ends the recording. `batches` gives what there is, then it is over. */
-  end?(): void;
+  end?: (() => void) | undefined;
   /** Releases the file. Safe to call twice. */
   close(): Promise<void>;
 }

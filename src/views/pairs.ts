@@ -1,6 +1,6 @@
 import { EventCopies } from '../spans/event-copies.ts';
 import type { InnerEvent } from '../spans/inner-events.ts';
-import { type PairCounts, type PairEnd, type PairSpans, Pairs } from '../spans/pairs.ts';
+import { type PairCounts, type PairEnd, type PairSpans, Pairs, sharedOf } from '../spans/pairs.ts';
 import { RunHistory, type RunParts } from '../spans/run-history.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
@@ -136,7 +136,7 @@ export class PairsView implements Analysis {
     this.#runs = options.breakdown === true && this.#ofThread ? new RunHistory() : undefined;
     this.pairs = new Pairs(this.#end('from'), this.#end('to'), {
       keys: by.length,
-      local: by.some((field) => ['tid', 'cpu'].includes(field.from) && field.from === field.to),
+      of: sharedOf(by.map(({ from, to }) => [from, to])),
       note: this.#group.length === 0 ? undefined : (_, b, i) => this.#fromNode(b, i),
       listener: {
         began: (entry, _, b, i) => this.#copies.keep(entry, b, i),

@@ -1,5 +1,5 @@
 import type { Window } from '../trace/analysis.ts';
-import type { Loss } from '../trace/loss.ts';
+import type { Loss, Unmarked } from '../trace/loss.ts';
 
 /** What there is to say about how a trace was read, whatever was asked of it. */
 export type Reading = {
@@ -12,16 +12,27 @@ export type Reading = {
   window: Window;
   /** Why the answer rests on a part of the input only, one sentence each; empty where it rests on all. */
   partial: string[];
-  /** The holes that the recorder reported, the first `maxLosses` of them. */
+  /** The holes, the first `maxLosses` of them. */
   losses: Loss[];
-  /** How many holes there were in all, and how many of these said how much they swallowed. */
+  /** How many holes the recorder marks, and how many of these say how much they swallowed. */
   holes: number;
   counted: number;
   /** Events lost in the holes that say how many. */
   lost: number;
+  /** Holes that nothing marks. */
+  unmarked: {
+    /** How many contradictions there were, and how many silences like theirs. */
+    contradictions: number;
+    silences: number;
+    /** The contradictions among `losses`, with the time stamps of the two events; filled when all is read. */
+    places: UnmarkedPlace[];
+  };
   /** Facts about the recording, one sentence each. */
   notes: string[];
 };
+
+/** Between which events of which thread events must be missing, `cpu` being -1 where the two are of different CPUs. */
+export type UnmarkedPlace = Unmarked & { from: string; to: string; cpu: number };
 
 /** Holes kept one by one; a hostile file could hold millions. */
 const maxLosses = 10_000;
@@ -37,15 +48,22 @@ export function emptyReading(): Reading {
     holes: 0,
     counted: 0,
     lost: 0,
+    unmarked: { contradictions: 0, silences: 0, places: [] },
     notes: [],
   };
 }
 
 export function addLoss(reading: Reading, loss: Loss): void {
+  const { unmarked } = reading;
+  if (reading.losses.length < maxLosses) reading.losses.push(loss);
+  if (loss.unmarked !== undefined) {
+    if (loss.unmarked.why === 'silence') unmarked.silences++;
+    else unmarked.contradictions++;
+    return;
+  }
   reading.holes++;
   if (loss.count !== undefined) {
     reading.counted++;
     reading.lost += loss.count;
   }
-  if (reading.losses.length < maxLosses) reading.losses.push(loss);
 }

@@ -58,7 +58,8 @@ export function recordingPart(recording: EventsJson): HTMLElement {
   );
 }
 
-function lost({ holes, lost: n, losses }: EventsJson): string {
+function lost({ holes, lost: n, losses, unmarked = 0 }: EventsJson): string {
+  if (unmarked > 0) return `events in ${plural(holes + unmarked, 'hole')}, ${unmarked} of which nothing marks`;
   if (holes === 0) return 'nothing that the recording tells of';
   const cpus = new Set(losses.map(({ cpu }) => cpu).filter((cpu) => cpu !== null));
   const where = cpus.size === 0 ? '' : ` on ${plural(cpus.size, 'CPU')}`;

@@ -41,7 +41,6 @@ class Migrations implements Spans<typeof columns> {
   readonly #moves = new Moves();
   readonly #switches = new Pairs(onSwitch('previous'), onSwitch('next'), {
     keys: 1,
-    local: false,
     note: (trace, b, i) => {
       const event = schedEvent(trace.types[b.type[i] as number] as EventType);
       return event?.what === 'switch' ? leaving(event.state, b, i) : leaves.asleep;

@@ -1,0 +1,65 @@
+import { statSync } from 'node:fs';
+import type { Foresight, WatchedTrace } from '../spans/holes.ts';
+import type { Trace } from '../trace/trace.ts';
+
+/*
+ * A hole on one CPU comes to light with the next event there, long after spans on other CPUs, which it may make wrong, were counted. Files
+ * in which there are such holes are therefore read twice: the first reading finds them, the second knows of each before it comes.
+ */
+
+/** Thrown after a reading that found holes too late, once it is remembered what was found. */
+class HolesFound extends Error {}
+
+/** What was found in files, by what they were then. */
+const foreseen = new Map<string, Foresight>();
+/** Traces of files that can be read again. */
+const readable = new WeakMap<Trace, { files: string; trace: WatchedTrace }>();
+/** Readings that may be given up: files that change all the time are answered as they are. */
+const patience = 4;
+let again = true;
+
+/** What was found in these files by an earlier reading. */
+export function foresightOf(files: readonly string[]): Foresight | undefined {
+  const state = stateOf(files);
+  return state === undefined ? undefined : foreseen.get(state);
+}
+
+/** Takes note that a trace is of these files. */
+export function ofFiles(trace: WatchedTrace, files: readonly string[]): WatchedTrace {
+  const state = stateOf(files);
+  if (state !== undefined) readable.set(trace, { files: state, trace });
+  return trace;
+}
+
+/** Remembers the holes of a trace that was read; closes it and throws where another reading should know of them, for `withForesight` to begin it. */
+export async function rememberHoles(trace: Trace): Promise<void> {
+  const known = readable.get(trace);
+  const foresight = known?.trace.foresight;
+  if (!again || known === undefined || foresight === undefined || foreseen.has(known.files)) return;
+  foreseen.set(known.files, foresight);
+  await trace.close();
+  throw new HolesFound();
+}
+
+/** Calls `answer`, and again where the reading in it found holes that must be known beforehand. */
+export async function withForesight<T>(answer: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    again = tries < patience;
+    try {
+      return await answer();
+    } catch (error) {
+      if (!(error instanceof HolesFound)) throw error;
+    }
+  }
+}
+
+/** The files as they are now; undefined where they cannot be read twice. */
+function stateOf(files: readonly string[]): string | undefined {
+  const states: string[] = [];
+  for (const file of files) {
+    const status = file === '-' ? undefined : statSync(file, { throwIfNoEntry: false });
+    if (status?.isFile() !== true) return undefined;
+    states.push(`${file} ${status.dev}:${status.ino} ${status.size} ${status.mtimeMs}`);
+  }
+  return states.join('\n');
+}
