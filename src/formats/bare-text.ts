@@ -77,7 +77,7 @@ class BareText extends LineTrace {
 const longest = 400;
 const names = /(?:^|\s)((?:[a-z]\w*:)?([a-z]\w+)):(?=\s|$)/g;
 const before =
-  /^[\s>]*(.{0,40}?)(?:-(\d{1,7}))?\s*(?:\((?:\s*\d+|-+)\))?\s*(?:\[(\d{1,4})\])?\s*(?:[\w.#]{4,7}\s)?\s*(?:(\d{1,11}\.\d{6}(?:\d{3})?):)?(?:\s+\d+)?\s*$/d;
+  /^[\s>]*(.{0,40}?)(?:-(\d{1,7})|\s+(?:\d{1,7}\/)?(\d{1,7}))?\s*(?:\((?:\s*\d+|-+)\))?\s*(?:\[(\d{1,4})\])?\s*(?:[\w.#]{4,7}\s)?\s*(?:(\d{1,11}\.\d{6}(?:\d{3})?):)?(?:\s+\d+)?\s*$/d;
 
 /** Reads one line into `parts`, and gives whether it has a time; undefined where it is no event. */
 function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LineParts): 'timed' | 'untimed' | undefined {
@@ -88,7 +88,8 @@ function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LinePa
     const nameAt = (match.index ?? 0) + match[0].length - full.length - 1;
     const head = before.exec(text.slice(0, nameAt));
     if (head === null) continue;
-    const [, comm = '', tid, cpu, time] = head;
+    const [, comm = '', dashed, spaced, cpu, time] = head;
+    const tid = dashed ?? (comm === '' ? undefined : spaced);
     // A word before the name alone may be prose about an event.
     if (comm !== '' && tid === undefined && cpu === undefined && time === undefined) continue;
     let payload = start + nameAt + full.length + 1;
@@ -104,7 +105,7 @@ function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LinePa
     parts.nameEnd = parts.nameStart + full.length;
     parts.payloadStart = payload;
     parts.payloadEnd = end;
-    const timeAt = head.indices?.[4]?.[0];
+    const timeAt = head.indices?.[5]?.[0];
     if (timeAt === undefined) return 'untimed';
     return parseTime(bytes, start + timeAt, end, parts) > 0 ? 'timed' : undefined;
   }

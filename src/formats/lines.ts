@@ -11,6 +11,7 @@ import type { OpenOptions } from './detect.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextFit, kernelTextLayout, type TextLayout } from './kernel-text.ts';
 import { QemuMarkers, QemuProbeLayout, qemuProbe } from './qemu-names.ts';
+import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
 import { decodeText, startsWith } from './text-field.ts';
 import { Signatures } from './trace-events.ts';
@@ -392,7 +393,17 @@ export abstract class LineTrace implements Trace {
   #extend(content: number, end: number): boolean {
     const { bytes } = this;
     const [at, last] = [this.#lastAt, this.#lastEnd];
-    if (last !== this.#lineBeforeEnd || this.#lastName < 0 || last - at > longestWrapped) return false;
+    if (last !== this.#lineBeforeEnd || this.#lastType < 0 || last - at > longestWrapped) return false;
+    if (this.#lastName < 0) {
+      // QEMU's own text: its format says whether there is more of it.
+      const layout = this.#types.all[this.#lastType]?.layout;
+      if (!(layout instanceof QemuTextLayout) || layout.fits(bytes, at, last)) return false;
+      const text = joinedText(bytes, at, last, content, end);
+      if (!layout.fits(text, 0, text.length) && !layout.begins(text, 0, text.length)) return false;
+      this.#lengthen(content, end);
+      this.#joined++;
+      return true;
+    }
     const name = this.#types.all[this.#lastType]?.name.split(':')[1] ?? '';
     const text = joinedText(bytes, at, last, content, end);
     const before = kernelTextFit(name, text, 0, last - at);
@@ -421,7 +432,7 @@ export abstract class LineTrace implements Trace {
     this.#lastEnd = last + end - content;
     this.#lineBeforeEnd = this.#lastEnd;
     const wanted = this.#wanted[this.#lastType] !== 0;
-    this.#lastType = this.#formOf(this.#lastName, this.#lastType, this.#lastAt, this.#lastEnd);
+    if (this.#lastName >= 0) this.#lastType = this.#formOf(this.#lastName, this.#lastType, this.#lastAt, this.#lastEnd);
     if (wanted) this.#sorter.amend(this.#lastType, this.#lastEnd - this.#lastAt);
   }
 

@@ -160,6 +160,8 @@ test('text without times, threads or CPUs is read as far as it goes, and what it
     [`21133.030726123:     ${event}`, 'ns', -1, -1, [noThreads]],
     [`    ${event}`, 'none', -1, -1, [noTimes, noThreads]],
     [`> qemu-kvm-77 21133.030726: ${event}`, 'ns', 77, -1, []],
+    [`qemu kvm 77/78 ${event}`, 'none', 78, -1, [noTimes]],
+    [`qemu kvm 78 [003] ${event}`, 'none', 78, 3, [noTimes]],
     [`qemu-kvm-77 [003] d..1. kvm_fpu: load\n`, 'none', 77, 3, [noTimes]],
     ['kvm_exit: reason HLT rip 0x1 info 0 0\n', 'none', -1, -1, [noTimes, noThreads]],
   ] as const)
@@ -216,6 +218,23 @@ test("lines of QEMU's log may be indented, quoted and wrapped", async () => {
     trace.notes.toSorted(),
     ['2 lines are no trace events, such as "and then it says"', joined(3)].toSorted(),
   );
+});
+
+test('wrapped text of QEMU in trace_marker is joined, and call chains of perf script are said to be left out', async () => {
+  const head = 'qemu-system-x86-5659  [007] ....   280.971116: tracing_mark_write:';
+  const { events, trace } = await readText(
+    `${head} virtqueue_pop vq 0x5d04109b0ce8 elem\n0x5d041024f560 in_num 0 out_num 1\n${head} some text of a program\nand more\n`,
+  );
+  assert.deepEqual(
+    events.map(({ name, print }) => [name, print]),
+    [
+      ['qemu:virtqueue_pop', 'vq 0x5d04109b0ce8 elem 0x5d041024f560 in_num 0 out_num 1'],
+      ['ftrace:print', 'some text of a program'],
+    ],
+  );
+  assert.equal(trace.notes.at(-1), joined(1));
+  const chain = 'qemu 100 [001] 1.000001: kvm:kvm_fpu: load\n\tffffffff810a kvm_fpu+0x1 ([kernel.kallsyms])\n\n';
+  assert.deepEqual((await readText(chain)).trace.notes, ['The call chains that follow events are left out.']);
 });
 
 test('two recordings in one text, days apart, are not taken for one', async () => {

@@ -116,7 +116,7 @@ test('call chains belong to their event', async () => {
       ['kvm:kvm_entry', 3000],
     ],
   );
-  assert.deepEqual(trace.notes, []);
+  assert.deepEqual(trace.notes, ['The call chains that follow events are left out.']);
 });
 
 test('times from the first event on are relative', async () => {

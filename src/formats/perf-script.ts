@@ -64,7 +64,9 @@ class PerfScript extends LineTrace {
       if (lost !== null) this.lost(parts.cpu, Number.isSafeInteger(Number(lost[1])) ? Number(lost[1]) : undefined);
       return line.known;
     }
-    return isChain(bytes, start, end) ? line.known : line.unknown;
+    if (!isChain(bytes, start, end)) return line.unknown;
+    this.note('The call chains that follow events are left out.');
+    return line.known;
   }
 
   protected nameOf(name: string, sample: Uint8Array): string {
