@@ -35,6 +35,8 @@ const ringSize = 1 << 18;
 const maxName = 1024;
 /** QEMU numbers its events from 0: there are a few thousand. */
 const maxEvents = 1 << 20;
+/** The number of a record that tells of dropped events. */
+const dropped = 0xfffffffffffffffen;
 /** What an event's name takes in memory, and what is made of it when its first event comes (and said, where it does not fit); measured. */
 const nameBytes = 120;
 const kindBytes = 1200;
@@ -343,7 +345,8 @@ class SimpleTrace implements Trace {
     const view = this.#arena.view;
     if (this.#prefix > 0 && view.getBigUint64(pos, this.#little) !== 1n) return false;
     const length = view.getUint32(record + 16, this.#little);
-    return length >= recordSize && length <= maxRecord && view.getBigUint64(record, this.#little) < BigInt(maxEvents);
+    const id = view.getBigUint64(record, this.#little);
+    return length >= recordSize && length <= maxRecord && (id < BigInt(maxEvents) || id === dropped);
   }
 
   /**
@@ -388,7 +391,7 @@ class SimpleTrace implements Trace {
     if (length < recordSize || length > maxRecord) return this.#damaged(`a length of ${length}`, record + 16, expected);
     if (record + length > end) return -1;
     this.#findOrigin(pos, end);
-    if (id === 0xfffffffffffffffen) {
+    if (id === dropped) {
       if (length !== recordSize + 8) {
         return this.#damaged(`a dropped record of ${length} bytes`, record + 16, `${recordSize + 8}`);
       }
@@ -593,12 +596,16 @@ class SimpleTrace implements Trace {
     this.#haveOrigin = true;
     const view = this.#arena.view;
     const stamps: bigint[] = [];
-    let p = pos + this.#prefix;
-    for (let n = 0; n < 4096 && p + recordSize <= end; n++) {
-      const length = view.getUint32(p + 16, this.#little);
-      if (length < recordSize || length > maxRecord) break;
-      stamps.push(view.getBigUint64(p + 8, this.#little));
-      p += length + this.#prefix;
+    let p = pos;
+    for (let n = 0; n < 4096 && p + 20 <= end; n++) {
+      if (this.#prefix > 0 && view.getBigUint64(p, this.#little) === 0n) {
+        // The name of an event.
+        p += 20 + view.getUint32(p + 16, this.#little);
+        continue;
+      }
+      if (!this.#isRecord(p, end)) break;
+      stamps.push(view.getBigUint64(p + this.#prefix + 8, this.#little));
+      p += this.#prefix + view.getUint32(p + this.#prefix + 16, this.#little);
     }
     this.origin = earliestOf(stamps) ?? 0n;
     this.#originHigh = Number(this.origin >> 32n);
