@@ -142,17 +142,18 @@ class PerfTrace implements Trace {
     this.#threads = options.threads;
     this.#signatures = new Signatures(input.path, options);
     const { meter } = input;
+    const { payloads, waiting } = meter.budget;
     this.threads = new ThreadTable(meter);
     this.#table = new TypeTable(meter);
-    this.#arena = new Arena(1 << 20, 1 << 16, meter.budget.payloads, SharedArrayBuffer);
-    this.#sorter = new EventSorter(this.#arena, meter.budget.waiting);
+    this.#arena = new Arena(1 << 20, 1 << 16, compressed ? payloads : input.room(payloads), SharedArrayBuffer);
+    this.#sorter = new EventSorter(this.#arena, waiting);
     this.#words = new Int32Array(this.#arena.bytes.buffer);
     this.#out = new ScanOutput(this.#sorter.rows, this.#words);
     this.#header = header;
     this.#little = header.little;
     this.version = version;
     if (compressed) {
-      this.#unpacker = new PerfUnpacker(meter, input.name, header.little, read, header.dataStart);
+      this.#unpacker = new PerfUnpacker(input, header.little, read, header.dataStart);
       const unpacker = this.#unpacker;
       this.#reader = new SlotReader(this.#arena, (target) => unpacker.readInto(target), header.dataStart);
     } else {

@@ -1,8 +1,8 @@
 import { createZstdDecompress, type ZstdDecompress } from 'node:zlib';
 import { Arena } from '../trace/arena.ts';
-import type { Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import { ChunkPump } from './chunk-pump.ts';
+import type { Input } from './input.ts';
 import { number64, recordType } from './perf-header.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
 
@@ -14,20 +14,21 @@ const pieceSize = 256 << 10;
  * records as they were before compression, the others between them, so that one parser serves both.
  */
 export class PerfUnpacker {
-  readonly #meter: Meter;
+  readonly #input: Input;
   readonly #name: string;
   readonly #little: boolean;
   readonly #reader: SlotReader;
-  readonly #arena = new Arena(1 << 20, 1 << 16, 16 << 20);
+  readonly #arena: Arena;
   #zstd: ZstdDecompress | undefined;
   #failed: Error | undefined;
   #wake: (() => void) | undefined;
   readonly #pump = new ChunkPump(this.#unpack());
 
   /** `read` gives the file's records from `start` on. */
-  constructor(meter: Meter, name: string, little: boolean, read: ReadInto, start: number) {
-    this.#meter = meter;
-    this.#name = name;
+  constructor(input: Input, little: boolean, read: ReadInto, start: number) {
+    this.#input = input;
+    this.#name = input.name;
+    this.#arena = new Arena(1 << 20, 1 << 16, input.room(16 << 20));
     this.#little = little;
     this.#reader = new SlotReader(this.#arena, read, start);
   }
@@ -151,7 +152,7 @@ export class PerfUnpacker {
     for (;;) {
       const chunk = zstd.read() as Buffer | null;
       if (chunk !== null) {
-        this.#meter.unfold(chunk.length, this.offset);
+        this.#input.meter.unfold(chunk.length, this.offset);
         yield chunk;
         continue;
       }
