@@ -240,3 +240,10 @@ test('vCPUs of several VMs are told apart, also where the trace does not say whi
   const gate = virtap(['--by', 'vcpu', '--fail-if', 'max(exit:0)>1500ns', file]);
   assert.deepEqual([gate.status, gate.stderr], [3, 'virtap: max(exit:0)>1500ns: it is 2 µs\n']);
 });
+
+test('without threads, what happened within exits is refused by name', () => {
+  const file = join(pasted, 'perf-script-no-tid.txt');
+  const { status, stderr } = virtap(['--by', 'port', file]);
+  assert.deepEqual([status, /which --by port needs\n$/.test(stderr)], [2, true]);
+  assert.match(virtap([file]).stdout, /^VMCALL +1 /m);
+});

@@ -5,7 +5,7 @@ import { withoutVm } from '../spans/vcpu.ts';
 import { tellsTime } from '../trace/clock.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
-import { type Dimension, dimensions, Exits, exitSubjects, sameReason, type Untimed } from '../views/exits.ts';
+import { type Dimension, dimensions, Exits, exitSubjects, isDetail, sameReason, type Untimed } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
 import { needEvents } from './lacking.ts';
@@ -125,6 +125,12 @@ async function run(files: string[], options: ExitCommandOptions, command: Comman
       throw new UsageError(...noExits({ trace, reading }, ranged));
     }
     if (result.untimed !== undefined) refuseTimes(trace, result.untimed, asked);
+    const { exits: left, exitsWithoutThread } = result.counts;
+    const within = by.find((dimension) => isDetail(dimension));
+    if (within !== undefined && left === exitsWithoutThread)
+      throw new UsageError(
+        `${trace.file}: ${untimedWhy.threads}, so that nobody knows what happened within which exit, which --by ${within} needs`,
+      );
     // A threshold asks for a log, a number for a ranking.
     if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
     const found = { trace, result, reading, sort, halts: halts === true, than };

@@ -102,27 +102,29 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
 
 /** Throws a UsageError where the trace cannot tell of locks, with what to record instead. */
 export function refuse(trace: Trace, { locks: { counts } }: LocksView, ranged = false): void {
-  const remedy = `To record locks with threads and times:\n${recordLocks.map((line) => `  ${line}`).join('\n')}`;
+  const error = (sentence: string) =>
+    new UsageError(
+      `${trace.file}: ${sentence}. To record locks with threads and times:`,
+      ...recordLocks.map((line) => `  ${line}`),
+    );
   const seen = counts.lock + counts.locked + counts.unlock;
   if (ranged && counts.locked === 0) throw new UsageError(`${trace.file}: no mutex was taken in this stretch of time`);
   if (seen === 0) {
     const names = [...new Set(trace.types.map(({ name }) => name.split(':', 1)[0]))].slice(0, 8).join(', ');
-    throw new UsageError(
-      `${trace.file}: there is no qemu_mutex_lock, qemu_mutex_locked or qemu_mutex_unlock in it${names === '' ? '' : ` (it holds events of ${names})`}. ${remedy}`,
+    throw error(
+      `there is no qemu_mutex_lock, qemu_mutex_locked or qemu_mutex_unlock in it${names === '' ? '' : ` (it holds events of ${names})`}`,
     );
   }
   if (counts.withoutThread === seen) {
-    throw new UsageError(
-      `${trace.file}: its events do not say which thread they are of, so nobody can tell who waits for whom${why(trace)}. ${remedy}`,
-    );
+    throw error(`its events do not say which thread they are of, so nobody can tell who waits for whom${why(trace)}`);
   }
   if (!tellsTime(trace.clock)) {
-    throw new UsageError(`${trace.file}: ${untimeable(trace.clock)}. ${remedy}`);
+    throw error(untimeable(trace.clock));
   }
   const lacking = (['lock', 'locked', 'unlock'] as const).filter((kind) => counts[kind] === 0);
   if (counts.locked === 0) {
-    throw new UsageError(
-      `${trace.file}: there is no ${lacking.map((kind) => `qemu_mutex_${kind}`).join(' and no ')} in it, so no wait or hold can be timed. ${remedy}`,
+    throw error(
+      `there is no ${lacking.map((kind) => `qemu_mutex_${kind}`).join(' and no ')} in it, so no wait or hold can be timed`,
     );
   }
 }

@@ -354,7 +354,8 @@ export class ExitPairing {
       return;
     }
     const tid = b.tid[i] as number;
-    // Without a thread, an event may still say which vCPU it is of.
+    // Without a thread, an exit may still say which vCPU it is of; an entry ends nothing that can be told.
+    if (tid < 0 && role === entry) return;
     const vcpu = tid < 0 ? (state.vcpus[type] as FieldReader).number(b, i) : none;
     let t = state.find(tid >= 0 ? tid : vcpu >= 0 ? -2 - vcpu : none);
     if (t < 0) {

@@ -501,7 +501,8 @@ export function sameReason(a: string, b: string): boolean {
   return foldReason(a) === foldReason(b);
 }
 
-function isDetail(dimension: Dimension): dimension is DetailName {
+/** Whether it tells something that was seen within an exit. */
+export function isDetail(dimension: Dimension): dimension is DetailName {
   return dimension === 'port' || dimension === 'gpa' || dimension === 'msr' || dimension === 'userspace';
 }
 
