@@ -249,6 +249,11 @@ class PerfTrace implements Trace {
     return this.#header.cpus;
   }
 
+  get machine(): Trace['machine'] {
+    const { host, release } = this.#header.facts;
+    return { host, release };
+  }
+
   progress(): { read: number; size: number | undefined } {
     return { read: this.#input.read, size: this.#input.size };
   }

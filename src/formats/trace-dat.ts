@@ -102,6 +102,11 @@ class TraceDat implements Trace {
     return this.#types.all;
   }
 
+  get machine(): Trace['machine'] {
+    const [, host = '', release = ''] = this.#header.options.uname.split(' ');
+    return { host, release };
+  }
+
   get last(): number {
     return this.#streams.reduce((last, { state }) => Math.max(last, state.last), Number.NEGATIVE_INFINITY);
   }

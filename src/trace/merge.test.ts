@@ -32,11 +32,11 @@ test('merging gives every event once, in time order, with its own payload', asyn
       fc.array(fc.tuple(events, origin, fc.integer({ min: 1, max: 9 })), { minLength: 1, maxLength: 4 }),
       async (inputs) => {
         const make = () =>
-          inputs.map(([list, origin, batchSize]) => {
+          inputs.map(([list, origin, batchSize], input) => {
             let time = 0;
             const made = list.map(({ gap, name, cpu, n }): SyntheticEvent => {
               time += gap;
-              return { name, time, cpu, tid: n % 7, fields: { n } };
+              return { name, time, cpu, tid: 10 * input + (n % 7), fields: { n } };
             });
             return synthetic(made, { origin, batchSize });
           });

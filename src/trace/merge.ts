@@ -6,8 +6,12 @@ import { GuestLayout, type GuestOf, guestName } from './guests.ts';
 import type { Loss } from './loss.ts';
 import { type Placement, type Timeline, timelineOf } from './timeline.ts';
 import { type Thread, type Trace, TypeTable } from './trace.ts';
+import { Twice } from './twice.ts';
 
 const batchSize = 16384;
+
+/** A recording that goes on in another file does so within this time (ns). */
+const longestGap = 60e9;
 
 /**
  * Several traces as one, in time order. Throws a TraceError, with the remedy, where their clocks do not agree and
@@ -23,6 +27,8 @@ export function mergeTraces(traces: readonly Trace[], offsets?: ReadonlyMap<Trac
 
 /** One of the traces, and how far it was taken. */
 type Source = {
+  /** Which of the traces it is, from 0. */
+  number: number;
   trace: Trace;
   offset: bigint;
   guest: GuestOf | undefined;
@@ -47,6 +53,7 @@ class MergedTrace implements Trace {
   readonly types = this.#types.all;
   readonly threads: ReadonlyMap<number, Thread>;
   readonly #traces: readonly Trace[];
+  #twice: Twice;
   readonly #placements: readonly Placement[];
   #sources: readonly Source[] = [];
   /** Holes in guests' traces, by trace: they make nothing unsure that the host recorded. */
@@ -55,6 +62,7 @@ class MergedTrace implements Trace {
   constructor({ clock, placements }: Timeline) {
     const traces = placements.map((placement) => placement.trace);
     this.#traces = traces;
+    this.#twice = new Twice(traces.length, clock.unit === 'ns');
     this.#placements = placements;
     this.file = traces.map((trace) => trace.file).join(', ');
     this.format = [...new Set(traces.map((trace) => trace.format))].join(' + ');
@@ -105,9 +113,10 @@ class MergedTrace implements Trace {
   }
 
   async *batches(wants?: (type: EventType) => boolean): AsyncGenerator<EventBatch> {
-    const sources = this.#placements.map(({ trace, offset, guest }): Source => {
+    const sources = this.#placements.map(({ trace, offset, guest }, number): Source => {
       const types: (EventType | undefined)[] = [];
       const source = {
+        number,
         trace,
         offset,
         guest,
@@ -125,6 +134,7 @@ class MergedTrace implements Trace {
       await Promise.all(sources.map((source) => fetch(source)));
       this.#placeOrigin(sources);
       const out = new EventBatch(batchSize);
+      const started = new Set<Source>();
       for (;;) {
         let source: Source | undefined;
         let bound = Number.POSITIVE_INFINITY;
@@ -144,13 +154,43 @@ class MergedTrace implements Trace {
           }
         }
         if (source === undefined) return;
+        if (!started.has(source)) this.#start(source, started);
         this.#take(source, bound, inclusive, out);
         yield out;
         if (source.next >= (source.batch as EventBatch).count) await fetch(source);
+        if (source.batch !== undefined) continue;
+        const same = this.#twice.end(source.number);
+        if (same >= 0) throw this.#sameAs(source.number, same);
       }
     } finally {
       await Promise.all(sources.map((source) => source.batches.return?.()));
     }
+  }
+
+  /** Refuses a trace that begins long after the others are over: it is of another time, though its clock may have the same name. */
+  #start(source: Source, started: Set<Source>): void {
+    const before = [...started];
+    started.add(source);
+    if (before.length === 0 || before.some(({ batch }) => batch !== undefined)) return;
+    const gap = source.shift - Math.max(...before.map(({ trace, shift }) => trace.last + shift));
+    if (this.clock.unit !== 'ns' || !(gap > longestGap)) return;
+    const others = before.map(({ trace }) => trace.file).join(', ');
+    throw new TraceError(
+      source.trace.file,
+      `begins ${Math.round(gap / 1e9)} s after ${others} ends, so they are not of one time`,
+      undefined,
+      'recordings of one time, or an --offset that says how they belong together',
+    );
+  }
+
+  #sameAs(one: number, other: number): TraceError {
+    const [first, second] = [Math.min(one, other), Math.max(one, other)].map((n) => this.#traces[n] as Trace);
+    return new TraceError(
+      (second as Trace).file,
+      `holds the same events as ${(first as Trace).file}: one run that was recorded twice, or a copy, would be counted twice`,
+      undefined,
+      'one of the two',
+    );
   }
 
   /** The merged origin is the earliest of all that hold events, wanted or not: all shifts are whole and not negative. */
@@ -179,7 +219,8 @@ class MergedTrace implements Trace {
   /** Moves the next events of a source, up to (`inclusive`: and at) `bound`, at least one, into the batch. */
   #take(source: Source, bound: number, inclusive: boolean, out: EventBatch): void {
     const batch = source.batch as EventBatch;
-    const { shift, types, guest } = source;
+    const { shift, types, guest, number } = source;
+    const twice = this.#twice;
     const start = source.next;
     const end = Math.min(batch.count, start + batchSize);
     let i = start;
@@ -188,8 +229,13 @@ class MergedTrace implements Trace {
       const time = (batch.time[i] as number) + shift;
       if (n > 0 && (time > bound || (time === bound && !inclusive))) break;
       const id = batch.type[i] as number;
+      const type = types[id] ?? this.#merged(source, source.trace.types[id] as EventType);
       out.time[n] = time;
-      out.type[n] = (types[id] ?? this.#merged(source, source.trace.types[id] as EventType)).id;
+      out.type[n] = type.id;
+      if (guest === undefined) {
+        const same = twice.take(number, type, batch, i, time);
+        if (same >= 0) throw this.#sameAs(number, same);
+      }
     }
     for (const column of ['cpu', 'tid', 'pid', 'at', 'size'] as const) {
       const from = batch[column];

@@ -41,6 +41,7 @@ export function timelineOf(traces: readonly Trace[], offsets: ReadonlyMap<Trace,
     // What the user says of a host holds for its guests, whose times are on its clock.
     const host = guest?.host === undefined ? undefined : offsets.get(guest.host);
     if (host !== undefined) return { trace, offset: host, guest, notes: [] };
+    if (guest === undefined) sameMachine(reference, trace);
     const way = ties.between(from, reference);
     if (way === undefined) throw disagreement(reference, from);
     const notes = way.notes.map((note) => `${trace.file}: ${note}`);
@@ -57,6 +58,36 @@ export function timelineOf(traces: readonly Trace[], offsets: ReadonlyMap<Trace,
     clock: { ...reference.clock, resolution: Math.max(...traces.map((trace) => trace.clock.resolution)) },
     placements,
   };
+}
+
+/** Refuses what was recorded on another machine, or since another boot: its clock has the same name, but counts from another moment. */
+function sameMachine(reference: Trace, trace: Trace): void {
+  const [a, b] = [reference.machine, trace.machine];
+  const differs = (x: string | undefined, y: string | undefined) => x && y && x !== y;
+  let problem: string | undefined;
+  if (differs(a?.host, b?.host)) problem = `was recorded on ${b?.host}, and ${reference.file} on ${a?.host}`;
+  else if (differs(a?.release, b?.release))
+    problem = `was recorded on Linux ${b?.release}, and ${reference.file} on ${a?.release}`;
+  else if (reference.cpus !== undefined && trace.cpus !== undefined && reference.cpus !== trace.cpus)
+    problem = `was recorded on a machine with ${trace.cpus} CPUs, and ${reference.file} on one with ${reference.cpus}`;
+  else if (otherBoot(reference.clock, trace.clock))
+    problem = `was recorded since another boot than ${reference.file}: the wall clock tells that their clocks (${trace.clock.name}) count from other moments`;
+  if (problem === undefined) return;
+  throw new TraceError(
+    trace.file,
+    problem,
+    undefined,
+    `recordings of one machine and time, or --offset '${trace.file}=1.5s', which says how they belong together`,
+  );
+}
+
+/** A wall clock is set by less than this (ns) while a machine runs. */
+const longestStep = 60_000_000_000n;
+
+function otherBoot(a: Clock, b: Clock): boolean {
+  if (a.name !== b.name) return false;
+  const [x, y] = [a, b].map(({ ties }) => ties?.find(({ to }) => to === 'realtime')?.offset);
+  return x !== undefined && y !== undefined && absolute(x - y) > longestStep;
 }
 
 function givenNotes(trace: Trace, reference: Trace): string[] {

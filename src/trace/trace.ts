@@ -43,6 +43,8 @@ export interface Trace {
   readonly types: readonly EventType[];
   /** Threads by tid; grows while reading. */
   readonly threads: ReadonlyMap<number, Thread>;
+  /** What the trace says of the machine that recorded it: its name and its kernel's release. */
+  readonly machine?: { host: string; release: string } | undefined;
   /** Number of CPUs of the machine, where the trace says. */
   readonly cpus: number | undefined;
   /** Facts about the recording that a person should know, one sentence each; grows while reading. */

@@ -1,0 +1,133 @@
+import type { EventBatch } from './batch.ts';
+import type { EventType, FieldReader } from './event-type.ts';
+
+/*
+ * One run recorded by two tools, or a copy of a recording, would be counted twice. The same event in two files has the same name, thread, CPU
+ * and fields, and a time that differs by no more than the two tracers take one after the other.
+ */
+
+/** How far apart (ns) two tracers stamp one hit of a tracepoint, on slow machines too. */
+const slack = 100_000;
+/** Events remembered of each file, looked at while both are there, and that must be the same before it is said in the midst. */
+const remembered = 64;
+const looked = 4096;
+const enough = 16;
+
+/** Fields that tell events of one type apart. */
+const telling = ['exit_reason', 'guest_rip', 'prev_pid', 'next_pid', 'vq', 'elem', 'gpa', 'vec'];
+
+/** The last events of one file. */
+class Recent {
+  readonly time = new Float64Array(remembered).fill(Number.NEGATIVE_INFINITY);
+  readonly name = new Int32Array(remembered);
+  readonly tid = new Int32Array(remembered);
+  readonly pid = new Int32Array(remembered);
+  readonly cpu = new Int32Array(remembered);
+  /** Which of the fields it has, and a number made of them. */
+  readonly fields = new Int32Array(remembered);
+  readonly digest = new Int32Array(remembered);
+  readonly used = new Uint8Array(remembered);
+  next = 0;
+  /** Whether it has begun, and ended; and its events while others were there. */
+  begun = false;
+  ended = false;
+  seen = 0;
+}
+
+type Reading = { name: number; mask: number; readers: FieldReader[] };
+
+/** Looks whether files hold the same events. */
+export class Twice {
+  readonly #files: Recent[];
+  /** Same events, by the two files' numbers. */
+  readonly #same: number[];
+  readonly #names = new Map<string, number>();
+  readonly #types: (Reading | undefined)[] = [];
+  /** Events that are the same though stamped at two times are looked for only where times are ns. */
+  readonly #slack: number;
+  #done = false;
+
+  constructor(files: number, inNs: boolean) {
+    this.#files = Array.from({ length: files }, () => new Recent());
+    this.#same = new Array<number>(files * files).fill(0);
+    this.#slack = inNs ? slack : 0;
+  }
+
+  /** Takes event `i` of a batch of a file, at `time` of the timeline, in order; gives the other file that holds it, too, where by now that is no accident; else -1. */
+  take(file: number, type: EventType, b: EventBatch, i: number, time: number): number {
+    if (this.#done) return -1;
+    const own = this.#files[file] as Recent;
+    own.begun = true;
+    const { name, mask, readers } = this.#types[type.id] ?? this.#learn(type);
+    let digest = 0;
+    for (const reader of readers) digest = (Math.imul(digest, 31) + reader.low(b, i)) | 0;
+    const [tid, pid, cpu] = [b.tid[i] as number, b.pid[i] as number, b.cpu[i] as number];
+    // Where no CPU and thread is known, only the very same time tells.
+    const near = tid >= 0 && cpu >= 0 ? this.#slack : 0;
+    let among = false;
+    for (let other = 0; other < this.#files.length; other++) {
+      const its = this.#files[other] as Recent;
+      if (other === file || !its.begun || its.ended) continue;
+      among = true;
+      for (let k = 1; k <= remembered; k++) {
+        const at = (its.next + remembered - k) % remembered;
+        if (!((its.time[at] as number) >= time - near)) break;
+        if (its.used[at] === 1 || its.name[at] !== name || its.tid[at] !== tid || its.cpu[at] !== cpu) continue;
+        if (tid < 0 && its.pid[at] !== pid) continue;
+        if (its.fields[at] === mask && its.digest[at] !== digest) continue;
+        its.used[at] = 1;
+        const pair = Math.min(file, other) * this.#files.length + Math.max(file, other);
+        this.#same[pair] = (this.#same[pair] as number) + 1;
+        if ((this.#same[pair] as number) >= enough && this.#most(pair, own, its)) return other;
+        break;
+      }
+    }
+    if (among && ++own.seen >= looked && this.#files.every((one) => one.seen >= looked || one.ended)) this.#done = true;
+    const at = own.next;
+    own.next = (at + 1) % remembered;
+    own.time[at] = time;
+    own.name[at] = name;
+    own.tid[at] = tid;
+    own.pid[at] = pid;
+    own.cpu[at] = cpu;
+    own.fields[at] = mask;
+    own.digest[at] = digest;
+    own.used[at] = 0;
+    return -1;
+  }
+
+  /** A file has no more events; gives the other that holds most of the same ones, else -1: of short files there are few to tell by. */
+  end(file: number): number {
+    const own = this.#files[file] as Recent;
+    if (own.ended) return -1;
+    own.ended = true;
+    return this.#files.findIndex((its, other) => {
+      const pair = Math.min(file, other) * this.#files.length + Math.max(file, other);
+      return other !== file && (this.#same[pair] as number) > 0 && this.#most(pair, own, its);
+    });
+  }
+
+  #most(pair: number, a: Recent, b: Recent): boolean {
+    // The first of the one file came before the other had begun.
+    return (this.#same[pair] as number) * 2 > Math.min(a.seen, b.seen);
+  }
+
+  #learn(type: EventType): Reading {
+    let name = this.#names.get(type.name);
+    if (name === undefined) {
+      name = this.#names.size;
+      this.#names.set(type.name, name);
+    }
+    let mask = 0;
+    const readers: FieldReader[] = [];
+    telling.forEach((field, n) => {
+      const reader = type.reader(field);
+      if (reader?.kind !== 'int') return;
+      mask |= 1 << n;
+      readers.push(reader);
+    });
+    const reading = { name, mask, readers };
+    this.#types[type.id] = reading;
+    return reading;
+  }
+}
