@@ -196,8 +196,6 @@ export class Locks {
   readonly bare = new LockSpans();
   readonly stretches = new Stretches();
   readonly contention = new Contention();
-  /** Whether a mutex was seen to be let go, in the stretch that is asked about or before it: else nobody knows who holds one. */
-  letsGo = false;
   readonly counts = noCounts();
   /** Whether any mutex was let go, also before the stretch that is asked about. */
   unlocks = false;
@@ -418,7 +416,7 @@ export class Locks {
 
   #setHeld(s: number, held: 0 | 1, i: number): void {
     // Where mutexes are not seen to be let go, who holds one cannot be known.
-    if (held === 1 && this.#unlocksMissing && !this.letsGo) return;
+    if (held === 1 && this.#unlocksMissing && !this.unlocks) return;
     if (held === 1) this.#state.contended[s] = 1;
     const changes = held === 1 ? !this.#heldUp.has(s) : this.#heldUp.delete(s);
     if (!changes) return;
@@ -431,7 +429,6 @@ export class Locks {
     const mutex = state.mutex[s] as number;
     const depth = state.depth[s] as number;
     state.unlockSite[s] = site;
-    this.letsGo = true;
     if (depth === 0) {
       this.counts.unlockFirst++;
       // It has held the mutex since before the trace began.
@@ -479,7 +476,7 @@ export class Locks {
     const state = this.#state;
     this.#unlocksMissing = true;
     state.overtakenAt[holder] = time;
-    if (state.epoch[holder] !== this.#epoch || !this.letsGo) return;
+    if (state.epoch[holder] !== this.#epoch || !this.unlocks) return;
     this.#blame(
       state.mutex[holder] as number,
       holder,

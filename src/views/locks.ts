@@ -293,7 +293,7 @@ export class LocksView implements Analysis {
   }
 
   get #holdersTold(): boolean {
-    return this.locks.counts.unlock > 0;
+    return this.locks.unlocks;
   }
 
   get #begin(): number {
