@@ -1,11 +1,15 @@
 import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import type { SlowExitJson, VcpuJson } from '../report/answers.ts';
+import { escapeJson } from '../report/escape.ts';
 import { slowExitJson } from '../report/exits-text.ts';
 import type { PageData } from '../report/page-data.ts';
 import { ExitRows, ExitRowsWriter } from '../serve/exit-rows.ts';
 import { identity, indexFolder, readIndex, writeIndex } from '../serve/index-store.ts';
 import { askPicture, askRows, type ExitsIndex, logKey, logsByExit, type RegionQuery } from '../serve/region.ts';
+import { NoAnswer } from '../serve/server.ts';
+import { TraceError } from '../trace/error.ts';
+import { cannotWrite } from '../trace/write-error.ts';
 import { Exits } from '../views/exits.ts';
 import { askEverything, nothingToShow, pageOf, version } from './everything.ts';
 import { withForesight } from './foresight.ts';
@@ -18,7 +22,14 @@ import { UsageError } from './usage-error.ts';
 type Index = { data: PageData; cells: Record<string, string>; exits: ExitsIndex | undefined };
 
 /** An index in use. */
-type Known = { id: string; index: Index; rows: ExitRows | undefined; logs: ReadonlyMap<string, SlowExitJson> };
+type Known = {
+  id: string;
+  index: Index;
+  rows: ExitRows | undefined;
+  logs: ReadonlyMap<string, SlowExitJson>;
+  /** What the page is made of, as it is sent, once somebody asked for it. */
+  page: Buffer | undefined;
+};
 
 /** How long before an exit its trace is read for what happened in it: who held a lock may have taken it before. In ns. */
 const before = 1_000_000_000n;
@@ -29,52 +40,86 @@ const atLeastAsLong = 1000;
 export class Explorer {
   readonly #files: readonly string[];
   readonly #options: TraceOptions;
-  readonly #folder: string;
   readonly #how: string;
   #known: Known | undefined;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(files: readonly string[], options: TraceOptions) {
     this.#files = files;
     this.#options = options;
-    this.#folder = indexFolder(files);
     this.#how = `${version()} ${JSON.stringify(openOptions(options), (_, value) => (typeof value === 'bigint' ? String(value) : value))}`;
   }
 
   /** Takes the index from the cache, or makes it, where the files are not as they were. */
   async refresh(): Promise<void> {
-    const id = identity(this.#files, this.#how);
-    if (id === this.#known?.id) return;
-    const index =
-      readIndex<Index>(this.#folder, id) ??
-      (await withForesight(() => writeIndex(this.#folder, id, (folder) => this.#make(folder))));
-    const section = index.data.sections.find((one) => one.kind === 'exits');
-    const rows = index.exits && new ExitRows(join(this.#folder, 'exits'), index.exits.rows);
-    this.#known?.rows?.close();
-    this.#known = {
-      id,
-      index,
-      rows,
-      logs: section === undefined ? new Map() : logsByExit(section.logs, section.answer),
-    };
+    await this.#inTurn(async () => {
+      const id = identity(this.#files, this.#how);
+      if (id !== this.#known?.id) await this.#learn(id);
+    });
   }
 
   async ask(path: string, query: URLSearchParams): Promise<unknown> {
-    const { id, index, rows, logs } = this.#known as Known;
-    if (path === '/api/generation') return id;
+    const known = this.#known as Known;
+    if (path === '/api/generation') return known.id;
     if (path === '/api/page') {
+      const { id, index } = known;
       const data: PageData = { ...index.data, live: { generation: id, cells: index.cells } };
-      return data;
+      // However many read it, it is there once.
+      known.page ??= Buffer.from(escapeJson(JSON.stringify(data)));
+      return known.page;
     }
-    if (index.exits === undefined || rows === undefined) return undefined;
-    if (path === '/api/exits') return askRows(rows, index.exits, regionQuery(query), logs);
-    if (path === '/api/exit') return this.#exit(query, index.exits, logs);
-    if (path === '/api/picture') {
-      const { from, to } = regionQuery(query);
-      if (!Number.isFinite(from) || !Number.isFinite(to)) return undefined;
-      const { cells: packed, ...frame } = askPicture(rows, index.exits, { from, to });
-      return { ...frame, cells: deflateRawSync(packed, { level: 1 }).toString('base64') };
+    if (path === '/api/exit') return await this.#exit(query, known);
+    try {
+      return askIndex(path, query, known);
+    } catch {
+      // Whatever is wrong with the index, another one is made, once for all who ask meanwhile.
+      await this.#inTurn(async () => {
+        if (this.#known === known) await this.#learn(identity(this.#files, this.#how), true);
+      });
+      return askIndex(path, query, this.#known as Known);
     }
-    return undefined;
+  }
+
+  /** One reading of the files after the other. */
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    await turn;
+  }
+
+  /** Takes an index of this state of the files into use; with `anew`, not the one that was kept. */
+  async #learn(id: string, anew = false): Promise<void> {
+    const folder = indexFolder(this.#files);
+    const kept = folder === undefined || anew ? undefined : readIndex<Index>(folder, id);
+    if (kept !== undefined) {
+      try {
+        this.#use(id, kept, folder as string);
+        return;
+      } catch {
+        // It is made again.
+      }
+    }
+    try {
+      await withForesight(() =>
+        writeIndex(
+          folder,
+          id,
+          (fresh) => this.#make(fresh),
+          (index, fresh) => this.#use(id, index, fresh),
+        ),
+      );
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      throw new UsageError(cannotWrite('the index of the exits', error));
+    }
+  }
+
+  #use(id: string, index: Index, folder: string): void {
+    const section = index.data.sections.find((one) => one.kind === 'exits');
+    const logs = section === undefined ? new Map<string, SlowExitJson>() : logsByExit(section.logs, section.answer);
+    const rows = index.exits && new ExitRows(join(folder, 'exits'), index.exits.rows);
+    this.#known?.rows?.close();
+    this.#known = { id, index, rows, logs, page: undefined };
   }
 
   async #make(folder: string): Promise<Index> {
@@ -105,30 +150,52 @@ export class Explorer {
   }
 
   /** One exit in full: kept already, or read from the trace; from the rest of that come only the names of what it waited for, and what can be told apart. */
-  async #exit(
-    query: URLSearchParams,
-    { origin }: ExitsIndex,
-    logs: ReadonlyMap<string, SlowExitJson>,
-  ): Promise<unknown> {
+  async #exit(query: URLSearchParams, { index, logs }: Known): Promise<unknown> {
+    if (index.exits === undefined) return undefined;
     const [begin, duration, tid] = ['begin', 'duration', 'tid'].map((name) =>
       Number(query.get(name) ?? Number.NaN),
     ) as [number, number, number];
     if (!Number.isSafeInteger(begin) || !Number.isSafeInteger(duration) || !Number.isSafeInteger(tid)) return undefined;
     const known = logs.get(logKey(begin, tid));
     if (known !== undefined) return known;
-    const at = BigInt(origin) + BigInt(begin);
-    const trace = await openTraces(this.#files, openOptions(this.#options));
-    const exits = new Exits({ by: ['reason'], slow: atLeastAsLong, than: duration - 1, halts: true, pids: [tid] });
-    await runAnalyses(trace, [exits], {
-      from: { value: at - before, absolute: true },
-      to: { value: at + BigInt(duration), absolute: true },
-      once: true,
-    });
-    await trace.close();
-    const result = exits.result();
-    const exit = result.slow?.find((one) => one.begin === begin && one.vcpu.tid === tid);
-    return exit && slowExitJson(exit, { trace, result });
+    try {
+      return await this.#read(begin, duration, tid, BigInt(index.exits.origin) + BigInt(begin));
+    } catch (error) {
+      // It is not there, or the file is not what it was: a sentence for who asks.
+      if (error instanceof TraceError || error instanceof UsageError) throw new NoAnswer(error.message);
+      throw error;
+    }
   }
+
+  async #read(begin: number, duration: number, tid: number, at: bigint): Promise<unknown> {
+    // Looked at before it is opened: a pipe in the place of the file would be waited for.
+    identity(this.#files, '');
+    const trace = await openTraces(this.#files, openOptions(this.#options));
+    try {
+      const exits = new Exits({ by: ['reason'], slow: atLeastAsLong, than: duration - 1, halts: true, pids: [tid] });
+      await runAnalyses(trace, [exits], {
+        from: { value: at - before, absolute: true },
+        to: { value: at + BigInt(duration), absolute: true },
+        once: true,
+      });
+      const result = exits.result();
+      const exit = result.slow?.find((one) => one.begin === begin && one.vcpu.tid === tid);
+      return exit && slowExitJson(exit, { trace, result });
+    } finally {
+      await trace.close();
+    }
+  }
+}
+
+/** What the index tells by itself. */
+function askIndex(path: string, query: URLSearchParams, { index, rows, logs }: Known): unknown {
+  if (index.exits === undefined || rows === undefined) return undefined;
+  if (path === '/api/exits') return askRows(rows, index.exits, regionQuery(query), logs);
+  if (path !== '/api/picture') return undefined;
+  const { from, to } = regionQuery(query);
+  if (!Number.isFinite(from) || !Number.isFinite(to)) return undefined;
+  const { cells: packed, ...frame } = askPicture(rows, index.exits, { from, to });
+  return { ...frame, cells: deflateRawSync(packed, { level: 1 }).toString('base64') };
 }
 
 function regionQuery(query: URLSearchParams): RegionQuery {

@@ -1,7 +1,9 @@
 #!/usr/bin/env node
+import { existsSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
+import { tmpdir } from 'node:os';
 
-// Before anything large is loaded, so that the next start finds it compiled.
-enableCompileCache();
+// Before anything large is loaded, so that the next start finds it compiled. Node.js would make the folder for temporary files, or try for ever.
+if (existsSync(tmpdir())) enableCompileCache();
 const { main } = await import('./program.ts');
 await main(process.argv.slice(2));

@@ -5,7 +5,7 @@ import { TraceError } from '../trace/error.ts';
 import { cannotWrite } from '../trace/write-error.ts';
 import { commands } from './commands.ts';
 import { withForesight } from './foresight.ts';
-import { complain, print, say } from './say.ts';
+import { complain, fail, print, say } from './say.ts';
 import { didYouMean } from './suggest.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -37,7 +37,7 @@ export async function main(args: readonly string[]): Promise<void> {
   process.on('warning', ({ name, message }) => say(`virtap: ${name}: ${message}\n`));
   process.on('uncaughtException', (error) => {
     fail(error);
-    process.exit();
+    process.exit(bug);
   });
   await runLine(args);
   await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
@@ -54,16 +54,11 @@ export async function runLine(args: readonly string[]): Promise<void> {
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') return;
     const known = error instanceof TraceError || error instanceof UsageError || error instanceof LiveError;
     const said = error instanceof CommanderError;
-    process.exitCode = said && error.exitCode === 0 ? 0 : badInput;
+    process.exitCode = known || said ? badInput : bug;
     if (known) complain(error);
     else if (!said) fail(error);
+    else if (error.exitCode === 0) process.exitCode = 0;
   }
-}
-
-/** Tells of an error that nobody foresaw, with what is needed to find it. */
-function fail(error: unknown): void {
-  say(`virtap: failed unexpectedly: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exitCode = bug;
 }
 
 /** Does what a command line says; again where the first reading of a trace found holes that it must know beforehand. */

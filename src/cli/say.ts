@@ -23,6 +23,11 @@ export function complain(error: Error): void {
   if (error instanceof UsageError) for (const line of error.lines) say(`${escapeText(line)}\n`);
 }
 
+/** Tells of an error that nobody foresaw, with what is needed to find it. */
+export function fail(error: unknown): void {
+  say(`virtap: failed unexpectedly: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+}
+
 /** Shows how things stand, in place of what was shown so before. For a standard error that is a terminal. */
 export function showStatus(text: string): void {
   const line = truncate(escapeText(text), (process.stderr.columns ?? 80) - 1);

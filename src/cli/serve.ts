@@ -3,9 +3,8 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { pageFiles } from '../report/page.ts';
 import { serve } from '../serve/server.ts';
 import { Explorer } from './explorer.ts';
-import { openTraces } from './open.ts';
-import { openOptions, type TraceOptions, traceCommand } from './options.ts';
-import { print, say } from './say.ts';
+import { type TraceOptions, traceCommand } from './options.ts';
+import { fail, print, say } from './say.ts';
 import { UsageError } from './usage-error.ts';
 
 type ServeOptions = TraceOptions & { port: number };
@@ -33,12 +32,10 @@ async function run(files: string[], options: ServeOptions): Promise<void> {
     throw new UsageError('serve takes whole files: select a part of the time in the page');
   }
   const page = pageFiles();
-  // Files that cannot be read are named now, not when somebody looks.
-  await (await openTraces(files, openOptions(options))).close();
   const explorer = new Explorer(files, options);
   await explorer.refresh();
   const { server, address } = await serve(
-    { files: page, ask: (path, query) => explorer.ask(path, query) },
+    { files: page, ask: (path, query) => explorer.ask(path, query), failed: fail },
     options.port,
   );
   print(`virtap: explore ${files.join(', ')} at ${address}\n`);

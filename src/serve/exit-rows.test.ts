@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -60,4 +60,12 @@ test('an index that is shorter than it says is an error, not fewer exits', () =>
   const index = written(Array.from({ length: 20_000 }, (_, n): ExitRow => [n, 1, 0, 0]));
   truncateSync(index.path, statSync(index.path).size - 1);
   assert.throws(() => scanned(index, 0, 1e9, 0), /the index is shorter than it says/);
+});
+
+test('an index that somebody changed is an error, not other exits', () => {
+  const index = written(Array.from({ length: 20_000 }, (_, n): ExitRow => [n, 1, 0, 0]));
+  const file = openSync(index.path, 'r+');
+  writeSync(file, Buffer.from([1]), 0, 1, 24 * 10_000);
+  closeSync(file);
+  assert.throws(() => scanned(index, 0, 1e9, 0), /the index is not as it was written/);
 });

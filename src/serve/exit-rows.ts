@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
 import type { ExitSpans } from '../spans/exits.ts';
 
 /*
@@ -13,14 +14,20 @@ const blockRows = 8192;
 /** What else is to be known of such a file; it is kept beside it. */
 export type RowsFacts = {
   rows: number;
-  /** Of each block: when its last exit ended, and how long its longest is. */
+  /** Of each block: when its last exit ended, how long its longest is, and the CRC of its bytes. */
   ends: number[];
   longest: number[];
+  sums: number[];
 };
+
+/** An index that is not as it was written: it must be made anew. */
+export class IndexError extends Error {
+  override name = 'IndexError';
+}
 
 /** Writes such a file, a block at a time. */
 export class ExitRowsWriter {
-  readonly facts: RowsFacts = { rows: 0, ends: [], longest: [] };
+  readonly facts: RowsFacts = { rows: 0, ends: [], longest: [], sums: [] };
   readonly #file: number;
   readonly #block = new Block();
   #filled = 0;
@@ -55,7 +62,9 @@ export class ExitRowsWriter {
 
   #flush(): void {
     const { facts } = this;
-    writeSync(this.#file, this.#block.bytes, 0, this.#filled * rowSize);
+    const bytes = this.#block.bytes.subarray(0, this.#filled * rowSize);
+    for (let n = 0; n < bytes.length; ) n += writeSync(this.#file, bytes, n);
+    facts.sums.push(crc32(bytes));
     facts.rows += this.#filled;
     facts.ends.push(this.#end);
     facts.longest.push(this.#longest);
@@ -112,7 +121,9 @@ export class ExitRows {
   #read(b: number): number {
     const count = Math.min(blockRows, this.#facts.rows - b * blockRows);
     const read = readSync(this.#file, this.#block.bytes, 0, count * rowSize, b * blockRows * rowSize);
-    if (read < count * rowSize) throw new Error('the index is shorter than it says');
+    if (read < count * rowSize) throw new IndexError('the index is shorter than it says');
+    if (crc32(this.#block.bytes.subarray(0, read)) !== this.#facts.sums[b])
+      throw new IndexError('the index is not as it was written');
     return count;
   }
 }

@@ -65,7 +65,12 @@ export async function follow(generation: string, grown: () => void): Promise<voi
 }
 
 async function get(path: string): Promise<Response> {
-  const response = await fetch(path);
+  let response = await fetch(path);
+  // Too many ask at once: the server says when to come again.
+  for (let n = 0; n < 10 && response.status === 503; n++) {
+    await new Promise((resolve) => setTimeout(resolve, 1000 * Number(response.headers.get('Retry-After') ?? 1)));
+    response = await fetch(path);
+  }
   if (!response.ok) throw new Error(await response.text());
   return response;
 }

@@ -21,6 +21,8 @@ async function main(): Promise<void> {
   const app = document.getElementById('app') as HTMLElement;
   try {
     const { live } = await show(app);
+    // The secret let us in, and is not for whoever is shown the address.
+    if (live !== undefined) history.replaceState(null, '', location.pathname + location.hash);
     if (live !== undefined) void follow(live.generation, () => grown(app));
   } catch (error) {
     app.replaceChildren(el('p', { role: 'alert' }, `This page cannot be shown: ${(error as Error).message}`));
