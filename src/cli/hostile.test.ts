@@ -103,7 +103,7 @@ function decoded(bytes: Buffer): string {
 const driver = join(root, 'test/many-lines.ts');
 
 test('every command on trace files is asked', () => {
-  const others = ['record', 'top', 'list', 'cleanup', 'completion', 'start'];
+  const others = ['record', 'top', 'list', 'cleanup', 'completion', 'start', 'kinds'];
   assert.deepEqual(
     Object.keys(asked).sort(),
     commands
