@@ -2,7 +2,7 @@ import type { Clock } from '../trace/clock.ts';
 import type { Format, OpenOptions } from './detect.ts';
 import type { Input } from './input.ts';
 import { kernelTextFit, qualifiedName } from './kernel-text.ts';
-import { holdsLine, type LineKind, LineParts, LineTrace, line, mostCpus, parseTime } from './lines.ts';
+import { holdsLine, type LineKind, LineParts, LineTrace, line, mostCpus } from './lines.ts';
 
 /*
  * Kernel events as text that lacks some of what tracers print before an event: manuals, tickets and mails cut it away, `perf script -F` leaves
@@ -76,8 +76,9 @@ class BareText extends LineTrace {
 /** Longer lines are looked at only so far. */
 const longest = 400;
 const names = /(?:^|\s)((?:[a-z]\w*:)?([a-z]\w+)):(?=\s|$)/g;
+/** What stands before the name, with single spaces: more would make the matching slow. */
 const before =
-  /^[\s>]*(.{0,40}?)(?:-(\d{1,7})|\s+(?:\d{1,7}\/)?(\d{1,7}))?\s*(?:\((?:\s*\d+|-+)\))?\s*(?:\[(\d{1,4})\])?\s*(?:[\w.#]{4,7}\s)?\s*(?:(\d{1,11}\.\d{6}(?:\d{3})?):)?(?:\s+\d+)?\s*$/d;
+  /^[ >]*(.{0,40}?)(?:-(\d{1,7})| (?:\d{1,7}\/)?(\d{1,7}))? ?(?:\((?: ?\d+|-+)\))? ?(?:\[(\d{1,4})\])? ?(?:[\w.#]{4,7} )? ?(?:(\d{1,11})\.(\d{6}(?:\d{3})?):)?(?: \d+)? ?$/;
 
 /** Reads one line into `parts`, and gives whether it has a time; undefined where it is no event. */
 function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LineParts): 'timed' | 'untimed' | undefined {
@@ -86,28 +87,31 @@ function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LinePa
   for (const match of text.matchAll(names)) {
     const [, full, event] = match as unknown as [string, string, string];
     const nameAt = (match.index ?? 0) + match[0].length - full.length - 1;
-    const head = before.exec(text.slice(0, nameAt));
+    const prefix = text.slice(0, nameAt);
+    const head = before.exec(prefix.replace(/\s+/g, ' '));
     if (head === null) continue;
-    const [, comm = '', dashed, spaced, cpu, time] = head;
+    const [, comm = '', dashed, spaced, cpu, seconds, decimals = ''] = head;
     const tid = dashed ?? (comm === '' ? undefined : spaced);
     // A word before the name alone may be prose about an event.
-    if (comm !== '' && tid === undefined && cpu === undefined && time === undefined) continue;
+    if (comm !== '' && tid === undefined && cpu === undefined && seconds === undefined) continue;
     let payload = start + nameAt + full.length + 1;
     while (payload < end && bytes[payload] === 0x20) payload++;
     if (!isKernelEvent(full, event, bytes, payload, end)) continue;
     parts.tid = tid === undefined ? -1 : Number(tid);
     parts.pid = -1;
     parts.cpu = cpu === undefined || Number(cpu) >= mostCpus ? -1 : Number(cpu);
-    const [commAt, commEnd] = head.indices?.[1] ?? [0, 0];
-    parts.commStart = start + commAt;
-    parts.commEnd = start + commEnd;
+    const commAt = prefix.search(/[^\s>]/);
+    parts.commStart = start + Math.max(0, commAt);
+    parts.commEnd = Math.max(parts.commStart, start + prefix.lastIndexOf(`${dashed === undefined ? ' ' : '-'}${tid}`));
     parts.nameStart = start + nameAt;
     parts.nameEnd = parts.nameStart + full.length;
     parts.payloadStart = payload;
     parts.payloadEnd = end;
-    const timeAt = head.indices?.[5]?.[0];
-    if (timeAt === undefined) return 'untimed';
-    return parseTime(bytes, start + timeAt, end, parts) > 0 ? 'timed' : undefined;
+    if (seconds === undefined) return 'untimed';
+    parts.seconds = Number(seconds);
+    parts.rest = Number(decimals.padEnd(9, '0'));
+    parts.decimals = decimals.length;
+    return 'timed';
   }
   return undefined;
 }

@@ -171,6 +171,16 @@ test('text without times, threads or CPUs is read as far as it goes, and what it
       [[text.includes('exit') ? 'kvm:kvm_exit' : 'kvm:kvm_fpu', tid, cpu]],
       [...notes, left],
     ]);
+  const named = await readText(
+    '<...>-5 [001] kvm_fpu: load\nCPU 0/KVM-77 [001] kvm_fpu: load\nqemu kvm 78 [001] kvm_fpu: load\n',
+  );
+  assert.deepEqual(
+    [5, 77, 78].map((tid) => named.trace.threads.get(tid)?.comm),
+    ['', 'CPU 0/KVM', 'qemu kvm'],
+  );
+  // However many spaces there are, it takes no time to see that this is no event.
+  const spaces = `${'x '.repeat(40)}${' '.repeat(300)}] kvm_exit: reason HLT rip 0x1 info 0 0\n`;
+  await assert.rejects(rest(spaces.repeat(150)), /text without a line/);
   await assert.rejects(rest('We saw kvm_exit: it was slow\nkvm_exit: nothing of the kind\n'), /text without a line/);
 });
 
