@@ -1,4 +1,5 @@
 import { timestamps } from '../report/units.ts';
+import { watched } from '../spans/holes.ts';
 import { type Columns, type RowOf, rowOf, type SpanKind } from '../spans/kind.ts';
 import { type Exit, exit } from '../spans/kinds/exit.ts';
 import { type Lock, type LockWait, lockHold, lockWait } from '../spans/kinds/lock.ts';
@@ -104,7 +105,7 @@ async function* batches(
   lost: IterateOptions['lost'],
 ): AsyncGenerator<EventBatch, void> {
   try {
-    for await (const b of trace.batches(wants)) {
+    for await (const b of watched(trace).batches(wants)) {
       if (lost !== undefined) for (const loss of b.losses) lost(loss);
       yield b;
     }
