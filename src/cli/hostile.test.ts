@@ -74,6 +74,7 @@ const asked: Record<string, readonly (readonly string[])[]> = {
     ['-f', `${attack}==1`],
   ],
   run: [[tracker], [dumper]],
+  spans: [['exits'], ['exits', '--json'], ['exits', '--csv'], ['waits'], [attack]],
   types: [[], ['-e', attack]],
   serve: [['--port', attack]],
 };
@@ -103,7 +104,7 @@ function decoded(bytes: Buffer): string {
 const driver = join(root, 'test/many-lines.ts');
 
 test('every command on trace files is asked', () => {
-  const others = ['record', 'top', 'list', 'cleanup', 'completion', 'start', 'kinds'];
+  const others = ['record', 'top', 'list', 'cleanup', 'completion', 'start'];
   assert.deepEqual(
     Object.keys(asked).sort(),
     commands
