@@ -201,6 +201,7 @@ class PerfTrace implements Trace {
     if (header.tracingData !== undefined) {
       const { bytes, offset } = header.tracingData;
       trace.#formats = parseTracingData(bytes, input.name, offset, input.meter);
+      trace.damage ??= trace.#formats.formats.damage;
     }
     trace.#learnAttrs();
     trace.damage ??= input.meter.refused;
@@ -818,6 +819,9 @@ class PerfTrace implements Trace {
           : attr.type === 2
             ? `tracepoint:${attr.config}`
             : `perf:type${attr.type}_${attr.config}`;
+      if (attr.type === 2 && this.#formats !== undefined) {
+        this.#note(`The file holds no format of ${name}: its fields are not known.`);
+      }
       return this.#table.add(name, noFields, name + mode);
     }
     const { system, format } = known;
@@ -921,6 +925,7 @@ class PerfTrace implements Trace {
         throw this.#error('the input ends in the event formats', reader.end, `${left} more bytes`);
     }
     this.#formats = parseTracingData(Buffer.concat(parts), this.file, offset, this.#input.meter);
+    this.damage ??= this.#formats.formats.damage;
   }
 
   /** Now and then perf writes a sample twice, identical to the nanosecond: it is given once, and counted in `repeated`. */

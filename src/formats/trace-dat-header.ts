@@ -15,7 +15,7 @@ import {
 } from './trace-dat-options.ts';
 import { salvageBuffer } from './trace-dat-salvage.ts';
 import {
-  type EventFormats,
+  EventFormats,
   type PageLayout,
   readCommandLines,
   readEventFormats,
@@ -91,7 +91,7 @@ function readV6(cursor: ByteCursor): TraceDatHeader {
     ...distinct(options.buffers.filter((buffer) => buffer.name !== '')),
   ];
   const buffers: TraceDatBuffer[] = [];
-  let damage = options.damage;
+  let damage = options.damage ?? data.formats.damage;
   for (const table of tables) {
     try {
       cursor.offset = Math.min(table.offset, cursor.end);
@@ -145,7 +145,7 @@ function readV7(cursor: ByteCursor, pageSize: number): TraceDatHeader {
   const options = new TraceDatOptions();
   let damage = readOptionSections(cursor, first, codec, options);
 
-  const formats: EventFormats = new Map();
+  const formats = new EventFormats();
   const part = (id: number, what: string): ByteCursor => {
     const offset = options.sections.get(id);
     if (offset === undefined) throw new TraceError(file, `the options name no ${what}`, first, 'a section with them');
@@ -195,6 +195,7 @@ function readV7(cursor: ByteCursor, pageSize: number): TraceDatHeader {
     if (options.buffers.length > 0) throw latency(file, options.buffers[0]?.offset as number);
     throw unfinished(file, first);
   }
+  damage ??= formats.damage;
   return { version: 7, codec, little, page, formats, comms, options, buffers, salvaged, damage };
 }
 

@@ -19,7 +19,10 @@ export type PageLayout = {
   dataSize: number;
 };
 
-export type EventFormats = Map<number, { system: string; format: KernelFormat }>;
+export class EventFormats extends Map<number, { system: string; format: KernelFormat }> {
+  /** The first format that is not text; what can be read of the others stands. */
+  damage: TraceError | undefined;
+}
 
 export type TracingData = {
   /** `6`, `0.6`, … */
@@ -62,7 +65,7 @@ export function readTracingData(cursor: ByteCursor): TracingData {
   const start = cursor.offset;
   const first = readTracingStart(cursor);
   const page = readHeaderInfo(cursor);
-  const formats: EventFormats = new Map();
+  const formats = new EventFormats();
   readFtraceFormats(cursor, formats);
   readEventFormats(cursor, formats);
   let comms = new Map<number, string>();
@@ -150,6 +153,11 @@ function readFormat(cursor: ByteCursor, system: string, formats: EventFormats): 
   const at = cursor.offset;
   const { meter } = cursor;
   const text = cursor.text(cursor.u64('the size of an event format'), 'an event format');
+  const nul = text.indexOf('\0');
+  if (nul >= 0 && nul < text.length - 1) {
+    const problem = `an event format of ${system} with NUL bytes`;
+    formats.damage ??= new TraceError(cursor.file, problem, at + 8, 'text, as the kernel gives it');
+  }
   // Empty ones occur: formats of events that went away while trace-cmd copied them.
   if (!meter.hold(emptyFormat + 2 * text.length, 'event formats', at)) return;
   const format = parseKernelFormat(text, () => meter.hold(formatField, 'fields of events', at));
