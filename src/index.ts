@@ -1,4 +1,7 @@
 /** The public face of the library: open a trace of any format, read its events, and run virtap's analyses on them. */
+export { type Answers, analyse, type Questions } from './analyse/analyse.ts';
+export type { Moment, ReadOptions, Watch } from './analyse/read.ts';
+export { UsageError } from './analyse/usage-error.ts';
 export type { Format, OpenOptions } from './formats/detect.ts';
 export { openTrace } from './formats/detect.ts';
 export type { AnyFields, Hex } from './script/analyzer.ts';

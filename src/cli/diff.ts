@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { type DiffAnswer, type DiffKind, type DiffSource, diffCsv, diffJson, diffText } from '../report/diff-text.ts';
 import { noExits } from '../report/exits-text.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
@@ -24,7 +25,6 @@ import { openTraces } from './open.ts';
 import { exampleLines, formOptions, openOptions, readingOptions, runOptions, type TraceOptions } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
-import { UsageError } from './usage-error.ts';
 
 /** What has a comparison of its own; all other kinds of spans are compared by the columns that group them. */
 const own = ['exits', 'requests', 'locks', 'vcpus'] as const;

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { type LiveEvents, usualEvents } from '../live/event-sets.ts';
 import { csvHeader, csvLines, type EventWriter, jsonLines, textLines } from '../report/event-line.ts';
 import { json } from '../report/json.ts';
@@ -25,7 +26,6 @@ import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 import { say } from './say.ts';
 import { didYouMean } from './suggest.ts';
-import { UsageError } from './usage-error.ts';
 
 type DumpOptions = TraceOptions & LiveOptions & { event?: string[]; filter?: Filter; head?: number };
 

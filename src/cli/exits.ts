@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { exitsCsv, exitsJson, exitsText, groupNames, noExits, untimedWhy } from '../report/exits-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import { withoutVm } from '../spans/vcpu.ts';
@@ -24,7 +25,6 @@ import {
 import { Output } from './output.ts';
 import { answerFrom } from './run.ts';
 import { didYouMean } from './suggest.ts';
-import { UsageError } from './usage-error.ts';
 
 type ExitCommandOptions = TraceOptions &
   LiveOptions & {

@@ -1,7 +1,10 @@
 import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
+import { withForesight } from '../analyse/foresight.ts';
+import { UsageError } from '../analyse/usage-error.ts';
 import type { SlowExitJson, VcpuJson } from '../report/answers.ts';
 import { escapeJson } from '../report/escape.ts';
+import { askEverything, nothingToShow, pageOf, version } from '../report/everything.ts';
 import { slowExitJson } from '../report/exits-text.ts';
 import type { PageData } from '../report/page-data.ts';
 import { ExitRows, ExitRowsWriter } from '../serve/exit-rows.ts';
@@ -11,12 +14,9 @@ import { NoAnswer } from '../serve/server.ts';
 import { TraceError } from '../trace/error.ts';
 import { cannotWrite } from '../trace/write-error.ts';
 import { Exits } from '../views/exits.ts';
-import { askEverything, nothingToShow, pageOf, version } from './everything.ts';
-import { withForesight } from './foresight.ts';
 import { openTraces } from './open.ts';
 import { openOptions, type TraceOptions } from './options.ts';
 import { runAnalyses, wasInterrupted } from './run.ts';
-import { UsageError } from './usage-error.ts';
 
 /** What is kept of a trace. Cells are in base64. */
 type Index = { data: PageData; cells: Record<string, string>; exits: ExitsIndex | undefined };
@@ -124,7 +124,12 @@ export class Explorer {
 
   async #make(folder: string): Promise<Index> {
     const writer = new ExitRowsWriter(join(folder, 'exits'));
-    const everything = await askEverything(this.#files, openOptions(this.#options), {}, (spans) => writer.take(spans));
+    const source = await openTraces(this.#files, openOptions(this.#options));
+    const everything = await askEverything(
+      source,
+      (analyses) => runAnalyses(source, analyses),
+      (spans) => writer.take(spans),
+    );
     writer.close();
     if (wasInterrupted(everything.reading)) throw new UsageError('interrupted');
     const nothing = nothingToShow(everything);

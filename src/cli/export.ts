@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import type { ExportSource, SpanWriter } from '../report/span-rows.ts';
 import type { SpanKind } from '../spans/kind.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
@@ -12,7 +13,6 @@ import { checkOutput, forceOption, OutputFile, writeStandardOutput } from './out
 import { runAnalyses, scout, wasInterrupted } from './run.ts';
 import { say } from './say.ts';
 import { SpanExport } from './span-export.ts';
-import { UsageError } from './usage-error.ts';
 
 const forms = ['perfetto', 'csv', 'jsonl', 'parquet', 'hdr'] as const;
 type Form = (typeof forms)[number];

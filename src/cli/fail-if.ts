@@ -1,9 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { count, percent, rate, shortDuration, signedPercent } from '../report/units.ts';
 import { type Condition, ConditionError, judge, parseCondition, type Subject } from '../views/conditions.ts';
 import { measureOf } from '../views/figures.ts';
 import { say } from './say.ts';
-import { UsageError } from './usage-error.ts';
 
 /** The exit status where a condition holds: as where something leaked, the answer is there, and bad. */
 const holds = 3;

@@ -1,9 +1,9 @@
+import { UsageError } from '../analyse/usage-error.ts';
 import { type Clock, tellsTime } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
 import { recordQemu } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
-import { UsageError } from './usage-error.ts';
 
 /** A refusal, followed by what the reader noted of the input, a line a note: it may say why there is no answer. */
 function refusal(error: TraceError, notes: readonly string[]): UsageError {

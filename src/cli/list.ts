@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { Signatures } from '../formats/trace-events.ts';
 import { matchQemuEvents } from '../live/event-sets.ts';
 import { findMachines } from '../live/machines.ts';
@@ -17,7 +18,6 @@ import type { ColorChoice } from '../report/terminal.ts';
 import { chooseMachines } from './machines.ts';
 import { colorOption, formOptions, parseWords } from './options.ts';
 import { Output } from './output.ts';
-import { UsageError } from './usage-error.ts';
 
 type ListOptions = { json?: true; csv?: true; color: ColorChoice; event?: string[]; traceEvents?: string };
 

@@ -1,3 +1,4 @@
+import { UsageError } from '../analyse/usage-error.ts';
 import { Signatures } from '../formats/trace-events.ts';
 import {
   eventsFor,
@@ -17,7 +18,6 @@ import { planUprobes, type Uprobe } from '../live/uprobes.ts';
 import { probesOf } from '../live/usdt.ts';
 import { type Chosen, chooseMachines, subject } from './machines.ts';
 import type { LiveOptions, TraceOptions } from './options.ts';
-import { UsageError } from './usage-error.ts';
 
 type LiveSource = LiveOptions & Pick<TraceOptions, 'traceEvents'>;
 

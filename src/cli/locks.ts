@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { locksCsv, locksJson, locksText } from '../report/locks-text.ts';
 import { tellsTime } from '../trace/clock.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -21,7 +22,6 @@ import {
 } from './options.ts';
 import { Output } from './output.ts';
 import { answerFrom } from './run.ts';
-import { UsageError } from './usage-error.ts';
 
 type LocksCommandOptions = TraceOptions &
   LiveOptions & {

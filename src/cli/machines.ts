@@ -1,7 +1,7 @@
+import { UsageError } from '../analyse/usage-error.ts';
 import { commOf, findMachines, type Machine, threadsOf } from '../live/machines.ts';
 import { escapeText } from '../report/escape.ts';
 import { plural } from '../report/units.ts';
-import { UsageError } from './usage-error.ts';
 
 /** Which of the processes on this host the user means. */
 export type MachineOptions = { pid?: number[]; vm?: string[]; all?: true };

@@ -1,16 +1,16 @@
 import { fstatSync } from 'node:fs';
 import { basename } from 'node:path';
+import { foresightOf, ofFiles } from '../analyse/foresight.ts';
+import { UsageError } from '../analyse/usage-error.ts';
 import { type OpenOptions, openTrace } from '../formats/detect.ts';
 import type { LiveEvents } from '../live/event-sets.ts';
 import { watched } from '../spans/holes.ts';
 import { Budget } from '../trace/budget.ts';
 import { mergeTraces } from '../trace/merge.ts';
 import type { Trace } from '../trace/trace.ts';
-import { foresightOf, ofFiles } from './foresight.ts';
 import { type LiveOptions, openOptions, type TraceOptions } from './options.ts';
 import { statusOf } from './output-file.ts';
 import { say } from './say.ts';
-import { UsageError } from './usage-error.ts';
 
 type OpenSourceOptions = Pick<TraceOptions, 'traceEvents' | 'offset' | 'maxMemory'> & LiveOptions;
 

@@ -1,10 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Moment } from '../analyse/read.ts';
 import type { OpenOptions } from '../formats/detect.ts';
 import type { ColorChoice } from '../report/terminal.ts';
 import { parseLength, unitNs } from '../trace/time-units.ts';
 import type { MachineOptions } from './machines.ts';
 import type { FileOffset } from './open.ts';
-import type { Moment, RunOptions } from './run.ts';
+import type { RunOptions } from './run.ts';
 
 /** The options that every command on trace files has, as commander hands them over. */
 export type TraceOptions = {

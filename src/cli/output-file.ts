@@ -23,9 +23,9 @@ import { constants } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Command } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { isRecording } from '../formats/detect.ts';
 import { cannotWrite } from '../trace/write-error.ts';
-import { UsageError } from './usage-error.ts';
 
 /*
  * What commands write with -o and its kin. It goes into a file beside the target, which takes the target's place only when it is whole: nobody

@@ -1,4 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Moment } from '../analyse/read.ts';
+import { UsageError } from '../analyse/usage-error.ts';
 import { schedEvents } from '../live/event-sets.ts';
 import { pairsCsv, pairsJson, pairsText } from '../report/pairs-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
@@ -21,9 +23,8 @@ import {
   traceCommand,
 } from './options.ts';
 import { Output } from './output.ts';
-import { answerFrom, type Moment } from './run.ts';
+import { answerFrom } from './run.ts';
 import { didYouMean } from './suggest.ts';
-import { UsageError } from './usage-error.ts';
 
 /** An option's value as the user wrote it, and what it means. */
 type End = EndSpec & { text: string };

@@ -1,13 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { withForesight } from '../analyse/foresight.ts';
+import { UsageError } from '../analyse/usage-error.ts';
 import { LiveError } from '../live/live-error.ts';
 import { TraceError } from '../trace/error.ts';
 import { cannotWrite } from '../trace/write-error.ts';
 import { commands } from './commands.ts';
-import { withForesight } from './foresight.ts';
 import { complain, fail, print, say } from './say.ts';
 import { didYouMean } from './suggest.ts';
-import { UsageError } from './usage-error.ts';
 
 /** The exit status for input or usage that nothing could be answered for. */
 const badInput = 2;

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
+import { askEverything, type Everything, nothingToShow, pageOf } from '../report/everything.ts';
 import { exitsText } from '../report/exits-text.ts';
 import { heatmapImage } from '../report/heatmap-image.ts';
 import { json } from '../report/json.ts';
@@ -15,13 +17,12 @@ import type { Terminal } from '../report/terminal.ts';
 import { bytes } from '../report/units.ts';
 import { vcpusText } from '../report/vcpus-text.ts';
 import { verdictsText } from '../report/verdicts.ts';
-import { askEverything, type Everything, nothingToShow, pageOf } from './everything.ts';
+import { openTraces } from './open.ts';
 import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
 import { checkOutput, forceOption, writeOutput } from './output-file.ts';
-import { wasInterrupted } from './run.ts';
+import { runAnalyses, wasInterrupted } from './run.ts';
 import { say } from './say.ts';
-import { UsageError } from './usage-error.ts';
 
 type ReportOptions = TraceOptions & {
   output?: string;
@@ -62,7 +63,8 @@ async function run(files: string[], options: ReportOptions): Promise<void> {
   const spared = { inputs: [...files, options.traceEvents], force: options.force };
   for (const file of targets) await checkOutput(file, spared);
   const page = output === undefined ? undefined : pageFiles();
-  const everything = await askEverything(files, openOptions(options), runOptions(options));
+  const trace = await openTraces(files, openOptions(options));
+  const everything = await askEverything(trace, (analyses) => runAnalyses(trace, analyses, runOptions(options)));
   if (targets.length > 0 && !files.includes('-') && wasInterrupted(everything.reading)) {
     say(`virtap: interrupted: ${targets.join(' and ')} ${targets.length === 1 ? 'was' : 'were'} not written\n`);
     process.exitCode = 130;

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { requestsCsv, requestsJson, requestsText } from '../report/requests-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import { tellsTime } from '../trace/clock.ts';
@@ -21,7 +22,6 @@ import {
 } from './options.ts';
 import { Output } from './output.ts';
 import { answerFrom } from './run.ts';
-import { UsageError } from './usage-error.ts';
 
 type RequestsCommandOptions = TraceOptions &
   LiveOptions & {

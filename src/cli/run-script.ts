@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import type { ReadAnalysis } from '../analyse/read.ts';
+import { UsageError } from '../analyse/usage-error.ts';
 import { remarks } from '../report/remarks.ts';
 import { isScript, loadScripts } from '../script/load.ts';
 import { printed } from '../script/print.ts';
@@ -18,10 +20,9 @@ import {
   type TraceOptions,
 } from './options.ts';
 import { Output } from './output.ts';
-import { type RunAnalysis, runAnalyses, scout } from './run.ts';
+import { runAnalyses, scout } from './run.ts';
 import { say } from './say.ts';
 import { didYouMean } from './suggest.ts';
-import { UsageError } from './usage-error.ts';
 
 type ScriptOptions = Pick<TraceOptions, 'color' | 'from' | 'to' | 'traceEvents' | 'offset'> & LiveOptions;
 
@@ -148,7 +149,7 @@ class Printer {
   }
 
   /** An analysis after each batch of which what was printed goes out. */
-  settling(analysis: ScriptRun): RunAnalysis {
+  settling(analysis: ScriptRun): ReadAnalysis {
     return {
       wants: (type) => analysis.wants(type),
       batch: (trace, batch) => analysis.batch(trace, batch),

@@ -1,6 +1,6 @@
+import { UsageError } from '../analyse/usage-error.ts';
 import { escapeText } from '../report/escape.ts';
 import { Terminal, truncate } from '../report/terminal.ts';
-import { UsageError } from './usage-error.ts';
 
 /*
  * Everything that virtap prints leaves here or through `Output`, so that nothing of a trace, of a file's name or of another process reaches a

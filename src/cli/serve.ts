@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { pageFiles } from '../report/page.ts';
 import { serve } from '../serve/server.ts';
 import { Explorer } from './explorer.ts';
 import { type TraceOptions, traceCommand } from './options.ts';
 import { fail, print, say } from './say.ts';
-import { UsageError } from './usage-error.ts';
 
 type ServeOptions = TraceOptions & { port: number };
 

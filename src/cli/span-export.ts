@@ -1,12 +1,12 @@
+import type { ReadAnalysis } from '../analyse/read.ts';
 import type { SpanRow, SpanWriter } from '../report/span-rows.ts';
 import { rowOf, type SpanKind, type Spans } from '../spans/kind.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { RunAnalysis } from './run.ts';
 
 /** Spans of any kinds as rows, in the order of their ends, written as they come. */
-export class SpanExport implements RunAnalysis {
+export class SpanExport implements ReadAnalysis {
   count = 0;
   readonly #all: { kind: SpanKind; spans: Spans }[];
   readonly #writer: SpanWriter;

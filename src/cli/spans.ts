@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { kindsText, noSpans, secondsOf, spansCsv, spansJson, spansText } from '../report/spans-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import type { SpanKind } from '../spans/kind.ts';
@@ -22,7 +23,6 @@ import {
 import { Output } from './output.ts';
 import { answerFrom } from './run.ts';
 import { didYouMean } from './suggest.ts';
-import { UsageError } from './usage-error.ts';
 
 type SpansCommandOptions = TraceOptions &
   LiveOptions & {

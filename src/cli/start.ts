@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { Output } from './output.ts';
 import { obey } from './program.ts';
-import { UsageError } from './usage-error.ts';
 
 const samples = fileURLToPath(new URL('../../samples/', import.meta.url));
 

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { usualEvents } from '../live/event-sets.ts';
 import { type ColorChoice, Terminal } from '../report/terminal.ts';
 import { type TopSort, topSorts, topText } from '../report/top-text.ts';
@@ -7,7 +8,6 @@ import { openLive } from './live.ts';
 import { colorOption, type LiveOptions, parseDuration, parseNumbers, parseWords } from './options.ts';
 import { runAnalyses } from './run.ts';
 import { Screen } from './screen.ts';
-import { UsageError } from './usage-error.ts';
 
 type TopCommandOptions = LiveOptions & { interval: number; sort: TopSort; color: ColorChoice };
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { asTraceError } from '../formats/input.ts';
 import { parseTraceEvents, type Signature } from '../formats/trace-events.ts';
 import { findTracefs } from '../live/tracefs.ts';
@@ -14,7 +15,6 @@ import { openTraces } from './open.ts';
 import { exampleLines, parseWords } from './options.ts';
 import { runAnalyses } from './run.ts';
 import { print, say } from './say.ts';
-import { UsageError } from './usage-error.ts';
 
 type TypesOptions = { traceEvents?: string; kernel?: true; event?: string[] };
 

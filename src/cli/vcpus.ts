@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
 import { noExits, untimedWhy } from '../report/exits-text.ts';
 import { vcpusCsv, vcpusJson, vcpusText } from '../report/vcpus-text.ts';
 import { isEntry, isExit, type PairingCounts } from '../spans/exits.ts';
@@ -13,7 +14,6 @@ import { openSource } from './open.ts';
 import { type LiveOptions, liveCommand, parseNumbers, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
 import { answerFrom } from './run.ts';
-import { UsageError } from './usage-error.ts';
 
 type VcpusOptions = TraceOptions &
   LiveOptions & { vcpu?: number[]; pid?: number[]; timeline?: true; failIf?: Condition[] };

@@ -1,9 +1,9 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
+import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import { csvRow } from './csv.ts';
 import { escapeText } from './escape.ts';
-import { timestamps } from './units.ts';
 
 /** Writes event `i` of a batch as one line, with its line end. */
 export type EventWriter = (trace: Trace, b: EventBatch, i: number) => string;

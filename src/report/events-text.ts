@@ -1,4 +1,5 @@
 import { tellsTime } from '../trace/clock.ts';
+import { timestamp } from '../trace/time-stamp.ts';
 import type { InventoryView, Machine } from '../views/inventory.ts';
 import type { Question } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
@@ -8,7 +9,7 @@ import { type Json, ns } from './json.ts';
 import { lossSentence, remarks, remarksJson } from './remarks.ts';
 import { table } from './table.ts';
 import { type Terminal, truncate, wrap } from './terminal.ts';
-import { count, duration, plural, rate, timestamp } from './units.ts';
+import { count, duration, plural, rate } from './units.ts';
 
 /** Processes shown in text; JSON has all. */
 const shownProcesses = 5;

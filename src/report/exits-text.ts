@@ -2,6 +2,7 @@ import type { DetailLabel } from '../spans/exit-detail.ts';
 import { nothing, type Stats } from '../spans/summary.ts';
 import { inOrder, numbersRepeat, type Vcpu, vcpuName } from '../spans/vcpu.ts';
 import type { VcpuState } from '../spans/vcpu-time.ts';
+import { timestamp, timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Dimension, ExitResult, ExitRow, Group, Untimed } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
@@ -36,7 +37,7 @@ import {
 } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import type { Terminal } from './terminal.ts';
-import { count, percent, plural, rate, timestamp, timestamps } from './units.ts';
+import { count, percent, plural, rate } from './units.ts';
 import { untoldJson } from './vcpu-states.ts';
 
 /** Command lines that record what exits are measured by. */

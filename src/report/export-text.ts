@@ -1,7 +1,7 @@
+import { timestamps } from '../trace/time-stamp.ts';
 import { csvRow } from './csv.ts';
 import { escapeJson } from './escape.ts';
 import { type ExportSource, rowColumns, type SpanWriter, unitOf } from './span-rows.ts';
-import { timestamps } from './units.ts';
 
 type Cell = string | number | boolean | undefined;
 

@@ -1,6 +1,7 @@
 import { getSystemErrorName } from 'node:util';
 import { tellsTime } from '../trace/clock.ts';
 import { hex64 } from '../trace/event-type.ts';
+import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import { bad, type LeakReport, type QueueReport, type Unfinished, type Verdict, verdicts } from '../views/leaks.ts';
 import type { Reading } from '../views/reading.ts';
@@ -9,7 +10,7 @@ import { type Json, ns } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import { type Cell, type Column, table } from './table.ts';
 import { type Style, type Terminal, wrap } from './terminal.ts';
-import { count, plural, shortDuration, timestamp } from './units.ts';
+import { count, plural, shortDuration } from './units.ts';
 
 /** Elements of one verdict listed in text; JSON and --plain have all. */
 const shown = 100;

@@ -1,5 +1,6 @@
 import type { RunParts } from '../spans/run-history.ts';
 import type { Stats } from '../spans/summary.ts';
+import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Behind, LockGroup, LockRole, LocksResult, MutexResult, SlowLock } from '../views/locks.ts';
 import type { Reading } from '../views/reading.ts';
@@ -11,7 +12,7 @@ import { remarks, remarksJson } from './remarks.ts';
 import { csvFigureNames, csvFigures, howMany, integer, number, statsJson } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import { type Terminal, wrap } from './terminal.ts';
-import { count, duration, percent, plural, shortDuration, timestamps } from './units.ts';
+import { count, duration, percent, plural, shortDuration } from './units.ts';
 
 /** What a command needs to say of the locks in one trace. */
 export type LocksAnswer = {

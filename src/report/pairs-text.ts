@@ -1,3 +1,4 @@
+import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { PairStates, PairsResult, SlowPair, UnfinishedPair } from '../views/pairs.ts';
 import type { Reading } from '../views/reading.ts';
@@ -22,7 +23,7 @@ import {
 } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import type { Terminal } from './terminal.ts';
-import { count, percent, plural, shortDuration, timestamps } from './units.ts';
+import { count, percent, plural, shortDuration } from './units.ts';
 
 /** What a command needs to say of the pairs in one trace. */
 export type PairsAnswer = {

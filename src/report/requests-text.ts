@@ -1,4 +1,5 @@
 import type { ThreadState } from '../spans/thread-time.ts';
+import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type Verdict, verdicts } from '../views/leaks.ts';
 import type { LockRole } from '../views/locks.ts';
@@ -27,7 +28,7 @@ import {
 } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import { displayWidth, type Terminal, wrap } from './terminal.ts';
-import { bytes, count, percent, plural, shortDuration, timestamps } from './units.ts';
+import { bytes, count, percent, plural, shortDuration } from './units.ts';
 
 /** What `virtap requests` needs to say of one trace. */
 export type RequestsAnswer = {

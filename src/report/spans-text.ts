@@ -1,4 +1,5 @@
 import type { Column, SpanKind } from '../spans/kind.ts';
+import { timestamp, timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
 import { cellText } from '../views/span-groups.ts';
@@ -25,7 +26,7 @@ import {
 } from './stats-table.ts';
 import { type Cell, type Column as TableColumn, table } from './table.ts';
 import type { Terminal } from './terminal.ts';
-import { count, plural, timestamp, timestamps } from './units.ts';
+import { count, plural } from './units.ts';
 
 /** What `virtap spans` needs to say of one trace. */
 export type SpansAnswer = {

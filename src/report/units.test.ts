@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bytes, count, duration, percent, plural, rate, roughLength, shortDuration, timestamp } from './units.ts';
+import { timestamp } from '../trace/time-stamp.ts';
+import { bytes, count, duration, percent, plural, rate, roughLength, shortDuration } from './units.ts';
 
 test('what is known to a tenth is written with two digits', () => {
   const rough = roughLength('ns');

@@ -1,5 +1,6 @@
 import { numbersRepeat, vcpuName } from '../spans/vcpu.ts';
 import { type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
+import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
 import { heldOutside, type VcpuRow, type VcpusResult } from '../views/vcpus.ts';
@@ -10,7 +11,7 @@ import { remarks, remarksJson } from './remarks.ts';
 import { number } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import { displayWidth, type Terminal } from './terminal.ts';
-import { duration, percent, plural, rate, shortDuration, timestamps } from './units.ts';
+import { duration, percent, plural, rate, shortDuration } from './units.ts';
 import { stateLooks, toldStates, untoldJson, untoldLine } from './vcpu-states.ts';
 
 /** What `virtap vcpus` needs to say of one trace. */

@@ -1,4 +1,3 @@
-import { timestamps } from '../report/units.ts';
 import { watched } from '../spans/holes.ts';
 import { type Columns, type RowOf, rowOf, type SpanKind } from '../spans/kind.ts';
 import { type Exit, exit } from '../spans/kinds/exit.ts';
@@ -7,6 +6,7 @@ import { type Request, request } from '../spans/kinds/request.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
+import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { AnyFields, Context } from './analyzer.ts';
 import { argumentsOf } from './arguments.ts';

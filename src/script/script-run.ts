@@ -1,9 +1,9 @@
-import { timestamps } from '../report/units.ts';
 import { Carriers } from '../spans/carriers.ts';
 import { isEntry } from '../spans/exits.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
+import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { AnyFields } from './analyzer.ts';
 import { argumentsOf } from './arguments.ts';

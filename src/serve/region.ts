@@ -1,8 +1,8 @@
 import type { ExitRowJson, ExitsJson, SlowExitJson, Unit, VcpuJson } from '../report/answers.ts';
 import { packCells } from '../report/cells-pack.ts';
 import { number, statsJson } from '../report/stats-table.ts';
-import { timestamp } from '../report/units.ts';
 import { Summary } from '../spans/summary.ts';
+import { timestamp } from '../trace/time-stamp.ts';
 import { Longest } from '../views/longest.ts';
 import { SpanCells } from '../views/span-cells.ts';
 import type { ExitRows, RowsFacts } from './exit-rows.ts';

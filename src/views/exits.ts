@@ -14,7 +14,7 @@ import type { Subject } from './conditions.ts';
 import type { ExitPicture } from './exit-picture.ts';
 import { type Measured, measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
-import type { LockNames } from './locks.ts';
+import type { LockNames, LocksView } from './locks.ts';
 import { type Parts, type SlowExit, Slowest } from './slowest.ts';
 import { defaultSlow, SpanView } from './span-view.ts';
 import { type Untold, untold } from './vcpus.ts';
@@ -40,6 +40,10 @@ export type ExitOptions = VcpuChoice & {
   scale?: number | undefined;
   /** Is given the same exits, for a picture that can be taken apart. Wants `slow`. */
   picture?: ExitPicture | undefined;
+  /** Keeps what `Vcpus` draws as timelines, for one that looks on. */
+  timeline?: boolean;
+  /** QEMU's mutexes, where somebody follows them already: that one takes each batch first. */
+  locks?: LocksView | undefined;
   /** Every exit is counted, none timed: for traces that do not tell how long they took. */
   counting?: boolean;
 };
@@ -152,13 +156,20 @@ export class Exits implements Analysis {
         than: than ?? -1,
         halts: halts === true,
         offer: options.picture?.offer,
+        locks: options.locks,
       });
     }
-    if (wantsSlow || options.breakdown === true) {
-      this.#time = new VcpuTime(this.pairing, { locks: this.#slowest?.locks });
+    if (wantsSlow || options.breakdown === true || options.timeline === true) {
+      const { timeline } = options;
+      this.#time = new VcpuTime(this.pairing, { locks: this.#slowest?.locks, timeline: timeline === true });
     }
     this.#view = new SpanView({ heatmap: options.heatmap });
     this.#exclude = new Set((options.exclude ?? []).map(foldReason));
+  }
+
+  /** How the vCPUs' time divides, where exits were asked for that. */
+  get time(): VcpuTime | undefined {
+    return this.#time;
   }
 
   wants(type: EventType): boolean {

@@ -43,6 +43,8 @@ export type RequestsOptions = {
   queues?: readonly number[] | undefined;
   /** Is given the same requests, for a picture that can be taken apart. */
   picture?: RequestPicture | undefined;
+  /** QEMU's mutexes, where somebody follows them already: that one takes each batch first. */
+  locks?: LocksView | undefined;
 };
 
 /** What requests spent between two points, those that had both and none in between. */
@@ -195,7 +197,9 @@ export class RequestsView implements Analysis {
   readonly path: RequestPath;
   readonly #options: RequestsOptions;
   readonly #numbers = new VcpuNumbers();
-  readonly #locks = new LocksView();
+  readonly #locks: LocksView;
+  /** The same where nobody else follows them. */
+  readonly #ownLocks: LocksView | undefined;
   readonly #events: ThreadEvents | undefined;
   readonly #views: SpanView<Kept>[] = [];
   /** By queue and by hop. */
@@ -211,6 +215,8 @@ export class RequestsView implements Analysis {
 
   constructor(options: RequestsOptions = {}) {
     this.#options = options;
+    this.#ownLocks = options.locks === undefined ? new LocksView() : undefined;
+    this.#locks = options.locks ?? (this.#ownLocks as LocksView);
     const slow = options.slow !== undefined || options.than !== undefined;
     this.path = new RequestPath(slow ? (filled, b, i) => this.#filled(filled, b, i) : undefined, this.#locks.locks);
     if (slow) {
@@ -230,14 +236,14 @@ export class RequestsView implements Analysis {
   within(window: Window): void {
     this.#window = window;
     this.path.within(window);
-    this.#locks.within(window);
+    this.#ownLocks?.within(window);
     this.#options.picture?.within(window);
     if (window.bounded === true) this.#whole = new RequestPath();
   }
 
   behind(trace: Trace, b: EventBatch): void {
     this.#numbers.batch(trace, b);
-    this.#locks.behind(trace, b);
+    this.#ownLocks?.behind(trace, b);
     this.path.requests.behind(trace, b);
     this.#whole?.batch(trace, b);
   }
@@ -246,7 +252,7 @@ export class RequestsView implements Analysis {
     this.#trace = trace;
     this.#whole?.batch(trace, b);
     this.#numbers.batch(trace, b);
-    this.#locks.batch(trace, b);
+    this.#ownLocks?.batch(trace, b);
     this.#events?.batch(trace);
     this.#nextWait = 0;
     const { path } = this;

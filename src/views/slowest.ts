@@ -43,6 +43,8 @@ export type SlowOptions = {
   halts: boolean;
   /** Is shown every exit, and may tell one in full while it ends. */
   offer?: Offer | undefined;
+  /** QEMU's mutexes, where somebody follows them already: that one takes each batch first. */
+  locks?: LocksView | undefined;
 };
 
 /** One exit that ends: `describe` tells it in full, and is for use during the call only. */
@@ -54,7 +56,9 @@ export class Slowest {
   readonly #pairing: ExitPairing;
   readonly #events: ExitEvents;
   readonly #longest: Longest<SlowExit>;
-  readonly #locks = new LocksView();
+  readonly #locks: LocksView;
+  /** The same where nobody else follows them. */
+  readonly #own: LocksView | undefined;
   /** By thread of the pairing; undefined where it never waited. */
   readonly #waits: (LastWaits | undefined)[] = [];
 
@@ -63,6 +67,8 @@ export class Slowest {
     this.#options = options;
     this.#longest = new Longest(options.limit, options.than);
     this.#events = new ExitEvents(pairing);
+    this.#own = options.locks === undefined ? new LocksView() : undefined;
+    this.#locks = options.locks ?? (this.#own as LocksView);
   }
 
   /** How many exits were longer than the threshold. */
@@ -76,17 +82,17 @@ export class Slowest {
 
   /** Which stretch of the recording the exits are of. */
   within(window: Window): void {
-    this.#locks.within(window);
+    this.#own?.within(window);
   }
 
   /** Events behind that: they tell what mutexes and threads are. */
   behind(trace: Trace, b: EventBatch): void {
-    this.#locks.behind(trace, b);
+    this.#own?.behind(trace, b);
   }
 
   /** Follows QEMU's mutexes through a batch, before `batch` is called with it. */
   follow(trace: Trace, b: EventBatch): void {
-    this.#locks.batch(trace, b);
+    this.#own?.batch(trace, b);
   }
 
   /** Takes the batch that pairing took just now, and how the exits that ended divide. */

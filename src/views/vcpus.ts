@@ -7,7 +7,11 @@ import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from './conditions.ts';
 
-export type VcpuOptions = VcpuChoice & { timeline?: boolean };
+export type VcpuOptions = VcpuChoice & {
+  timeline?: boolean;
+  /** Exits that were asked for slow ones and the same timeline: their division is taken. They take each batch first. */
+  exits?: { readonly pairing: ExitPairing; readonly time: VcpuTime | undefined } | undefined;
+};
 
 /** What one vCPU thread did with its time. */
 export type VcpuRow = Omit<DividedTime, 'thread' | 'cells'> & {
@@ -38,15 +42,20 @@ const shownOthers = 5;
 
 /** Everything that `virtap vcpus` answers, in one pass. */
 export class Vcpus implements Analysis {
-  readonly pairing = new ExitPairing();
+  readonly pairing: ExitPairing;
   readonly #time: VcpuTime;
+  /** Whether nobody else feeds these. */
+  readonly #own: boolean;
   readonly #options: VcpuOptions;
   #trace: Trace | undefined;
   #window: Window | undefined;
 
   constructor(options: VcpuOptions = {}) {
     this.#options = options;
-    this.#time = new VcpuTime(this.pairing, { timeline: options.timeline === true });
+    const { exits } = options;
+    this.#own = exits?.time === undefined;
+    this.pairing = exits?.time === undefined ? new ExitPairing() : exits.pairing;
+    this.#time = exits?.time ?? new VcpuTime(this.pairing, { timeline: options.timeline === true });
   }
 
   wants(type: EventType): boolean {
@@ -55,16 +64,18 @@ export class Vcpus implements Analysis {
 
   within(window: Window): void {
     this.#window = window;
+    if (!this.#own) return;
     this.pairing.within(window);
     this.#time.within(window);
   }
 
   behind(trace: Trace, b: EventBatch): void {
-    this.#time.behind(trace, b);
+    if (this.#own) this.#time.behind(trace, b);
   }
 
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
+    if (!this.#own) return;
     this.pairing.batch(trace, b);
     this.#time.batch(trace, b);
   }

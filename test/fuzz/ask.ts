@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
+import { UsageError } from '../../src/analyse/usage-error.ts';
 import { buildProgram } from '../../src/cli/program.ts';
-import { UsageError } from '../../src/cli/usage-error.ts';
 import { openTrace } from '../../src/formats/detect.ts';
 import { LiveError } from '../../src/live/live-error.ts';
 import { TraceError } from '../../src/trace/error.ts';

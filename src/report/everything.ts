@@ -1,30 +1,25 @@
 import { readFileSync } from 'node:fs';
-import type { OpenOptions } from '../formats/detect.ts';
-import type { EventsJson, LeaksJson, LocksJson, VcpusJson } from '../report/answers.ts';
-import { eventsJson } from '../report/events-text.ts';
-import { exitsSection } from '../report/exits-page.ts';
-import type { ExitAnswer } from '../report/exits-text.ts';
-import { leaksJson } from '../report/leaks-text.ts';
-import { type LocksAnswer, locksJson, summary } from '../report/locks-text.ts';
-import type { PageData, Section } from '../report/page-data.ts';
-import { requestsSection } from '../report/requests-page.ts';
-import type { RequestsAnswer } from '../report/requests-text.ts';
-import { type VcpusAnswer, vcpusJson } from '../report/vcpus-text.ts';
-import { verdicts } from '../report/verdicts.ts';
+import { Asked } from '../analyse/analyse.ts';
 import type { ExitSpans } from '../spans/exits.ts';
+import type { Analysis } from '../trace/analysis.ts';
 import type { Trace } from '../trace/trace.ts';
 import { ExitPicture } from '../views/exit-picture.ts';
-import { Exits } from '../views/exits.ts';
-import { Inventory, type InventoryView } from '../views/inventory.ts';
-import { judgeLeaks, type LeakReport } from '../views/leaks.ts';
-import { LocksView } from '../views/locks.ts';
+import type { InventoryView } from '../views/inventory.ts';
+import type { LeakReport } from '../views/leaks.ts';
 import { type Question, questions } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
 import { RequestPicture } from '../views/request-picture.ts';
-import { RequestsView } from '../views/requests.ts';
-import { Vcpus } from '../views/vcpus.ts';
-import { openTraces } from './open.ts';
-import { type RunOptions, runAnalyses } from './run.ts';
+import type { EventsJson, LeaksJson, LocksJson, VcpusJson } from './answers.ts';
+import { eventsJson } from './events-text.ts';
+import { exitsSection } from './exits-page.ts';
+import type { ExitAnswer } from './exits-text.ts';
+import { leaksJson } from './leaks-text.ts';
+import { type LocksAnswer, locksJson, summary } from './locks-text.ts';
+import type { PageData, Section } from './page-data.ts';
+import { requestsSection } from './requests-page.ts';
+import type { RequestsAnswer } from './requests-text.ts';
+import { type VcpusAnswer, vcpusJson } from './vcpus-text.ts';
+import { verdicts } from './verdicts.ts';
 
 /** Slow exits told one by one. */
 const slow = 20;
@@ -48,30 +43,32 @@ export type Everything = {
   locks: LocksAnswer | undefined;
 };
 
-/** Asks a trace everything, in one reading. `also` is given the exits that ended with each batch. */
+/** Asks a trace everything, in one reading, which is the caller's to do. `also` is given the exits that ended with each batch. */
 export async function askEverything(
-  files: readonly string[],
-  open: OpenOptions,
-  options: RunOptions,
+  trace: Trace,
+  reads: (analyses: readonly Analysis[]) => Promise<Reading>,
   also?: (spans: ExitSpans) => void,
 ): Promise<Everything> {
-  const trace = await openTraces(files, open);
-  const inventory = new Inventory();
   const picture = new ExitPicture(also);
-  const exits = new Exits({ by: ['reason'], slow, heatmap: true, picture });
-  const vcpus = new Vcpus({ timeline: true });
   const requestPicture = new RequestPicture();
-  const requests = new RequestsView({ slow: slowRequests, picture: requestPicture });
-  const locks = new LocksView({ slow: slowWaits });
-  const reading = await runAnalyses(trace, [inventory, exits, vcpus, requests, locks], options);
+  const everything = new Asked(trace, {
+    events: true,
+    exits: { by: ['reason'], slow, heatmap: true, picture },
+    vcpus: { timeline: true },
+    requests: { slow: slowRequests, picture: requestPicture },
+    leaks: true,
+    locks: { slow: slowWaits },
+  });
+  const reading = await reads(everything.analyses);
   if (reading.partial.length === 0) await trace.close();
-  const view = inventory.view(trace);
+  const { results } = everything;
+  const view = results.events();
   const asked = questions(view);
   const can = (command: string) => asked.some((question) => question.command === command && question.answer !== 'no');
   const answer: ExitAnswer = {
     trace,
     reading,
-    result: exits.result(),
+    result: results.exits(),
     sort: 'total',
     halts: false,
     than: undefined,
@@ -85,16 +82,16 @@ export async function askEverything(
       can('exits') && answer.result.untimed === undefined && answer.result.counts.pairs > 0
         ? { answer, picture }
         : undefined,
-    vcpus: can('vcpus') ? { trace, reading, result: vcpus.result() } : undefined,
-    leaks: can('leaks') ? judgeLeaks(requests.path.requests, trace.clock) : undefined,
+    vcpus: can('vcpus') ? { trace, reading, result: results.vcpus() } : undefined,
+    leaks: can('leaks') ? results.leaks() : undefined,
     requests: can('requests')
       ? {
-          answer: { trace, reading, result: requests.result(), sort: 'total', than: undefined, rank: 'request' },
+          answer: { trace, reading, result: results.requests(), sort: 'total', than: undefined, rank: 'request' },
           picture: requestPicture,
         }
       : undefined,
     locks: can('locks')
-      ? { trace, reading, result: locks.result(), holds: false, than: undefined, chosen: [] }
+      ? { trace, reading, result: results.locks(), holds: false, than: undefined, chosen: [] }
       : undefined,
   };
 }
