@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander';
+import { withForesight } from '../../src/analyse/foresight.ts';
 import { UsageError } from '../../src/analyse/usage-error.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { openTrace } from '../../src/formats/detect.ts';
@@ -61,7 +62,11 @@ export async function ask(args: readonly string[]): Promise<Fault | undefined> {
   stderr.write = into(err);
   let refused = false;
   try {
-    await (await buildProgram(args)).parseAsync([...args], { from: 'user' });
+    await withForesight(async () => {
+      out.length = 0;
+      err.length = 0;
+      await (await buildProgram(args)).parseAsync([...args], { from: 'user' });
+    });
   } catch (error) {
     refused = true;
     const sentence =

@@ -19,6 +19,8 @@ export type Message =
 /** Longest inputs that mutants are made of, and most of them. */
 const longest = 96 << 10;
 const mostInputs = 3000;
+/** Mutants after which it is asked which code they reached: asking takes longer than a mutant does. */
+const group = 6;
 /** Time of this process that no command may take for a mutant, in s, and memory in KiB. */
 const mostTime = 4;
 const mostMemory = 700 << 10;
@@ -78,6 +80,7 @@ async function tryOn(seed: number): Promise<void> {
   const coverage = new Coverage();
   const current = process.env.VIRTAP_FUZZ_CURRENT;
   const tell = (message: Message) => process.send?.(message);
+  let lately: Buffer[] = [];
   let mutants = 0;
   let told = performance.now();
   for (;;) {
@@ -90,6 +93,8 @@ async function tryOn(seed: number): Promise<void> {
     } else {
       bytes = mutant(pool, below);
       args = (commandLines[below(commandLines.length)] as string).split(' ');
+      // Most with the least memory: what is reserved costs more time than what small inputs take.
+      if (below(4) !== 0) args.push('--max-memory', '100M');
     }
     // What is being tried, for the parent, should this process not live to tell.
     if (current !== undefined) {
@@ -100,9 +105,14 @@ async function tryOn(seed: number): Promise<void> {
     mutants++;
     if (fault !== undefined) tell({ type: 'fault', fault, args, bytes: bytes.toString('base64') });
     if (fault?.kind === 'memory') return;
-    if (coverage.grew() && args[0] !== 'cut' && bytes.length <= longest) {
-      if (pool.length < mostInputs) pool.push(bytes);
-      else pool[all.length + below(mostInputs - all.length)] = bytes;
+    if (args[0] !== 'cut' && bytes.length <= longest) lately.push(bytes);
+    if (mutants % group === 0) {
+      const grown = coverage.grew() ? lately : [];
+      lately = [];
+      for (const one of grown) {
+        if (pool.length < mostInputs) pool.push(one);
+        else pool[all.length + below(mostInputs - all.length)] = one;
+      }
     }
     if (performance.now() - told > 1000) {
       told = performance.now();
@@ -158,10 +168,14 @@ function mutateText(text: string, below: (n: number) => number): string {
   return lines.join('\n');
 }
 
-/** Which code ran at least once, as V8 tells: only what is new, so that it costs little once most is known. */
+/** Which code ran at least once, as V8 tells: mostly what is new, so that it costs little once most is known. */
 class Coverage {
-  size = 0;
+  readonly #seen = new Set<string>();
   readonly #session = new Session();
+
+  get size(): number {
+    return this.#seen.size;
+  }
 
   constructor() {
     this.#session.connect();
@@ -171,15 +185,18 @@ class Coverage {
 
   /** Whether code ran that had not run before. */
   grew(): boolean {
-    let found = 0;
+    const before = this.size;
     this.#session.post('Profiler.takePreciseCoverage', (_, { result }) => {
       for (const { url, functions } of result) {
         if (!url.includes('/src/')) continue;
-        for (const { ranges } of functions) for (const { count } of ranges) found += count;
+        for (const { ranges } of functions) {
+          for (const { startOffset, endOffset, count } of ranges) {
+            if (count > 0) this.#seen.add(`${url} ${startOffset} ${endOffset}`);
+          }
+        }
       }
     });
-    this.size += found;
-    return found > 0;
+    return this.size > before;
   }
 }
 
