@@ -2,8 +2,8 @@
 export { type Answers, analyse, type Questions } from './analyse/analyse.ts';
 export type { Moment, ReadOptions, Watch } from './analyse/read.ts';
 export { UsageError } from './analyse/usage-error.ts';
-export type { Format, OpenOptions } from './formats/detect.ts';
 export { openTrace } from './formats/detect.ts';
+export type { Format, OpenOptions } from './formats/format.ts';
 export type { AnyFields, Hex } from './script/analyzer.ts';
 export {
   events,
@@ -17,7 +17,7 @@ export {
   type TraceEvent,
 } from './script/iterate.ts';
 export type { Pair, PairOptions } from './script/pair-kind.ts';
-export type { DeviceKind, Direction } from './spans/devices.ts';
+export type { DeviceKind, Direction } from './spans/device-kinds.ts';
 export { ExitPairing, ExitSpans, type PairingCounts, type VcpuThread } from './spans/exits.ts';
 export type { InFlightResult } from './spans/in-flight.ts';
 export type { Column, Columns, RowOf, Span, SpanKind, Spans } from './spans/kind.ts';
@@ -77,11 +77,11 @@ export { Inventory } from './views/inventory.ts';
 export type { LeakReport, QueueReport, Unfinished, Verdict } from './views/leaks.ts';
 export { judgeLeaks } from './views/leaks.ts';
 export type { LockRole } from './views/locks.ts';
+export type { QueueName } from './views/queue-name.ts';
 export type {
   DelayResult,
   Hop,
   MissingPoint,
-  QueueName,
   Rank,
   RequestQueue,
   RequestsOptions,

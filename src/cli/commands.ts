@@ -1,14 +1,4 @@
-import type { Command } from 'commander';
-
-/** One command: loaded only when it is called, so that start-up stays small. */
-export type CommandEntry = {
-  name: string;
-  summary: string;
-  /** Not listed in the help. */
-  hidden?: true;
-  /** The module's default export adds arguments, options, help and action to the command. */
-  load(): Promise<{ default: (command: Command) => void }>;
-};
+import type { CommandEntry } from './command.ts';
 
 /** Every command of virtap. A new one is a file beside this and a line here. */
 export const commands: readonly CommandEntry[] = [

@@ -1,6 +1,5 @@
 import { Argument, type Command } from 'commander';
-import { commands } from './commands.ts';
-import { buildProgram } from './program.ts';
+import type { CommandLine } from './command.ts';
 import { print } from './say.ts';
 
 const shells = ['bash', 'zsh', 'fish'] as const;
@@ -15,7 +14,7 @@ type Words = {
   values: readonly string[];
 };
 
-export default function define(command: Command): void {
+export default function define(command: Command, line: CommandLine): void {
   command
     .addArgument(new Argument('<shell>', 'which shell').choices(shells))
     .addHelpText(
@@ -28,14 +27,14 @@ Examples:
     )
     .action(async (shell: Shell) => {
       const words = await Promise.all(
-        commands.filter((entry) => entry.hidden !== true).map((entry) => wordsOf(entry.name)),
+        line.commands.filter((entry) => entry.hidden !== true).map((entry) => wordsOf(entry.name, line)),
       );
       print({ bash, zsh, fish }[shell](words));
     });
 }
 
-async function wordsOf(name: string): Promise<Words> {
-  const program = await buildProgram([name]);
+async function wordsOf(name: string, { build }: CommandLine): Promise<Words> {
+  const program = await build([name]);
   const command = program.commands.find((one) => one.name() === name) as Command;
   const help = command.createHelp();
   return {

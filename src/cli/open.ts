@@ -2,20 +2,18 @@ import { fstatSync } from 'node:fs';
 import { basename } from 'node:path';
 import { foresightOf, ofFiles } from '../analyse/foresight.ts';
 import { UsageError } from '../analyse/usage-error.ts';
-import { type OpenOptions, openTrace } from '../formats/detect.ts';
+import { openTrace } from '../formats/detect.ts';
+import type { OpenOptions } from '../formats/format.ts';
 import type { LiveEvents } from '../live/event-sets.ts';
 import { watched } from '../spans/holes.ts';
 import { Budget } from '../trace/budget.ts';
 import { mergeTraces } from '../trace/merge.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type LiveOptions, openOptions, type TraceOptions } from './options.ts';
+import { type FileOffset, type LiveOptions, openOptions, type TraceOptions } from './options.ts';
 import { statusOf } from './output-file.ts';
 import { say } from './say.ts';
 
 type OpenSourceOptions = Pick<TraceOptions, 'traceEvents' | 'offset' | 'maxMemory'> & LiveOptions;
-
-/** What to add to the times of one of the files, as the user says. */
-export type FileOffset = { file: string; ns: bigint };
 
 /** Opens what the user named: the files, or with --live the running machines, whose events `wanted` names. */
 export async function openSource(

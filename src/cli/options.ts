@@ -1,11 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Moment } from '../analyse/read.ts';
-import type { OpenOptions } from '../formats/detect.ts';
+import type { OpenOptions } from '../formats/format.ts';
 import type { ColorChoice } from '../report/terminal.ts';
 import { parseLength, unitNs } from '../trace/time-units.ts';
 import type { MachineOptions } from './machines.ts';
-import type { FileOffset } from './open.ts';
-import type { RunOptions } from './run.ts';
+
+/** What to add to the times of one of the files, as the user says. */
+export type FileOffset = { file: string; ns: bigint };
 
 /** The options that every command on trace files has, as commander hands them over. */
 export type TraceOptions = {
@@ -108,7 +109,11 @@ export function openOptions(
 }
 
 /** What of the options says how to read them. */
-export function runOptions(options: Pick<TraceOptions, 'from' | 'to'> & Pick<LiveOptions, 'interval'>): RunOptions {
+export function runOptions(options: Pick<TraceOptions, 'from' | 'to'> & Pick<LiveOptions, 'interval'>): {
+  from: Moment | undefined;
+  to: Moment | undefined;
+  every: number | undefined;
+} {
   return { from: options.from, to: options.to, every: options.interval };
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { withForesight } from '../analyse/foresight.ts';
 import { UsageError } from '../analyse/usage-error.ts';
@@ -8,6 +8,7 @@ import { cannotWrite } from '../trace/write-error.ts';
 import { commands } from './commands.ts';
 import { complain, fail, print, say } from './say.ts';
 import { didYouMean } from './suggest.ts';
+import { version } from './version.ts';
 
 /** The exit status for input or usage that nothing could be answered for. */
 const badInput = 2;
@@ -87,7 +88,7 @@ export async function buildProgram(args: readonly string[]): Promise<Command> {
   for (const entry of commands) {
     const command = program.command(entry.name, { hidden: entry.hidden === true }).summary(entry.summary);
     command.description(`${entry.summary.replace(/^./, (c) => c.toUpperCase())}.`);
-    if (entry.name === called) (await entry.load()).default(command);
+    if (entry.name === called) (await entry.load()).default(command, { commands, build: buildProgram, obey });
   }
   if (called !== undefined && !commands.some((entry) => entry.name === called)) {
     if (existsSync(called)) throw new UsageError(`no command given; to see what is in it: virtap events ${called}`);
@@ -95,10 +96,4 @@ export async function buildProgram(args: readonly string[]): Promise<Command> {
     throw new UsageError(`there is no command ${called}${didYouMean(called, names)} (virtap --help lists them)`);
   }
   return program;
-}
-
-/** The version of virtap. */
-export function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

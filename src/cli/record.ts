@@ -12,8 +12,8 @@ import { chooseEvents, cleanupCommand } from './live.ts';
 import { type Chosen, chooseMachines, type MachineOptions, subject } from './machines.ts';
 import { parseDuration, parseNumbers, parseWords } from './options.ts';
 import { checkOutput, forceOption } from './output-file.ts';
-import { version } from './program.ts';
 import { eraseStatus, say, showStatus } from './say.ts';
+import { version } from './version.ts';
 
 type RecordOptions = MachineOptions & {
   output: string;

@@ -3,8 +3,8 @@ import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
+import type { CommandLine } from './command.ts';
 import { Output } from './output.ts';
-import { obey } from './program.ts';
 
 const samples = fileURLToPath(new URL('../../samples/', import.meta.url));
 
@@ -20,17 +20,21 @@ const shown: readonly [command: string, sample: string, options?: readonly strin
 ];
 
 /** `npm start`: the main job on the samples that come with virtap, each command line shown before its output. */
-export default function define(command: Command): void {
+export default function define(command: Command, { obey }: CommandLine): void {
   command.action(async () => {
     if (!existsSync(samples)) throw new UsageError(`there are no samples in ${samples}`);
-    for (const [name, sample, options = []] of shown) await show([name, relative('', samples + sample), ...options]);
+    for (const [name, sample, options = []] of shown) {
+      const args = [name, relative('', samples + sample), ...options];
+      await show(args);
+      await obey(args);
+    }
     // What a sample shows (a leak, say) is not a failure of this run.
     process.exitCode = 0;
   });
 }
 
-async function show(args: string[]): Promise<void> {
+/** Prints a command line as a person would type it. */
+async function show(args: readonly string[]): Promise<void> {
   const out = new Output({ color: 'auto' });
   await out.write(`\n${out.terminal.style('heading', `$ virtap ${args.join(' ')}`)}\n\n`);
-  await obey(args);
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../trace/clock.ts';
-import type { Format, OpenOptions } from './detect.ts';
+import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { kernelTextFit, qualifiedName } from './kernel-text.ts';
 import { holdsLine, type LineKind, LineParts, LineTrace, line, mostCpus } from './lines.ts';

@@ -1,5 +1,5 @@
 import type { Clock } from '../trace/clock.ts';
-import type { Format, OpenOptions } from './detect.ts';
+import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
 import {

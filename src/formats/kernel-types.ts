@@ -1,7 +1,7 @@
 import type { Arena } from '../trace/arena.ts';
 import type { EventType, Layout } from '../trace/event-type.ts';
 import type { TypeTable } from '../trace/trace.ts';
-import { KernelLayout } from './kernel-format.ts';
+import { KernelLayout } from './kernel-layout.ts';
 import { QemuMarkers, QemuProbeLayout, qemuProbe } from './qemu-names.ts';
 import { type EventTypes, unwanted } from './ring-buffer.ts';
 import type { Signatures } from './trace-events.ts';

@@ -7,7 +7,7 @@ import type { Loss } from '../trace/loss.ts';
 import { NameTable } from '../trace/name-table.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
-import type { OpenOptions } from './detect.ts';
+import type { OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextFit, kernelTextLayout, type TextLayout } from './kernel-text.ts';
 import { QemuMarkers, QemuProbeLayout, qemuProbe } from './qemu-names.ts';

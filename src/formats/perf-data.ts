@@ -9,9 +9,9 @@ import type { Loss } from '../trace/loss.ts';
 import { type Rows, rowCpu } from '../trace/rows.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
-import type { Format, OpenOptions } from './detect.ts';
+import type { Format, OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
-import { KernelLayout } from './kernel-format.ts';
+import { KernelLayout } from './kernel-layout.ts';
 import { longestRecord, PerfAhead } from './perf-ahead.ts';
 import {
   applyFeature,

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { EventBatch } from '../trace/batch.ts';
-import { KernelLayout, parseKernelFormat } from './kernel-format.ts';
+import { parseKernelFormat } from './kernel-format.ts';
+import { KernelLayout } from './kernel-layout.ts';
 
 type FieldLine = [declaration: string, offset: number, size: number, signed: 0 | 1];
 

@@ -1,4 +1,5 @@
 import type { EventBatch } from '../trace/batch.ts';
+import type { FieldReader } from '../trace/event-type.ts';
 import {
   type Expression,
   ExpressionParser,
@@ -9,11 +10,18 @@ import {
   textual,
   Unsupported,
 } from './c-expression.ts';
-import type { KernelField, KernelLayout } from './kernel-format.ts';
+import type { KernelField, KernelFormat } from './kernel-format.ts';
 import { type Conversion, type Integer, narrow, parsePrintf, printInteger, printString, truncate } from './printf.ts';
 
 /** Prints the text of one event. */
 export type Printer = (b: EventBatch, i: number) => string;
+
+/** The payload whose format is compiled: its fields, where they lie, and how they are read. */
+type Payload = {
+  readonly format: KernelFormat;
+  reader(name: string): FieldReader | undefined;
+  extent(field: KernelField, b: EventBatch, i: number): [start: number, end: number];
+};
 
 /** Formats of real events have up to 20 KiB; what is longer is not compiled. */
 const longestFormat = 1 << 17;
@@ -28,7 +36,7 @@ const longestText = 1 << 16;
  * libtraceevent (perf script, trace-cmd) prints the same but for signed fields: it reads all fields as unsigned,
  * so that `errno < 0` is never true there, and an `__s8` of -1 prints as 255.
  */
-export function compilePrintFormat(layout: KernelLayout, little: boolean): Printer | undefined {
+export function compilePrintFormat(layout: Payload, little: boolean): Printer | undefined {
   const source = layout.format.printFormat;
   if (source.length > longestFormat) return undefined;
   try {
@@ -182,9 +190,9 @@ const int: IntegerType = { bits: 32, signed: true };
 /** What the kernel's formats refer to: the event's fields, and the helpers of its trace headers. */
 class Kernel {
   readonly little: boolean;
-  readonly #layout: KernelLayout;
+  readonly #layout: Payload;
 
-  constructor(layout: KernelLayout, little: boolean) {
+  constructor(layout: Payload, little: boolean) {
     this.#layout = layout;
     this.little = little;
   }

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TraceError } from '../trace/error.ts';
-import type { OpenOptions } from './detect.ts';
+import type { OpenOptions } from './format.ts';
 import { asTraceError } from './input.ts';
 import type { Base } from './int-reader.ts';
 import { builtInSignatures } from './qemu-signatures.ts';

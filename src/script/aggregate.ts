@@ -1,11 +1,8 @@
 import type { Terminal } from '../report/terminal.ts';
 import { rankOf, type Stats, Summary, type Tally } from '../spans/summary.ts';
-import { figuresTable } from './figures-table.ts';
+import { figuresTable, type Unit } from './figures-table.ts';
 import { type Histogram, type LinearBounds, LinearCounts, logHistogram } from './histogram.ts';
 import { asText, type Printable } from './printable.ts';
-
-/** What values are: lengths of time in ns, sizes in bytes, or plain numbers. Only printing depends on it. */
-export type Unit = 'ns' | 'bytes' | '';
 
 export type StatsOptions = {
   unit?: Unit;

@@ -1,7 +1,7 @@
 import type { Hex, RowOf } from '../spans/kind.ts';
 import type { Kind } from '../spans/kinds.ts';
 import type { Loss } from '../trace/loss.ts';
-import type { Events } from './index.ts';
+import type { Events } from './events.ts';
 import type { KnownEvents } from './known-events.ts';
 import type { AnyFields, Pair, PairOptions } from './pair-kind.ts';
 

@@ -106,7 +106,7 @@ ${declareEvents(events).replace(/^/gm, '  ').trimEnd()}
 /** The file of the events that virtap knows: src/script/known-events.ts. */
 export function knownEventsFile(events: KnownEvents): string {
   return `// biome-ignore-all format: one event a line
-import type { Hex } from './analyzer.ts';
+import type { Hex } from '../spans/kind.ts';
 
 /**
  * The arguments of the events that virtap knows, by the events' full names: what known-kernel.ts and QEMU's signatures say. Written by

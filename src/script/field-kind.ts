@@ -1,4 +1,4 @@
-import { KernelLayout } from '../formats/kernel-format.ts';
+import { KernelLayout } from '../formats/kernel-layout.ts';
 import { builtInSignatures } from '../formats/qemu-signatures.ts';
 import { parseTraceEvents, type Signature } from '../formats/trace-events.ts';
 import type { EventType, Field } from '../trace/event-type.ts';

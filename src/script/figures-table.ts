@@ -12,7 +12,9 @@ import { type Cell, type Column, table } from '../report/table.ts';
 import type { Terminal } from '../report/terminal.ts';
 import { bytes, count, percent, plural, rate } from '../report/units.ts';
 import { nothing, type Stats } from '../spans/summary.ts';
-import type { Unit } from './aggregate.ts';
+
+/** What values are: lengths of time in ns, sizes in bytes, or plain numbers. Only printing depends on it. */
+export type Unit = 'ns' | 'bytes' | '';
 
 export type TableOptions = {
   /** The column to sort by, largest first; `name` sorts by the keys. */

@@ -7,7 +7,7 @@ export type { Lock, LockWait } from '../spans/kinds/lock.ts';
 export type { Request } from '../spans/kinds/request.ts';
 export type { VcpuStretch } from '../spans/kinds/vcpu-state.ts';
 export type { Loss } from '../trace/loss.ts';
-export { Aggregate, type StatsOptions, type Unit } from './aggregate.ts';
+export { Aggregate, type StatsOptions } from './aggregate.ts';
 export type {
   Analyzer,
   AnyFields,
@@ -21,7 +21,8 @@ export type {
   Tools,
 } from './analyzer.ts';
 export { analyzer } from './analyzer.ts';
-export type { TableOptions } from './figures-table.ts';
+export * from './events.ts';
+export type { TableOptions, Unit } from './figures-table.ts';
 export { HeatAggregate } from './heat.ts';
 export { type Bucket, Histogram, type LinearBounds } from './histogram.ts';
 export { Counter, type Key, type Keyed, KeyedAggregate, KeyedCounts } from './keyed.ts';
@@ -29,11 +30,3 @@ export type { KnownEvents } from './known-events.ts';
 export { counts, heatmap, stats } from './make.ts';
 export type { Pair, PairOptions } from './pair-kind.ts';
 export type { Printable } from './printable.ts';
-
-/**
- * The events that a user declares, by their full names, with the types of their fields; `virtap types` writes the declarations:
- *
- *     declare module 'virtap/script' { interface Events { 'block:block_rq_issue': { readonly dev: number } } }
- */
-// biome-ignore lint/suspicious/noEmptyInterface: it is there to be added to
-export interface Events {}

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { join } from 'node:path';
-import { KernelLayout, parseKernelFormat } from '../formats/kernel-format.ts';
+import { parseKernelFormat } from '../formats/kernel-format.ts';
+import { KernelLayout } from '../formats/kernel-layout.ts';
 import { EventType } from '../trace/event-type.ts';
 import { ScriptError } from './script-error.ts';
 

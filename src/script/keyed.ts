@@ -1,7 +1,7 @@
 import type { SortKey } from '../report/stats-table.ts';
 import type { Terminal } from '../report/terminal.ts';
-import { Aggregate, type StatsOptions, type Unit } from './aggregate.ts';
-import { countsTable, figuresTable, type TableOptions } from './figures-table.ts';
+import { Aggregate, type StatsOptions } from './aggregate.ts';
+import { countsTable, figuresTable, type TableOptions, type Unit } from './figures-table.ts';
 import { asText, type Printable } from './printable.ts';
 import { ScriptError } from './script-error.ts';
 

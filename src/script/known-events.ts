@@ -1,5 +1,5 @@
 // biome-ignore-all format: one event a line
-import type { Hex } from './analyzer.ts';
+import type { Hex } from '../spans/kind.ts';
 
 /**
  * The arguments of the events that virtap knows, by the events' full names: what known-kernel.ts and QEMU's signatures say. Written by

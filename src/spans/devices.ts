@@ -1,51 +1,11 @@
 import { IdTable } from '../trace/id-table.ts';
-import type { Request } from './requests.ts';
+import { type DeviceKind, type Direction, elected, kindOfShape } from './device-kinds.ts';
 import type { Spread } from './spread.ts';
 import { Summary } from './summary.ts';
 
-/** What a virtio device is, as the part of its QEMU name behind `virtio-`. */
-export type DeviceKind =
-  | 'blk'
-  | 'net'
-  | 'scsi'
-  | 'serial'
-  | 'balloon'
-  | 'rng'
-  | 'gpu'
-  | 'input'
-  | 'sound'
-  | 'crypto'
-  | 'mem'
-  | 'pmem'
-  | 'iommu'
-  | '9p';
-
-/** Which way an element's buffers go: `in` the device writes only, `out` it reads only, `both` is a request with its answer. */
-export type Direction = 'in' | 'out' | 'both';
-
-/** Event names that only one kind of device has, by prefix. */
-const kindPrefixes: readonly [prefix: string, kind: DeviceKind][] = [
-  ['virtio_blk_', 'blk'],
-  ['virtio_net_', 'net'],
-  ['virtio_scsi_', 'scsi'],
-  ['virtio_serial_', 'serial'],
-  ['virtio_console_', 'serial'],
-  ['virtio_balloon_', 'balloon'],
-  ['virtio_rng_', 'rng'],
-  ['virtio_gpu_', 'gpu'],
-  ['virtio_input_', 'input'],
-  ['virtio_snd_', 'sound'],
-  ['virtio_crypto_', 'crypto'],
-  ['virtio_mem_', 'mem'],
-  ['virtio_pmem_', 'pmem'],
-  ['virtio_iommu_', 'iommu'],
-  ['v9fs_', '9p'],
-];
-
-/** The kind of device that an event (name without `qemu:`) tells of, or undefined. */
-export function kindOfEvent(event: string): DeviceKind | undefined {
-  return kindPrefixes.find(([prefix]) => event.startsWith(prefix))?.[1];
-}
+/*
+ * A QEMU process, its virtio devices, their queues, and the requests in these. They know each other, hence one file.
+ */
 
 /** A virtio device of one QEMU process, known by the address of its VirtIODevice. */
 export class Device {
@@ -190,90 +150,82 @@ export class Machine {
   }
 }
 
-/**
- * Which kind most of the events that followed pops speak for. Threads interleave, so single votes may be
- * wrong: it takes three of four.
- */
-function elected(queues: Iterable<Queue>): DeviceKind | undefined {
-  const votes = new Map<DeviceKind, number>();
-  let all = 0;
-  for (const queue of queues) {
-    for (const [kind, n] of queue.votes) {
-      votes.set(kind, (votes.get(kind) ?? 0) + n);
-      all += n;
-    }
-  }
-  for (const [kind, n] of votes) if (n * 4 >= all * 3) return kind;
-  return undefined;
-}
+/** What was known about a request at a moment at which it was, or may have been, taken out of sight. */
+export type Moment = {
+  time: number;
+  /** How many elements its queue had filled since its pop. */
+  fills: number;
+  /** Whether one that was popped later had been filled: on its own queue, or on another queue of its device. */
+  overtaken: boolean;
+  overtakenByPeer: boolean;
+};
 
-/**
- * The kind that queue numbers and directions leave possible, where it is only one (virtio 1.2, chapter 5: net has receive queues at even
- * and transmit queues at odd numbers, then a control queue with answers; a console has the same without
- * answers, its control at 2 and 3; the balloon's statistics go out on 2; SCSI has requests from 2 on).
- */
-function kindOfShape(queues: Iterable<Queue>): DeviceKind | undefined {
-  const at = new Map<number, Direction | 'mixed'>();
-  for (const queue of queues) {
-    const direction = directionOf(queue);
-    if (queue.number >= 0 && direction !== undefined) at.set(queue.number, direction);
-  }
-  if (at.size === 0) return undefined;
-  if (at.get(2) === 'out') return 'balloon';
-  const numbers = [...at.keys()].sort((a, b) => a - b);
-  const last = numbers.at(-1) as number;
-  const paired = (n: number) => at.get(n) === (n % 2 === 0 ? 'in' : 'out');
-  if (last >= 2 && last % 2 === 0 && at.get(last) === 'both') {
-    const rest = numbers.slice(0, -1);
-    if (rest.length > 0 && rest.every(paired)) return 'net';
-  }
-  if (numbers.every(paired) && (at.has(2) || at.has(3)) && !at.has(0) && !at.has(1)) return 'serial';
-  if (last >= 3 && numbers.every((n) => n >= 2 && at.get(n) === 'both')) return 'scsi';
-  return undefined;
-}
+/** How a request without a fill ended. */
+export type Ending = 'reset' | 'reused';
 
-/** The direction that all of a queue's elements had, `mixed` where they differ. */
-export function directionOf(queue: Queue): Direction | 'mixed' | undefined {
-  const seen = (Object.keys(queue.directions) as Direction[]).filter((direction) => queue.directions[direction] > 0);
-  return seen.length > 1 ? 'mixed' : seen[0];
-}
+/** One event near a request's pop. */
+export type NearbyEvent = {
+  /** Time since the trace's origin, in its units. */
+  time: number;
+  /** `virtqueue_pop elem 0x… in_num 2 out_num 1`: name and what matters of its arguments. */
+  text: string;
+  /** Whether it is about this very element. */
+  own: boolean;
+};
 
-/** What a queue is for, by its device's kind and its number; '' where that is not known. */
-export function roleOf(queue: Queue, kind = queue.device?.kind): string {
-  const n = queue.number;
-  if (kind === undefined) return '';
-  switch (kind) {
-    case 'net': {
-      if (n < 0) return directionRole(queue, 'receive', 'transmit', 'control');
-      return n % 2 === 1 ? 'transmit' : directionOf(queue) === 'both' ? 'control' : 'receive';
-    }
-    case 'serial':
-      if (n === 2 || n === 3) return n === 2 ? 'control receive' : 'control transmit';
-      return n < 0 ? directionRole(queue, 'receive', 'transmit', '') : n % 2 === 1 ? 'transmit' : 'receive';
-    case 'balloon':
-      return ['inflate', 'deflate', 'statistics', 'free page hints', 'reporting'][n] ?? '';
-    case 'scsi':
-      return n < 0 ? directionRole(queue, 'event', '', '') : (['control', 'event'][n] ?? 'request');
-    case 'blk':
-    case 'rng':
-    case '9p':
-    case 'mem':
-    case 'pmem':
-      return 'request';
-    case 'gpu':
-      return ['control', 'cursor'][n] ?? '';
-    case 'input':
-      return ['event', 'status'][n] ?? '';
-    case 'sound':
-      return ['control', 'event', 'transmit', 'receive'][n] ?? '';
-    case 'iommu':
-      return ['request', 'event'][n] ?? '';
-    case 'crypto':
-      return '';
+/** An element from its pop on. These objects are used again and again: only those without a fill outlive it. */
+export class Request {
+  queue!: Queue;
+  /** A small number that no other request has while this one is open. */
+  readonly slot: number;
+  /** The element's address. */
+  high = 0;
+  low = 0;
+  /** Its number in the machine's table of elements. */
+  element = 0;
+  in = 0;
+  out = 0;
+  /** When it was popped, and how many events had been noted then. */
+  pop = 0;
+  seq = 0;
+  /** Number of the queue's fills at its pop. */
+  fillsAtPop = 0;
+  /** Thread that popped it, -1 where not known. */
+  tid = -1;
+  operation: '' | 'read' | 'write' = '';
+  sector = Number.NaN;
+  sectors = Number.NaN;
+  /** The SCSI command's first byte and its tag, NaN where not known. */
+  command = Number.NaN;
+  tag = Number.NaN;
+  /** When its device finished it (`virtio_blk_rw_complete`, `virtio_blk_req_complete`), NaN before. */
+  done = Number.NaN;
+  /** Number of the queue's fills then. */
+  fillsAtDone = 0;
+  /** What the device returned: negative for an error. */
+  result = 0;
+  /** The device gave the request its status: it is not one to be tried again. */
+  answered = false;
+  /** The first hole after its pop began here (or before its pop): NaN where there is none. And what was known of it then. */
+  hole = Number.NaN;
+  holeFills = 0;
+  holeOvertaken = false;
+  holeOvertakenByPeer = false;
+  /** The first reset of its device after its pop. */
+  reset: Moment | undefined;
+  /** Its address was popped or filled as another element. */
+  reused: Moment | undefined;
+  /** Its fill came to light after its address seemed to be used again. */
+  filledAfterAll = false;
+  nearby: NearbyEvent[] | undefined;
+  /** Neighbours in the queue's list of open requests, and in that of all. */
+  previous: Request | undefined;
+  next: Request | undefined;
+  older: Request | undefined;
+  newer: Request | undefined;
+  listed = false;
+
+  constructor(slot: number) {
+    this.slot = slot;
   }
-}
-
-function directionRole(queue: Queue, whenIn: string, whenOut: string, whenBoth: string): string {
-  const direction = directionOf(queue);
-  return direction === 'in' ? whenIn : direction === 'out' ? whenOut : direction === 'both' ? whenBoth : '';
 }

@@ -1,6 +1,5 @@
 import { hex64 } from '../trace/event-type.ts';
-import type { Queue } from './devices.ts';
-import type { Request } from './requests.ts';
+import type { NearbyEvent, Queue, Request } from './devices.ts';
 
 /** How many events are remembered; a power of two. */
 const size = 16384;
@@ -9,16 +8,6 @@ const before = 4;
 const after = 8;
 /** How far around a pop they are looked for. */
 const reach = 512;
-
-/** One event near a request's pop. */
-export type NearbyEvent = {
-  /** Time since the trace's origin, in its units. */
-  time: number;
-  /** `virtqueue_pop elem 0x… in_num 2 out_num 1`: name and what matters of its arguments. */
-  text: string;
-  /** Whether it is about this very element. */
-  own: boolean;
-};
 
 /** What the columns x and y of an event hold, in the order of `nearbyKinds`; '' for nothing. */
 const kinds = [

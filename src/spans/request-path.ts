@@ -5,13 +5,13 @@ import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { Carriers } from './carriers.ts';
-import type { Queue } from './devices.ts';
+import type { Queue, Request } from './devices.ts';
 import { InFlight } from './in-flight.ts';
 import { Interrupts } from './interrupts.ts';
 import { Kicks } from './kicks.ts';
 import type { Locks } from './locks.ts';
 import { OpenTable } from './open-table.ts';
-import { deferredNotice, type Request, Requests } from './requests.ts';
+import { deferredNotice, Requests } from './requests.ts';
 import { tableOf } from './table.ts';
 import { ThreadTime, threadStates } from './thread-time.ts';
 

@@ -3,79 +3,10 @@ import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type Device, type DeviceKind, kindOfEvent, Machine, type Queue } from './devices.ts';
-import { type NearbyEvent, type NearbyKind, nearbyKinds, Recent } from './recent.ts';
+import { type DeviceKind, kindOfEvent } from './device-kinds.ts';
+import { type Device, Machine, type Moment, type Queue, Request } from './devices.ts';
+import { type NearbyKind, nearbyKinds, Recent } from './recent.ts';
 import { Spread } from './spread.ts';
-
-/** What was known about a request at a moment at which it was, or may have been, taken out of sight. */
-export type Moment = {
-  time: number;
-  /** How many elements its queue had filled since its pop. */
-  fills: number;
-  /** Whether one that was popped later had been filled: on its own queue, or on another queue of its device. */
-  overtaken: boolean;
-  overtakenByPeer: boolean;
-};
-
-/** How a request without a fill ended. */
-export type Ending = 'reset' | 'reused';
-
-/** An element from its pop on. These objects are used again and again: only those without a fill outlive it. */
-export class Request {
-  queue!: Queue;
-  /** A small number that no other request has while this one is open. */
-  readonly slot: number;
-  /** The element's address. */
-  high = 0;
-  low = 0;
-  /** Its number in the machine's table of elements. */
-  element = 0;
-  in = 0;
-  out = 0;
-  /** When it was popped, and how many events had been noted then. */
-  pop = 0;
-  seq = 0;
-  /** Number of the queue's fills at its pop. */
-  fillsAtPop = 0;
-  /** Thread that popped it, -1 where not known. */
-  tid = -1;
-  operation: '' | 'read' | 'write' = '';
-  sector = Number.NaN;
-  sectors = Number.NaN;
-  /** The SCSI command's first byte and its tag, NaN where not known. */
-  command = Number.NaN;
-  tag = Number.NaN;
-  /** When its device finished it (`virtio_blk_rw_complete`, `virtio_blk_req_complete`), NaN before. */
-  done = Number.NaN;
-  /** Number of the queue's fills then. */
-  fillsAtDone = 0;
-  /** What the device returned: negative for an error. */
-  result = 0;
-  /** The device gave the request its status: it is not one to be tried again. */
-  answered = false;
-  /** The first hole after its pop began here (or before its pop): NaN where there is none. And what was known of it then. */
-  hole = Number.NaN;
-  holeFills = 0;
-  holeOvertaken = false;
-  holeOvertakenByPeer = false;
-  /** The first reset of its device after its pop. */
-  reset: Moment | undefined;
-  /** Its address was popped or filled as another element. */
-  reused: Moment | undefined;
-  /** Its fill came to light after its address seemed to be used again. */
-  filledAfterAll = false;
-  nearby: NearbyEvent[] | undefined;
-  /** Neighbours in the queue's list of open requests, and in that of all. */
-  previous: Request | undefined;
-  next: Request | undefined;
-  older: Request | undefined;
-  newer: Request | undefined;
-  listed = false;
-
-  constructor(slot: number) {
-    this.slot = slot;
-  }
-}
 
 /** What happens to requests, told as the events come. Requests must not be kept: they are used again. */
 export type RequestListener = {

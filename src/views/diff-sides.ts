@@ -1,4 +1,5 @@
-import { type Device, type Queue, roleOf } from '../spans/devices.ts';
+import { roleOf } from '../spans/device-kinds.ts';
+import type { Device, Queue } from '../spans/devices.ts';
 import { ExitPairing, type ExitSpans } from '../spans/exits.ts';
 import type { SpanKind, Spans } from '../spans/kind.ts';
 import type { LockSpans } from '../spans/locks.ts';
@@ -355,7 +356,7 @@ function deviceNames(queues: readonly Queue[]): (queue: Queue) => string {
 }
 
 function queueName(queue: Queue): string {
-  const role = roleOf(queue);
+  const role = roleOf(queue, queue.device?.kind);
   return queue.number < 0 ? role : `${queue.number} ${role}`.trimEnd();
 }
 

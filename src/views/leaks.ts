@@ -1,5 +1,6 @@
-import { type Device, type DeviceKind, type Direction, type Queue, roleOf } from '../spans/devices.ts';
-import { type Moment, type Request, type Requests, shapeOf } from '../spans/requests.ts';
+import { type DeviceKind, type Direction, roleOf } from '../spans/device-kinds.ts';
+import type { Device, Moment, Queue, Request } from '../spans/devices.ts';
+import { type Requests, shapeOf } from '../spans/requests.ts';
 import { Spread } from '../spans/spread.ts';
 import type { Stats } from '../spans/summary.ts';
 import { type Clock, tellsTime } from '../trace/clock.ts';

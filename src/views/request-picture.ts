@@ -3,7 +3,7 @@ import { operations, type RequestPath } from '../spans/request-path.ts';
 import type { Window } from '../trace/analysis.ts';
 import { IdTable } from '../trace/id-table.ts';
 import { HeatMap } from './heatmap.ts';
-import { type QueueName, queueNameOf } from './requests.ts';
+import { type QueueName, queueNameOf } from './queue-name.ts';
 import { maxSeries, SpanCells } from './span-cells.ts';
 
 /** Requests by queue and operation over time and latency, in bounded memory: what a page needs to draw them. */

@@ -1,4 +1,5 @@
-import { type DeviceKind, type Direction, directionOf, type Queue, roleOf } from '../spans/devices.ts';
+import { type DeviceKind, type Direction, directionOf } from '../spans/device-kinds.ts';
+import type { Queue } from '../spans/devices.ts';
 import type { InFlightResult } from '../spans/in-flight.ts';
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { LastWaits } from '../spans/lock-waits.ts';
@@ -26,6 +27,7 @@ import { measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
 import { judgeLeaks, type Verdict } from './leaks.ts';
 import { type LockRole, LocksView } from './locks.ts';
+import { type QueueName, queueNameOf } from './queue-name.ts';
 import type { RequestPicture } from './request-picture.ts';
 import { SpanView } from './span-view.ts';
 
@@ -59,17 +61,6 @@ export type DelayResult = {
   /** Those of which it is known what the thread did meanwhile, and that. */
   told: number;
   meanwhile: Record<ThreadState, number>;
-};
-
-/** A virtqueue by what people call it. */
-export type QueueName = {
-  pid: number | undefined;
-  kind: DeviceKind | undefined;
-  /** Its device's address, undefined where no event told. */
-  vdev: string | undefined;
-  number: number | undefined;
-  role: string;
-  vq: string;
 };
 
 export type RequestQueue = {
@@ -626,20 +617,6 @@ function rankOf(times: Float64Array, rank: Rank): number {
   if (rank === 'request') return fill - pop;
   if (rank === 'delay') return pop - (times[point.kick] as number);
   return fill - (times.find((time) => !Number.isNaN(time)) as number);
-}
-
-/** What people call a queue. */
-export function queueNameOf(queue: Queue): QueueName {
-  const { device, number, machine } = queue;
-  const kind = device?.kind;
-  return {
-    pid: machine.pid >= 0 ? machine.pid : undefined,
-    kind,
-    vdev: device === undefined ? undefined : hex64(device.high, device.low),
-    number: number >= 0 ? number : undefined,
-    role: roleOf(queue, kind),
-    vq: hex64(queue.high, queue.low),
-  };
 }
 
 function sumOf(a: Delay | undefined, b: Delay): Delay {

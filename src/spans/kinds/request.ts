@@ -2,7 +2,8 @@ import type { EventBatch } from '../../trace/batch.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import { grown } from '../../trace/grown.ts';
 import type { Trace } from '../../trace/trace.ts';
-import { type Queue, roleOf } from '../devices.ts';
+import { roleOf } from '../device-kinds.ts';
+import type { Queue } from '../devices.ts';
 import {
   detail,
   hex,
@@ -107,7 +108,7 @@ class Requests implements Spans<typeof columns> {
         known: (k) => this.#queue(k).device !== undefined,
       },
       queue: (k) => this.#queue(k).number,
-      role: word((k) => roleOf(this.#queue(k))),
+      role: word((k) => roleOf(this.#queue(k), this.#queue(k).device?.kind)),
       operation: { id: (k) => this.#facet(k).operation, name: (id) => operations[id] as string },
       vq: { low: (k) => this.#queue(k).low, high: (k) => this.#queue(k).high },
       elem: { low: (k) => rows.elemLow[k] as number, high: (k) => rows.elemHigh[k] as number },
@@ -149,7 +150,13 @@ class Requests implements Spans<typeof columns> {
   *open(): Iterable<Partial<Request> & { begin: number }> {
     for (const request of this.#path.requests.open()) {
       const { queue } = request;
-      yield { begin: request.pop, tid: request.tid, pid: queue.machine.pid, queue: queue.number, role: roleOf(queue) };
+      yield {
+        begin: request.pop,
+        tid: request.tid,
+        pid: queue.machine.pid,
+        queue: queue.number,
+        role: roleOf(queue, queue.device?.kind),
+      };
     }
   }
 
