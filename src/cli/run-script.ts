@@ -75,7 +75,7 @@ async function run(names: string[], options: ScriptOptions, command: Command): P
         ...runOptions(options),
         once: true,
       });
-      await analysis.end(reading.last);
+      await analysis.end(reading);
       await printer.settle();
       const unsure = analysis.hasSpans ? 'Spans across them are left out.' : '';
       say(remarks({ ...reading, notes: [] }, out.terminal, unsure));
@@ -152,6 +152,7 @@ class Printer {
   settling(analysis: ScriptRun): ReadAnalysis {
     return {
       wants: (type) => analysis.wants(type),
+      within: (window) => analysis.within(window),
       batch: (trace, batch) => analysis.batch(trace, batch),
       settle: () => this.settle(),
       get enough() {

@@ -1,6 +1,7 @@
 import type { ReadAnalysis } from '../analyse/read.ts';
 import type { SpanRow, SpanWriter } from '../report/span-rows.ts';
 import { rowOf, type SpanKind, type Spans } from '../spans/kind.ts';
+import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -21,6 +22,10 @@ export class SpanExport implements ReadAnalysis {
 
   wants(type: EventType): boolean {
     return this.#all.map(({ spans }) => spans.wants(type)).includes(true);
+  }
+
+  within(window: Window): void {
+    for (const { spans } of this.#all) spans.within(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -115,4 +117,65 @@ test('requests and elements belong to the stretch of their pop; devices are call
   for (const { vq, popped: all } of whole) assert.equal(popped.get(vq), all);
   const missing = json('requests', leak).missing;
   assert.deepEqual(json('requests', leak, '--from', '5s', '--to', '5700ms').missing, missing);
+});
+
+test('a span of any kind belongs to the stretch in which it begins; a state that lasts already begins with it', () => {
+  for (const [kind, file, ...cuts] of [
+    ['exits', sample('kvm-and-qemu.dat'), 700, 1003],
+    ['states', sample('kvm-and-qemu.dat'), 700, 1003],
+    ['waits', log, 700, 1003],
+    ['holds', log, 700, 1003],
+    ['requests', leak, 5000, 7600],
+  ] as const) {
+    const whole = json('spans', kind, file);
+    const pieces = parts(...cuts).map((range) => json('spans', kind, file, ...range));
+    const sum = (of: (piece: typeof whole) => number) => pieces.reduce((all, piece) => all + of(piece), 0);
+    if (kind === 'states') {
+      assert.equal(
+        sum(({ totals }) => totals.total_ns),
+        whole.totals.total_ns,
+      );
+      continue;
+    }
+    // What ends behind its stretch is open there, and in the next nobody's.
+    assert.equal(
+      sum(({ totals, open_count: open }) => totals.count + open),
+      whole.totals.count + whole.open_count,
+      kind,
+    );
+    for (const { totals } of pieces) assert.ok(totals.count < whole.totals.count, kind);
+  }
+});
+
+test('virtap export and scripts give the spans of a stretch that the commands count', () => {
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], { encoding: 'utf8' }).stdout;
+  const [from, to] = ['1000ms', '1500ms'];
+  const { totals } = json('spans', 'states', host, '--from', from, '--to', to);
+  const lines = run('export', '--to', 'csv', '--spans', 'states', '--since', from, '--until', to, host).trim();
+  assert.equal(lines.split('\n').length - 1, totals.count);
+  const folder = mkdtempSync(join(tmpdir(), 'virtap-window-'));
+  try {
+    const script = join(folder, 'states.ts');
+    writeFileSync(
+      script,
+      `import { analyzer } from 'virtap/script';
+      export default analyzer(({ print }) => {
+        let [states, total, events, least] = [0, 0, 0, Infinity];
+        return {
+          vcpuState({ begin, duration }) { states++; total += duration; least = Math.min(least, begin) },
+          kvm_entry(_, { time }) { events++; least = Math.min(least, time) },
+          end() { print(states, total, events, least) },
+        };
+      });`,
+    );
+    const [states, total, events, least] = run('run', script, host, '--from', from, '--to', to).trim().split(/\s+/);
+    assert.deepEqual([Number(states), Number(total)], [totals.count, totals.total_ns]);
+    const { types } = json('events', host, '--from', from, '--to', to) as { types: { name: string; count: number }[] };
+    assert.equal(Number(events), types.find(({ name }) => name === 'kvm:kvm_entry')?.count);
+    // The first vCPU's state lasts already.
+    assert.equal(Number(least), 1e9);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

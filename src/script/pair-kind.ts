@@ -1,6 +1,7 @@
 import { EventCopies } from '../spans/event-copies.ts';
 import { detail, length, number, type Readers, type SpanKind, type Spans, time } from '../spans/kind.ts';
 import { type PairEnd, Pairs, sharedOf } from '../spans/pairs.ts';
+import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -117,6 +118,10 @@ class PairedEvents implements Spans<typeof columns> {
 
   endsAt(k: number): number {
     return this.#pairs.spans.endsAt[k] as number;
+  }
+
+  within(window: Window): void {
+    this.#pairs.within(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {

@@ -39,7 +39,7 @@ async function run(
       analysis.batch(trace, batch);
       if (analysis.enough) break;
     }
-    await analysis.end(last);
+    await analysis.end({ last, window: { from: 0, to: last } });
   } catch (thrown) {
     error = thrown;
   }

@@ -1,10 +1,12 @@
 import { Carriers } from '../spans/carriers.ts';
 import { isEntry } from '../spans/exits.ts';
+import { type Analysis, isBefore, type Window, wholeOf } from '../trace/analysis.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
+import type { Reading } from '../views/reading.ts';
 import type { AnyFields } from './analyzer.ts';
 import { argumentsOf } from './arguments.ts';
 import { Cursor, type Stamp } from './cursor.ts';
@@ -18,7 +20,7 @@ import { Timer } from './timer.ts';
 type Dispatch = { args: AnyFields; bound: readonly Bound[] };
 
 /** Runs the handlers of several scripts in one pass over a trace: event by event, and for each event script by script. */
-export class ScriptRun {
+export class ScriptRun implements Analysis {
   readonly #setup: Setup;
   readonly #running: readonly Running[];
   readonly #spans: SpanDispatch<Bound>;
@@ -30,9 +32,9 @@ export class ScriptRun {
   readonly #dispatch: (Dispatch | null | undefined)[] = [];
   /** By type id: whether it may say which vCPU its thread runs. */
   readonly #entries: boolean[] = [];
-  /** Times of the first event and of the last. */
-  #first = Number.NaN;
-  #last = Number.NaN;
+  #window: Window | undefined;
+  #timing = false;
+  #over = false;
   /** When the earliest timer is due. */
   #due = Number.POSITIVE_INFINITY;
   /** What is called now, for the sentence that says where an error arose. */
@@ -67,12 +69,12 @@ export class ScriptRun {
     await this.#callEach('begin');
   }
 
-  /** Calls the `end` handlers, after the last batch. `last` is the time of the last event that was read. */
-  async end(last: number): Promise<void> {
-    this.#last = last;
+  /** Calls the `end` handlers, after the last batch; `reading` is how it went. */
+  async end({ last, window }: Pick<Reading, 'last' | 'window'>): Promise<void> {
+    this.#over = true;
     this.#guarded(() => {
       this.#tick(last);
-      if (!this.#setup.enough) this.#spans.finish(last, (bound, span) => this.#call(bound, span));
+      if (!this.#setup.enough) this.#spans.finish(window.to, (bound, span) => this.#call(bound, span));
     });
     await this.#callEach('end');
   }
@@ -104,11 +106,24 @@ export class ScriptRun {
     return this.#handlersOf(type).length > 0 || spans || entry;
   }
 
-  batch(_: Trace, b: EventBatch): void {
+  /** From when on handlers are called. Of what was before, spans learn, and which vCPU a thread runs. */
+  within(window: Window): void {
+    this.#window = window;
+    this.#spans.within(window);
+  }
+
+  batch(trace: Trace, b: EventBatch): void {
     this.#guarded(() => {
-      for (const loss of b.losses) this.#lose(loss);
-      this.#handle(b);
+      const { from, to } = this.#window ?? wholeOf(trace);
+      for (const loss of b.losses) if (loss.to >= from && loss.from <= to) this.#lose(loss);
+      if (isBefore(b, from)) this.#learn(trace, b);
+      else this.#handle(b);
     });
+  }
+
+  #learn(trace: Trace, b: EventBatch): void {
+    this.#spans.batch(trace, b);
+    for (let i = 0; i < b.count; i++) if (this.#entries[b.type[i] as number] === true) this.#cursor.note(b, i);
   }
 
   #handle(b: EventBatch): void {
@@ -120,7 +135,7 @@ export class ScriptRun {
     const setup = this.#setup;
     cursor.b = b;
     spans.batch(this.#trace, b);
-    if (Number.isNaN(this.#first) && count > 0) this.#start(time[0] as number);
+    if (!this.#timing && count > 0) this.#start(time[0] as number);
     for (let i = 0; i < count; i++) {
       const id = types[i] as number;
       if (entries[id] === true) cursor.note(b, i);
@@ -144,15 +159,16 @@ export class ScriptRun {
     bound.call.call(bound.running.self, first, this.#cursor);
   }
 
-  /** How much time has gone by since the first event; NaN where nobody knows how long a unit of the clock is. */
+  /** How much of the stretch that is asked about has gone by; NaN where nobody knows how long a unit of the clock is. */
   #seconds(): number {
     if (this.#trace.clock.unit !== 'ns') return Number.NaN;
-    const now = Number.isNaN(this.#last) ? this.#cursor.time : this.#last;
-    return now > this.#first ? (now - this.#first) / 1e9 : Number.NaN;
+    const { from, to } = this.#window ?? wholeOf(this.#trace);
+    const now = this.#over ? to : this.#cursor.time;
+    return now > from ? (now - from) / 1e9 : Number.NaN;
   }
 
   #start(time: number): void {
-    this.#first = time;
+    this.#timing = true;
     for (const { timer } of this.#timers) timer.start(time);
     this.#setDue();
   }

@@ -1,5 +1,6 @@
 import { rowOf, type Span, type SpanKind, type Spans } from '../spans/kind.ts';
 import { kinds } from '../spans/kinds.ts';
+import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -33,6 +34,10 @@ export class SpanDispatch<Bound> {
   wants(type: EventType): boolean {
     // All are asked: each learns of the types that way.
     return this.#followed.map(({ spans }) => spans.wants(type)).includes(true);
+  }
+
+  within(window: Window): void {
+    for (const { spans } of this.#followed) spans.within(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {

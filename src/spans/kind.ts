@@ -1,4 +1,4 @@
-import type { Analysis } from '../trace/analysis.ts';
+import type { Analysis, Window } from '../trace/analysis.ts';
 import { hex64 } from '../trace/event-type.ts';
 
 /** An address, or other 64 bits, as `0x…` without leading zeros: exact, as no number would be. Compare and join it as text; `BigInt` takes it. */
@@ -70,6 +70,8 @@ export type Readers<C extends Columns> = { readonly [Name in keyof C]: ReaderOf<
 
 /** Spans of one kind as they come out of a trace's events. */
 export interface Spans<C extends Columns = Columns> extends Analysis {
+  /** The stretch of the recording that is asked about: spans that begin before it are not given. Of the events before it, it learns what is the case. */
+  within(window: Window): void;
   /** Whether any event came that a span can begin or end with. */
   readonly seen: boolean;
   /** Spans that ended with the batch taken last, in the order of their ends. */

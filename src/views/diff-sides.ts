@@ -118,6 +118,11 @@ export class KindSide extends Windowed implements SideView {
     this.#groups = new SpanGroups(this.#spans, kind.by, maxRows - 1);
   }
 
+  override within(window: Window): void {
+    super.within(window);
+    this.#spans.within(window);
+  }
+
   wants(type: EventType): boolean {
     return this.#spans.wants(type);
   }

@@ -69,6 +69,7 @@ export class SpansView implements Analysis {
 
   within(window: Window): void {
     this.#window = window;
+    this.#spans.within(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {
@@ -86,8 +87,8 @@ export class SpansView implements Analysis {
       all.merge(summary);
       return [{ group: this.#groups.cells(group), stats: summary.result() }];
     });
-    const open = [...this.#spans.open()];
-    const { to } = this.#window ?? wholeOf(this.#trace);
+    const { from, to } = this.#window ?? wholeOf(this.#trace);
+    const open = [...this.#spans.open()].filter(({ begin }) => begin >= from);
     return {
       kind,
       by: this.#by,

@@ -1,3 +1,4 @@
+import type { Window } from '../../trace/analysis.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import type { Trace } from '../../trace/trace.ts';
@@ -64,6 +65,10 @@ class Exits implements Spans<typeof columns> {
 
   wants(type: EventType): boolean {
     return this.#pairing.wants(type);
+  }
+
+  within(window: Window): void {
+    this.#pairing.within(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {

@@ -1,3 +1,4 @@
+import type { Window } from '../../trace/analysis.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import type { Trace } from '../../trace/trace.ts';
@@ -48,6 +49,7 @@ class LockState {
   protected readonly locks = new Locks();
   protected readonly spans: LockSpans;
   #trace: Trace | undefined;
+  #from = 0;
 
   constructor(which: 'waits' | 'holds') {
     this.spans = this.locks[which];
@@ -65,9 +67,15 @@ class LockState {
     return this.locks.wants(type);
   }
 
+  within({ from }: Window): void {
+    this.#from = from;
+  }
+
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     this.locks.batch(trace, b);
+    const from = this.#from;
+    if (from > 0) this.spans.filter((k) => (this.spans.begin[k] as number) >= from);
   }
 
   endsAt(k: number): number {

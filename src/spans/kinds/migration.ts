@@ -1,3 +1,4 @@
+import type { Window } from '../../trace/analysis.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import type { Trace } from '../../trace/trace.ts';
@@ -75,6 +76,11 @@ class Migrations implements Spans<typeof columns> {
 
   wants(type: EventType): boolean {
     return [this.#vcpus.wants(type), this.#switches.wants(type)].includes(true);
+  }
+
+  within(window: Window): void {
+    this.#vcpus.within(window);
+    this.#switches.within(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {

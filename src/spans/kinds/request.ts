@@ -1,3 +1,4 @@
+import type { Window } from '../../trace/analysis.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import { grown } from '../../trace/grown.ts';
@@ -135,6 +136,10 @@ class Requests implements Spans<typeof columns> {
 
   wants(type: EventType): boolean {
     return this.#path.wants(type);
+  }
+
+  within(window: Window): void {
+    this.#path.within(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {

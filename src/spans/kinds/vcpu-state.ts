@@ -1,3 +1,4 @@
+import type { Window } from '../../trace/analysis.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import type { Trace } from '../../trace/trace.ts';
@@ -60,6 +61,12 @@ class VcpuStates implements Spans<typeof columns> {
 
   wants(type: EventType): boolean {
     return this.#time.wants(type);
+  }
+
+  /** A state that lasts already when the stretch begins, begins with it. */
+  within(window: Window): void {
+    this.#pairing.within(window);
+    this.#time.within(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {
