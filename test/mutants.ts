@@ -26,8 +26,11 @@ after(() => rmSync(folder, { recursive: true }));
 /** A small recording of test/data. */
 export const file = (name: string) => readFileSync(join(import.meta.dirname, 'data', name));
 
-/** Tests that damaged copies of recordings, by what these are called, end well. */
-export function endWell(seeds: Record<string, () => Uint8Array>): void {
+/** Tests that damaged copies of recordings, by what these are called, end well. `lay` puts one where it is read from: a file, or a part of a folder. */
+export function endWell(
+  seeds: Record<string, () => Uint8Array>,
+  lay: (path: string, mutant: Uint8Array) => void = writeFileSync,
+): void {
   for (const [name, seed] of Object.entries(seeds)) {
     test(`${name}: ${mutants} damaged copies end well`, async () => {
       const original = seed();
@@ -35,7 +38,7 @@ export function endWell(seeds: Record<string, () => Uint8Array>): void {
         const mutant = mutate(original, random(firstSeed * 1_000_003 + n));
         // A name of its own: a file that is written over goes to the disk.
         const path = join(folder, `${n}`);
-        writeFileSync(path, mutant);
+        lay(path, mutant);
         const what = `mutant ${n} of ${name}, VIRTAP_SEED=${firstSeed}`;
         try {
           await inTime(readAll(path), what);
@@ -43,7 +46,7 @@ export function endWell(seeds: Record<string, () => Uint8Array>): void {
           assert.ok(error instanceof TraceError, `${what}: ${(error as Error).stack}`);
           assert.ok(error.message.startsWith(path), `${what}: ${error.message}`);
         }
-        rmSync(path);
+        rmSync(path, { recursive: true });
       }
       assert.ok(process.resourceUsage().maxRSS < maxMemory, `${name}: ${process.resourceUsage().maxRSS} KiB`);
     });

@@ -68,9 +68,17 @@ export function sampleRecord(sample: {
     .done();
 }
 
-/** A whole perf.data file with these events and records. */
-export function perfFile(file: { little: boolean; events: WrittenEvent[]; records: Buffer[] }): Buffer {
-  const { little, events, records } = file;
+/**
+ * A whole perf.data file with these events and records; `threads` makes it that of a folder of perf record --threads, on a machine
+ * with so many CPUs.
+ */
+export function perfFile(file: {
+  little: boolean;
+  events: WrittenEvent[];
+  records: Buffer[];
+  threads?: number;
+}): Buffer {
+  const { little, events, records, threads } = file;
   const attrSize = 128;
   const attrsStart = 104 + events.length * 8;
   const dataStart = attrsStart + events.length * (attrSize + 16);
@@ -82,11 +90,12 @@ export function perfFile(file: { little: boolean; events: WrittenEvent[]; record
     .int(attrSize + 16, 8);
   out.int(attrsStart, 8).int(events.length * (attrSize + 16), 8);
   out.int(dataStart, 8).int(data.length, 8).int(0, 8).int(0, 8);
+  // Feature bits 1, event formats; 7, the numbers of CPUs; 24, a folder.
   out
-    .int(1 << 1, 8)
+    .int(threads === undefined ? 1 << 1 : (1 << 1) | (1 << 7) | (1 << 24), 8)
     .int(0, 8)
     .int(0, 8)
-    .int(0, 8); // feature bit 1: event formats
+    .int(0, 8);
   for (const event of events) out.int(event.perfId, 8);
   for (const [n, event] of events.entries()) {
     const attr = new Writer(little);
@@ -101,11 +110,16 @@ export function perfFile(file: { little: boolean; events: WrittenEvent[]; record
     out.int(104 + n * 8, 8).int(8, 8);
   }
   out.bytes(data);
-  const formats = tracingData(little, events);
-  out
-    .int(out.length + 16, 8)
-    .int(formats.length, 8)
-    .bytes(formats);
+  const features = [tracingData(little, events)];
+  if (threads !== undefined) {
+    features.push(new Writer(little).int(threads, 4).int(threads, 4).done(), new Writer(little).int(1, 8).done());
+  }
+  let at = out.length + features.length * 16;
+  for (const { length } of features) {
+    out.int(at, 8).int(length, 8);
+    at += length;
+  }
+  for (const body of features) out.bytes(body);
   return out.done();
 }
 

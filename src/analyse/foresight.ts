@@ -1,4 +1,5 @@
-import { statSync } from 'node:fs';
+import { readdirSync, type Stats, statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Foresight, WatchedTrace } from '../spans/holes.ts';
 import type { Trace } from '../trace/trace.ts';
 
@@ -58,8 +59,18 @@ function stateOf(files: readonly string[]): string | undefined {
   const states: string[] = [];
   for (const file of files) {
     const status = file === '-' ? undefined : statSync(file, { throwIfNoEntry: false });
-    if (status?.isFile() !== true) return undefined;
-    states.push(`${file} ${status.dev}:${status.ino} ${status.size} ${status.mtimeMs}`);
+    if (status?.isDirectory() === true) {
+      for (const name of readdirSync(file, { recursive: true, encoding: 'utf8' })) {
+        const inside = join(file, name);
+        const part = statSync(inside, { throwIfNoEntry: false });
+        if (part?.isFile() === true) states.push(stateOfFile(inside, part));
+      }
+    } else if (status?.isFile() === true) states.push(stateOfFile(file, status));
+    else return undefined;
   }
   return states.join('\n');
+}
+
+function stateOfFile(path: string, { dev, ino, size, mtimeMs }: Stats): string {
+  return `${path} ${dev}:${ino} ${size} ${mtimeMs}`;
 }

@@ -20,7 +20,7 @@ import {
   write,
 } from 'node:fs';
 import { constants } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
@@ -57,8 +57,8 @@ export async function checkOutput(path: string, { inputs, force }: Spared): Prom
   for (const input of inputs) {
     if (input === undefined) continue;
     const status = input === '-' ? fstatSync(0) : statusOf(input);
-    const inside = status?.isDirectory() === true ? statusOf(join(input, 'data')) : undefined;
-    if (isSame(there, status) || isSame(there, inside)) {
+    const folder = status?.isDirectory() === true ? input : basename(input) === 'data' ? dirname(input) : undefined;
+    if (isSame(there, status) || (folder !== undefined && isPartOf(path, there, folder))) {
       const same = input === path ? '' : `, which is ${input === '-' ? 'standard input' : input}`;
       throw new UsageError(`${path} is read by this very command${same}: write to another file`);
     }
@@ -196,6 +196,14 @@ export function statusOf(path: string): Stats | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Whether a file is a part of the recording that a folder is: those of perf are `data`, `data.0`, …, those of CTF may have any name. */
+function isPartOf(path: string, status: Stats, folder: string): boolean {
+  if (isSame(status, statusOf(join(folder, 'data')))) return true;
+  const real = realpathSync(path);
+  if (!real.startsWith(`${realpathSync(folder)}/`)) return false;
+  return /^data\.\d+$/.test(basename(real)) || statusOf(join(dirname(real), 'metadata')) !== undefined;
 }
 
 function isSame(a: Stats, b: Stats | undefined): boolean {

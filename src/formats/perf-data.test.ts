@@ -320,22 +320,6 @@ test('event ids beyond all measure are refused, not kept', async () => {
   );
 });
 
-test('a recording of perf record --threads is refused by what it is', async () => {
-  const whole = unpacked('idle.data.zst');
-  // Feature 24, directory data, in place of feature 4, the kernel release.
-  const bits = whole.readUInt32LE(72);
-  assert.equal(bits & (1 << 4), 1 << 4);
-  const places = Number(whole.readBigUInt64LE(40) + whole.readBigUInt64LE(48));
-  const rank = (bit: number): number =>
-    [...(bits & ((1 << bit) - 1)).toString(2)].filter((digit) => digit === '1').length;
-  const release = whole.subarray(places + rank(4) * 16, places + rank(4) * 16 + 16);
-  const moved = Buffer.from(release);
-  whole.copyWithin(places + rank(4) * 16, places + (rank(4) + 1) * 16, places + rank(24) * 16);
-  moved.copy(whole, places + (rank(24) - 1) * 16);
-  whole.writeUInt32LE(((bits & ~(1 << 4)) | (1 << 24)) >>> 0, 72);
-  await assert.rejects(read(whole), /holds no events: perf record --threads wrote them to files beside it/);
-});
-
 test('a file cut anywhere gives what came before, and says at which byte it ends', async () => {
   const file = unpacked('idle.data.zst');
   const start = Number(file.readBigUInt64LE(40));

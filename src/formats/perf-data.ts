@@ -13,6 +13,7 @@ import type { Format, OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { KernelLayout } from './kernel-layout.ts';
 import { longestRecord, PerfAhead } from './perf-ahead.ts';
+import { boundedRound, PerfFolder } from './perf-folder.ts';
 import {
   applyFeature,
   holdAttr,
@@ -91,6 +92,9 @@ class PerfTrace implements Trace {
   readonly #out: ScanOutput;
   #ahead: PerfAhead | undefined;
   #unpacker: PerfUnpacker | undefined;
+  /** The files of perf record --threads, and the time up to which all of them were read. */
+  #folder: PerfFolder | undefined;
+  #bound = 0n;
   #formats: TracingData | undefined;
 
   // Attributes by index, for the hot loop.
@@ -164,14 +168,6 @@ class PerfTrace implements Trace {
   static async fromFile(input: Input, options: OpenOptions): Promise<PerfTrace> {
     const { file, size, broken } = await input.random();
     const header = await readPerfHeader(input.name, file, size, input.meter);
-    if (header.directory) {
-      throw new TraceError(
-        input.name,
-        'holds no events: perf record --threads wrote them to files beside it, which virtap does not read',
-        undefined,
-        'a recording in one file, without --threads',
-      );
-    }
     const { dataEnd } = header;
     const read: ReadInto = async (target, offset) => {
       const room = Math.min(target.length, dataEnd - offset);
@@ -184,8 +180,11 @@ class PerfTrace implements Trace {
       return bytesRead;
     };
     const compressed = header.compressed || (await startsCompressed(file, header));
-    const trace = new PerfTrace(input, options, header, compressed ? 'file, zstd' : 'file', read, compressed);
-    if (!compressed && (options.threads ?? (size >= largeFile ? availableParallelism() : 1)) > 1) {
+    const { directory } = header;
+    const source: ReadInto = directory ? async (target) => (await trace.#folder?.readInto(target)) ?? 0 : read;
+    const version = `${directory ? 'folder' : 'file'}${compressed ? ', zstd' : ''}`;
+    const trace = new PerfTrace(input, options, header, version, source, compressed && !directory);
+    if (!compressed && !directory && (options.threads ?? (size >= largeFile ? availableParallelism() : 1)) > 1) {
       trace.#ahead = new PerfAhead(trace.#arena, file.fd, dataEnd);
     }
     trace.damage = broken ?? header.broken;
@@ -204,6 +203,7 @@ class PerfTrace implements Trace {
       trace.damage ??= trace.#formats.formats.damage;
     }
     trace.#learnAttrs();
+    if (directory) trace.#folder = await PerfFolder.open(input, header, read, compressed);
     trace.damage ??= input.meter.refused;
     return trace;
   }
@@ -263,6 +263,7 @@ class PerfTrace implements Trace {
     await this.#reader.close();
     await this.#ahead?.close();
     await this.#unpacker?.close();
+    await this.#folder?.close();
     await this.#input.close();
   }
 
@@ -364,6 +365,11 @@ class PerfTrace implements Trace {
 
   /** tools/perf/util/ordered-events.c: what came before the last round's newest event is complete now. */
   *#endRound(): Generator<EventBatch> {
+    if (this.#folder !== undefined) {
+      yield* this.#take(Number(this.#bound - this.origin));
+      this.#flushed = Number(this.#bound - this.origin);
+      return;
+    }
     yield* this.#take(this.#flushed);
     this.#flushed = this.#maxTime;
     this.#inRound = false;
@@ -546,6 +552,7 @@ class PerfTrace implements Trace {
     }
     switch (record) {
       case recordType.finishedRound:
+        if (this.#folder !== undefined) return this.#endPiece(pos, length);
         // Nothing came since the last one, as in files that are nothing but rounds.
         return this.#flushed === this.#maxTime && this.#sorter.pending === 0 ? undefined : 'round';
       case recordType.tracingData:
@@ -562,6 +569,13 @@ class PerfTrace implements Trace {
         this.#sideband(record, pos, length);
         return this.#stopped ? 'more' : undefined;
     }
+  }
+
+  /** Behind a piece of one of several files stands how far all of them were read. perf's own rounds are none there. */
+  #endPiece(pos: number, length: number): 'round' | undefined {
+    if (length !== boundedRound || !this.#haveOrigin) return undefined;
+    this.#bound = this.#arena.view.getBigUint64(pos + 8, this.#little);
+    return 'round';
   }
 
   /** Ends the reading at what cannot be: records say where the next begins, so that it would be a guess. */
@@ -739,6 +753,8 @@ class PerfTrace implements Trace {
 
   #error(problem: string, pos: number, expected: string): TraceError {
     const offset = this.#reader.offsetOf(pos);
+    if (this.#folder !== undefined)
+      return new TraceError(this.file, `${problem} in one of the files beside it`, undefined, expected);
     if (this.#unpacker === undefined || !this.#unpacker.unpacked)
       return new TraceError(this.file, problem, offset, expected);
     return new TraceError(

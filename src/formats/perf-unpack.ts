@@ -24,11 +24,11 @@ export class PerfUnpacker {
   #wake: (() => void) | undefined;
   readonly #pump = new ChunkPump(this.#unpack());
 
-  /** `read` gives the file's records from `start` on. */
-  constructor(input: Input, little: boolean, read: ReadInto, start: number) {
+  /** `read` gives the file's records from `start` on, `slotSize` bytes at a time. */
+  constructor(input: Input, little: boolean, read: ReadInto, start: number, slotSize = 1 << 20) {
     this.#input = input;
     this.#name = input.name;
-    this.#arena = new Arena(1 << 20, 1 << 16, input.room(16 << 20));
+    this.#arena = new Arena(slotSize, 1 << 16, input.room(16 * slotSize));
     this.#little = little;
     this.#reader = new SlotReader(this.#arena, read, start);
   }
