@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
+import { escapeText } from '../report/escape.ts';
 import { pageFiles } from '../report/page.ts';
 import { serve } from '../serve/server.ts';
+import { TraceError } from '../trace/error.ts';
 import { Explorer } from './explorer.ts';
 import { type TraceOptions, traceCommand } from './options.ts';
 import { fail, print, say } from './say.ts';
@@ -63,8 +65,10 @@ async function follow(explorer: Explorer, signal: AbortSignal): Promise<void> {
       await explorer.refresh();
     } catch (error) {
       // What was read before is still shown.
-      const why = (error as Error).message;
-      if (why !== told) say(`virtap: not read again: ${why}\n`);
+      const known = error instanceof TraceError || error instanceof UsageError;
+      const why = known ? error.message : String(error);
+      if (why !== told && known) say(`virtap: not read again: ${escapeText(why)}\n`);
+      else if (why !== told) fail(error);
       told = why;
     }
     wait = Math.max(interval, patience * (performance.now() - began));

@@ -42,7 +42,8 @@ export async function isRecording(path: string): Promise<boolean> {
   let input: Input;
   try {
     input = await Input.open(path);
-  } catch {
+  } catch (error) {
+    if (!(error instanceof TraceError)) throw error;
     return true;
   }
   try {

@@ -277,10 +277,10 @@ export class Input {
         yield chunk;
       }
     } catch (error) {
-      if (error instanceof TraceError) throw error;
+      if (error instanceof TraceError || !isOfInput(error)) throw error;
       throw new TraceError(
         this.name,
-        `the ${this.compression} data ends or breaks near byte ${this.read} (${(error as Error).message})`,
+        `the ${this.compression} data ends or breaks near byte ${this.read} (${error.message})`,
         undefined,
         'a whole compressed stream',
       );
@@ -382,10 +382,21 @@ function compressionOf(head: Uint8Array): string {
   return '';
 }
 
-/** An operating system's error as one sentence that names the file. */
+/** What Node.js says of a stream that ends early, or of packed data that unpack to more than they should. */
+const inputCodes: ReadonlySet<string | undefined> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_BUFFER_TOO_LARGE']);
+
+/** Whether an error comes from the input: the operating system and the decompressors number theirs. All others are bugs, ours or a caller's. */
+export function isOfInput(error: unknown): error is NodeJS.ErrnoException {
+  if (!(error instanceof Error)) return false;
+  const { errno, code } = error as NodeJS.ErrnoException;
+  return error instanceof TraceError || errno !== undefined || inputCodes.has(code);
+}
+
+/** An error of an input as one sentence that names the file. Throws any other as it is. */
 export function asTraceError(name: string, error: unknown): TraceError {
   if (error instanceof TraceError) return error;
-  const { code, message } = error as NodeJS.ErrnoException;
+  if (!isOfInput(error)) throw error;
+  const { code, message } = error;
   const known: Record<string, string> = {
     ENOENT: 'no such file',
     EACCES: 'permission denied',

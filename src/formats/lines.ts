@@ -270,8 +270,6 @@ export abstract class LineTrace implements Trace {
       if (tail > reader.pos && !skipping && this.#wentBack + this.#wentAhead === 0)
         this.notes.push(cutLine(reader.offsetOf(reader.pos)));
     } catch (error) {
-      // Only what comes from the input is its damage.
-      if (!(error instanceof TraceError) && (error as NodeJS.ErrnoException).errno === undefined) throw error;
       this.damage ??= asTraceError(this.file, error);
     } finally {
       await reader.close();

@@ -91,7 +91,8 @@ function readMore(file: number, to: number): boolean {
   end = longestRecord;
   try {
     end += readSync(file, bytes, end, Math.min(readSize, to - offset), offset);
-  } catch {
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).errno === undefined) throw error;
     // The other thread comes to the same error, and tells of it.
   }
   offset += end - longestRecord;

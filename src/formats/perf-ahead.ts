@@ -60,6 +60,7 @@ export class PerfAhead {
   /** The place of the piece that is out. */
   #out = -1;
   #more = true;
+  #bug: Error | undefined;
 
   /** Starts the thread; it takes a while until it is `ready`. The arena's buffer must be a shared one; records end at `end`. */
   constructor(arena: Arena, file: number, end: number) {
@@ -83,7 +84,7 @@ export class PerfAhead {
     const thread = new URL(import.meta.url.replace(/perf-ahead(\.\w+)$/, 'perf-ahead-thread$1'));
     this.#worker = new Worker(thread, { workerData: this.#shared });
     this.#worker.unref();
-    this.#worker.on('error', () => this.#giveUp());
+    this.#worker.on('error', (error) => this.#giveUp(error));
   }
 
   /** Whether `start` would begin at once. */
@@ -124,6 +125,7 @@ export class PerfAhead {
     const number = this.#toTake % jobs;
     const at = number * job.size;
     if (this.#more) await this.#wait(at + job.state, given);
+    if (this.#bug !== undefined) throw this.#bug;
     if (!this.#more) {
       for (; this.#toTake < this.#toGive; this.#toTake++) {
         this.#arena.release(control[(this.#toTake % jobs) * job.size + job.slot] as number);
@@ -147,9 +149,10 @@ export class PerfAhead {
     await this.#worker.terminate();
   }
 
-  /** The thread broke: what it did not give is left to this one. */
-  #giveUp(): void {
+  /** The thread broke: what it did not give is left to this one. An error without a code is none of Node.js, but a bug. */
+  #giveUp(error: NodeJS.ErrnoException): void {
     const { control } = this.#shared;
+    if (error.code === undefined) this.#bug = error;
     this.#more = false;
     for (let at = 0; at <= ready; at += job.size) {
       Atomics.store(control, at, done);
@@ -161,7 +164,7 @@ export class PerfAhead {
   async #wait(at: number, value: number): Promise<void> {
     const change = Atomics.waitAsync(this.#shared.control, at, value);
     if (!change.async) return;
-    // Now there is something to stay alive for.
+    // The process must not end while this is awaited.
     this.#worker.ref();
     await change.value;
     this.#worker.unref();

@@ -3,6 +3,7 @@ import { inflateSync, zstdDecompressSync } from 'node:zlib';
 import type { Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import { ByteCursor } from './byte-cursor.ts';
+import { isOfInput } from './input.ts';
 import {
   type BufferOption,
   chosenClock,
@@ -259,7 +260,8 @@ export function unpack(codec: Codec, packed: Uint8Array, size: number, file: str
       if (bytes.length === size) return bytes;
       problem = `unpacks to ${bytes.length} bytes instead of ${size}`;
     } catch (error) {
-      problem = `the compressed data break (${(error as Error).message})`;
+      if (!isOfInput(error)) throw error;
+      problem = `the compressed data break (${error.message})`;
     }
   }
   throw new TraceError(file, problem, offset, `${size} bytes packed with ${codec}`);

@@ -33,7 +33,8 @@ export const traceDat: Format = {
       return new TraceDat(input, file, size, header, broken, new Signatures(input.path, options));
     } catch (error) {
       // Where the compression around the file is broken, that is why the header is cut.
-      throw broken ?? asTraceError(input.name, error);
+      const why = asTraceError(input.name, error);
+      throw broken ?? why;
     }
   },
 };
