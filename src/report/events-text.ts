@@ -3,9 +3,10 @@ import { timestamp } from '../trace/time-stamp.ts';
 import type { InventoryView, Machine } from '../views/inventory.ts';
 import type { Question } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
+import type { EventsJson } from './answers.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
-import { type Json, ns } from './json.ts';
+import { ns } from './json.ts';
 import { lossSentence, remarks, remarksJson } from './remarks.ts';
 import { table } from './table.ts';
 import { type Terminal, truncate, wrap } from './terminal.ts';
@@ -202,7 +203,7 @@ function commandLines(text: string, width: number, indent: number): string[] {
 }
 
 /** The same for JSON; its shape is described in docs/json.md. */
-export function eventsJson(view: InventoryView, asked: readonly Question[], reading: Reading): Json {
+export function eventsJson(view: InventoryView, asked: readonly Question[], reading: Reading): EventsJson {
   const { clock } = view;
   const seconds = secondsOf(view);
   const isNs = clock.unit === 'ns';

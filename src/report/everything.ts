@@ -9,7 +9,6 @@ import type { LeakReport } from '../views/leaks.ts';
 import { type Question, questions } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
 import { RequestPicture } from '../views/request-picture.ts';
-import type { EventsJson, LeaksJson, LocksJson, VcpusJson } from './answers.ts';
 import { eventsJson } from './events-text.ts';
 import { exitsSection } from './exits-page.ts';
 import type { ExitAnswer } from './exits-text.ts';
@@ -99,18 +98,18 @@ export async function askEverything(
 /** The same as a page shows it, with the packed cells of its pictures by the kind of their section. */
 export function pageOf(everything: Everything, title: string): { data: PageData; cells: Map<string, Uint8Array> } {
   const { trace, reading, inventory, asked, exits, vcpus, leaks, requests, locks } = everything;
-  const recording = eventsJson(inventory, asked, reading) as unknown as EventsJson;
+  const recording = eventsJson(inventory, asked, reading);
   const sections: Section[] = [];
   const cells = new Map<string, Uint8Array>();
   if (leaks !== undefined) {
-    sections.push({ kind: 'leaks', answer: leaksJson(leaks, reading, trace, false) as unknown as LeaksJson });
+    sections.push({ kind: 'leaks', answer: leaksJson(leaks, reading, trace, false) });
   }
   if (exits !== undefined) {
     const drawn = exitsSection(exits.answer, exits.picture, cellRoom);
     cells.set('exits', drawn.cells);
     sections.push(drawn.section);
   }
-  if (vcpus !== undefined) sections.push({ kind: 'vcpus', answer: vcpusJson(vcpus) as unknown as VcpusJson });
+  if (vcpus !== undefined) sections.push({ kind: 'vcpus', answer: vcpusJson(vcpus) });
   if (requests !== undefined) {
     const drawn = requestsSection(requests.answer, requests.picture, requestCellRoom);
     cells.set('requests', drawn.cells);
@@ -121,7 +120,7 @@ export function pageOf(everything: Everything, title: string): { data: PageData;
     const bql = locks.result.mutexes.filter(({ name }) => name === 'BQL');
     sections.push({
       kind: 'locks',
-      answer: locksJson(locks) as unknown as LocksJson,
+      answer: locksJson(locks),
       summary: bql.map((mutex) => summary(mutex, several)).join('\n'),
     });
   }

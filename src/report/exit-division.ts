@@ -4,8 +4,9 @@ import type { ExitResult } from '../views/exits.ts';
 import type { LockNames } from '../views/locks.ts';
 import type { Parts } from '../views/slowest.ts';
 import type { Untold } from '../views/vcpus.ts';
+import type { LockWaitJson, StatesJson } from './answers.ts';
 import { escapeText } from './escape.ts';
-import { type Json, ns } from './json.ts';
+import { whole } from './json.ts';
 import { roleName } from './locks-text.ts';
 import { type Cell, type Column, table } from './table.ts';
 import type { Terminal } from './terminal.ts';
@@ -88,8 +89,8 @@ function waitText(wait: LockWait, names: LockNames, all: number, several: boolea
 }
 
 /** Time by state, for programs. */
-export function partsJson(parts: Parts, states: readonly VcpuState[]): Json {
-  return Object.fromEntries(states.map((state) => [state, ns(parts[state])]));
+export function partsJson(parts: Parts, states: readonly VcpuState[]): StatesJson {
+  return Object.fromEntries(states.map((state) => [state, whole(parts[state])]));
 }
 
 function named({ mutex, holder, site }: LockWait, names: LockNames) {
@@ -100,11 +101,11 @@ function named({ mutex, holder, site }: LockWait, names: LockNames) {
   };
 }
 
-export function waitJson(wait: LockWait, names: LockNames): Json {
+export function waitJson(wait: LockWait, names: LockNames): LockWaitJson {
   const { name, holder, site } = named(wait, names);
   return {
     name,
-    wait_ns: ns(wait.duration),
+    wait_ns: whole(wait.duration),
     holder: holder === undefined ? null : { tid: holder.tid, role: holder.kind, vcpu: holder.vcpu ?? null },
     site: site ?? null,
   };

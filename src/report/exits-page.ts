@@ -1,6 +1,6 @@
 import type { Vcpu } from '../spans/vcpu.ts';
 import type { ExitPicture, Picture } from '../views/exit-picture.ts';
-import type { ExitsJson, SlowExitJson } from './answers.ts';
+import type { SlowExitJson } from './answers.ts';
 import { cellsWithin } from './cells-room.ts';
 import { type ExitAnswer, exitsJson, slowExitJson } from './exits-text.ts';
 import type { ExitsSection, PictureFrame } from './page-data.ts';
@@ -27,12 +27,12 @@ export function exitsSection(
   const { vcpus } = answer.result;
   const logs = drawn.logs.map((exit) => {
     const { thread, ...rest } = exit;
-    return brief(slowExitJson({ ...rest, vcpu: vcpus[thread] as Vcpu }, answer) as unknown as SlowExitJson);
+    return brief(slowExitJson({ ...rest, vcpu: vcpus[thread] as Vcpu }, answer));
   });
   return {
     section: {
       kind: 'exits',
-      answer: exitsJson(answer) as unknown as ExitsJson,
+      answer: exitsJson(answer),
       picture: exitsFrame(answer.result, drawn),
       logs,
     },

@@ -6,6 +6,7 @@ import { timestamp, timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Dimension, ExitResult, ExitRow, Group, Untimed } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
+import type { ExitRowJson, ExitsJson, SlowExitJson } from './answers.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import {
@@ -19,7 +20,7 @@ import {
   waitJson,
 } from './exit-division.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';
-import type { Json } from './json.ts';
+import { number } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import {
   csvFigureNames,
@@ -27,9 +28,7 @@ import {
   figureCells,
   figureColumns,
   howMany,
-  integer,
   lengths,
-  number,
   type SortKey,
   shownRows,
   sorted,
@@ -37,6 +36,7 @@ import {
 } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import type { Terminal } from './terminal.ts';
+import { timed } from './timed.ts';
 import { count, percent, plural, rate } from './units.ts';
 import { untoldJson } from './vcpu-states.ts';
 
@@ -464,10 +464,9 @@ function unsure({ counts }: ExitResult): string {
 // ---------------------------------------------------------------- JSON and CSV
 
 /** The whole answer for programs: docs/json.md. Times in `…_ns`, or `…_cycles` where the clock counts cycles. */
-export function exitsJson(answer: ExitAnswer): Json {
+export function exitsJson(answer: ExitAnswer): ExitsJson {
   const { trace, result, reading, halts } = answer;
   const { unit, counts } = result;
-  const time = (name: string, value: number) => [`${name}_${unit}`, integer(value)] as const;
   const seconds = unit === 'ns' ? result.duration / 1e9 : Number.NaN;
   const stats = (s: Stats) => {
     const { count, rate_per_s, ...figures } = statsJson(s, seconds, unit);
@@ -475,7 +474,7 @@ export function exitsJson(answer: ExitAnswer): Json {
   };
   const byReason = result.by.includes('reason');
   const states = statesOf(result);
-  const rows: Json[] = sortRows(answer).map(({ group, all, busy, halts: halted, parts }) => ({
+  const rows: ExitRowJson[] = sortRows(answer).map(({ group, all, busy, halts: halted, parts }) => ({
     ...groupJson(group, result.by),
     ...(byReason ? { halt: halted !== undefined } : {}),
     ...stats(all),
@@ -490,7 +489,7 @@ export function exitsJson(answer: ExitAnswer): Json {
     clock: trace.clock.name,
     unit,
     origin: trace.origin.toString(),
-    ...Object.fromEntries([time('duration', result.duration)]),
+    ...timed(unit, { duration: result.duration }),
     vcpus: inOrder(result.vcpus, itself).map(vcpuJson),
     by: [...result.by],
     ...(result.untimed === undefined ? {} : { not_timed: untimedWhy[result.untimed] }),
@@ -513,7 +512,7 @@ export function exitsJson(answer: ExitAnswer): Json {
     open: result.open.map(({ vcpu, reason, begin, age }) => ({
       ...vcpuJson(vcpu),
       reason,
-      ...Object.fromEntries([time('begin', begin), time('age', age)]),
+      ...timed(unit, { begin, age }),
     })),
     ...(untold === undefined ? {} : { not_told_apart: untoldJson(untold) }),
     ...(result.slow === undefined
@@ -534,12 +533,11 @@ function statesOf(result: ExitResult): VcpuState[] {
 }
 
 /** One slow exit, with what happened in it. */
-export function slowExitJson(exit: SlowAnswer, { trace, result }: Pick<ExitAnswer, 'trace' | 'result'>): Json {
+export function slowExitJson(exit: SlowAnswer, { trace, result }: Pick<ExitAnswer, 'trace' | 'result'>): SlowExitJson {
   const { unit } = result;
   return {
     time: timestamp(trace.origin, exit.begin, trace.clock.unit),
-    [`begin_${unit}`]: integer(exit.begin),
-    [`duration_${unit}`]: integer(exit.duration),
+    ...timed(unit, { begin: exit.begin, duration: exit.duration }),
     ...vcpuJson(exit.vcpu),
     cpu: exit.cpu < 0 ? null : exit.cpu,
     reason: exit.reason,
@@ -549,7 +547,7 @@ export function slowExitJson(exit: SlowAnswer, { trace, result }: Pick<ExitAnswe
       ? {}
       : { lock_wait: waitJson(exit.wait, result.lockNames) }),
     events: exit.events.map((event) => ({
-      [`offset_${unit}`]: integer(event.offset),
+      ...timed(unit, { offset: event.offset }),
       event: event.name,
       cpu: event.cpu < 0 ? null : event.cpu,
       ...(event.effect === undefined ? {} : { effect: event.effect }),
@@ -597,8 +595,8 @@ function sortRows({ result, sort }: ExitAnswer): ExitRow[] {
   return sorted(rows, key).map(({ row }) => row);
 }
 
-function groupJson(group: Group, by: readonly Dimension[]): { [key: string]: Json } {
-  const out: { [key: string]: Json } = {};
+function groupJson(group: Group, by: readonly Dimension[]): { [key: string]: string | number | null } {
+  const out: { [key: string]: string | number | null } = {};
   for (const dimension of by) {
     const names = csvColumns(dimension);
     csvNames(group, dimension).forEach((value, i) => {

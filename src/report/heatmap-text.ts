@@ -1,10 +1,10 @@
 import type { Heat } from '../views/heatmap.ts';
-import type { Unit } from './answers.ts';
+import type { HeatJson, Unit } from './answers.ts';
 import { level, shade } from './color.ts';
-import type { Json } from './json.ts';
+import { integer } from './json.ts';
 import { timeLabels, timeMarks } from './scales.ts';
-import { integer } from './stats-table.ts';
 import type { Rgb, Terminal } from './terminal.ts';
+import { timed } from './timed.ts';
 import { count, lengthText } from './units.ts';
 
 /** Glyphs from few to many, where there are no colours. */
@@ -60,12 +60,10 @@ export function heatmapText(heat: Heat, terminal: Terminal, unit: Unit, maxHeigh
 }
 
 /** The same for programs; times in `…_ns`, or the unit given. */
-export function heatJson(heat: Heat, unit = 'ns'): { [key: string]: Json } {
+export function heatJson(heat: Heat, unit: Unit = 'ns'): HeatJson {
   return {
-    [`from_${unit}`]: integer(heat.from),
-    [`to_${unit}`]: integer(heat.from + heat.step * heat.counts.length),
-    [`time_step_${unit}`]: integer(heat.step),
-    [`latency_edges_${unit}`]: heat.edges.map(integer),
+    ...timed(unit, { from: heat.from, to: heat.from + heat.step * heat.counts.length, time_step: heat.step }),
+    [unit === 'ns' ? 'latency_edges_ns' : 'latency_edges_cycles']: heat.edges.map(integer),
     counts: heat.counts,
   };
 }

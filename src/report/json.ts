@@ -68,3 +68,18 @@ function scalar(value: Json): string {
 export function ns(value: number | undefined): number | null {
   return value === undefined || !Number.isFinite(value) ? null : Math.round(value);
 }
+
+/** A length or moment that is always known, as a whole number for JSON. */
+export function whole(value: number): number {
+  return Math.round(value);
+}
+
+/** A whole number for JSON, null where there is none. */
+export function integer(value: number): number | null {
+  return Number.isFinite(value) ? Math.round(value) : null;
+}
+
+/** A number for JSON with six significant digits, null where there is none. */
+export function number(value: number): number | null {
+  return Number.isFinite(value) ? Number(value.toPrecision(6)) : null;
+}

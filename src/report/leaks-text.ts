@@ -5,8 +5,9 @@ import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import { bad, type LeakReport, type QueueReport, type Unfinished, type Verdict, verdicts } from '../views/leaks.ts';
 import type { Reading } from '../views/reading.ts';
+import type { LeaksJson, VerdictsJson } from './answers.ts';
 import { csv } from './csv.ts';
-import { type Json, ns } from './json.ts';
+import { ns } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import { type Cell, type Column, table } from './table.ts';
 import { type Style, type Terminal, wrap } from './terminal.ts';
@@ -322,8 +323,9 @@ export function leaksPlain(report: LeakReport): string {
 }
 
 /** How many elements have each verdict, for programs. */
-export function verdictsJson(counts: Record<Verdict, number>): Record<string, number> {
-  return Object.fromEntries(verdicts.map((verdict) => [verdict.replaceAll(' ', '_'), counts[verdict]]));
+export function verdictsJson(counts: Record<Verdict, number>): VerdictsJson {
+  const named = verdicts.map((verdict) => [verdict.replaceAll(' ', '_'), counts[verdict]]);
+  return Object.fromEntries(named) as VerdictsJson;
 }
 
 /** How many elements have each verdict, for people: `42 leaked, 1 parked`, of those that there are. */
@@ -332,7 +334,7 @@ export function verdictsText(counts: Record<Verdict, number>, of: readonly Verdi
 }
 
 /** The same as an object for JSON. Times are from the trace's beginning unless they say otherwise. */
-export function leaksJson(report: LeakReport, reading: Reading, trace: Source, all: boolean): Json {
+export function leaksJson(report: LeakReport, reading: Reading, trace: Source, all: boolean): LeaksJson {
   const time = (value: number) => (trace.clock.unit === 'ns' ? ns(value) : null);
   const whole = (value: number) => (Number.isNaN(value) ? undefined : value);
   return {

@@ -4,12 +4,13 @@ import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Behind, LockGroup, LockRole, LocksResult, MutexResult, SlowLock } from '../views/locks.ts';
 import type { Reading } from '../views/reading.ts';
+import type { LocksJson, RanJson, RoleJson } from './answers.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';
-import type { Json } from './json.ts';
+import { integer, number, whole } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
-import { csvFigureNames, csvFigures, howMany, integer, number, statsJson } from './stats-table.ts';
+import { csvFigureNames, csvFigures, howMany, statsJson } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import { type Terminal, wrap } from './terminal.ts';
 import { count, duration, percent, plural, shortDuration } from './units.ts';
@@ -458,7 +459,7 @@ function unsure({ counts }: LocksResult): string {
 // ---------------------------------------------------------------- JSON and CSV
 
 /** The whole answer for programs: docs/json.md. */
-export function locksJson(answer: LocksAnswer): Json {
+export function locksJson(answer: LocksAnswer): LocksJson {
   const { trace, result, reading, holds } = answer;
   const seconds = result.duration / 1e9;
   const stamp = timestamps(trace.origin, trace.clock.unit);
@@ -476,7 +477,7 @@ export function locksJson(answer: LocksAnswer): Json {
     site: one.site ?? null,
     inner_site: one.inner ?? null,
     waits: one.waits,
-    total_ns: integer(one.total),
+    total_ns: whole(one.total),
     ...ranJson(one.ran),
   });
   return {
@@ -485,7 +486,7 @@ export function locksJson(answer: LocksAnswer): Json {
     clock: trace.clock.name,
     unit: 'ns',
     origin: trace.origin.toString(),
-    duration_ns: integer(result.duration),
+    duration_ns: whole(result.duration),
     threads: result.roles.map(roleJson),
     totals: group(result.all),
     mutexes: result.mutexes.map((mutex) => ({
@@ -498,7 +499,7 @@ export function locksJson(answer: LocksAnswer): Json {
       try_lock: mutex.tryLock,
       held_by_others_ns: integer(mutex.held),
       vcpus: {
-        wait_ns: integer(mutex.vcpus.wait),
+        wait_ns: whole(mutex.vcpus.wait),
         time_ns: integer(mutex.vcpus.time),
         held_by_others_ns: integer(mutex.vcpus.held),
         share: number(mutex.vcpus.wait / mutex.vcpus.time),
@@ -531,8 +532,8 @@ export function locksJson(answer: LocksAnswer): Json {
           missed: result.missed,
           slow: result.slow.map((one) => ({
             time: stamp(one.begin),
-            begin_ns: integer(one.begin),
-            duration_ns: integer(one.duration),
+            begin_ns: whole(one.begin),
+            duration_ns: whole(one.duration),
             ...roleJson(one.role),
             cpu: one.cpu < 0 ? null : one.cpu,
             mutex: one.name,
@@ -543,15 +544,15 @@ export function locksJson(answer: LocksAnswer): Json {
               site: holder.site ?? null,
               inner_site: holder.inner ?? null,
               times: holder.times,
-              total_ns: integer(holder.total),
-              offset_ns: integer(holder.first - one.begin),
+              total_ns: whole(holder.total),
+              offset_ns: whole(holder.first - one.begin),
               since_ns: integer(holder.since),
               ...ranJson(holder.ran),
             })),
             omitted_holders: one.omitted,
             events_of: one.of?.tid ?? null,
             events: one.events.map(({ offset, name, text, effect }) => ({
-              offset_ns: integer(offset),
+              offset_ns: whole(offset),
               event: name,
               ...(effect === undefined ? {} : { effect }),
               text: text.trimEnd(),
@@ -561,8 +562,8 @@ export function locksJson(answer: LocksAnswer): Json {
     unfinished: result.unfinished.map((one) => ({
       kind: one.kind,
       time: stamp(one.begin),
-      begin_ns: integer(one.begin),
-      age_ns: integer(one.duration),
+      begin_ns: whole(one.begin),
+      age_ns: whole(one.duration),
       ...roleJson(one.role),
       mutex: one.name,
       site: one.site ?? null,
@@ -582,7 +583,7 @@ export function locksJson(answer: LocksAnswer): Json {
 }
 
 /** What a thread did meanwhile, where that is known. */
-function ranJson(ran: RunParts | undefined): { [key: string]: Json } {
+function ranJson(ran: RunParts | undefined): RanJson {
   if (ran === undefined) return {};
   return {
     running_ns: integer(ran.running),
@@ -591,7 +592,7 @@ function ranJson(ran: RunParts | undefined): { [key: string]: Json } {
   };
 }
 
-function roleJson(role: LockRole): { [key: string]: Json } {
+function roleJson(role: LockRole): RoleJson {
   return {
     role: role.kind,
     ...(role.kind === 'vcpu' ? { vcpu: role.vcpu ?? null } : {}),

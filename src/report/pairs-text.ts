@@ -5,7 +5,7 @@ import type { Reading } from '../views/reading.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';
-import type { Json } from './json.ts';
+import { integer, type Json, number } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import {
   csvFigureNames,
@@ -13,9 +13,7 @@ import {
   figureCells,
   figureColumns,
   howMany,
-  integer,
   lengths,
-  number,
   type SortKey,
   shownRows,
   sorted,

@@ -1,7 +1,8 @@
 import type { Unmarked } from '../trace/loss.ts';
 import type { Reading } from '../views/reading.ts';
+import type { LossesJson } from './answers.ts';
 import { escapeText } from './escape.ts';
-import { type Json, ns } from './json.ts';
+import { ns } from './json.ts';
 import type { Terminal } from './terminal.ts';
 import { count, plural } from './units.ts';
 
@@ -60,15 +61,7 @@ const contradictionOf: Record<Unmarked['why'], string> = {
 };
 
 /** The same facts for JSON answers, to be spread into the answer's object. Times are from the trace's beginning. */
-export function remarksJson(reading: Reading): {
-  partial: boolean;
-  why?: string[];
-  losses: Json;
-  lost: number;
-  holes: number;
-  unmarked?: number;
-  notes?: string[];
-} {
+export function remarksJson(reading: Reading): LossesJson {
   return {
     partial: reading.partial.length > 0,
     ...(reading.partial.length > 0 ? { why: reading.partial } : {}),

@@ -1,5 +1,4 @@
 import type { RequestPicture } from '../views/request-picture.ts';
-import type { RequestsJson } from './answers.ts';
 import { cellsWithin } from './cells-room.ts';
 import type { RequestsSection } from './page-data.ts';
 import { deviceName, queueName, type RequestsAnswer, requestsJson } from './requests-text.ts';
@@ -32,7 +31,7 @@ export function requestsSection(
   return {
     section: {
       kind: 'requests',
-      answer: requestsJson(answer) as unknown as RequestsJson,
+      answer: requestsJson(answer),
       picture: {
         noun: ['request', 'requests'],
         unit: answer.trace.clock.unit === 'ns' ? 'ns' : 'cycles',

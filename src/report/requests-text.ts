@@ -6,10 +6,11 @@ import type { LockRole } from '../views/locks.ts';
 import type { QueueName } from '../views/queue-name.ts';
 import type { Reading } from '../views/reading.ts';
 import type { Rank, RequestQueue, RequestsResult, SlowRequest } from '../views/requests.ts';
+import type { QueueNameJson, RequestsJson, ThreadJson, ThreadStatesJson, Unit } from './answers.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';
-import type { Json } from './json.ts';
+import { number } from './json.ts';
 import { verdictsJson, verdictsText } from './leaks-text.ts';
 import { roleName } from './locks-text.ts';
 import { remarks, remarksJson } from './remarks.ts';
@@ -20,15 +21,14 @@ import {
   figureCells,
   figureColumns,
   howMany,
-  integer,
   lengths,
-  number,
   type SortKey,
   sorted,
   statsJson,
 } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import { displayWidth, type Terminal, wrap } from './terminal.ts';
+import { timed } from './timed.ts';
 import { bytes, count, percent, plural, shortDuration } from './units.ts';
 
 /** What `virtap requests` needs to say of one trace. */
@@ -395,7 +395,7 @@ function missingLines({ missing, evidence }: RequestsResult): string[] {
 
 // ---------------------------------------------------------------- JSON and CSV
 
-function nameJson({ pid, kind, vdev, number: n, role, vq }: QueueName): { [key: string]: Json } {
+function nameJson({ pid, kind, vdev, number: n, role, vq }: QueueName): QueueNameJson {
   return {
     pid: pid ?? null,
     device: kind === undefined ? null : `virtio-${kind}`,
@@ -406,16 +406,16 @@ function nameJson({ pid, kind, vdev, number: n, role, vq }: QueueName): { [key: 
   };
 }
 
-function threadJson(role: LockRole): Json {
+function threadJson(role: LockRole): ThreadJson {
   return { tid: role.tid < 0 ? null : role.tid, role: role.kind, vcpu: role.vcpu, name: role.name };
 }
 
-function statesJson(states: Record<ThreadState, number>, unit: string): Json {
-  return Object.fromEntries(Object.entries(states).map(([state, value]) => [`${state}_${unit}`, integer(value)]));
+function statesJson(states: Record<ThreadState, number>, unit: Unit): ThreadStatesJson {
+  return timed(unit, states);
 }
 
 /** The whole answer for programs: docs/json.md. */
-export function requestsJson(answer: RequestsAnswer): Json {
+export function requestsJson(answer: RequestsAnswer): RequestsJson {
   const { trace, result, reading } = answer;
   const unit = trace.clock.unit === 'ticks' ? 'cycles' : 'ns';
   const seconds = secondsOf(answer);
@@ -426,7 +426,7 @@ export function requestsJson(answer: RequestsAnswer): Json {
     clock: trace.clock.name,
     unit,
     origin: trace.origin.toString(),
-    [`duration_${unit}`]: integer(result.duration),
+    ...timed(unit, { duration: result.duration }),
     totals: { ...statsJson(result.all, seconds, unit), without_fill: verdictsJson(withoutFill(result.queues)) },
     delay: { share: number(result.delay.share), ...statsJson(result.delay.stats, seconds, unit) },
     queues: ordered(answer).map((queue) => ({
@@ -436,8 +436,7 @@ export function requestsJson(answer: RequestsAnswer): Json {
       in_flight: {
         mean: number(queue.inFlight.mean),
         max: queue.inFlight.max,
-        [`from_${unit}`]: integer(result.inFlight.from),
-        [`time_step_${unit}`]: integer(result.inFlight.step),
+        ...timed(unit, { from: result.inFlight.from, time_step: result.inFlight.step }),
         means: queue.inFlight.means.map((mean) => number(mean)),
         maxima: queue.inFlight.maxima,
       },
@@ -476,9 +475,9 @@ export function requestsJson(answer: RequestsAnswer): Json {
           over: result.over,
           slow: result.slow.map((one) => ({
             time: stamp(one.begin),
-            [`begin_${unit}`]: integer(one.begin),
-            [`duration_${unit}`]: integer(one.duration),
-            ...(answer.rank === 'request' ? {} : { [`${answer.rank}_${unit}`]: integer(one.ranked) }),
+            ...timed(unit, { begin: one.begin, duration: one.duration }),
+            ...(answer.rank === 'delay' ? timed(unit, { delay: one.ranked }) : {}),
+            ...(answer.rank === 'path' ? timed(unit, { path: one.ranked }) : {}),
             ...nameJson(one.queue),
             elem: one.elem,
             operation: one.operation === '' ? null : one.operation,
@@ -490,20 +489,20 @@ export function requestsJson(answer: RequestsAnswer): Json {
             thread: threadJson(one.thread),
             kicked_by: one.kicker === undefined ? null : threadJson(one.kicker),
             interrupts: one.interrupted === undefined ? null : threadJson(one.interrupted),
-            path: one.points.map(({ point, time }) => ({ point, [`time_${unit}`]: integer(time) })),
+            path: one.points.map(({ point, time }) => ({ point, ...timed(unit, { time }) })),
             ...(one.meanwhile === undefined ? {} : { meanwhile: statesJson(one.meanwhile, unit) }),
             ...(one.wait === undefined
               ? {}
               : {
                   lock_wait: {
                     name: one.wait.name,
-                    [`wait_${unit}`]: integer(one.wait.duration),
+                    ...timed(unit, { wait: one.wait.duration }),
                     holder: one.wait.holder === undefined ? null : threadJson(one.wait.holder),
                     site: one.wait.site ?? null,
                   },
                 }),
             events: one.events.map(({ offset, name, text, effect }) => ({
-              [`offset_${unit}`]: integer(offset),
+              ...timed(unit, { offset }),
               event: name,
               text: text.trimEnd(),
               effect,

@@ -7,7 +7,7 @@ import type { SpanCells, SpansResult } from '../views/spans.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';
-import type { Json } from './json.ts';
+import { integer, type Json, number } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import { columnName } from './span-rows.ts';
 import {
@@ -16,9 +16,7 @@ import {
   figureCells,
   figureColumns,
   howMany,
-  integer,
   lengths,
-  number,
   type SortKey,
   shownRows,
   sorted,

@@ -1,6 +1,6 @@
 import { nothing, type Stats } from '../spans/summary.ts';
-import { type Figure, figures, measured } from '../views/figures.ts';
-import type { Json } from './json.ts';
+import { type Figure, figures, measured, type StatsJson, type Unit } from '../views/figures.ts';
+import { integer, number } from './json.ts';
 import type { Column } from './table.ts';
 import { count, cycles, duration, lengthText, percent, rate } from './units.ts';
 
@@ -68,13 +68,12 @@ function* plainFigures(stats: Stats, seconds: number, unit: string): Iterable<[n
 }
 
 /** The figures for programs. Rates are per second of `seconds`. */
-export function statsJson(stats: Stats, seconds: number, unit = 'ns'): { [key: string]: Json } {
-  return Object.fromEntries(
-    [...plainFigures(stats, seconds, unit)].map(([name, value]) => [
-      name,
-      name === 'rate_per_s' ? number(value) : integer(value),
-    ]),
-  );
+export function statsJson(stats: Stats, seconds: number, unit: Unit = 'ns'): StatsJson {
+  const values = [...plainFigures(stats, seconds, unit)].map(([name, value]) => [
+    name,
+    name === 'rate_per_s' ? number(value) : integer(value),
+  ]);
+  return Object.fromEntries(values) as StatsJson;
 }
 
 /** The names of `csvFigures`. */
@@ -87,14 +86,4 @@ export function csvFigures(stats: Stats, seconds: number): (number | undefined)[
   return [...plainFigures(stats, seconds, '')].map(([name, value]) =>
     name === 'rate_per_s' ? value : (integer(value) ?? undefined),
   );
-}
-
-/** A whole number for JSON, null where there is none. */
-export function integer(value: number): number | null {
-  return Number.isFinite(value) ? Math.round(value) : null;
-}
-
-/** A number for JSON with six significant digits, null where there is none. */
-export function number(value: number): number | null {
-  return Number.isFinite(value) ? Number(value.toPrecision(6)) : null;
 }

@@ -1,6 +1,6 @@
 import { type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Untold } from '../views/vcpus.ts';
-import type { Json } from './json.ts';
+import type { UntoldJson } from './answers.ts';
 import type { Rgb } from './terminal.ts';
 
 /** What a state is called for people, its letter where there are no colours, and its colour (Okabe and Ito's, safe for the colour-blind). */
@@ -35,6 +35,6 @@ export function untoldLine({ state, within, lacking }: Untold): string {
   return `Not told apart: ${what}. It stands in ${where}: there is no ${lacking}.`;
 }
 
-export function untoldJson(untold: readonly Untold[]): Json {
+export function untoldJson(untold: readonly Untold[]): UntoldJson {
   return untold.map(({ state, within, lacking }) => ({ state, stands_in: within, lacking }));
 }

@@ -4,11 +4,11 @@ import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
 import { heldOutside, type VcpuRow, type VcpusResult } from '../views/vcpus.ts';
+import type { VcpusJson } from './answers.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
-import { type Json, ns } from './json.ts';
+import { number, whole } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
-import { number } from './stats-table.ts';
 import { type Cell, type Column, table } from './table.ts';
 import { displayWidth, type Terminal } from './terminal.ts';
 import { duration, percent, plural, rate, shortDuration } from './units.ts';
@@ -226,7 +226,7 @@ function openLine(row: VcpuRow, { rows }: VcpusResult): string {
 }
 
 /** The whole answer for programs: docs/json.md. */
-export function vcpusJson({ trace, result, reading }: VcpusAnswer): Json {
+export function vcpusJson({ trace, result, reading }: VcpusAnswer): VcpusJson {
   const { rows, untold, timeline } = result;
   const states = toldStates(
     rows.map((row) => row.states),
@@ -241,35 +241,36 @@ export function vcpusJson({ trace, result, reading }: VcpusAnswer): Json {
       vm: row.vcpu.vm ?? null,
       vcpu: row.vcpu.number ?? null,
       tid: row.vcpu.tid,
-      begin_ns: ns(row.begin),
-      end_ns: ns(row.end),
-      wall_ns: ns(row.wall),
+      begin_ns: whole(row.begin),
+      end_ns: whole(row.end),
+      wall_ns: whole(row.wall),
       exits: row.exits,
-      states: Object.fromEntries(states.map((state) => [state, ns(row.states[state])])),
-      halt_polling_ns: untold.some(({ state }) => state === 'halt polling') ? null : ns(row.polled),
-      asleep_in_kvm_ns: ns(row.asleepInKvm),
+      states: Object.fromEntries(states.map((state) => [state, whole(row.states[state])])),
+      halt_polling_ns: untold.some(({ state }) => state === 'halt polling') ? null : whole(row.polled),
+      asleep_in_kvm_ns: whole(row.asleepInKvm),
       longest: Object.fromEntries(
         states.flatMap((state) => {
           const stretch = row.longest[state];
           return stretch === undefined
             ? []
-            : [[state, { begin_ns: ns(stretch.begin), duration_ns: ns(stretch.duration) }]];
+            : [[state, { begin_ns: whole(stretch.begin), duration_ns: whole(stretch.duration) }]];
         }),
       ),
-      open_exit: row.open === undefined ? null : { reason: row.open.reason, age_ns: ns(row.open.age) },
+      open_exit: row.open === undefined ? null : { reason: row.open.reason, age_ns: whole(row.open.age) },
       timeline: row.timeline?.map((state) => state ?? null),
     })),
-    timeline: timeline === undefined ? undefined : { from_ns: ns(timeline.from), time_step_ns: ns(timeline.step) },
+    timeline:
+      timeline === undefined ? undefined : { from_ns: whole(timeline.from), time_step_ns: whole(timeline.step) },
     held_outside_guest: heldJson(rows),
     not_told_apart: untoldJson(untold),
-    ran_instead: result.others.map(({ tid, comm, time }) => ({ tid, comm, time_ns: ns(time) })),
+    ran_instead: result.others.map(({ tid, comm, time }) => ({ tid, comm, time_ns: whole(time) })),
     ...remarksJson(reading),
   };
 }
 
-function heldJson(rows: readonly VcpuRow[]): Json {
+function heldJson(rows: readonly VcpuRow[]): VcpusJson['held_outside_guest'] {
   const { total, share } = heldOutside(rows);
-  return { total_ns: ns(total), share: number(share) };
+  return { total_ns: whole(total), share: number(share) };
 }
 
 /** One row a vCPU. */

@@ -1,20 +1,20 @@
 import { numbersRepeat } from '../spans/vcpu.ts';
-import {
-  type ElementJson,
-  type EventsJson,
-  type ExitsJson,
-  figure,
-  type LeaksJson,
-  type LocksJson,
-  type RequestsJson,
-  type SlowExitJson,
-  type SlowRequestJson,
-  type VcpuRowJson,
-  type VcpusJson,
+import type {
+  ElementJson,
+  EventsJson,
+  ExitsJson,
+  LeaksJson,
+  LocksJson,
+  RequestsJson,
+  SlowExitJson,
+  SlowRequestJson,
+  VcpuRowJson,
+  VcpusJson,
 } from './answers.ts';
 import { escapeText } from './escape.ts';
 import type { Section, Verdict } from './page-data.ts';
 import type { Style, Terminal } from './terminal.ts';
+import { figure } from './timed.ts';
 import { count, duration, percent, plural, shortDuration } from './units.ts';
 
 /** A vCPU that was held this long is worth a warning, in ns. */
@@ -157,7 +157,7 @@ function exitsVerdicts(answer: ExitsJson, held: number | undefined): Verdict[] {
     const share = most.share_without_halts;
     found.push({
       level: 'note',
-      text: `${held === undefined ? '' : `${who} held outside the guest for ${percent(held)} of the time, halted time not counted. `}${plural(totals.without_halts.count, 'exit')}, halts left out, took ${duration(total)} in all${share === null || reasons.length === 1 ? '' : `, ${percent(share)} of it for ${escapeText(most.reason)}`}.`,
+      text: `${held === undefined ? '' : `${who} held outside the guest for ${percent(held)} of the time, halted time not counted. `}${plural(totals.without_halts.count, 'exit')}, halts left out, took ${duration(total)} in all${share === null || reasons.length === 1 ? '' : `, ${percent(share)} of it for ${escapeText(most.reason ?? '')}`}.`,
       evidence: 'exits',
     });
   }

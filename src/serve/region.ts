@@ -1,6 +1,7 @@
 import type { ExitRowJson, ExitsJson, SlowExitJson, Unit, VcpuJson } from '../report/answers.ts';
 import { packCells } from '../report/cells-pack.ts';
-import { number, statsJson } from '../report/stats-table.ts';
+import { number } from '../report/json.ts';
+import { statsJson } from '../report/stats-table.ts';
 import { Summary } from '../spans/summary.ts';
 import { timestamp } from '../trace/time-stamp.ts';
 import { Longest } from '../views/longest.ts';
@@ -75,14 +76,13 @@ export function askRows(
   all.sort((a, b) => Number(isHalt(a.reason)) - Number(isHalt(b.reason)) || b.stats.total - a.stats.total);
   return {
     rows: all.map(
-      ({ stats, reason }) =>
-        ({
-          reason: reasons[reason]?.name,
-          halt: isHalt(reason),
-          share: number(stats.total / total),
-          ...statsJson(stats, seconds, unit),
-          share_without_halts: isHalt(reason) ? null : number(stats.total / busy),
-        }) as unknown as ExitRowJson,
+      ({ stats, reason }): ExitRowJson => ({
+        reason: reasons[reason]?.name ?? null,
+        halt: isHalt(reason),
+        share: number(stats.total / total),
+        ...statsJson(stats, seconds, unit),
+        share_without_halts: isHalt(reason) ? null : number(stats.total / busy),
+      }),
     ),
     slow: longest.result().map((row) => {
       const vcpu = index.vcpus[row.thread] as VcpuJson;

@@ -1,11 +1,6 @@
-import {
-  type ExitRowJson,
-  type ExitsJson,
-  figure,
-  type SlowExitJson,
-  type StatsJson,
-} from '../../src/report/answers.ts';
+import type { ExitRowJson, ExitsJson, SlowExitJson, StatsJson } from '../../src/report/answers.ts';
 import type { ExitsSection } from '../../src/report/page-data.ts';
+import { figure } from '../../src/report/timed.ts';
 import { count, cycles, duration, percent, plural, rate, roughLength } from '../../src/report/units.ts';
 import { askPicture, askRegion, type RegionAnswer } from './data.ts';
 import { el, svg } from './dom.ts';
@@ -149,11 +144,11 @@ class ExitsPart {
 
   #line(row: ExitRowJson): Line {
     const { unit } = this.#section.answer;
-    const of = (name: string) => figure(row, name, unit);
+    const of = (name: 'total' | 'avg' | 'min' | 'max' | 'p50' | 'p90' | 'p99' | 'p999') => figure(row, name, unit);
     return {
-      name: row.reason,
-      value: this.#reasonIndex(row.reason),
-      halt: row.halt,
+      name: row.reason ?? '',
+      value: this.#reasonIndex(row.reason ?? ''),
+      halt: row.halt === true,
       count: row.count,
       rate: row.rate_per_s ?? Number.NaN,
       total: of('total'),

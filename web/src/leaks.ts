@@ -1,10 +1,10 @@
-import type { ElementJson, LeaksJson, QueueJson } from '../../src/report/answers.ts';
+import type { ElementJson, LeaksJson, QueueJson, VerdictsJson } from '../../src/report/answers.ts';
 import { count, duration, plural, shortDuration } from '../../src/report/units.ts';
 import { el } from './dom.ts';
 import { type Column, Table } from './table.ts';
 
 /** Every verdict, the worst first, by its name in the answer. */
-const verdicts = [
+const verdicts: readonly (keyof VerdictsJson)[] = [
   'leaked',
   'lost',
   'stuck',
@@ -21,7 +21,7 @@ const listed = 200;
 
 /** The section on virtqueue elements without a fill. */
 export function leaksPart(answer: LeaksJson): HTMLElement {
-  const told = verdicts.filter((verdict) => verdict === 'leaked' || (answer.totals[verdict] ?? 0) > 0);
+  const told = verdicts.filter((verdict) => verdict === 'leaked' || answer.totals[verdict] > 0);
   const latency = (title: string, key: 'p50_ns' | 'p99_ns' | 'max_ns'): Column<QueueJson> => ({
     title,
     number: true,
@@ -37,7 +37,7 @@ export function leaksPart(answer: LeaksJson): HTMLElement {
     latency('99 %', 'p99_ns'),
     latency('longest', 'max_ns'),
     ...told.map((verdict): Column<QueueJson> => {
-      const of = (queue: QueueJson) => Number(queue[verdict] ?? 0);
+      const of = (queue: QueueJson) => queue[verdict];
       return {
         title: verdict.replaceAll('_', ' '),
         number: true,

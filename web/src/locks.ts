@@ -1,5 +1,5 @@
 import type { HolderJson, LocksJson, MutexJson, SlowLockJson, ThreadJson } from '../../src/report/answers.ts';
-import { figure } from '../../src/report/answers.ts';
+import { figure } from '../../src/report/timed.ts';
 import { count, duration, percent } from '../../src/report/units.ts';
 import { el } from './dom.ts';
 import { Table } from './table.ts';

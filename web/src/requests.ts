@@ -1,18 +1,19 @@
-import {
-  type ElementJson,
-  figure,
-  type QueueNameJson,
-  type RequestQueueJson,
-  type RequestsJson,
-  type SlowRequestJson,
-  type StatesJson,
-  type StatsJson,
-  type Unit,
+import type {
+  ElementJson,
+  QueueNameJson,
+  RequestQueueJson,
+  RequestsJson,
+  SlowRequestJson,
+  StatsJson,
+  ThreadStatesJson,
+  Unit,
 } from '../../src/report/answers.ts';
 import type { RequestsSection } from '../../src/report/page-data.ts';
 import { timeLabels } from '../../src/report/scales.ts';
+import { figure } from '../../src/report/timed.ts';
 import { count, cycles, duration, lengthText, percent, plural, rate, roughLength } from '../../src/report/units.ts';
 import { points } from '../../src/spans/request-path.ts';
+import type { ThreadState } from '../../src/spans/thread-time.ts';
 import { el, svg } from './dom.ts';
 import { deviceName, queueName } from './leaks.ts';
 import { roleOf } from './locks.ts';
@@ -415,7 +416,7 @@ function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-const stateNames: [state: string, words: string][] = [
+const stateNames: [state: ThreadState, words: string][] = [
   ['running', 'running'],
   ['runnable', 'ready to run without a CPU'],
   ['lock', 'waiting for a lock'],
@@ -423,7 +424,7 @@ const stateNames: [state: string, words: string][] = [
   ['unknown', 'not known'],
 ];
 
-function states(meanwhile: StatesJson, unit: Unit): string[] {
+function states(meanwhile: ThreadStatesJson, unit: Unit): string[] {
   return stateNames
     .map(([state, words]) => [figure(meanwhile, state, unit), words] as const)
     .filter(([time]) => time > 0)

@@ -1,4 +1,5 @@
-import { figure, type SlowExitJson, type Unit } from '../../src/report/answers.ts';
+import type { SlowExitJson, Unit } from '../../src/report/answers.ts';
+import { figure } from '../../src/report/timed.ts';
 import { cycles, duration, plural } from '../../src/report/units.ts';
 import { stateLooks } from '../../src/report/vcpu-states.ts';
 import { askExit } from './data.ts';
