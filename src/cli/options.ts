@@ -121,7 +121,7 @@ export function runOptions(options: Pick<TraceOptions, 'from' | 'to'> & Pick<Liv
  * For commander: `FILE=TIME`, collected over repetitions of the option. The time is a length (ns without a unit), or
  * `OWN@OTHER`: the time stamp OWN of the file is of the same moment as OTHER on the timeline.
  */
-export function parseOffset(text: string, previous: readonly FileOffset[] = []): FileOffset[] {
+function parseOffset(text: string, previous: readonly FileOffset[] = []): FileOffset[] {
   const equals = text.lastIndexOf('=');
   const [file, value] = [text.slice(0, equals), text.slice(equals + 1).trim()];
   const pair = /^([\d.]+)@([\d.]+)$/.exec(value);

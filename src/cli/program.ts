@@ -3,12 +3,12 @@ import { Command, CommanderError } from 'commander';
 import { withForesight } from '../analyse/foresight.ts';
 import { UsageError } from '../analyse/usage-error.ts';
 import { LiveError } from '../live/live-error.ts';
+import { version } from '../report/version.ts';
 import { TraceError } from '../trace/error.ts';
 import { cannotWrite } from '../trace/write-error.ts';
 import { commands } from './commands.ts';
 import { complain, fail, print, say } from './say.ts';
 import { didYouMean } from './suggest.ts';
-import { version } from './version.ts';
 
 /** The exit status for input or usage that nothing could be answered for. */
 const badInput = 2;
@@ -63,7 +63,7 @@ export async function runLine(args: readonly string[]): Promise<void> {
 }
 
 /** Does what a command line says; again where the first reading of a trace found holes that it must know beforehand. */
-export function obey(args: readonly string[]): Promise<unknown> {
+function obey(args: readonly string[]): Promise<unknown> {
   return withForesight(async () => (await buildProgram(args)).parseAsync(args, { from: 'user' }));
 }
 

@@ -8,12 +8,12 @@ import { after } from '../live/timer.ts';
 import { findTracefs } from '../live/tracefs.ts';
 import { escapeText } from '../report/escape.ts';
 import { bytes, count, plural, shortDuration } from '../report/units.ts';
+import { version } from '../report/version.ts';
 import { chooseEvents, cleanupCommand } from './live.ts';
 import { type Chosen, chooseMachines, type MachineOptions, subject } from './machines.ts';
 import { parseDuration, parseNumbers, parseWords } from './options.ts';
 import { checkOutput, forceOption } from './output-file.ts';
 import { eraseStatus, say, showStatus } from './say.ts';
-import { version } from './version.ts';
 
 type RecordOptions = MachineOptions & {
   output: string;

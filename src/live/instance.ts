@@ -4,7 +4,7 @@ import { codeOf, LiveError } from './live-error.ts';
 import { explain, hasTracefs, readTracefs, writeTracefs } from './tracefs.ts';
 
 /** Instances of virtap are called so, with the process id of who made them. */
-export const instancePrefix = 'virtap-';
+const instancePrefix = 'virtap-';
 
 /** What the kernel counted for one CPU of an instance: per_cpu/cpuN/stats. */
 export type CpuCounts = {

@@ -37,7 +37,7 @@ export function planUprobes(files: readonly ProbeFile[], names: ReadonlySet<stri
 }
 
 /** A probe's arguments as the kernel takes them: `vq=%bx:x64 file=+0(%di):string`. Those that it cannot fetch are left out. */
-export function fetchArguments(probe: Probe, signatures: Signatures): string[] {
+function fetchArguments(probe: Probe, signatures: Signatures): string[] {
   const operands = operandsOf(probe.args, probe.machine);
   const known = signatures.candidates(probe.name).find(({ args }) => args.length === operands.length)?.args;
   return operands.flatMap(({ size, signed, fetch }, n) => {

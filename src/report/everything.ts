@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Asked } from '../analyse/analyse.ts';
 import type { ExitSpans } from '../spans/exits.ts';
 import type { Analysis } from '../trace/analysis.ts';
@@ -19,6 +18,7 @@ import { requestsSection } from './requests-page.ts';
 import type { RequestsAnswer } from './requests-text.ts';
 import { type VcpusAnswer, vcpusJson } from './vcpus-text.ts';
 import { verdicts } from './verdicts.ts';
+import { version } from './version.ts';
 
 /** Slow exits told one by one. */
 const slow = 20;
@@ -135,10 +135,4 @@ export function nothingToShow({ trace, asked, exits, leaks, locks }: Everything)
   if (exits !== undefined || leaks !== undefined || locks !== undefined) return undefined;
   const why = asked.filter(({ answer }) => answer === 'no').map(({ command, why }) => `for ${command}: ${why}`);
   return `${trace.file} has nothing that a report could show (${why.join(' ')}) virtap events says what to record`;
-}
-
-/** This virtap's version. */
-export function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

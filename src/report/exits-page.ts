@@ -41,7 +41,7 @@ export function exitsSection(
 }
 
 /** What the picture's series stand for, in which dimensions. */
-export function exitsFrame(
+function exitsFrame(
   { vcpus, unit }: Pick<ExitAnswer['result'], 'vcpus' | 'unit'>,
   { cells, series, reasons }: Omit<Picture, 'logs'>,
 ): PictureFrame {

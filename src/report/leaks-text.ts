@@ -253,7 +253,7 @@ function askedBriefly(one: Unfinished): string {
 }
 
 /** Why an element has its verdict, as a sentence. */
-export function whySentence(one: Unfinished, trace: Source): string {
+function whySentence(one: Unfinished, trace: Source): string {
   const { verdict, request, usual, moment, because, report } = one;
   const age = ageText(trace);
   const timed = trace.clock.unit !== 'none';

@@ -45,7 +45,7 @@ function summary({ rows, duration: length }: VcpusResult): string {
 /** By list of rows, whether they are of more than one VM: asked for every row. */
 const ofSeveralVms = new WeakMap<object, boolean>();
 
-export function nameOf({ vcpu }: Pick<VcpuRow, 'vcpu'>, rows: readonly Pick<VcpuRow, 'vcpu'>[]): string {
+function nameOf({ vcpu }: Pick<VcpuRow, 'vcpu'>, rows: readonly Pick<VcpuRow, 'vcpu'>[]): string {
   let several = ofSeveralVms.get(rows);
   if (several === undefined) {
     several = numbersRepeat(rows.map((row) => row.vcpu));

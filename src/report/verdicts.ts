@@ -207,7 +207,7 @@ function slowestVerdict(exit: SlowExitJson, unit: 'ns'): Verdict {
 }
 
 /** How long the thread was switched out within an exit, as far as the events kept of it tell. */
-export function timeOff(exit: SlowExitJson, unit: 'ns' | 'cycles'): number {
+function timeOff(exit: SlowExitJson, unit: 'ns' | 'cycles'): number {
   let off = 0;
   let since = Number.NaN;
   for (const event of exit.events) {

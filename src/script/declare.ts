@@ -16,7 +16,7 @@ const types: Record<KnownField['kind'], string> = {
 };
 
 /** The members of an interface of events, one event a line: `'qemu:virtqueue_pop': { readonly vq: Hex; … };`. */
-export function declareEvents(events: KnownEvents): string {
+function declareEvents(events: KnownEvents): string {
   return [...events]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, fields]) => `${comment(fields)}  ${quoted(name)}: ${fieldsType(fields)};\n`)

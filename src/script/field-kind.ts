@@ -95,7 +95,7 @@ export function narrow({ declared }: Field): 'signed' | 'unsigned' | undefined {
 }
 
 /** Whether a kernel event prints an integer field in hexadecimal, or not at all (then it is taken as bits). */
-export function printedInHex(printFormat: string, field: string): boolean {
+function printedInHex(printFormat: string, field: string): boolean {
   const format = /^"((?:[^"\\]|\\.)*)"/.exec(printFormat);
   if (format === null) return true;
   const conversions = (format[1] as string)

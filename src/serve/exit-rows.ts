@@ -21,7 +21,7 @@ export type RowsFacts = {
 };
 
 /** An index that is not as it was written: it must be made anew. */
-export class IndexError extends Error {
+class IndexError extends Error {
   override name = 'IndexError';
 }
 

@@ -160,9 +160,6 @@ export type Moment = {
   overtakenByPeer: boolean;
 };
 
-/** How a request without a fill ended. */
-export type Ending = 'reset' | 'reused';
-
 /** One event near a request's pop. */
 export type NearbyEvent = {
   /** Time since the trace's origin, in its units. */

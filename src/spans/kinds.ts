@@ -9,8 +9,6 @@ import { vcpuState } from './kinds/vcpu-state.ts';
 export const kinds = [exit, vcpuState, request, lockWait, lockHold, migration] as const;
 
 export type Kind = (typeof kinds)[number];
-export type KindName = Kind['name'];
-
 /** The kind that is called so: `lockWait`, `wait`, `waits`. */
 export function kindNamed(name: string): SpanKind | undefined {
   return (kinds as readonly SpanKind[]).find((kind) => [kind.name, kind.word, kind.plural].includes(name));

@@ -129,7 +129,7 @@ export class Stretches extends tableOf({
  * Within a batch, which threads came to wait for a mutex that another one held (`held` 1), and which ceased to (0), in the order of the
  * events: `at` is the event's index in the batch, `thread` an index into `Locks.threads`.
  */
-export class Contention extends tableOf({ at: 'i32', thread: 'i32', held: 'u8' }) {
+class Contention extends tableOf({ at: 'i32', thread: 'i32', held: 'u8' }) {
   append(at: number, thread: number, held: 0 | 1): void {
     const n = this.add();
     this.at[n] = at;

@@ -50,7 +50,7 @@ export class VcpuNumbers {
 }
 
 /** The role that QEMU's name for a thread tells (`-name …,debug-threads=on`; libvirt asks for it): util/qemu-thread-posix.c and its callers. */
-export function roleByName(comm: string): ThreadRole | undefined {
+function roleByName(comm: string): ThreadRole | undefined {
   const vcpu = /^CPU (\d+)\//.exec(comm);
   if (vcpu !== null) return { kind: 'vcpu', vcpu: Number(vcpu[1]) };
   if (/^ALL CPUs\//.test(comm)) return { kind: 'vcpu' };
@@ -73,7 +73,7 @@ const ioFile = /(^|\/)(util\/(async|aio-posix|aio-wait|fdmon-\w+)\.c|iothread\.c
 export type LockFiles = { bql: ReadonlySet<string>; any: ReadonlySet<string> };
 
 /** The role that a thread's call sites tell, where names do not. */
-export function roleBySites({ bql, any }: LockFiles): ThreadRole {
+function roleBySites({ bql, any }: LockFiles): ThreadRole {
   const has = (files: ReadonlySet<string>, pattern: RegExp) => [...files].some((file) => pattern.test(file));
   if (has(any, mainLoopFile)) return { kind: 'main loop' };
   if (has(bql, rcuFile)) return { kind: 'rcu' };

@@ -8,7 +8,7 @@ import { tailsBeyond, tExceededWith } from './student.ts';
 export const confidence = 0.95;
 
 /** Blocks in which something occurs that it takes to say how far a figure may be off. */
-export const fewestBlocks = 8;
+const fewestBlocks = 8;
 
 /** A figure of one recording, and how far it may be off. */
 export type Estimate = {

@@ -140,7 +140,7 @@ export function compare(before: Side, after: Side, figures: readonly DiffFigure[
 }
 
 /** Whether it can be said how likely a change is noise. */
-export function isJudged(change: Change | undefined): change is Change {
+function isJudged(change: Change | undefined): change is Change {
   return change !== undefined && !Number.isNaN(change.p);
 }
 

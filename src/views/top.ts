@@ -53,7 +53,7 @@ export type TopView = {
 };
 
 /** Intervals of which the heat map keeps a column. */
-export const heatColumns = 100;
+const heatColumns = 100;
 /** Powers of two from 2^0 to 2^44 ns, the buckets of a column. */
 const octaves = 45;
 

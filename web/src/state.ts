@@ -3,7 +3,7 @@ import type { Filter, Picture, Region } from './picture.ts';
 /** What a reader has picked; it stands in the page's address, so that a finding can be shared. */
 export type State = { filter: Filter; region: Region | undefined; view: Region | undefined; lines: boolean };
 
-export function emptyState(picture: Picture): State {
+function emptyState(picture: Picture): State {
   return {
     filter: { values: picture.frame.dimensions.map(() => undefined), apart: false },
     region: undefined,
