@@ -78,7 +78,7 @@ const longest = 400;
 const names = /(?:^|\s)((?:[a-z]\w*:)?([a-z]\w+)):(?=\s|$)/g;
 /** What stands before the name, with single spaces: more would make the matching slow. */
 const before =
-  /^[ >]*(.{0,40}?)(?:-(\d{1,7})| (?:\d{1,7}\/)?(\d{1,7}))? ?(?:\((?: ?\d+|-+)\))? ?(?:\[(\d{1,4})\])? ?(?:[\w.#]{4,7} )? ?(?:(\d{1,11})\.(\d{6}(?:\d{3})?):)?(?: \d+)? ?$/;
+  /^[ >]*(.{0,40}?)(?:-(\d{1,7})(?![\d.])| (?:\d{1,7}\/)?(\d{1,7})(?![\d.]))? ?(?:\((?: ?\d+|-+)\))? ?(?:\[(\d{1,4})\])? ?(?:[\w.#]{4,7} )? ?(?:(\d{1,11})\.(\d{6}(?:\d{3})?):)?(?: \d+)? ?$/;
 
 /** Reads one line into `parts`, and gives whether it has a time; undefined where it is no event. */
 function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LineParts): 'timed' | 'untimed' | undefined {

@@ -76,6 +76,9 @@ const strangers: readonly [magic: string, what: string][] = [
   ['%PDF', 'is a PDF document'],
 ];
 
+/** `comm tid [cpu] time: fields`, on the first line that is no comment. */
+const perfLineWithoutName = /^(?:#.*\n)*.{0,40}?[ \d](?:\[\d{1,4}\])? +\d{1,11}\.\d{6}(?:\d{3})?: +\w+[= ]\S/;
+
 /** What an input that no format recognised looks like, as the middle of a sentence. */
 function looksLike(head: Uint8Array, compression: string): string {
   const packed = compression === '' ? '' : ` (unpacked from ${compression})`;
@@ -87,5 +90,7 @@ function looksLike(head: Uint8Array, compression: string): string {
   if (/^(\xff\xfe|\xfe\xff)/.test(start)) return `is UTF-16 text, which virtap does not read${packed}`;
   if (/[\x00-\x08\x0e-\x1a\x1c-\x1f]/.test(start)) return `is a binary of an unknown kind${packed}`;
   if (/^\s*[[{]/.test(start)) return `is JSON text${packed}`;
+  if (perfLineWithoutName.test(start))
+    return `is perf script text without the names of events, which perf script -F +event prints${packed}`;
   return `is text without a line that virtap knows as an event${packed}`;
 }

@@ -147,3 +147,83 @@ test('a damaged text is read as far as it is one, and nothing breaks', async () 
     { numRuns: 200 },
   );
 });
+
+/** A line as perf script prints it with these columns, of which some may be missing. */
+function lineOf(
+  columns: string[],
+  comm: string,
+  tid: string,
+  cpu: string,
+  time: string,
+  event: string,
+  fields: string,
+) {
+  const text: Record<string, string> = { comm, tid, cpu, time, event, fields };
+  return `${columns.map((column) => text[column] as string).join(' ')}\n`;
+}
+
+/** The same halt, and another thread's switch, with these columns. */
+function textOf(columns: string[]): string {
+  const l = (...parts: [string, string, string, string, string, string]) => lineOf(columns, ...parts);
+  return (
+    l(
+      '     migration/0',
+      '    16',
+      '[000]',
+      '  816.537803159:',
+      '                sched:sched_switch:',
+      'prev_comm=migration/0 prev_pid=16 prev_prio=0 prev_state=S ==> next_comm=CPU 0/KVM next_pid=751 next_prio=120',
+    ) +
+    l(
+      '       CPU 0/KVM',
+      '   751',
+      '[000]',
+      '  816.548498782:',
+      '                kvm:kvm_exit:',
+      'vcpu 0 reason hlt rip 0xffffffffa8418b5e info1 0x0 info2 0x0 intr_info 0x00000000 error_code 0x00000000',
+    ) +
+    l(
+      '       CPU 0/KVM',
+      '   751',
+      '[000]',
+      '  817.000000001:',
+      '                kvm:kvm_entry:',
+      'vcpu 0, rip 0xffffffffa8418b5f',
+    )
+  );
+}
+
+test('without thread ids the times are those that stand there, whatever threads are called', async () => {
+  for (const columns of [
+    ['comm', 'time', 'event', 'fields'],
+    ['comm', 'cpu', 'time', 'event', 'fields'],
+    ['time', 'event', 'fields'],
+  ]) {
+    const { trace, events } = await readText(textOf(columns));
+    assert.equal(trace.origin, 816_537_803_159n, String(columns));
+    assert.deepEqual(
+      events.map(({ name, tid }) => [name, tid]),
+      [
+        ['sched:sched_switch', -1],
+        ['kvm:kvm_exit', -1],
+        ['kvm:kvm_entry', -1],
+      ],
+      String(columns),
+    );
+  }
+});
+
+test('columns that are missing are named, with the option that prints them', async () => {
+  const { trace } = await readText(textOf(['comm', 'tid', 'cpu', 'time', 'event']));
+  assert.match(String(trace.notes), /Fields were not printed with the events: .*perf script -F \+trace prints them/);
+  for (const columns of [
+    ['comm', 'tid', 'cpu', 'time', 'fields'],
+    ['tid', 'cpu', 'time', 'fields'],
+    ['time', 'fields'],
+  ])
+    await assert.rejects(
+      readText(textOf(columns)),
+      /is perf script text without the names of events, which perf script -F \+event prints/,
+      String(columns),
+    );
+});

@@ -70,6 +70,10 @@ class PerfScript extends LineTrace {
   }
 
   protected nameOf(name: string, sample: Uint8Array): string {
+    if (sample.length === 0 && /\bkvm_exit$/.test(name))
+      this.note(
+        'Fields were not printed with the events: no reasons of exits, no vCPUs; perf script -F +trace prints them.',
+      );
     return name.includes(':') || sample.length === 0 ? name : qualifiedName(name, sample).replace(/^unknown:/, '');
   }
 
