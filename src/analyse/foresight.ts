@@ -54,23 +54,33 @@ export async function withForesight<T>(answer: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The files as they are now; undefined where they cannot be read twice. */
+/** The files as they are now, and all files in folders; undefined where they cannot be read twice. */
 function stateOf(files: readonly string[]): string | undefined {
   const states: string[] = [];
   for (const file of files) {
     const status = file === '-' ? undefined : statSync(file, { throwIfNoEntry: false });
     if (status?.isDirectory() === true) {
-      for (const name of readdirSync(file, { recursive: true, encoding: 'utf8' })) {
-        const inside = join(file, name);
-        const part = statSync(inside, { throwIfNoEntry: false });
-        if (part?.isFile() === true) states.push(stateOfFile(inside, part));
-      }
-    } else if (status?.isFile() === true) states.push(stateOfFile(file, status));
-    else return undefined;
+      const inside = filesIn(file);
+      if (inside === undefined) return undefined;
+      states.push(...inside);
+    } else if (status?.isFile() !== true) return undefined;
+    else states.push(stateOfFile(file, status));
   }
   return states.join('\n');
 }
 
-function stateOfFile(path: string, { dev, ino, size, mtimeMs }: Stats): string {
-  return `${path} ${dev}:${ino} ${size} ${mtimeMs}`;
+/** The states of the files in a folder; undefined where it cannot be read. */
+function filesIn(folder: string): string[] | undefined {
+  try {
+    return readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .map((path) => stateOfFile(path, statSync(path)));
+  } catch {
+    return undefined;
+  }
+}
+
+function stateOfFile(file: string, { dev, ino, size, mtimeMs }: Stats): string {
+  return `${file} ${dev}:${ino} ${size} ${mtimeMs}`;
 }

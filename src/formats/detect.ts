@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { Budget } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -16,14 +17,18 @@ const formats: readonly (() => Promise<Format>)[] = [
 ];
 
 /** What the formats above are called, for messages. */
-const known = 'perf.data, trace.dat, QEMU simpletrace, a QEMU log, ftrace text or perf script text';
+const known =
+  'perf.data, trace.dat, QEMU simpletrace, a QEMU log, ftrace text, perf script text or the folder of a CTF trace';
 
 /**
  * Opens a trace of any known format, compressed or not; `-` is standard input. The format is recognised by its content.
  * Throws a TraceError with one sentence for what cannot be read or is no trace.
  */
 export async function openTrace(path: string, options: OpenOptions = {}): Promise<Trace> {
-  const input = await Input.open(path, options.budget ?? new Budget(options.maxMemory), options.tell);
+  const budget = options.budget ?? new Budget(options.maxMemory);
+  const folder = path === '-' ? undefined : await openFolder(path, options, budget);
+  if (folder !== undefined) return folder;
+  const input = await Input.open(path, budget, options.tell);
   try {
     for (const load of formats) {
       const format = await load();
@@ -35,6 +40,20 @@ export async function openTrace(path: string, options: OpenOptions = {}): Promis
     // What a limit left out may be why the rest could not be read.
     throw input.meter.refused ?? error;
   }
+}
+
+/** Formats that are folders, asked before a folder is taken for a file that it holds. */
+const folders: readonly (() => Promise<(path: string, options: OpenOptions, budget: Budget) => Trace | undefined>)[] = [
+  async () => (await import('./ctf/ctf.ts')).openCtf,
+];
+
+async function openFolder(path: string, options: OpenOptions, budget: Budget): Promise<Trace | undefined> {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return undefined;
+  for (const load of folders) {
+    const trace = (await load())(path, options, budget);
+    if (trace !== undefined) return trace;
+  }
+  return undefined;
 }
 
 /** Whether a file holds a recording in any known format, as far as its beginning tells. What cannot be read may hold one. */
@@ -67,11 +86,11 @@ const strangers: readonly [magic: string, what: string][] = [
   ['QFI\xfb', 'is a qcow2 disk image'],
   ['\xd4\xc3\xb2\xa1', 'is a packet capture'],
   ['\x0a\x0d\x0d\x0a', 'is a packet capture'],
-  ['\xc1\x1f\xfc\xc1', 'is a stream of a CTF trace'],
-  ['\xc1\xfc\x1f\xc1', 'is a stream of a CTF trace'],
-  ['/* CTF', 'is the metadata of a CTF trace'],
-  ['\x57\x1d\xd1\x75', 'is the metadata of a CTF trace'],
-  ['\x75\xd1\x1d\x57', 'is the metadata of a CTF trace'],
+  ['\xc1\x1f\xfc\xc1', 'is a stream of a CTF trace, which is read by its folder'],
+  ['\xc1\xfc\x1f\xc1', 'is a stream of a CTF trace, which is read by its folder'],
+  ['/* CTF', 'is the metadata of a CTF trace, which is read by its folder'],
+  ['\x57\x1d\xd1\x75', 'is the metadata of a CTF trace, which is read by its folder'],
+  ['\x75\xd1\x1d\x57', 'is the metadata of a CTF trace, which is read by its folder'],
   ['\x89PNG', 'is a picture'],
   ['%PDF', 'is a PDF document'],
 ];

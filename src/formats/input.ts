@@ -72,7 +72,8 @@ export class Input {
         // perf record --kcore writes a directory with the trace in `data`.
         const inside = join(path, 'data');
         const data = await stat(inside).catch(() => undefined);
-        if (!data?.isFile()) throw new TraceError(path, 'is a directory', undefined, 'a trace file');
+        if (!data?.isFile())
+          throw new TraceError(path, 'is a directory', undefined, 'a trace file, or the folder of a CTF trace');
         input = new Input(inside, inside, budget, tell);
         status = data;
       }

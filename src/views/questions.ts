@@ -36,8 +36,26 @@ export const recordLocks = [
   'sudo virtap record --for-locks --for 10s   (a QEMU with SystemTap probes)',
 ];
 
+/** For whom LTTng is at hand: what it takes for exits, and for QEMU's events where QEMU was built with its backend. */
+const recordLttng = [
+  "lttng create; lttng enable-event -k 'kvm_*,sched_switch,sched_wakeup,sched_waking'; lttng add-context -k -t tid -t pid; lttng start; sleep 10; lttng destroy",
+];
+const recordLttngQemu = [
+  "lttng create; lttng enable-event -u 'qemu:*'; lttng add-context -u -t vtid -t vpid; lttng start; sleep 10; lttng destroy   (a QEMU with --enable-trace-backends=ust)",
+];
+
 /** What each command of virtap can learn from a trace. */
 export function questions(inventory: InventoryView): Question[] {
+  const all = questionsOf(inventory);
+  if (!/lttng/.test(inventory.version)) return all;
+  return all.map((question) => {
+    if (question.record.length === 0) return question;
+    const qemu = question.record !== recordKernel;
+    return { ...question, record: [...(qemu ? recordLttngQemu : recordLttng), ...question.record] };
+  });
+}
+
+function questionsOf(inventory: InventoryView): Question[] {
   const seen = new Set(inventory.types.map((type) => type.name));
   const lacks = (names: readonly string[]) => names.filter((name) => !seen.has(name));
   return [

@@ -1,0 +1,282 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type BitWriter, ctfFolder, inPackets, lttngMetadata, lttngPacket } from '../../../test/ctf-writer.ts';
+import type { Loss } from '../../trace/loss.ts';
+import { openTrace } from '../detect.ts';
+
+/** What a reader gives of each event. */
+type Read = { name: string; time: number; cpu: number; tid: number; pid: number; text: string };
+
+async function read(path: string) {
+  const trace = await openTrace(path);
+  const events: Read[] = [];
+  const losses: Loss[] = [];
+  for await (const b of trace.batches()) {
+    losses.push(...b.losses);
+    for (let i = 0; i < b.count; i++) {
+      const type = trace.types[b.type[i] as number];
+      assert.ok(type !== undefined);
+      events.push({
+        name: type.name,
+        time: b.time[i] as number,
+        cpu: b.cpu[i] as number,
+        tid: b.tid[i] as number,
+        pid: b.pid[i] as number,
+        text: type.layout.print(b, i),
+      });
+    }
+  }
+  await trace.close();
+  return { trace, events, losses };
+}
+
+const kvm = `
+event { name = "kvm_x86_entry"; id = 0; stream_id = 0; fields := struct { uint32_t _vcpu_id; }; };
+event { name = "kvm_x86_exit"; id = 1; stream_id = 0; fields := struct {
+  uint32_t _exit_reason; integer { size = 64; align = 8; signed = 0; base = 16; } _guest_rip; uint32_t _isa;
+}; };
+event { name = "sched_switch"; id = 40; stream_id = 0; fields := struct {
+  integer { size = 8; align = 8; signed = 1; encoding = UTF8; } _prev_comm[16]; int32_t _prev_tid; int32_t _prev_prio;
+  integer { size = 64; align = 8; signed = 1; } _prev_state;
+  integer { size = 8; align = 8; signed = 1; encoding = UTF8; } _next_comm[16]; int32_t _next_tid; int32_t _next_prio;
+}; };`;
+
+const entry = (vcpu: number) => (out: BitWriter) => void out.int(vcpu, 32);
+const exit = (reason: number, rip: bigint) => (out: BitWriter) => void out.int(reason, 32).int(rip, 64).int(1, 32);
+const switched = (from: [string, number], to: [string, number]) => (out: BitWriter) =>
+  void out.chars(from[0], 16).int(from[1], 32).int(100, 32).int(1, 64).chars(to[0], 16).int(to[1], 32).int(120, 32);
+const on = (tid: number, pid: number, rest: (out: BitWriter) => void) => (out: BitWriter) => {
+  rest(out.int(tid, 32).int(pid, 32));
+};
+
+for (const little of [true, false]) {
+  const order = little ? 'little' : 'big';
+  test(`an LTTng kernel trace in ${order}-endian order is the kernel's events, with threads from its context`, async () => {
+    const metadata = lttngMetadata({ little, events: kvm, context: 'int32_t _tid; int32_t _pid;' });
+    for (const form of [metadata, inPackets(metadata, little)]) {
+      const path = ctfFolder({
+        metadata: form,
+        channel0_1: lttngPacket(
+          {
+            cpu: 1,
+            begin: 1000,
+            end: 9000,
+            padding: 100,
+            events: [
+              { id: 0, time: 1000, fields: on(11, 10, entry(3)) },
+              { id: 1, time: 2500, fields: on(11, 10, exit(10, 0xffffffff81234567n)) },
+              { id: 40, time: 9000, fields: on(11, 10, switched(['CPU 3/KVM', 11], ['swapper/1', 0])) },
+            ],
+          },
+          little,
+        ),
+      });
+      const { trace, events, losses } = await read(path);
+      assert.equal(trace.damage, undefined);
+      assert.equal(trace.clock.name, 'mono');
+      assert.equal(trace.clock.ties?.[0]?.offset, 1500000000000000000n);
+      assert.equal(trace.origin, 1000n);
+      assert.deepEqual(losses, []);
+      assert.deepEqual(events, [
+        { name: 'kvm:kvm_entry', time: 0, cpu: 1, tid: 11, pid: 10, text: 'vcpu_id=3' },
+        {
+          name: 'kvm:kvm_exit',
+          time: 1500,
+          cpu: 1,
+          tid: 11,
+          pid: 10,
+          text: 'exit_reason=10 guest_rip=0xffffffff81234567 isa=1',
+        },
+        {
+          name: 'sched:sched_switch',
+          time: 8000,
+          cpu: 1,
+          tid: 11,
+          pid: 10,
+          text: 'prev_comm=CPU 3/KVM prev_pid=11 prev_prio=100 prev_state=1 next_comm=swapper/1 next_pid=0 next_prio=120',
+        },
+      ]);
+      assert.equal(trace.threads.get(11)?.comm, 'CPU 3/KVM');
+    }
+  });
+}
+
+test('without a context, the thread is the one that sched_switch says runs on the CPU', async () => {
+  const path = ctfFolder({
+    metadata: lttngMetadata({ events: kvm }),
+    a_0: lttngPacket({
+      cpu: 0,
+      begin: 10,
+      end: 60,
+      events: [
+        { id: 0, time: 10, fields: entry(0) },
+        { id: 40, time: 20, fields: switched(['first', 5], ['second', 6]) },
+        { id: 0, time: 30, fields: entry(1) },
+      ],
+    }),
+    a_1: lttngPacket({ cpu: 1, begin: 15, end: 60, events: [{ id: 0, time: 25, fields: entry(2) }] }),
+  });
+  const { trace, events } = await read(path);
+  assert.deepEqual(
+    events.map(({ time, cpu, tid }) => [time, cpu, tid]),
+    [
+      [0, 0, 5],
+      [10, 0, 5],
+      [15, 1, -1],
+      [20, 0, 6],
+    ],
+  );
+  assert.match(trace.notes.join('\n'), /known from sched_switch/);
+});
+
+test('a session without threads is said to lack them', async () => {
+  const path = ctfFolder({
+    metadata: lttngMetadata({ events: kvm }),
+    a_0: lttngPacket({ cpu: 0, begin: 10, end: 60, events: [{ id: 0, time: 10, fields: entry(0) }] }),
+  });
+  const { trace } = await read(path);
+  assert.match(trace.notes.join('\n'), /do not say which thread they are of.*lttng add-context -k -t tid/);
+});
+
+test('times of 27 bits wrap, from one packet to the next, too', async () => {
+  const period = 2 ** 27;
+  const times = [period - 5, period + 3, 2 * period + 1, 2 * period + 90];
+  const path = ctfFolder({
+    metadata: lttngMetadata({ events: kvm }),
+    a_0: Buffer.concat([
+      lttngPacket({
+        cpu: 0,
+        begin: period - 10,
+        end: 2 * period + 1,
+        events: times.slice(0, 3).map((time) => ({ id: 0, time: time % period, fields: entry(0) })),
+      }),
+      lttngPacket({
+        cpu: 0,
+        begin: 2 * period + 50,
+        end: 2 * period + 90,
+        sequence: 1,
+        events: [{ id: 0, time: 90, fields: entry(0) }],
+      }),
+    ]),
+  });
+  const { trace, events } = await read(path);
+  assert.deepEqual(
+    events.map(({ time }) => Number(trace.origin) + time),
+    times,
+  );
+});
+
+test("what LTTng's buffers discarded is missing between two packets; other recorders' within one", async () => {
+  const stream = Buffer.concat(
+    [0, 7].map((discarded, sequence) =>
+      lttngPacket({
+        cpu: 0,
+        begin: 100 + sequence * 100,
+        end: 150 + sequence * 100,
+        sequence,
+        discarded: sequence === 0 ? 7 : discarded,
+        events: [110, 140].map((time) => ({ id: 0, time: time + sequence * 100, fields: entry(0) })),
+      }),
+    ),
+  );
+  const lttng = await read(ctfFolder({ metadata: lttngMetadata({ events: kvm }), a_0: stream }));
+  assert.deepEqual(lttng.losses, [{ from: 30, to: 100, cpu: 0, count: 7 }]);
+  const other = await read(ctfFolder({ metadata: lttngMetadata({ events: kvm, environment: {} }), a_0: stream }));
+  assert.deepEqual(other.losses, [{ from: Number.NEGATIVE_INFINITY, to: 40, cpu: 0, count: 7 }]);
+});
+
+test('packets that are missing by their numbers are a loss from the last event before to the first after', async () => {
+  const stream = Buffer.concat(
+    [4, 5, 8].map((sequence) =>
+      lttngPacket({
+        cpu: 2,
+        begin: sequence * 100,
+        end: sequence * 100 + 50,
+        sequence,
+        events: [{ id: 0, time: sequence * 100 + 10, fields: entry(0) }],
+      }),
+    ),
+  );
+  const { losses } = await read(ctfFolder({ metadata: lttngMetadata({ events: kvm }), a_0: stream }));
+  assert.deepEqual(losses, [{ from: 100, to: 400, cpu: 2, count: undefined }]);
+});
+
+test('the chunks of a rotated session are one recording, and user space goes with the kernel', async () => {
+  const chunk = (sequence: number, discarded: number) =>
+    lttngPacket({
+      cpu: 0,
+      begin: 100 * sequence,
+      end: 100 * sequence + 50,
+      sequence,
+      discarded,
+      stream: 9,
+      events: [{ id: 0, time: 100 * sequence + 1, fields: entry(sequence) }],
+    });
+  const kernel = lttngMetadata({ events: kvm });
+  const ust = lttngMetadata({
+    events:
+      'event { name = "qemu:virtqueue_pop"; id = 0; stream_id = 0; fields := struct { unsigned long _vq; unsigned long _elem; }; };',
+    context: 'int32_t _vtid;',
+    environment: { domain: 'ust', tracer_name: 'lttng-ust' },
+  }).replaceAll('2a6422d0', '2a6422d1');
+  const user = lttngPacket({
+    cpu: 0,
+    begin: 150,
+    end: 160,
+    events: [{ id: 0, time: 155, fields: (out) => void out.int(77, 32).int(1, 64).int(2, 64) }],
+  });
+  user[7] = 0xd1;
+  const path = ctfFolder({
+    'archives/one-1/kernel/metadata': kernel,
+    'archives/one-1/kernel/channel0_0': chunk(1, 3),
+    'archives/two-2/kernel/metadata': kernel,
+    'archives/two-2/kernel/channel0_0': chunk(2, 3),
+    'archives/two-2/kernel/index/channel0_0.idx': '',
+    'archives/two-2/ust/uid/0/64-bit/metadata': ust,
+    'archives/two-2/ust/uid/0/64-bit/channel0_0': user,
+  });
+  const { trace, events, losses } = await read(path);
+  assert.equal(trace.damage, undefined);
+  assert.deepEqual(
+    events.map(({ name, time, tid }) => [name, time, tid]),
+    [
+      ['kvm:kvm_entry', 0, -1],
+      ['qemu:virtqueue_pop', 54, 77],
+      ['kvm:kvm_entry', 100, -1],
+    ],
+  );
+  // The counter goes on in the second chunk: nothing was lost in it.
+  assert.deepEqual(losses, [{ from: 0, to: 100, cpu: 0, count: 3 }]);
+});
+
+test('what cannot be read is an error with file, place and expectation, after the events before it', async () => {
+  const good = lttngPacket({ cpu: 0, begin: 10, end: 20, events: [{ id: 0, time: 10, fields: entry(0) }] });
+  const metadata = lttngMetadata({ events: kvm });
+  const damaged = async (stream: Uint8Array) => {
+    const { trace, events } = await read(ctfFolder({ metadata, a_0: stream }));
+    return [events.length, trace.damage?.message.replace(/^.*a_0: /, '')];
+  };
+  const strange = lttngPacket({
+    cpu: 0,
+    begin: 10,
+    end: 20,
+    events: [
+      { id: 0, time: 10, fields: entry(0) },
+      { id: 9, time: 11, fields: entry(0) },
+    ],
+  });
+  assert.deepEqual(await damaged(strange), [1, 'byte 92: an event of class 9; expected an event as declared']);
+  assert.deepEqual(await damaged(good.subarray(0, good.length - 2)), [
+    0,
+    `byte 0: a packet of ${good.length} bytes; expected at most ${good.length - 2}, the rest of the file`,
+  ]);
+  const magic = Buffer.from(Buffer.concat([good, good]));
+  magic[good.length] = 0;
+  assert.deepEqual(await damaged(magic), [
+    1,
+    `byte ${good.length}: the magic number 0xc1fc1f00; expected a packet, 0xc1fc1fc1`,
+  ]);
+  await assert.rejects(read(ctfFolder({ metadata: 'trace { major = 1; ]', a_0: good })), {
+    message: /metadata: byte 19: "]" stands there; expected a name$/,
+  });
+});
