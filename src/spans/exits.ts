@@ -8,6 +8,7 @@ import { directCodes, type ReasonDecoder, Reasons, type ReasonTable, reasonDecod
 import { LossTable } from './losses.ts';
 import { isSwitch } from './sched.ts';
 import { tableOf } from './table.ts';
+import { TidTable } from './tid-table.ts';
 
 /** Events with which a vCPU thread leaves the guest, per architecture: x86, arm64, riscv; s390; ppc; LTTng's name; LoongArch. */
 const exitEvents =
@@ -106,9 +107,6 @@ const inGuest = -1;
 const unseen = -2;
 /** Added to the reason of an exit of a thread that was not seen to enter before. */
 const notEntered = 1 << 20;
-
-/** Linux gives out tids below 2^22 (PID_MAX_LIMIT). */
-const tidBits = 22;
 
 /** Events handled in one go. */
 const slice = 1024;
@@ -216,7 +214,8 @@ export class ExitPairing {
     const { counts } = this;
     // The loop has its own names for everything: it runs millions of times a second, and must not go through `this`.
     const { type: types, time: times, tid: tids, cpu: cpus, at, size, view } = b;
-    const { roles, threadOfTid, tableType } = state;
+    const { roles, tableType } = state;
+    let threadOfTid = state.threads.numbers;
     const { codeAt, isaAt, end, little, ids } = state.table;
     const inner = this.#inner;
     let { isa } = state.table;
@@ -241,7 +240,7 @@ export class ExitPairing {
         state.losses.left(tid, time);
         continue;
       }
-      let t = tid >>> tidBits === 0 ? (threadOfTid[tid] as number) - 1 : none;
+      let t = tid >>> 0 < threadOfTid.length ? (threadOfTid[tid] as number) - 1 : none;
       if (t < 0) {
         if (tid < 0) {
           if (role === exit) exits++;
@@ -254,6 +253,7 @@ export class ExitPairing {
           counts.untracked++;
           continue;
         }
+        threadOfTid = state.threads.numbers;
         open = this.#open;
         openTime = this.#openTime;
       }
@@ -308,7 +308,7 @@ export class ExitPairing {
 
   /** The thread of that tid, or -1 where it ran no vCPU so far. */
   find(tid: number): number {
-    return this.#trace.find(tid);
+    return this.#trace.threads.find(tid);
   }
 
   /** Whether event `i` of the batch taken last, a kvm_exit, is a halt. */
@@ -357,7 +357,7 @@ export class ExitPairing {
     // Without a thread, an exit may still say which vCPU it is of; an entry ends nothing that can be told.
     if (tid < 0 && role === entry) return;
     const vcpu = tid < 0 ? (state.vcpus[type] as FieldReader).number(b, i) : none;
-    let t = state.find(tid >= 0 ? tid : vcpu >= 0 ? -2 - vcpu : none);
+    let t = state.threads.find(tid >= 0 ? tid : vcpu >= 0 ? -2 - vcpu : none);
     if (t < 0) {
       t = this.#thread(state, tid >= 0 ? tid : vcpu >= 0 ? -2 - vcpu : none, b.pid[i] as number);
       if (t < 0) return;
@@ -387,10 +387,10 @@ export class ExitPairing {
   }
 
   #thread(state: TraceState, tid: number, pid: number): number {
-    const known = state.find(tid);
+    const known = state.threads.find(tid);
     if (known >= 0 || this.threads.length === maxThreads) return known;
     const t = this.threads.push({ tid, pid, vcpu: none }) - 1;
-    state.setThread(tid, t);
+    state.threads.set(tid, t);
     if (t === this.#openTime.length) this.#grow();
     return t;
   }
@@ -446,7 +446,7 @@ export class ExitPairing {
 
   /** An event that tells more of the exit that is open on its thread, or of the thread. */
   #hint(state: TraceState, b: EventBatch, i: number): void {
-    const t = state.find(b.tid[i] as number);
+    const t = state.threads.find(b.tid[i] as number);
     if (t < 0) return;
     const type = b.type[i] as number;
     const wfe = state.wfe[type];
@@ -495,10 +495,7 @@ class TraceState {
   readonly vcpus: FieldReader[] = [];
   readonly rips: FieldReader[] = [];
   readonly wfe: (FieldReader | undefined)[] = [];
-  /** Thread + 1 by tid, 0 where it is none. Only the pages that are used take memory. */
-  readonly threadOfTid = new Int32Array(1 << tidBits);
-  /** Threads with tids that Linux would not give. */
-  readonly #strangeTids = new Map<number, number>();
+  readonly threads = new TidTable();
   /** The first type of exit that has its codes at fixed places; the others go through their decoders. */
   tableType = none;
   table: ReasonTable = { codeAt: 0, isaAt: 0, end: 0, little: true, ids: new Uint16Array(0), isa: none };
@@ -506,16 +503,6 @@ class TraceState {
   /** The latest pairs by the CPU of their exit, where the entry was on another. */
   readonly #migrated = new Map<number, { begin: number; end: number }[]>();
   #types = 0;
-
-  find(tid: number): number {
-    if (tid >>> tidBits === 0) return (this.threadOfTid[tid] as number) - 1;
-    return this.#strangeTids.get(tid) ?? none;
-  }
-
-  setThread(tid: number, thread: number): void {
-    if (tid >>> tidBits === 0) this.threadOfTid[tid] = thread + 1;
-    else this.#strangeTids.set(tid, thread);
-  }
 
   learnTypes(trace: Trace, reasons: Reasons): void {
     const { types } = trace;

@@ -1,10 +1,12 @@
 import { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
+import { grown } from '../trace/grown.ts';
 import type { Loss, Unmarked } from '../trace/loss.ts';
 import type { Thread, Trace } from '../trace/trace.ts';
 import { isEntry, isExit } from './exits.ts';
 import { LossTable } from './losses.ts';
 import { isSwitch, schedEvent } from './sched.ts';
+import { TidTable } from './tid-table.ts';
 
 /*
  * Holes that nothing marks. A recorder that lost events does not always say so (a buffer that was read too late, text that was pasted in
@@ -196,11 +198,12 @@ const exit = 1;
 const entry = 2;
 const change = 3;
 
-/** Linux gives out tids below 2^22 (PID_MAX_LIMIT). */
-const tidBits = 22;
 const maxThreads = 1 << 16;
 const maxCpus = 1 << 13;
 const unknown = -1;
+
+/** Events looked at in one go. */
+const slice = 1024;
 
 /** KVM's number for Intel's VMX. */
 const vmx = 1;
@@ -224,21 +227,25 @@ class Watch {
   readonly #marked = new LossTable();
 
   /** By type id. */
-  readonly #roles: number[] = [];
+  #roles = new Uint8Array(64);
+  #types = 0;
   readonly #previous: (FieldReader | undefined)[] = [];
   readonly #next: (FieldReader | undefined)[] = [];
   readonly #isa: (FieldReader | undefined)[] = [];
+  /** The first type of sched_switch whose threads stand at fixed places of at least `end` bytes; the others go through their readers. */
+  #switches = { type: unknown, previousAt: 0, nextAt: 0, end: 0, little: true };
 
-  /** Thread + 1 by tid, 0 where it is none. Only the pages that are used take memory. */
-  #threadOfTid: Int32Array | undefined;
-  #threads = 0;
-  /** By thread: its last kvm event, as its type (-1: none, or events were lost since), and where and when that was. */
-  #lastType = new Int32Array(64).fill(unknown);
-  #lastCpu = new Int32Array(64);
-  #at = new Float64Array(64);
-  /** By thread: whether it was switched out since, and whether it was seen to enter. */
-  #left = new Uint8Array(64);
-  #entered = new Uint8Array(64);
+  readonly #threads = new TidTable();
+  /** How many threads there are, and of each: its last kvm event, as its type (-1: none, or events were lost since), where and when that
+   * was, whether it was switched out since, and whether it was seen to enter. */
+  #followed = 0;
+  #thread = {
+    lastType: new Int32Array(64).fill(unknown),
+    lastCpu: new Int32Array(64),
+    since: new Float64Array(64),
+    left: new Uint8Array(64),
+    entered: new Uint8Array(64),
+  };
   /** By CPU: the thread that it runs, and its last event. */
   #running = new Int32Array(64).fill(unknown);
   #seen = new Float64Array(64);
@@ -261,15 +268,21 @@ class Watch {
 
   learnTypes(): void {
     const { types } = this.#trace;
-    for (let id = this.#roles.length; id < types.length; id++) {
+    for (; this.#types < types.length; this.#types++) {
+      const id = this.#types;
       const type = types[id] as EventType;
+      if (id === this.#roles.length) this.#roles = grown(this.#roles);
+      this.#roles[id] = isExit(type) ? exit : isEntry(type) ? entry : other;
+      if (isExit(type)) this.#isa[id] = type.reader('isa');
       const sched = isSwitch(type) ? schedEvent(type) : undefined;
-      if (sched?.what === 'switch') {
-        this.#previous[id] = sched.previous;
-        this.#next[id] = sched.next;
-      }
-      this.#isa[id] = isExit(type) ? type.reader('isa') : undefined;
-      this.#roles.push(isExit(type) ? exit : isEntry(type) ? entry : sched === undefined ? other : change);
+      if (sched?.what !== 'switch') continue;
+      this.#roles[id] = change;
+      this.#previous[id] = sched.previous;
+      this.#next[id] = sched.next;
+      const [previous, next] = [sched.previous.place, sched.next.place];
+      if (this.#switches.type >= 0 || previous?.size !== 4 || next?.size !== 4) continue;
+      const end = Math.max(previous.offset, next.offset) + 4;
+      this.#switches = { type: id, previousAt: previous.offset, nextAt: next.offset, end, little: previous.little };
     }
   }
 
@@ -280,7 +293,7 @@ class Watch {
     if (loss.cpu < 0) this.#running.fill(unknown);
     else if (loss.cpu < this.#running.length) this.#running[loss.cpu] = unknown;
     // Any thread may have been there meanwhile.
-    this.#lastType.fill(unknown);
+    this.#thread.lastType.fill(unknown);
   }
 
   /** Whether contradictions of this kind are so many that they are no holes: only some threads' events were recorded, or some exits. */
@@ -307,27 +320,106 @@ class Watch {
 
   /** Looks at the events from `start` on; gives the first that a hole stands before, or the batch's count. */
   scan(b: EventBatch, start: number): number {
-    const { count, type: types, time: times, cpu: cpus, tid: tids } = b;
+    // Slice by slice, so that the loop's function has been called often, and is compiled well, before much has gone by.
+    for (let from = start; from < b.count; from += slice) {
+      const to = Math.min(b.count, from + slice);
+      const at = this.#looks ? this.#look(b, from, to) : this.#await(b, from, to);
+      if (at < to) return at;
+    }
+    return b.count;
+  }
+
+  /** Where holes are looked for. What contradicts nothing, as nearly everything does, is seen to right in the loop, which has its own names for all. */
+  #look(b: EventBatch, start: number, stop: number): number {
+    const { type: types, time: times, cpu: cpus, tid: tids, at, size, view } = b;
     const roles = this.#roles;
-    const looks = this.#looks;
-    for (let i = start; i < count; i++) {
+    const { type: switchType, previousAt, nextAt, end, little } = this.#switches;
+    let threadOfTid = this.#threads.numbers;
+    let { lastType, lastCpu, since, left, entered } = this.#thread;
+    let running = this.#running;
+    let seen = this.#seen;
+    let least = this.#least;
+    let lastTime = this.#lastTime;
+    let threadSteps = 0;
+    let cpuSteps = 0;
+    let i = start;
+    for (; i < stop; i++) {
       const type = types[i] as number;
       const role = roles[type] as number;
+      if (role === other) continue;
+      const time = times[i] as number;
+      const cpu = cpus[i] as number;
+      const tid = tids[i] as number;
+      if (time - lastTime < least && cpu >>> 0 < running.length) {
+        const runs = running[cpu] as number;
+        if (role === change) {
+          if (type === switchType && (size[i] as number) >= end) {
+            const payload = at[i] as number;
+            const previous = view.getInt32(payload + previousAt, little);
+            if (runs === unknown || runs === previous) {
+              if (runs !== unknown) cpuSteps++;
+              running[cpu] = view.getInt32(payload + nextAt, little);
+              seen[cpu] = time;
+              const t = previous >>> 0 < threadOfTid.length ? (threadOfTid[previous] as number) - 1 : unknown;
+              if (t >= 0) left[t] = 1;
+              lastTime = time;
+              continue;
+            }
+          }
+        } else if (runs === unknown || runs === tid) {
+          const t = tid >>> 0 < threadOfTid.length ? (threadOfTid[tid] as number) - 1 : unknown;
+          if (t >= 0 && lastCpu[t] === cpu) {
+            const before = lastType[t] as number;
+            if (before >= 0 && roles[before] !== role) {
+              if (runs !== unknown) cpuSteps++;
+              threadSteps++;
+              seen[cpu] = time;
+              if (role === entry) entered[t] = 1;
+              lastType[t] = type;
+              since[t] = time;
+              left[t] = 0;
+              lastTime = time;
+              continue;
+            }
+          }
+        }
+      }
+      this.#threadSteps += threadSteps;
+      this.#cpuSteps += cpuSteps;
+      threadSteps = 0;
+      cpuSteps = 0;
+      this.#lastTime = lastTime;
+      if (role === change) this.#switch(b, i, type, cpu, time);
+      else this.#own(b, i, role, type, cpu, tid, time);
+      if (time - lastTime >= this.#least && this.found.length === 0) this.#silence(time, tid);
+      lastTime = time;
+      if (this.found.length > 0) break;
+      threadOfTid = this.#threads.numbers;
+      ({ lastType, lastCpu, since, left, entered } = this.#thread);
+      running = this.#running;
+      seen = this.#seen;
+      least = this.#least;
+    }
+    this.#threadSteps += threadSteps;
+    this.#cpuSteps += cpuSteps;
+    this.#lastTime = lastTime;
+    return i;
+  }
+
+  /** Where holes are known: each comes when it is over. */
+  #await(b: EventBatch, start: number, stop: number): number {
+    const { type: types, time: times, tid: tids } = b;
+    const roles = this.#roles;
+    for (let i = start; i < stop; i++) {
       const time = times[i] as number;
       if (this.#due.length > 0 && time >= (this.#due.at(-1) as Loss).to) this.#over(time);
-      if (role !== other) {
-        const cpu = cpus[i] as number;
-        const tid = tids[i] as number;
-        if (looks) {
-          if (role === change) this.#switch(b, i, type, cpu, time);
-          else this.#own(b, i, role, type, cpu, tid, time);
-        }
-        if (time - this.#lastTime >= this.#least && this.found.length === 0) this.#silence(time, tid);
+      if (roles[types[i] as number] !== other) {
+        if (time - this.#lastTime >= this.#least && this.found.length === 0) this.#silence(time, tids[i] as number);
         this.#lastTime = time;
       }
       if (this.found.length > 0) return i;
     }
-    return count;
+    return stop;
   }
 
   /** Known holes that are over by now. */
@@ -337,8 +429,8 @@ class Watch {
 
   #switch(b: EventBatch, i: number, type: number, cpu: number, time: number): void {
     if (cpu < 0 || cpu >= maxCpus) return;
-    const previous = (this.#previous[type] as FieldReader).number(b, i);
-    const next = (this.#next[type] as FieldReader).number(b, i);
+    const previous = this.#previous[type]?.number(b, i) ?? Number.NaN;
+    const next = this.#next[type]?.number(b, i) ?? Number.NaN;
     if (Number.isNaN(previous) || Number.isNaN(next)) return;
     if (cpu >= this.#running.length) this.#growCpus(cpu);
     const running = this.#running[cpu] as number;
@@ -348,15 +440,16 @@ class Watch {
     }
     this.#running[cpu] = next;
     this.#seen[cpu] = time;
-    const t = this.#find(previous);
-    if (t >= 0) this.#left[t] = 1;
+    const t = this.#threads.find(previous);
+    if (t >= 0) this.#thread.left[t] = 1;
   }
 
   /** An exit or entry. */
   #own(b: EventBatch, i: number, role: number, type: number, cpu: number, tid: number, time: number): void {
-    if (tid < 0 || tid >>> tidBits !== 0) return;
+    if (tid < 0) return;
     let contradicts = false;
-    if (cpu >= 0 && cpu < this.#running.length) {
+    if (cpu >= 0 && cpu < maxCpus) {
+      if (cpu >= this.#running.length) this.#growCpus(cpu);
       const running = this.#running[cpu] as number;
       if (running !== unknown) {
         this.#cpuSteps++;
@@ -368,25 +461,26 @@ class Watch {
       }
       this.#seen[cpu] = time;
     }
-    let t = this.#find(tid);
+    let t = this.#threads.find(tid);
     if (t < 0) {
       t = this.#follow(tid);
       if (t < 0) return;
     }
-    const before = this.#lastType[t] as number;
+    const { lastType, lastCpu, since, left, entered } = this.#thread;
+    const before = lastType[t] as number;
     if (before >= 0 && !contradicts) {
       this.#threadSteps++;
       const was = this.#roles[before] as number;
-      if (was === role || this.#lastCpu[t] !== cpu) {
+      if (was === role || lastCpu[t] !== cpu) {
         const why = this.#contradiction(b, i, t, role, was, before, type, cpu, time);
         if (why !== undefined) this.#onThread(why, t, cpu, tid, time);
       }
     }
-    if (role === entry) this.#entered[t] = 1;
-    this.#lastType[t] = type;
-    this.#lastCpu[t] = cpu;
-    this.#at[t] = time;
-    this.#left[t] = 0;
+    if (role === entry) entered[t] = 1;
+    lastType[t] = type;
+    lastCpu[t] = cpu;
+    since[t] = time;
+    left[t] = 0;
   }
 
   /** Why two events of a thread cannot follow each other; undefined where they can. */
@@ -401,17 +495,17 @@ class Watch {
     cpu: number,
     time: number,
   ): Unmarked['why'] | undefined {
-    const lastCpu = this.#lastCpu[t] as number;
+    const lastCpu = this.#thread.lastCpu[t] as number;
     const elsewhere = cpu >= 0 && lastCpu >= 0 && lastCpu !== cpu;
     if (role === exit && was === exit) {
       // Of a recording of exits alone nothing follows; and LoongArch traces some exits twice, under two names.
       const { types } = this.#trace;
-      return this.#entered[t] === 1 && types[before]?.name === types[type]?.name ? 'exit after exit' : undefined;
+      return this.#thread.entered[t] === 1 && types[before]?.name === types[type]?.name ? 'exit after exit' : undefined;
     }
     if (role === entry && was === entry) {
       // KVM's fast path goes back into the guest without a kvm_exit; but on the same CPU, and without a switch.
-      if (elsewhere || this.#left[t] === 1) return 'entry after entry';
-      const long = this.#trace.clock.unit === 'ns' && time - (this.#at[t] as number) >= longFastPath;
+      if (elsewhere || this.#thread.left[t] === 1) return 'entry after entry';
+      const long = this.#trace.clock.unit === 'ns' && time - (this.#thread.since[t] as number) >= longFastPath;
       return long ? 'entry after entry' : undefined;
     }
     // With AMD's SVM, a thread may be preempted, and moved, before its kvm_exit is traced.
@@ -420,8 +514,8 @@ class Watch {
   }
 
   #onThread(why: Unmarked['why'], t: number, cpu: number, tid: number, time: number): void {
-    const from = this.#at[t] as number;
-    const where = this.#lastCpu[t] === cpu ? cpu : -1;
+    const from = this.#thread.since[t] as number;
+    const where = this.#thread.lastCpu[t] === cpu ? cpu : -1;
     if (this.#marked.some && this.#marked.straddle(from, time, -1, -1)) return;
     this.#threadContradictions++;
     if (!this.doubts(why)) this.#tell(why, from, time, where, tid, true);
@@ -448,22 +542,19 @@ class Watch {
     this.found.push({ from, to: time, cpu: -1, count: undefined, unmarked });
   }
 
-  #find(tid: number): number {
-    return this.#threadOfTid === undefined || tid >>> tidBits !== 0 ? unknown : (this.#threadOfTid[tid] as number) - 1;
-  }
-
   #follow(tid: number): number {
-    if (this.#threads === maxThreads) return unknown;
-    this.#threadOfTid ??= new Int32Array(1 << tidBits);
-    const t = this.#threads++;
-    this.#threadOfTid[tid] = this.#threads;
-    if (t === this.#at.length) {
-      const length = 2 * t;
-      this.#lastType = grown(this.#lastType, new Int32Array(length).fill(unknown));
-      this.#lastCpu = grown(this.#lastCpu, new Int32Array(length));
-      this.#at = grown(this.#at, new Float64Array(length));
-      this.#left = grown(this.#left, new Uint8Array(length));
-      this.#entered = grown(this.#entered, new Uint8Array(length));
+    if (this.#followed === maxThreads) return unknown;
+    const t = this.#followed++;
+    this.#threads.set(tid, t);
+    const { lastType, lastCpu, since, left, entered } = this.#thread;
+    if (t === since.length) {
+      this.#thread = {
+        lastType: grown(lastType, unknown),
+        lastCpu: grown(lastCpu),
+        since: grown(since),
+        left: grown(left),
+        entered: grown(entered),
+      };
     }
     return t;
   }
@@ -471,14 +562,9 @@ class Watch {
   #growCpus(cpu: number): void {
     let length = this.#running.length;
     while (length <= cpu) length *= 2;
-    this.#running = grown(this.#running, new Int32Array(length).fill(unknown));
-    this.#seen = grown(this.#seen, new Float64Array(length));
+    this.#running = grown(this.#running, unknown, length);
+    this.#seen = grown(this.#seen, 0, length);
   }
-}
-
-function grown<T extends Int32Array | Uint8Array | Float64Array>(from: T, to: T): T {
-  to.set(from as never);
-  return to;
 }
 
 function rule(contradictions: number, steps: number): boolean {
