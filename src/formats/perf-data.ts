@@ -60,8 +60,8 @@ export const perfData: Format = {
 const maxCpus = 8192;
 /** No record has a type above this (perf's own begin at 64): what says so is no record. */
 const mostTypes = 0xffff;
-/** Files from this size on are read by a second thread: smaller ones are through before it has started. */
-const largeFile = 128 << 20;
+/** Files from this size on are read by a second thread: its start takes as much of a processor as 100 MB of them, and smaller ones are soon through. */
+const largeFile = 512 << 20;
 /** Samples of one CPU are in order: where its time goes back by more than this (1 s), something is damaged. */
 const farBack = 1_000_000_000;
 
