@@ -3,15 +3,13 @@ import { Arena } from '../trace/arena.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
-import type { EventType, Layout } from '../trace/event-type.ts';
-import { IdTable } from '../trace/id-table.ts';
+import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import { type Rows, rowCpu } from '../trace/rows.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import type { Format, OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
-import { KernelLayout } from './kernel-layout.ts';
 import { longestRecord, PerfAhead } from './perf-ahead.ts';
 import { boundedRound, PerfFolder } from './perf-folder.ts';
 import {
@@ -27,21 +25,15 @@ import {
   parseAttr,
   readPerfHeader,
   recordType,
+  startsCompressed,
 } from './perf-header.ts';
-import {
-  firstOfPerf,
-  guestMode,
-  type SampleShape,
-  ScanOutput,
-  scanSamples,
-  unresolved,
-  unwanted,
-} from './perf-scan.ts';
+import { dropRepeated } from './perf-repeated.ts';
+import { firstOfPerf, guestMode, ScanOutput, scanSamples, unresolved, unwanted } from './perf-scan.ts';
+import { PerfTypes } from './perf-types.ts';
 import { bytesBehind, PerfUnpacker } from './perf-unpack.ts';
-import { QemuProbeLayout, qemuProbe } from './qemu-names.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
 import { Signatures } from './trace-events.ts';
-import { parseTracingData, type TracingData } from './tracing-data.ts';
+import { parseTracingData } from './tracing-data.ts';
 
 /*
  * perf.data, as a file and from a pipe. Sources: include/uapi/linux/perf_event.h (records and samples),
@@ -76,7 +68,6 @@ class PerfTrace implements Trace {
   /** Samples that the file holds twice, by type id. */
   readonly repeated = new Map<number, number>();
   damage: TraceError | undefined;
-  readonly #signatures: Signatures;
 
   readonly #input: Input;
   readonly #read: ReadInto;
@@ -95,26 +86,9 @@ class PerfTrace implements Trace {
   /** The files of perf record --threads, and the time up to which all of them were read. */
   #folder: PerfFolder | undefined;
   #bound = 0n;
-  #formats: TracingData | undefined;
 
-  // Attributes by index, for the hot loop.
-  readonly #ids = new IdTable();
-  readonly #attrOfId: number[] = [];
-  /** How many attributes were looked at: more come as records of a pipe. */
-  #attrsSeen = 0;
-  /** Whether all of these have the layout of the first. */
-  #alike = true;
-  #typeOf = new Int32Array(0);
-  /** Types of samples that were taken in guest mode. */
-  readonly #guestTypeOf = new Map<number, number>();
+  readonly #types: PerfTypes;
   readonly #words: Int32Array;
-  readonly #hot: SampleShape = {
-    kindOfId: new Int32Array(0),
-    restOfId: new Int32Array(0),
-    common: undefined,
-    originHigh: 0,
-    originLow: 0,
-  };
   /** Whether times count from any sample, the first in the file; and whether they count from the earliest, as all that are handed out do. */
   #haveOrigin = false;
   #settled = false;
@@ -130,7 +104,6 @@ class PerfTrace implements Trace {
   #lost = 0;
   #lostSamples = 0;
   #unknownIds = 0;
-  #wants: ((type: EventType) => boolean) | undefined;
 
   private constructor(
     input: Input,
@@ -144,7 +117,6 @@ class PerfTrace implements Trace {
     this.#input = input;
     this.#read = read;
     this.#threads = options.threads;
-    this.#signatures = new Signatures(input.path, options);
     const { meter } = input;
     const { payloads, waiting } = meter.budget;
     this.threads = new ThreadTable(meter);
@@ -154,6 +126,8 @@ class PerfTrace implements Trace {
     this.#words = new Int32Array(this.#arena.bytes.buffer);
     this.#out = new ScanOutput(this.#sorter.rows, this.#words);
     this.#header = header;
+    const signatures = new Signatures(input.path, options);
+    this.#types = new PerfTypes(header, this.#table, signatures, this.clock, (note) => this.#note(note));
     this.#little = header.little;
     this.version = version;
     if (compressed) {
@@ -199,10 +173,10 @@ class PerfTrace implements Trace {
     }
     if (header.tracingData !== undefined) {
       const { bytes, offset } = header.tracingData;
-      trace.#formats = parseTracingData(bytes, input.name, offset, input.meter);
-      trace.damage ??= trace.#formats.formats.damage;
+      trace.#types.formats = parseTracingData(bytes, input.name, offset, input.meter);
+      trace.damage ??= trace.#types.formats.formats.damage;
     }
-    trace.#learnAttrs();
+    trace.#types.learn();
     if (directory) trace.#folder = await PerfFolder.open(input, header, read, compressed);
     trace.damage ??= input.meter.refused;
     return trace;
@@ -268,7 +242,7 @@ class PerfTrace implements Trace {
   }
 
   async *batches(wants?: (type: EventType) => boolean): AsyncIterable<EventBatch> {
-    this.#wants = wants;
+    this.#types.wants = wants;
     try {
       for (;;) {
         if (await this.#canReadAhead()) yield* this.#readAhead();
@@ -340,7 +314,7 @@ class PerfTrace implements Trace {
     for (;;) {
       const batch = this.#sorter.take(upTo);
       if (batch === undefined) return;
-      this.#dropRepeated(batch);
+      dropRepeated(batch, this.repeated);
       yield batch;
     }
   }
@@ -386,7 +360,7 @@ class PerfTrace implements Trace {
 
   /** Whether the second thread, where there is one, may begin: it has to know how to read samples. */
   async #canReadAhead(): Promise<boolean> {
-    const { common } = this.#hot;
+    const { common } = this.#types.shape;
     if (this.#ahead === undefined || common === undefined || !this.#settled) return false;
     if (this.#threads !== undefined) await this.#ahead.untilReady();
     else if (!this.#ahead.ready) return false;
@@ -398,7 +372,7 @@ class PerfTrace implements Trace {
     const ahead = this.#ahead as PerfAhead;
     const { view } = this.#arena;
     const sorter = this.#sorter;
-    ahead.start(await this.#reader.leave(), this.#hot);
+    ahead.start(await this.#reader.leave(), this.#types.shape);
     if (this.#slot >= 0) this.#arena.release(this.#slot);
     for (;;) {
       const piece = await ahead.next();
@@ -456,7 +430,7 @@ class PerfTrace implements Trace {
       const from = sorter.count;
       out.rows = sorter.rows;
       out.count = from;
-      reader.pos = scanSamples(this.#hot, this.#words, reader.pos, reader.end, out);
+      reader.pos = scanSamples(this.#types.shape, this.#words, reader.pos, reader.end, out);
       if (out.count > from) {
         if (this.#goesBack(sorter.rows, from)) return 'more';
         this.#beginSamples(sorter.rows, from);
@@ -587,7 +561,7 @@ class PerfTrace implements Trace {
 
   /** A sample whose attribute has a layout of its own. */
   #otherSample(pos: number, length: number): void {
-    this.#learnAttrs();
+    this.#types.learn();
     const view = this.#arena.view;
     const little = this.#little;
     const attrs = this.#header.attrs;
@@ -596,7 +570,7 @@ class PerfTrace implements Trace {
       // Without an identifier first, all attributes have the same layout: perf insists on that.
       const first = attrs[0];
       const idAt = first === undefined ? -1 : first.identifierAt >= 0 ? first.identifierAt : first.idAt;
-      if (idAt >= 0 && idAt + 8 <= length) index = this.#attrOf(pos + idAt);
+      if (idAt >= 0 && idAt + 8 <= length) index = this.#types.attrOf(view, pos + idAt);
     }
     const attr = attrs[index];
     if (attr === undefined) {
@@ -628,9 +602,9 @@ class PerfTrace implements Trace {
     if (time > this.#maxTime) this.#maxTime = time;
     if (time < this.#oldest) this.#oldest = time;
     if (cpu >= 0 && cpu < maxCpus) this.#lastOnCpu[cpu] = time;
-    let type = this.#typeOf[index] as number;
-    if (type === unresolved) type = this.#resolve(index);
-    if ((view.getUint16(pos + 4, little) & guestMode) !== 0) type = this.#guestType(index, attr);
+    let type = this.#types.typeOf[index] as number;
+    if (type === unresolved) type = this.#types.resolve(index);
+    if ((view.getUint16(pos + 4, little) & guestMode) !== 0) type = this.#types.guestType(index, attr);
     if (type < 0) return;
     if (time < this.#lastTime) this.#sorter.begin(this.#slot);
     this.#lastTime = time;
@@ -693,9 +667,9 @@ class PerfTrace implements Trace {
       }
       case recordType.eventUpdate: {
         // PERF_EVENT_UPDATE__NAME: {u64 type, u64 id, name}
-        this.#learnAttrs();
+        this.#types.learn();
         if (length < 25 || number64(view, pos + 8, little) !== 2) return;
-        const attr = this.#header.attrs[this.#attrOf(pos + 16)];
+        const attr = this.#header.attrs[this.#types.attrOf(view, pos + 16)];
         if (attr !== undefined) attr.name = untilNul(bytes, pos + 24, pos + length);
         return;
       }
@@ -707,7 +681,7 @@ class PerfTrace implements Trace {
             new DataView(bytes.buffer, pos + 16, length - 16),
             little,
           );
-          this.#tieClock();
+          this.#types.tieClock();
         }
         return;
     }
@@ -736,7 +710,7 @@ class PerfTrace implements Trace {
 
   /** LOST_SAMPLES, which perf writes when recording ends, counts for each event what LOST told already, and what was lost after it. */
   #tell(): void {
-    this.#learnAttrs();
+    this.#types.learn();
     const rest = this.#lostSamples - this.#lost;
     if (rest > 0) {
       const loss: Loss = { from: this.#maxTime, to: Number.POSITIVE_INFINITY, cpu: -1, count: rest };
@@ -769,8 +743,8 @@ class PerfTrace implements Trace {
     const view = this.#arena.view;
     const little = this.#little;
     return (
-      (view.getUint32(position + (little ? 4 : 0), little) - this.#hot.originHigh) * 0x100000000 +
-      (view.getUint32(position + (little ? 0 : 4), little) - this.#hot.originLow)
+      (view.getUint32(position + (little ? 4 : 0), little) - this.#types.shape.originHigh) * 0x100000000 +
+      (view.getUint32(position + (little ? 0 : 4), little) - this.#types.shape.originLow)
     );
   }
 
@@ -782,144 +756,13 @@ class PerfTrace implements Trace {
 
   #countFrom(origin: bigint): void {
     this.origin = origin;
-    this.#hot.originLow = Number(origin & 0xffffffffn);
-    this.#hot.originHigh = Number(origin >> 32n);
+    this.#types.shape.originLow = Number(origin & 0xffffffffn);
+    this.#types.shape.originHigh = Number(origin >> 32n);
   }
 
   #unknown(): number {
     this.#unknownIds++;
     return unwanted;
-  }
-
-  /** Index of the attribute that the id at this position belongs to, -1 where none does. */
-  #attrOf(position: number): number {
-    const view = this.#arena.view;
-    const low = view.getUint32(position + (this.#little ? 0 : 4), this.#little);
-    const high = view.getUint32(position + (this.#little ? 4 : 0), this.#little);
-    const id = this.#ids.find(high, low);
-    return id < 0 ? -1 : (this.#attrOfId[id] as number);
-  }
-
-  /** The type of an attribute's events, or `unwanted`. Made at the first sample: in a pipe, formats come after attributes. */
-  #resolve(index: number): number {
-    const attr = this.#header.attrs[index] as PerfAttr;
-    const type = this.#makeType(attr);
-    const id = this.#wants === undefined || this.#wants(type) ? type.id : unwanted;
-    this.#typeOf[index] = id;
-    // Samples of fixed layout, and those that nobody wants, take the hot path from now on.
-    const fixed = attr.hasRaw && !attr.hasRead && !attr.hasCallchain;
-    if (fixed || id === unwanted) this.#setKind(attr, id);
-    return id;
-  }
-
-  /**
-   * The host's events that interrupted a guest: perf marks the sample as the guest's, and perf script leaves it out
-   * where it knows nothing of that guest. They have happened all the same: the same event, recorded as `…:G`, perf's modifier.
-   */
-  #guestType(index: number, attr: PerfAttr): number {
-    let id = this.#guestTypeOf.get(index);
-    if (id === undefined) {
-      const type = this.#makeType(attr, ':G');
-      id = this.#wants === undefined || this.#wants(type) ? type.id : unwanted;
-      this.#guestTypeOf.set(index, id);
-    }
-    return id;
-  }
-
-  #makeType(attr: PerfAttr, mode = ''): EventType {
-    const known = attr.type === 2 ? this.#formats?.formats.get(attr.config) : undefined;
-    if (known === undefined) {
-      const name =
-        attr.name !== ''
-          ? attr.name
-          : attr.type === 2
-            ? `tracepoint:${attr.config}`
-            : `perf:type${attr.type}_${attr.config}`;
-      if (attr.type === 2 && this.#formats !== undefined) {
-        this.#note(`The file holds no format of ${name}: its fields are not known.`);
-      }
-      return this.#table.add(name, noFields, name + mode);
-    }
-    const { system, format } = known;
-    const layout = new KernelLayout(format, this.#little);
-    const isProbe = format.fields.some((field) => field.name === '__probe_ip');
-    const qemu = qemuProbe(system, format.name, isProbe, this.#signatures);
-    if (qemu !== undefined) {
-      const names = new QemuProbeLayout(layout, qemu, this.#signatures);
-      return this.#table.add(qemu, names, `${system}:${format.name}${mode}`);
-    }
-    return this.#table.add(`${system}:${format.name}`, layout, `${system}:${format.name}${mode}`);
-  }
-
-  /** Looks at the attributes that came since it last did, so that any number of them may come between samples. */
-  #learnAttrs(): void {
-    const { attrs } = this.#header;
-    const seen = this.#attrsSeen;
-    if (attrs.length === seen) return;
-    this.#attrsSeen = attrs.length;
-    const [first] = attrs as [PerfAttr];
-    if (attrs.length > this.#typeOf.length) {
-      const old = this.#typeOf;
-      this.#typeOf = new Int32Array(Math.max(attrs.length, 2 * old.length)).fill(unresolved);
-      this.#typeOf.set(old);
-    }
-    let least = this.#hot.common?.least ?? 0;
-    for (let index = seen; index < attrs.length; index++) {
-      const attr = attrs[index] as PerfAttr;
-      const { ids } = attr;
-      for (let k = 0; k < ids.length; k += 2) {
-        const [low, high] = [ids[k] as number, ids[k + 1] as number];
-        this.#attrOfId[this.#ids.id(high, low)] = index;
-        if (high !== 0 || low >= 1 << 20) continue;
-        this.#roomForId(low);
-        this.#hot.kindOfId[low] = unresolved;
-        this.#hot.restOfId[low] = attr.restAt + 4;
-      }
-      // The clocks of all events of one recording agree.
-      if (attr.clockId !== undefined) this.clock.name = clockNames[attr.clockId] ?? `clock ${attr.clockId}`;
-      this.#alike &&=
-        attr.identifierAt === 8 &&
-        attr.tidAt > 0 &&
-        attr.timeAt > 0 &&
-        attr.cpuAt > 0 &&
-        attr.tidAt === first.tidAt &&
-        attr.timeAt === first.timeAt &&
-        attr.cpuAt === first.cpuAt;
-      least = Math.max(least, attr.restAt + 4);
-    }
-    this.#tieClock();
-    const usual = this.#little && this.#alike;
-    this.#hot.common = usual
-      ? { tid: first.tidAt / 4, time: first.timeAt / 4, cpu: first.cpuAt / 4, least }
-      : undefined;
-  }
-
-  /** Makes the tables by id as long as this one needs. They are shared with the second thread, which learns of kinds as they become known. */
-  #roomForId(id: number): void {
-    const hot = this.#hot;
-    const { kindOfId, restOfId } = hot;
-    if (id < kindOfId.length) return;
-    const length = Math.max(id + 1, 2 * kindOfId.length);
-    hot.kindOfId = new Int32Array(new SharedArrayBuffer(4 * length)).fill(unresolved);
-    hot.kindOfId.set(kindOfId);
-    hot.restOfId = new Int32Array(new SharedArrayBuffer(4 * length));
-    hot.restOfId.set(restOfId);
-  }
-
-  /** perf record -k notes once what the wall clock shows. */
-  #tieClock(): void {
-    const pair = this.#header.clockData;
-    if (pair === undefined || this.clock.name === 'realtime') return;
-    this.clock.ties = [{ to: 'realtime', offset: pair.wall - pair.clock, source: "perf's clock data" }];
-  }
-
-  #setKind(attr: PerfAttr, kind: number): void {
-    const { kindOfId } = this.#hot;
-    const { ids } = attr;
-    for (let k = 0; k < ids.length; k += 2) {
-      const low = ids[k] as number;
-      if (ids[k + 1] === 0 && low < kindOfId.length) kindOfId[low] = kind;
-    }
   }
 
   /** A pipe's PERF_RECORD_HEADER_TRACING_DATA: {header, u32 size}, then that many bytes, rounded up to 8. */
@@ -940,32 +783,8 @@ class PerfTrace implements Trace {
       if ((await reader.next()) !== true)
         throw this.#error('the input ends in the event formats', reader.end, `${left} more bytes`);
     }
-    this.#formats = parseTracingData(Buffer.concat(parts), this.file, offset, this.#input.meter);
-    this.damage ??= this.#formats.formats.damage;
-  }
-
-  /** Now and then perf writes a sample twice, identical to the nanosecond: it is given once, and counted in `repeated`. */
-  #dropRepeated(batch: EventBatch): void {
-    const { time } = batch;
-    let to = 0;
-    for (let i = 0; i < batch.count; i++) {
-      if (i > 0 && time[i] === time[i - 1] && sameSample(batch, i, to - 1)) {
-        const type = batch.type[i] as number;
-        this.repeated.set(type, (this.repeated.get(type) ?? 0) + 1);
-        continue;
-      }
-      if (to !== i) {
-        time[to] = time[i] as number;
-        batch.type[to] = batch.type[i] as number;
-        batch.cpu[to] = batch.cpu[i] as number;
-        batch.tid[to] = batch.tid[i] as number;
-        batch.pid[to] = batch.pid[i] as number;
-        batch.at[to] = batch.at[i] as number;
-        batch.size[to] = batch.size[i] as number;
-      }
-      to++;
-    }
-    batch.count = to;
+    this.#types.formats = parseTracingData(Buffer.concat(parts), this.file, offset, this.#input.meter);
+    this.damage ??= this.#types.formats.formats.damage;
   }
 }
 
@@ -974,37 +793,4 @@ function untilNul(bytes: Uint8Array, start: number, end: number): string {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
   const nul = text.indexOf(0);
   return text.toString('utf8', 0, nul < 0 ? text.length : nul);
-}
-
-function sameSample(b: EventBatch, i: number, j: number): boolean {
-  if (b.type[i] !== b.type[j] || b.cpu[i] !== b.cpu[j] || b.tid[i] !== b.tid[j] || b.size[i] !== b.size[j])
-    return false;
-  const size = b.size[i] as number;
-  return (
-    size > 0 &&
-    Buffer.compare(
-      b.bytes.subarray(b.at[i], (b.at[i] as number) + size),
-      b.bytes.subarray(b.at[j], (b.at[j] as number) + size),
-    ) === 0
-  );
-}
-
-/** include/uapi/linux/time.h, by the names that ftrace gives these clocks. */
-const clockNames: Record<number, string> = { 0: 'realtime', 1: 'mono', 4: 'mono_raw', 7: 'boot', 11: 'tai' };
-
-const noFields: Layout = { fields: [], reader: () => undefined, print: () => '' };
-
-/** Whether a file that was not closed, and so has no such feature, holds compressed records. */
-async function startsCompressed(file: import('node:fs/promises').FileHandle, header: PerfHeader): Promise<boolean> {
-  const buffer = new Uint8Array(1 << 20);
-  const view = new DataView(buffer.buffer);
-  const { bytesRead } = await file.read(buffer, 0, buffer.length, header.dataStart);
-  for (let at = 0; at + 8 <= bytesRead; ) {
-    const type = view.getUint32(at, header.little);
-    if (type === recordType.compressed || type === recordType.compressed2) return true;
-    const size = view.getUint16(at + 6, header.little);
-    if (size < 8) return false;
-    at += size;
-  }
-  return false;
 }

@@ -372,3 +372,18 @@ function reverseBits(word: number): number {
   for (let bit = 0; bit < 32; bit++) if ((word & (1 << bit)) !== 0) out |= 1 << (31 - bit);
   return out >>> 0;
 }
+
+/** Whether a file that was not closed, and so has no such feature, holds compressed records. */
+export async function startsCompressed(file: FileHandle, header: PerfHeader): Promise<boolean> {
+  const buffer = new Uint8Array(1 << 20);
+  const view = new DataView(buffer.buffer);
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, header.dataStart);
+  for (let at = 0; at + 8 <= bytesRead; ) {
+    const type = view.getUint32(at, header.little);
+    if (type === recordType.compressed || type === recordType.compressed2) return true;
+    const size = view.getUint16(at + 6, header.little);
+    if (size < 8) return false;
+    at += size;
+  }
+  return false;
+}
