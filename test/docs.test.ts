@@ -4,11 +4,12 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
+import { tables } from './doc-tables.ts';
 
 /*
  * What the documentation shows is what the commands print. In a block marked `console`, each line that begins with
  * `$ virtap` or `$ node` is run, and what follows up to the next is what it prints. A line of just `…` stands for any
- * lines. A block marked `ts` that begins with `// NAME.ts` is a script or program that the page's commands can name. UPDATE_DOCS=1 writes what the commands print now into the blocks that have no such line; read the difference before you commit it.
+ * lines. Tables between `<!-- table NAME -->` and `<!-- end -->` are those of doc-tables.ts. A block marked `ts` that begins with `// NAME.ts` is a script or program that the page's commands can name. UPDATE_DOCS=1 writes what the commands print now into the blocks that have no such line; read the difference before you commit it.
  */
 
 const root = join(import.meta.dirname, '..');
@@ -98,6 +99,14 @@ for (const page of pages) {
     }
     if (process.env.UPDATE_DOCS === '1')
       updated = updated.replace(block[0], () => `\`\`\`console\n${fresh.join('')}\`\`\``);
+  }
+  for (const [whole, name, shown] of text.matchAll(/^<!-- table (\w+) -->\n(.*?)^<!-- end -->$/gms)) {
+    const made = tables[name as string]?.();
+    if (process.env.UPDATE_DOCS === '1') {
+      updated = updated.replace(whole, () => `<!-- table ${name} -->\n${made}<!-- end -->`);
+      continue;
+    }
+    test(`${page}: the table of ${name} is that of the code`, () => assert.equal(shown, made));
   }
   if (updated !== text) writeFileSync(path, updated);
 }
