@@ -132,7 +132,8 @@ export async function read(
   }
   if (once !== true && reading.partial.length === 0) await rememberHoles(trace);
   for (const analysis of analyses) analysis.finish?.(reading.window.to);
-  if (reading.events === 0 && range !== undefined && reading.partial.length === 0) {
+  const goesOn = reading.window.to > reading.window.from && analyses.every((one) => one.goesOn?.() === true);
+  if (reading.events === 0 && range !== undefined && reading.partial.length === 0 && !goesOn) {
     throw new TraceError(
       trace.file,
       `there is nothing in that stretch of time; the trace begins at ${timestamp(trace.origin, 0, trace.clock.unit)}`,

@@ -81,6 +81,15 @@ async function run(before: string, after: string, options: DiffOptions): Promise
   if (before === '-' && after === '-') throw new UsageError('- (standard input) can be given only once');
   // Both are opened before either is read: a wrong name is not to cost the time that the other takes.
   const traces = [await openTraces([before], openOptions(options)), await openTraces([after], openOptions(options))];
+  try {
+    await compareTraces(traces, options, out);
+  } finally {
+    // Not awaited: after Ctrl-C the read under way may never end.
+    for (const trace of traces) void trace.close().catch(() => {});
+  }
+}
+
+async function compareTraces(traces: readonly Trace[], options: DiffOptions, out: Output): Promise<void> {
   for (const { clock, file } of traces) {
     if (clock.unit === 'ns') continue;
     const why =

@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 
 const root = join(import.meta.dirname, '../..');
 const kvm = join(root, 'samples/host-kvm.dat');
 const log = join(root, 'samples/kvm-and-qemu.log.zst');
 
+const main = join(import.meta.dirname, 'main.ts');
+const folder = mkdtempSync(join(tmpdir(), 'virtap-spans-'));
+after(() => rmSync(folder, { recursive: true }));
+
 function virtap(...args: string[]) {
-  return spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
+  return spawnSync(process.execPath, [main, ...args], {
     encoding: 'utf8',
     maxBuffer: 64 << 20,
   });
@@ -67,6 +73,51 @@ test('conditions are about the kind, and about its groups', () => {
   assert.equal(failing('count(wait)>1'), 3);
   assert.equal(failing('count(wait)>1000000000'), 0);
   assert.equal(failing('count(wait:util/main-loop.c:318)>0'), 3);
+});
+
+/** The events of one thread as ftrace text. */
+function text(name: string, ...events: [time: string, event: string][]): string {
+  const path = join(folder, name);
+  const line = ([time, event]: [string, string]) => `       CPU 0/KVM-101     [000] d..1.  ${time}: ${event}\n`;
+  writeFileSync(path, `# tracer: nop\n#\n${events.map(line).join('')}`);
+  return path;
+}
+
+test('without exits there are no states: nobody knows when a vCPU was in the guest', () => {
+  const entries = text(
+    'entries.txt',
+    ['1.000000', 'kvm_entry: vcpu 0, rip 0x1'],
+    ['1.000010', 'kvm_entry: vcpu 0, rip 0x1'],
+  );
+  const { status, stderr } = virtap('spans', 'states', entries);
+  assert.equal(status, 2);
+  assert.match(stderr, /there is no state in it; it takes kvm:kvm_exit and kvm:kvm_entry/);
+  assert.match(virtap('export', '--to', 'csv', '--spans', 'states', entries).stderr, /no states to export/);
+});
+
+test('where there is nothing, what was lost is said, and which stretch it is about', () => {
+  const lossy = join(root, 'test/data/mutants/late-loss.txt');
+  assert.match(virtap('spans', 'exits', lossy).stderr, /no exit begins and ends in it .*\nLost: 4 events in 1 hole/);
+  assert.match(virtap('report', lossy).stderr, /for exits: none of them can be timed, .*Lost: 4 events in 1 hole/);
+  const exit = (n: number): [string, string][] => [
+    [`${n}.000000`, 'kvm_exit: reason HLT rip 0x1 info 0 0'],
+    [`${n}.000010`, 'kvm_entry: vcpu 0, rip 0x1'],
+  ];
+  const two = text('two.txt', ...exit(1), ...exit(2));
+  assert.match(
+    virtap('spans', 'exits', two, '--from', '1000005us').stderr,
+    /no exit begins and ends in that stretch of it/,
+  );
+  // Recordings with holes are read twice: what was opened for the first time is closed.
+  const collects =
+    'let once; process.on("beforeExit", () => { if (!once) { once = true; gc(); setTimeout(() => {}, 100); } })';
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--expose-gc', '--import', `data:text/javascript,${encodeURIComponent(collects)}`, main, 'diff', lossy, kvm],
+    { encoding: 'utf8' },
+  );
+  assert.doesNotMatch(stderr, /garbage/);
+  assert.match(stdout, /late-loss/);
 });
 
 test('what is not there is named', () => {

@@ -77,7 +77,9 @@ async function run(word: string | undefined, files: string[], options: SpansComm
     needEvents(trace, reading);
     const result = view.result();
     if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
-    if (result.all.count === 0 && result.openCount === 0) throw new UsageError(noSpans({ trace, result }));
+    if (result.all.count === 0 && result.openCount === 0) {
+      throw new UsageError(...noSpans({ trace, result, reading }, out.terminal));
+    }
     const found = { trace, reading, result, sort, than };
     await out.answer({
       json: () => spansJson(found),

@@ -179,3 +179,24 @@ test('virtap export and scripts give the spans of a stretch that the commands co
     rmSync(folder, { recursive: true });
   }
 });
+
+test('in a stretch without an event, what vCPUs do goes on', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'virtap-window-'));
+  try {
+    const idle = join(folder, 'idle.txt');
+    const line = (time: string, event: string) => `       CPU 0/KVM-101     [000] d..1.  ${time}: ${event}\n`;
+    const exit = 'kvm_exit: reason HLT rip 0x1 info 0 0';
+    const entry = 'kvm_entry: vcpu 0, rip 0x1';
+    writeFileSync(
+      idle,
+      `# tracer: nop\n#\n${line('1.000000', entry)}${line('1.000100', exit)}${line('2.000000', entry)}${line('2.000100', exit)}`,
+    );
+    const range = ['--from', '500ms', '--to', '600ms'];
+    const { vcpus } = json('vcpus', idle, ...range) as { vcpus: { wall_ns: number; exits: number }[] };
+    assert.deepEqual([vcpus.length, vcpus[0]?.wall_ns, vcpus[0]?.exits], [1, 100e6, 0]);
+    const { totals } = json('spans', 'states', idle, ...range);
+    assert.deepEqual([totals.count, totals.total_ns], [1, 100e6]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

@@ -14,6 +14,7 @@ import type { ExitAnswer } from './exits-text.ts';
 import { leaksJson } from './leaks-text.ts';
 import { type LocksAnswer, locksJson, summary } from './locks-text.ts';
 import type { PageData, Section } from './page-data.ts';
+import { lossSentence, unmarkedSentence } from './remarks.ts';
 import { requestsSection } from './requests-page.ts';
 import type { RequestsAnswer } from './requests-text.ts';
 import { type VcpusAnswer, vcpusJson } from './vcpus-text.ts';
@@ -131,8 +132,15 @@ export function pageOf(everything: Everything, title: string): { data: PageData;
 }
 
 /** Why there is nothing to show, where no command can answer from the trace; undefined where one can. */
-export function nothingToShow({ trace, asked, exits, leaks, locks }: Everything): string | undefined {
+export function nothingToShow({ trace, reading, asked, exits, leaks, locks }: Everything): string | undefined {
   if (exits !== undefined || leaks !== undefined || locks !== undefined) return undefined;
-  const why = asked.filter(({ answer }) => answer === 'no').map(({ command, why }) => `for ${command}: ${why}`);
+  const why = asked.flatMap(({ command, answer, why }) => {
+    if (command === 'exits' && answer !== 'no')
+      return ['for exits: none of them can be timed, but virtap exits counts them.'];
+    return answer === 'no' ? [`for ${command}: ${why}`] : [];
+  });
+  if (reading.holes > 0) why.push(lossSentence(reading));
+  if (reading.unmarked.contradictions > 0) why.push(unmarkedSentence(reading));
+  why.push(...reading.partial.map((sentence) => `Partial: ${sentence}.`));
   return `${trace.file} has nothing that a report could show (${why.join(' ')}) virtap events says what to record`;
 }

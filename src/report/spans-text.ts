@@ -55,11 +55,7 @@ export function spansText(answer: SpansAnswer, terminal: Terminal): string {
     if (result.slow !== undefined) parts.push(slowPart(answer, result.slow, terminal));
   }
   if (result.openCount > 0) parts.push(openPart(answer, terminal));
-  const closing = remarks(
-    reading,
-    terminal,
-    `${titled(kind.plural)} that lost events may be missing from are left out.`,
-  );
+  const closing = remarks(reading, terminal, leftOut(kind));
   if (closing !== '') parts.push(closing);
   return parts.join('\n');
 }
@@ -75,12 +71,22 @@ export function kindsText(kinds: readonly SpanKind[], terminal: Terminal): strin
     .join('\n');
 }
 
-/** Why there is nothing to say. */
-export function noSpans({ trace, result }: Pick<SpansAnswer, 'trace' | 'result'>): string {
+/** Why there is nothing to say; then what was lost or not read, which may be why. */
+export function noSpans(
+  { trace, result, reading }: Pick<SpansAnswer, 'trace' | 'result' | 'reading'>,
+  terminal: Terminal,
+): [string, ...string[]] {
   const { kind, seen } = result;
-  if (seen) return `${trace.file}: no ${kind.word} begins and ends in it (${kind.meaning})`;
-  return `${trace.file}: there is no ${kind.word} in it; it takes ${kind.needs}`;
+  const { from, bounded } = reading.window;
+  const where = from > 0 || bounded === true ? 'that stretch of it' : 'it';
+  const why = seen
+    ? `no ${kind.word} begins and ends in ${where} (${kind.meaning})`
+    : `there is no ${kind.word} in it; it takes ${kind.needs}`;
+  const closing = remarks(reading, terminal, leftOut(kind)).trimEnd();
+  return [`${trace.file}: ${why}`, ...(closing === '' ? [] : closing.split('\n'))];
 }
+
+const leftOut = (kind: SpanKind) => `${titled(kind.plural)} that lost events may be missing from are left out.`;
 
 function unitOf({ trace }: Pick<SpansAnswer, 'trace'>): 'ns' | 'cycles' {
   return trace.clock.unit === 'ticks' ? 'cycles' : 'ns';

@@ -138,6 +138,8 @@ export class ExitPairing {
   readonly counts = noCounts();
   /** Whether a thread was seen to enter the guest; without that, no exit has a duration. */
   entered = false;
+  /** Whether any exit was seen, also before the stretch that is asked about. */
+  exited = false;
 
   readonly #scale: number;
   readonly #inner: boolean;
@@ -304,6 +306,7 @@ export class ExitPairing {
     spans.count = n;
     counts.exits += exits;
     counts.entries += entries;
+    if (exits > 0) this.exited = true;
   }
 
   /** The thread of that tid, or -1 where it ran no vCPU so far. */

@@ -35,6 +35,8 @@ export interface Analysis {
    * recording knows; it counts nothing of them, and no span that began before.
    */
   within?(window: Window): void;
+  /** Whether what was learnt before the stretch is an answer, though no event is in that: what goes on goes on in it. */
+  goesOn?(): boolean;
   /** After the last batch: what is only known at the end, which is given, is settled. */
   finish?(end: number): void;
   /**

@@ -78,6 +78,11 @@ export class SpansView implements Analysis {
     this.#take();
   }
 
+  /** What ends with the stretch lasts all through it. */
+  goesOn(): boolean {
+    return this.#spans.finish !== undefined && this.#spans.seen;
+  }
+
   /** The answer so far; after the last batch, `finish` comes first. */
   result(): SpansResult {
     const { kind } = this.#options;

@@ -56,7 +56,7 @@ class Exits implements Spans<typeof columns> {
   }
 
   get seen(): boolean {
-    return this.#pairing.counts.exits > 0 && this.#pairing.counts.entries > 0;
+    return this.#pairing.exited && this.#pairing.entered;
   }
 
   get count(): number {

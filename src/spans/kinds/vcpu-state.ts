@@ -28,6 +28,8 @@ class VcpuStates implements Spans<typeof columns> {
   readonly #stretches = new Stretches();
   readonly #time = new VcpuTime(this.#pairing, {
     stretch: (thread, state, begin, end) => {
+      // Without exits, nobody knows when it was in the guest.
+      if (!this.seen) return;
       const s = this.#stretches;
       const k = s.add();
       s.begin[k] = begin;
@@ -52,7 +54,7 @@ class VcpuStates implements Spans<typeof columns> {
   }
 
   get seen(): boolean {
-    return this.#pairing.counts.exits > 0 && this.#pairing.counts.entries > 0;
+    return this.#pairing.exited && this.#pairing.entered;
   }
 
   get count(): number {
