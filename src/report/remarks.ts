@@ -36,7 +36,7 @@ export function lossSentence(reading: Reading): string {
 const maxTold = 3;
 
 /** What is missing although the recorder marks nothing, and where, as a sentence. */
-function unmarkedSentence({ unmarked }: Reading): string {
+export function unmarkedSentence({ unmarked }: Reading): string {
   const { contradictions, silences, places } = unmarked;
   const told = places.slice(0, maxTold).map(({ why, from, to, cpu, tid }) => {
     const where = cpu < 0 ? '' : ` on CPU ${cpu}`;
