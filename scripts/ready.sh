@@ -11,11 +11,34 @@ if [ ! -x "$node" ] || [ "$here/package-lock.json" -nt "$here/node_modules/.pack
   touch "$here/node_modules/.package-lock.json"
 fi
 
-# The page of reports, which Vite builds from web/ and what that uses of src/: for who asks for it with `page=yes`.
-built="$here/dist/web/page.js"
-if [ "${page-}" = yes ] && { [ ! -e "$built" ] || [ -n "$(find "$here/web" "$here/src/report" "$here/src/views" -newer "$built" -print -quit)" ]; }; then
-  if ! (cd "$here" && PATH="$here/node_modules/.bin:$PATH" "$node" node_modules/vite/bin/vite.js build web >&2); then
-    echo 'virtap: the page could not be built; nothing was run' >&2
+# Builds what is asked for where it is not there or older than a source: build NAME FILE COMMAND…, with `newer` set to whether it is.
+build() {
+  what=$1
+  shift
+  if ! (cd "$here" && PATH="$here/node_modules/.bin:$PATH" "$node" "$@" >&2); then
+    echo "virtap: $what could not be built; nothing was run" >&2
     exit 1
   fi
+}
+
+# Whether a file is older than one of the others. No find(1): to start it takes longer than to look at all of src/.
+older() {
+  built=$1
+  [ -e "$built" ] || return 0
+  shift
+  for source; do
+    [ ! "$source" -nt "$built" ] || return 0
+  done
+  return 1
+}
+
+# The bundles of the commands and the library: for who asks for them with `bundles=yes`. virtap.js is written last.
+if [ "${bundles-}" = yes ] && older "$here/dist/virtap.js" "$here/package-lock.json" "$here/package.json" "$here/scripts/bundle.ts" \
+  "$here"/src "$here"/src/*.ts "$here"/src/* "$here"/src/*/*.[tc][sj]* "$here"/src/*/*/*.ts; then
+  build 'the commands' scripts/bundle.ts
+fi
+
+# The page of reports, which Vite builds from web/ and what that uses of src/: for who asks for it with `page=yes`.
+if [ "${page-}" = yes ] && older "$here/dist/web/page.js" "$here"/web/* "$here"/web/src/* "$here"/src/* "$here"/src/*/*.ts "$here"/src/*/*/*.ts; then
+  build 'the page' node_modules/vite/bin/vite.js build web
 fi

@@ -2,6 +2,7 @@
 # npm test: all tests, or the files given.
 here=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
 page=yes
+bundles=yes
 . "$here/scripts/ready.sh"
 cd "$here" || exit 1
 # Tests that start a node of their own get this one, which need not compile virtap each time.

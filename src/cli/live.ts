@@ -10,12 +10,12 @@ import {
   qemuEventsFor,
 } from '../live/event-sets.ts';
 import { LiveTrace } from '../live/live-trace.ts';
-import { ownModule } from '../live/own-module.ts';
 import { QemuLogTrace } from '../live/qemu-log-trace.ts';
 import { findMonitor } from '../live/qmp.ts';
 import { findTracefs } from '../live/tracefs.ts';
 import { planUprobes, type Uprobe } from '../live/uprobes.ts';
 import { probesOf } from '../live/usdt.ts';
+import { ownProgram } from '../own/files.ts';
 import { type Chosen, chooseMachines, subject } from './machines.ts';
 import type { LiveOptions, TraceOptions } from './options.ts';
 
@@ -23,7 +23,7 @@ type LiveSource = LiveOptions & Pick<TraceOptions, 'traceEvents'>;
 
 /** A command line that removes what this process leaves in the kernel, once it is gone. */
 export function cleanupCommand(): string[] {
-  return [process.execPath, ownModule('./main', import.meta.url), 'cleanup', '--after', String(process.pid)];
+  return [...ownProgram(), 'cleanup', '--after', String(process.pid)];
 }
 
 /** The kernel's events, and the probes of the machines' QEMUs, that are wanted. Throws a UsageError for what there is not. */

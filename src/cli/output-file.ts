@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   accessSync,
@@ -111,7 +110,7 @@ export class OutputFile {
       if ((there !== undefined && !there.isFile()) || /^\/(dev|proc)\//.test(target)) {
         return new OutputFile(path, await openWaiting(target, 'w'), undefined);
       }
-      const fresh = join(dirname(target), `.virtap-${process.pid}-${randomBytes(4).toString('hex')}.part`);
+      const fresh = join(dirname(target), `.virtap-${process.pid}-${Math.random().toString(36).slice(2, 10)}.part`);
       const file = openSync(fresh, 'wx', 0o666);
       if (there !== undefined) inherit(file, there);
       return new OutputFile(path, file, { path: fresh, target });

@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { withForesight } from '../analyse/foresight.ts';
 import { UsageError } from '../analyse/usage-error.ts';
 import { LiveError } from '../live/live-error.ts';
-import { version } from '../report/version.ts';
+import { version } from '../own/files.ts';
 import { TraceError } from '../trace/error.ts';
 import { cannotWrite } from '../trace/write-error.ts';
 import { commands } from './commands.ts';

@@ -1,4 +1,5 @@
 import { UsageError } from '../analyse/usage-error.ts';
+import { sourceStack } from '../own/stack.ts';
 import { escapeText } from '../report/escape.ts';
 import { Terminal, truncate } from '../report/terminal.ts';
 
@@ -25,7 +26,9 @@ export function complain(error: Error): void {
 
 /** Tells of an error that nobody foresaw, with what is needed to find it. */
 export function fail(error: unknown): void {
-  say(`virtap: failed unexpectedly: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  say(
+    `virtap: failed unexpectedly: ${error instanceof Error ? sourceStack(error.stack ?? error.message) : String(error)}\n`,
+  );
 }
 
 /** Shows how things stand, in place of what was shown so before. For a standard error that is a terminal. */

@@ -3,10 +3,11 @@ import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
+import { root } from '../own/files.ts';
 import type { CommandLine } from './command.ts';
 import { Output } from './output.ts';
 
-const samples = fileURLToPath(new URL('../../samples/', import.meta.url));
+const samples = fileURLToPath(new URL('samples/', root));
 
 /** The main job: a command and its options, on one of the samples. */
 const shown: readonly [command: string, sample: string, options?: readonly string[]][] = [

@@ -1,4 +1,5 @@
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startThread } from '../own/thread.ts';
 import type { Arena } from '../trace/arena.ts';
 import { Rows, rowBytes } from '../trace/rows.ts';
 import type { SampleShape } from './perf-scan.ts';
@@ -80,9 +81,7 @@ export class PerfAhead {
       segments: perJob(() => words(2 * (pieceRows + (slotSize + headroom) / 8))),
     };
     this.#rows = this.#shared.rows.map((buffer) => new Rows(buffer));
-    // Beside this file and with its ending: .ts in a clone, .js in the package.
-    const thread = new URL(import.meta.url.replace(/perf-ahead(\.\w+)$/, 'perf-ahead-thread$1'));
-    this.#worker = new Worker(thread, { workerData: this.#shared });
+    this.#worker = startThread('perf-ahead', this.#shared);
     this.#worker.unref();
     this.#worker.on('error', (error) => this.#giveUp(error));
   }

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { HandOut } from '../formats/hand-out.ts';
 import { KernelEventTypes } from '../formats/kernel-types.ts';
 import { RingBufferCpu, RingBufferDecoder, unwanted } from '../formats/ring-buffer.ts';
 import type { Signatures } from '../formats/trace-events.ts';
 import { parseTracingData } from '../formats/tracing-data.ts';
+import { startThread } from '../own/thread.ts';
 import { Arena } from '../trace/arena.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
@@ -14,7 +15,6 @@ import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import { LiveError } from './live-error.ts';
 import { processOf, threadsOf } from './machines.ts';
-import { ownModule } from './own-module.ts';
 import { chunkSize, type ReaderData, type ReaderMessage, stopAt, waitingAt } from './page-reader.ts';
 import { closeBuffers, type OpenBuffers, openBuffers } from './raw-pages.ts';
 import { Session, type SessionOptions } from './session.ts';
@@ -188,7 +188,7 @@ export class LiveTrace implements Trace {
       sizeFile: this.#options.bufferKiB === undefined ? `${instance.path}/buffer_size_kb` : undefined,
       control: this.#control,
     };
-    const worker = new Worker(ownModule('./page-reader', import.meta.url), { workerData: data });
+    const worker = startThread('page-reader', data);
     this.#worker = worker;
     const queue: ReaderMessage[] = [];
     let wake: (() => void) | undefined;

@@ -1,4 +1,5 @@
 import { Asked } from '../analyse/analyse.ts';
+import { version } from '../own/files.ts';
 import type { ExitSpans } from '../spans/exits.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -19,7 +20,6 @@ import { requestsSection } from './requests-page.ts';
 import type { RequestsAnswer } from './requests-text.ts';
 import { type VcpusAnswer, vcpusJson } from './vcpus-text.ts';
 import { verdicts } from './verdicts.ts';
-import { version } from './version.ts';
 
 /** Slow exits told one by one. */
 const slow = 20;

@@ -1,23 +1,18 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { deflateRawSync } from 'node:zlib';
+import { hasOwn, ownText } from '../own/files.ts';
 import { escapeText } from './escape.ts';
 import type { PageData } from './page-data.ts';
 
 /** The page's script and style, as Vite built them from web/. */
 export type PageFiles = { script: string; style: string };
 
-/** Beside the built program, or in the clone's dist/. */
-const places = ['../web/', '../../dist/web/'];
-
 /** Throws an Error with the remedy where the page was not built. */
 export function pageFiles(): PageFiles {
-  for (const place of places) {
-    const script = new URL(`${place}page.js`, import.meta.url);
-    if (!existsSync(script)) continue;
-    return { script: readFileSync(script, 'utf8'), style: readFileSync(new URL('page.css', script), 'utf8') };
+  if (!hasOwn('dist/web/page.js')) {
+    throw new Error('the page is not built: ./virtap report builds it in a clone, npm pack in the package');
   }
-  throw new Error('the page is not built: ./virtap report builds it in a clone, npm pack in the package');
+  return { script: ownText('dist/web/page.js'), style: ownText('dist/web/page.css') };
 }
 
 /**

@@ -2,7 +2,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { registerHooks, stripTypeScriptTypes } from 'node:module';
 import { basename, relative, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { code } from '../own/files.ts';
 import { setupOf, type Tools } from './analyzer.ts';
+import { faceOf, faceSource, prepareFaces } from './faces.ts';
 import { ScriptError } from './script-error.ts';
 
 /** A script that was loaded, but not begun. */
@@ -20,6 +22,7 @@ export function isScript(file: string): boolean {
 /** Loads scripts, TypeScript as it is. Throws a ScriptError where one cannot be loaded, or is no analyzer. */
 export async function loadScripts(files: readonly string[]): Promise<Script[]> {
   const urls = files.map((file) => pathToFileURL(resolve(file)).href);
+  await prepareFaces();
   hook(new Set(urls));
   const scripts: Script[] = [];
   for (const [n, file] of files.entries()) scripts.push(await load(file, urls[n] as string));
@@ -42,17 +45,6 @@ async function load(file: string, url: string): Promise<Script> {
   return { file, setup };
 }
 
-const own = new URL('..', import.meta.url).href;
-/** The modules that scripts import by name: this virtap, wherever a script lies. */
-const faces: Record<string, string> = {
-  virtap: new URL(`../index${extension()}`, import.meta.url).href,
-  'virtap/script': new URL(`./index${extension()}`, import.meta.url).href,
-};
-
-function extension(): string {
-  return import.meta.url.endsWith('.ts') ? '.ts' : '.js';
-}
-
 /**
  * Makes scripts' imports work wherever they lie: `virtap` and `virtap/script` are this program. TypeScript is ECMAScript modules, whatever
  * the nearest package.json says or does not say, also below node_modules, where Node itself refuses to strip types.
@@ -60,11 +52,13 @@ function extension(): string {
 function hook(scripts: ReadonlySet<string>): void {
   registerHooks({
     resolve(specifier, context, next) {
-      const face = faces[specifier];
+      const face = faceOf(specifier);
       return face === undefined ? next(specifier, context) : { url: face, shortCircuit: true };
     },
     load(url, context, next) {
-      if (url.startsWith(own) || !url.startsWith('file:')) return next(url, context);
+      const source = faceSource(url);
+      if (source !== undefined) return { format: 'module', source, shortCircuit: true };
+      if (url.startsWith(code) || !url.startsWith('file:')) return next(url, context);
       if (/\.m?ts$/.test(url)) {
         if (!url.includes('/node_modules/')) return next(url, { ...context, format: 'module-typescript' });
         return { format: 'module', source: stripped(fileURLToPath(url)), shortCircuit: true };
@@ -91,7 +85,7 @@ export function placeOf(error: unknown): string | undefined {
   // A syntax error's stack begins with the place alone.
   for (const line of (error.stack ?? '').split('\n')) {
     const found = /(file:\/\/[^\s)]+?):(\d+)(?::\d+)?\)?$/.exec(line);
-    if (found === null || (found[1] as string).startsWith(own)) continue;
+    if (found === null || (found[1] as string).startsWith(code)) continue;
     return `${shown(fileURLToPath(found[1] as string))}:${found[2]}`;
   }
   return undefined;

@@ -1,0 +1,136 @@
+/**
+ * Builds dist/, or another folder: the commands and the library as few files that load fast.
+ *
+ *     node scripts/bundle.ts [FOLDER]
+ *
+ * They are CommonJS: Node.js loads it in less time than ES modules, an executable takes nothing else, `require` and `import` of the library
+ * give the same, and a Node.js that is too old gets as far as a sentence that says so.
+ */
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { type OutputOptions, type Plugin, type PluginContext, rolldown } from 'rolldown';
+import { threads } from '../src/own/thread.ts';
+
+const root = join(import.meta.dirname, '..');
+const src = join(root, 'src');
+const dist = resolve(process.argv[2] ?? join(root, 'dist'));
+const about = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+
+/** The licenses of the packages that these modules are of. */
+function licenses(modules: readonly string[]): string {
+  const packages = modules
+    .map((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id)?.[0])
+    .filter((path) => path !== undefined);
+  return [...new Set(packages)]
+    .map((path) => {
+      const file = readdirSync(path).find((name) => /^licen[cs]e/i.test(name));
+      return `${path.replace(/^.*\/node_modules\//, '')}\n\n${file === undefined ? JSON.parse(readFileSync(join(path, 'package.json'), 'utf8')).license : readFileSync(join(path, file), 'utf8')}`;
+    })
+    .join('\n\n');
+}
+
+/** Code that every Node.js understands: it does this where Node.js is older than package.json asks for. */
+function unlessOld(refuse: (sentence: string) => string): string {
+  const [major, minor] = about.engines.node.replace(/^\D+/, '').split('.');
+  const sentence = `'virtap needs Node.js ${major}.${minor} or newer, and this is ' + process.versions.node + '. The executable of virtap needs none.'`;
+  return (
+    `var nodeIs = process.versions.node.split('.');\n` +
+    `if (nodeIs[0] < ${major} || (nodeIs[0] == ${major} && nodeIs[1] < ${minor})) ${refuse(sentence)}\n`
+  );
+}
+
+/** Modules that these import, without being asked to later, and so on. */
+function closure(context: Pick<PluginContext, 'getModuleInfo'>, ...files: string[]): Set<string> {
+  const found = new Set<string>();
+  const todo = files.map((file) => join(src, file));
+  for (let id = todo.pop(); id !== undefined; id = todo.pop()) {
+    if (found.has(id)) continue;
+    found.add(id);
+    todo.push(...(context.getModuleInfo(id)?.importedIds ?? []));
+  }
+  return found;
+}
+
+const common = { platform: 'node', cwd: root, tsconfig: false, logLevel: 'warn', checks: { eval: false } } as const;
+const output = {
+  format: 'cjs',
+  sourcemap: true,
+  sourcemapExcludeSources: true,
+  comments: false,
+} satisfies OutputOptions;
+
+/** Those that a reader is asked for first, and what they need. */
+const usualFormats = ['formats/simpletrace.ts', 'formats/trace-dat.ts', 'formats/perf-data.ts'];
+
+/** Commander starts other programs as commands, which virtap has none of; what it would do that with takes 3 ms to load. */
+const noPrograms: Plugin = {
+  name: 'no-programs',
+  resolveId: (id, importer) =>
+    id === 'node:child_process' && importer?.includes('/commander/') === true ? '\0no-programs' : null,
+  load: (id) => (id === '\0no-programs' ? 'export default {};' : null),
+};
+
+/** All of it, into a folder. */
+async function build(folder: string): Promise<void> {
+  const all = await rolldown({
+    ...common,
+    plugins: [noPrograms],
+    input: { main: 'src/cli/program.ts', index: 'src/index.ts', script: 'src/script/index.ts' },
+  });
+  const groups = new Map<string, Set<string>>();
+  /** A group's name for the modules that these files import. */
+  const group = (name: string, ...files: string[]) => ({
+    debugName: name,
+    name: (id: string, context: Pick<PluginContext, 'getModuleInfo'>) => {
+      if (!groups.has(name)) groups.set(name, closure(context, ...files));
+      return groups.get(name)?.has(id) ? name : null;
+    },
+  });
+  const { output: chunks } = await all.write({
+    ...output,
+    dir: folder,
+    chunkFileNames: '[name].js',
+    // Modules run when they are first needed, whatever file they are in.
+    strictExecutionOrder: true,
+    banner: (chunk) =>
+      chunk.name === 'index' || chunk.name === 'script' ? unlessOld((sentence) => `throw new Error(${sentence});`) : '',
+    codeSplitting: {
+      groups: [
+        { ...group('start', 'cli/program.ts'), priority: 3 },
+        // What every command that reads a trace needs.
+        { ...group('common', 'cli/exits.ts', ...usualFormats), priority: 2 },
+        { name: 'shared', minShareCount: 3, priority: 1, test: /[\\/]src[\\/]/ },
+      ],
+    },
+  });
+  await all.close();
+  writeFileSync(
+    join(folder, 'LICENSES.txt'),
+    licenses(chunks.flatMap((chunk) => (chunk.type === 'chunk' ? chunk.moduleIds : []))),
+  );
+  for (const [name, file] of Object.entries(threads)) {
+    const thread = await rolldown({ ...common, input: join('src', file) });
+    await thread.write({ ...output, file: join(folder, 'threads', `${name}.js`), codeSplitting: false });
+    await thread.close();
+  }
+  const launcher = readFileSync(join(src, 'own/launcher.cjs'), 'utf8');
+  const refusal = unlessOld((sentence) => `{\n  console.error('virtap: ' + ${sentence});\n  process.exit(2);\n}`);
+  writeFileSync(join(folder, 'virtap.js'), `#!/usr/bin/env node\n'use strict';\n${refusal}${launcher}`, {
+    mode: 0o755,
+  });
+  writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }\n');
+}
+
+// Beside dist/, so that the ways from there to the sources are the same; then file by file, for who runs the old ones at this moment.
+const fresh = `${dist}-${process.pid}`;
+try {
+  await build(fresh);
+  mkdirSync(join(dist, 'threads'), { recursive: true });
+  const files = readdirSync(fresh, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const names = files.map((entry) => relative(fresh, join(entry.parentPath, entry.name)));
+  // Who starts virtap compares this one's age with the sources'.
+  names.sort((a, b) => Number(a === 'virtap.js') - Number(b === 'virtap.js'));
+  for (const name of names) renameSync(join(fresh, name), join(dist, name));
+} finally {
+  rmSync(fresh, { recursive: true, force: true });
+}

@@ -1,0 +1,15 @@
+import { Worker } from 'node:worker_threads';
+import { code, form, ownText } from './files.ts';
+
+/** The threads that virtap starts, and what each runs, in src/. Each is built into one file of its own, which loads fast. */
+export const threads = {
+  'page-reader': 'live/page-reader.ts',
+  'perf-ahead': 'formats/perf-ahead-thread.ts',
+} as const;
+
+/** Starts one of them, with data for it. */
+export function startThread(name: keyof typeof threads, workerData: unknown): Worker {
+  const built = `threads/${name}.js`;
+  if (form === 'executable') return new Worker(ownText(`dist/${built}`), { eval: true, workerData });
+  return new Worker(new URL(form === 'sources' ? threads[name] : built, code), { workerData });
+}
