@@ -1,5 +1,6 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
+import { FunctionGraphLayout } from './function-graph-layout.ts';
 import { decodeText, type Locator, PrintedInteger, PrintedText, startsWith } from './text-field.ts';
 import { Template, TemplateLayout } from './text-template.ts';
 
@@ -192,6 +193,7 @@ function formOf(name: string, bytes: Uint8Array, from: number, to: number): read
 
 /** The layout of an event type, for payloads that are what the tracer printed after `NAME: `. `sample` is one of them. */
 export function kernelTextLayout(name: string, sample: Uint8Array): TextLayout {
+  if (/^funcgraph_(entry|exit)$/.test(name)) return new FunctionGraphLayout();
   const form = formOf(name, sample, 0, sample.length);
   return form === undefined ? new NamedValues(sample, name) : new TemplateLayout(form, sample);
 }
