@@ -16,7 +16,7 @@ import { mutate, random } from './mutate.ts';
 const mutants = Number(process.env.VIRTAP_MUTANTS ?? (process.env.VIRTAP_FULL === '1' ? 2000 : 200));
 const firstSeed = Number(process.env.VIRTAP_SEED ?? 1);
 /** What one mutant may take before it counts as a hang (ms). The slowest takes a fraction of a second. */
-const patience = 30_000;
+const timeLimit = 30_000;
 /** Resident memory that no mutant may make the process need (KiB). */
 const maxMemory = 1 << 20;
 
@@ -80,7 +80,7 @@ async function readAll(path: string): Promise<void> {
 async function inTime(work: Promise<void>, what: string): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} hangs`)), patience);
+    timer = setTimeout(() => reject(new Error(`${what} hangs`)), timeLimit);
   });
   try {
     await Promise.race([work, late]);

@@ -16,7 +16,7 @@ const foreseen = new Map<string, Foresight>();
 /** Traces of files that can be read again. */
 const readable = new WeakMap<Trace, { files: string; trace: WatchedTrace }>();
 /** Readings that may be given up: files that change all the time are answered as they are. */
-const patience = 4;
+const mostTries = 4;
 let again = true;
 
 /** What was found in these files by an earlier reading. */
@@ -45,7 +45,7 @@ export async function rememberHoles(trace: Trace): Promise<void> {
 /** Calls `answer`, and again where the reading in it found holes that must be known beforehand. */
 export async function withForesight<T>(answer: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
-    again = tries < patience;
+    again = tries < mostTries;
     try {
       return await answer();
     } catch (error) {

@@ -49,7 +49,7 @@ export type ReadAnalysis = Analysis & {
 };
 
 /** How long nothing else gets a turn, in ms. */
-const longestTurn = 50;
+const yieldInterval = 50;
 
 /**
  * Reads a trace once and feeds every analysis. Ends where `watch` says so, at the end of the time range or where an analysis has enough. Throws the
@@ -64,7 +64,7 @@ export async function read(
   // Each is asked, whatever the others say: they learn of the types that way.
   const wants = (type: EventType) => analyses.map((analysis) => analysis.wants(type)).includes(true);
   const batches = trace.batches(wants)[Symbol.asyncIterator]();
-  let turned = performance.now();
+  let yielded = performance.now();
   let range: [from: number, to: number] | undefined;
   // Of what is read ahead nothing is known where the reading is interrupted.
   let end = () => trace.last;
@@ -106,11 +106,11 @@ export async function read(
         }
       }
       const now = performance.now();
-      if (now - turned > longestTurn) {
+      if (now - yielded > yieldInterval) {
         // Bytes at hand need no waiting: without this, neither Ctrl-C nor a progress bar would get a turn.
         await setImmediate();
         spareMemory();
-        turned = performance.now();
+        yielded = performance.now();
       }
       const looking = watch?.batch?.(reading);
       if (looking !== undefined) await looking;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
+import { cleanUp, cleanUpQemu } from '../live/leftovers.ts';
 import { startOf } from '../live/machines.ts';
-import { cleanUp, cleanUpQemu } from '../live/remains.ts';
 import { findTracefs } from '../live/tracefs.ts';
 import { print, say } from './say.ts';
 

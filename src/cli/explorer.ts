@@ -43,7 +43,7 @@ export class Explorer {
   readonly #options: TraceOptions;
   readonly #how: string;
   #known: Known | undefined;
-  #turn: Promise<void> = Promise.resolve();
+  #work: Promise<void> = Promise.resolve();
 
   constructor(files: readonly string[], options: TraceOptions) {
     this.#files = files;
@@ -83,9 +83,9 @@ export class Explorer {
 
   /** One reading of the files after the other. */
   async #inTurn(work: () => Promise<void>): Promise<void> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => {});
-    await turn;
+    const done = this.#work.then(work);
+    this.#work = done.catch(() => {});
+    await done;
   }
 
   /** Takes an index of this state of the files into use; with `anew`, not the one that was kept. */

@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Moment } from '../analyse/read.ts';
 import type { OpenOptions } from '../formats/format.ts';
 import type { ColorChoice } from '../report/terminal.ts';
+import { groups } from '../trace/groups.ts';
 import { parseLength, unitNs } from '../trace/time-units.ts';
 import type { MachineOptions } from './machines.ts';
 
@@ -144,7 +145,7 @@ function exactDuration(text: string): bigint | undefined {
   const match = /^([+-]?)(\d{1,19})(?:\.(\d{1,9}))? ?([a-zµμ]*)$/.exec(text);
   const unit = unitNs[match?.[4] || 'ns'];
   if (match === null || unit === undefined) return undefined;
-  const [, sign, whole, decimals = ''] = match as unknown as [string, string, string, string | undefined];
+  const [, sign, whole, decimals = ''] = groups<[string, string, string, string | undefined]>(match);
   const ns = (BigInt(whole + decimals) * BigInt(unit)) / 10n ** BigInt(decimals.length);
   return sign === '-' ? -ns : ns;
 }

@@ -4,6 +4,7 @@ import { UsageError } from '../analyse/usage-error.ts';
 import { schedEvents } from '../live/event-sets.ts';
 import { pairsCsv, pairsJson, pairsText } from '../report/pairs-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
+import { groups } from '../trace/groups.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
 import { Filter, FilterError } from '../views/filter.ts';
@@ -173,7 +174,7 @@ function explain(
 function parseEnd(text: string): End {
   const match = /^\s*(\S+)(?:\s+if\s+(.+))?\s*$/s.exec(text);
   if (match === null) throw new InvalidArgumentError("Expected an event: kvm_exit, or 'kvm_pio if port == 0x3f8'.");
-  const [, event, filter] = match as unknown as [string, string, string | undefined];
+  const [, event, filter] = groups<[string, string, string | undefined]>(match);
   try {
     return { event, filter: filter === undefined ? undefined : new Filter(filter), text: text.trim() };
   } catch (error) {

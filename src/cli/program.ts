@@ -19,14 +19,14 @@ const bug = 1;
  * How long the process may take to end of itself, in ms. It is not ended at once: process.exit waits for V8's compiler threads, and
  * these may be waiting for a garbage collection that no longer comes.
  */
-const patience = 100;
+const exitDelay = 100;
 
 /** Runs one command line (without node and script); the process ends soon after. */
 export async function main(args: readonly string[]): Promise<void> {
   // `| head` closes the pipe: that is no error, and nobody is left to be told.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') {
-      setTimeout(() => process.exit(0), patience);
+      setTimeout(() => process.exit(0), exitDelay);
       return;
     }
     say(`virtap: ${cannotWrite('standard output', error)}\n`);
@@ -43,7 +43,7 @@ export async function main(args: readonly string[]): Promise<void> {
   await runLine(args);
   await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
   // A read from a pipe may still be under way, and would keep the process alive.
-  setTimeout(() => process.exit(), patience).unref();
+  setTimeout(() => process.exit(), exitDelay).unref();
 }
 
 /** Runs one command line, says what went wrong, and sets the exit status. */

@@ -3,7 +3,7 @@ import type { Trace } from '../trace/trace.ts';
 import { eraseStatus, showStatus } from './say.ts';
 
 /** Input that takes longer than this gets a progress bar, redrawn that often; both in ms. */
-const patience = 1000;
+const showAfter = 1000;
 const interval = 100;
 
 /** A progress bar on standard error, where that is a terminal. */
@@ -21,7 +21,7 @@ export class Progress {
 
   #draw(): void {
     const now = performance.now();
-    if (now - this.#began < patience) return;
+    if (now - this.#began < showAfter) return;
     this.#drawn = true;
     const { read, size } = this.#trace.progress();
     const name = this.#trace.file;

@@ -13,7 +13,7 @@ type ServeOptions = TraceOptions & { port: number };
 
 /** How long to wait before the files are looked at again for whether they grew, in ms, and as a multiple of what reading them took. */
 const interval = 2000;
-const patience = 4;
+const waitFactor = 4;
 
 export default function define(command: Command): void {
   traceCommand(
@@ -71,7 +71,7 @@ async function follow(explorer: Explorer, signal: AbortSignal): Promise<void> {
       else if (why !== told) fail(error);
       told = why;
     }
-    wait = Math.max(interval, patience * (performance.now() - began));
+    wait = Math.max(interval, waitFactor * (performance.now() - began));
   }
 }
 

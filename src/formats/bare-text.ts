@@ -1,4 +1,5 @@
 import type { Clock } from '../trace/clock.ts';
+import { groups } from '../trace/groups.ts';
 import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { kernelTextFit, qualifiedName } from './kernel-text.ts';
@@ -85,7 +86,7 @@ function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LinePa
   const limit = Math.min(end, start + longest);
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, limit - start).toString('latin1');
   for (const match of text.matchAll(names)) {
-    const [, full, event] = match as unknown as [string, string, string];
+    const [, full, event] = groups<[string, string, string]>(match);
     const nameAt = (match.index ?? 0) + match[0].length - full.length - 1;
     const prefix = text.slice(0, nameAt);
     const head = before.exec(prefix.replace(/\s+/g, ' '));

@@ -101,8 +101,8 @@ export class ByteCursor {
   }
 
   u16(what: string): number {
-    const [a, b] = this.bytes(2, what) as unknown as [number, number];
-    return this.little ? a | (b << 8) : (a << 8) | b;
+    const b = this.bytes(2, what);
+    return new DataView(b.buffer, b.byteOffset, 2).getUint16(0, this.little);
   }
 
   u32(what: string): number {

@@ -75,7 +75,7 @@ export async function isRecording(path: string): Promise<boolean> {
 }
 
 /** Magic numbers of files that people take for traces, or that hold one. */
-const strangers: readonly [magic: string, what: string][] = [
+const otherFiles: readonly [magic: string, what: string][] = [
   ['\x7fELF', 'is an ELF binary'],
   ['SQLite format 3\0', 'is an SQLite database'],
   ['PK\x03\x04', 'is a zip archive'],
@@ -104,8 +104,8 @@ function looksLike(head: Uint8Array, compression: string): string {
   const packed = compression === '' ? '' : ` (unpacked from ${compression})`;
   if (head.length === 0) return `is empty${packed}`;
   const start = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, 4096)).toString('latin1');
-  const stranger = strangers.find(([magic]) => start.startsWith(magic));
-  if (stranger !== undefined) return stranger[1] + packed;
+  const other = otherFiles.find(([magic]) => start.startsWith(magic));
+  if (other !== undefined) return other[1] + packed;
   if (start.slice(257, 262) === 'ustar') return `is a tar archive${packed}`;
   if (/^(\xff\xfe|\xfe\xff)/.test(start)) return `is UTF-16 text, which virtap does not read${packed}`;
   if (/[\x00-\x08\x0e-\x1a\x1c-\x1f]/.test(start)) return `is a binary of an unknown kind${packed}`;

@@ -1,4 +1,5 @@
 import type { Clock } from '../trace/clock.ts';
+import { groups } from '../trace/groups.ts';
 import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
@@ -135,7 +136,7 @@ class FtraceText extends LineTrace {
     // The kernel's own count, in the usual header and in that of the latency format.
     const entries = /^# (?:entries-in-buffer\/entries-written: |latency: .*?, #)(\d+)\/(\d+)\b/.exec(text);
     if (entries !== null) {
-      const [, inBuffer, written] = entries as unknown as [string, string, string];
+      const [, inBuffer, written] = groups<[string, string, string]>(entries);
       const gone = Number(written) - Number(inBuffer);
       if (gone > 0 && Number.isSafeInteger(gone)) {
         this.lost(-1, gone, true);

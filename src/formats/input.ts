@@ -376,7 +376,7 @@ async function* prepend(first: Uint8Array, rest: AsyncGenerator<Uint8Array>): As
 /** gzip: RFC 1952, 2.3.1. zstd: RFC 8878, 3.1.1 (and a skippable frame, 3.1.2, that pzstd begins with). */
 function compressionOf(head: Uint8Array): string {
   if (head.length < 4) return '';
-  const [a, b, c, d] = head as unknown as [number, number, number, number];
+  const [a = 0, b, c, d] = head;
   if (a === 0x1f && b === 0x8b) return 'gzip';
   if (a === 0x28 && b === 0xb5 && c === 0x2f && d === 0xfd) return 'zstd';
   if ((a & 0xf0) === 0x50 && b === 0x2a && c === 0x4d && d === 0x18) return 'zstd';

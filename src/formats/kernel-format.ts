@@ -1,4 +1,5 @@
 import type { Field } from '../trace/event-type.ts';
+import { groups } from '../trace/groups.ts';
 
 /** A field of a kernel event, as its `format` file declares it. Offsets count from the event's common_type. */
 export type KernelField = Field & {
@@ -26,13 +27,7 @@ export function parseKernelFormat(text: string, room: () => boolean = () => true
   if (name === undefined || id === undefined) return undefined;
   const fields: KernelField[] = [];
   for (const match of text.matchAll(/^\tfield:(.+?);\s*offset:(\d+);\s*size:(\d+);(?:\s*signed:(\d);)?/gm)) {
-    const [, declaration, offset, size, signed] = match as unknown as [
-      string,
-      string,
-      string,
-      string,
-      string | undefined,
-    ];
+    const [, declaration, offset, size, signed] = groups<[string, string, string, string, string | undefined]>(match);
     const split = splitDeclaration(declaration.trim());
     if (split === undefined) continue;
     if (!room()) break;

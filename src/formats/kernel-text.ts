@@ -1,5 +1,6 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
+import { groups } from '../trace/groups.ts';
 import { FunctionGraphLayout } from './function-graph-layout.ts';
 import { decodeText, type Locator, PrintedInteger, PrintedText, startsWith } from './text-field.ts';
 import { Template, TemplateLayout } from './text-template.ts';
@@ -259,7 +260,7 @@ function namedFields(text: string, event: string): Map<string, NamedForm> {
   const names = /(?<![\w.%/-])([A-Za-z_]\w*)(=|: ?| (?=-?(?:0x[0-9a-f]+|[0-9a-f]+)(?![\w.])))("?[^\s,;:)}\]]*)/gi;
   const kvm = kvmEvents.test(event);
   for (let match = names.exec(text); match !== null && found.size < mostFields; match = names.exec(text)) {
-    const [, printed, separator, value] = match as unknown as [string, string, string, string];
+    const [, printed, separator, value] = groups<[string, string, string, string]>(match);
     const name = printed === 'vcpu' ? 'vcpu_id' : printed;
     // Hexadecimal digits alone can be a word: they are a number after a name that is known to have one.
     const loose = separator === ':' || (separator === ' ' && !/^-?(0x[0-9a-f]+|\d+)$/i.test(value));

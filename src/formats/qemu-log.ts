@@ -3,6 +3,7 @@ import { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
 import type { EventType, Layout } from '../trace/event-type.ts';
+import { groups } from '../trace/groups.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
 import { earliestOf } from './earliest.ts';
@@ -458,14 +459,8 @@ class QemuLog implements Trace {
     const text = this.#string(start, start + space);
     const match = /^(\d{4}-\d\d-\d\d)T([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d{1,9}))?Z$/.exec(text);
     if (match === null) return;
-    const [, day, hour, minute, second, fraction = ''] = match as unknown as [
-      string,
-      string,
-      string,
-      string,
-      string,
-      string?,
-    ];
+    const [, day, hour, minute, second, fraction = ''] =
+      groups<[string, string, string, string, string, string?]>(match);
     if (day !== this.#day) {
       const start = Date.parse(`${day}T00:00:00Z`) / 1000;
       if (Number.isNaN(start)) return;

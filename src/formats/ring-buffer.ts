@@ -17,6 +17,10 @@ const invalid = -4;
 
 const two32 = 0x100000000;
 const two27 = 0x8000000;
+/** The size in a page's commit word; its top bits are flags. */
+export const commitMask = 0x7ffffff;
+/** The time delta in an event's first word on a big-endian machine, below its 5 bits of kind. */
+const deltaMask = 0x7ffffff;
 /** Bits of the commit word between the size and the flags: none is ever set. */
 const spareBits = 0x38000000;
 /** How far a page may step back behind the last event of its CPU: clocks that are put right do so by less. More is damage. */
@@ -112,7 +116,7 @@ export class RingBufferDecoder {
   /** The end of the page that was last seen to be filled with events. */
   #soundUpTo = -1;
   /** Events that may yet be looked at in search of pages: much that looks like pages and is none must not take for ever. */
-  #patience = 1 << 24;
+  #stepsLeft = 1 << 24;
   /** Time of the sorter's last row; a row before that begins a new run, as does the first after Infinity. */
   #floor = Number.POSITIVE_INFINITY;
 
@@ -198,7 +202,7 @@ export class RingBufferDecoder {
     for (let at = page + 8 + commitSize; ; ) {
       const word = view.getUint32(at, little);
       const kind = little ? word & 31 : word >>> 27;
-      const delta = BigInt(little ? word >>> 5 : word & 0x7ffffff);
+      const delta = BigInt(little ? word >>> 5 : word & deltaMask);
       if (kind <= 28) return stamp + delta;
       const more = view.getUint32(at + 4, little);
       if (kind === 29) {
@@ -214,7 +218,7 @@ export class RingBufferDecoder {
 
   /** Where a page begins from `start` on, at whatever byte; -1 where none does that is all at hand. */
   #search(cpu: RingBufferCpu, start: number, end: number): number {
-    for (let at = start; at + this.#shape.pageSize <= end && this.#patience > 0; at++) {
+    for (let at = start; at + this.#shape.pageSize <= end && this.#stepsLeft > 0; at++) {
       if (this.#isPage(cpu, at, end) && this.#endsInZeros(at)) return at;
     }
     return -1;
@@ -226,7 +230,7 @@ export class RingBufferDecoder {
     const view = this.#arena.view;
     if (end - page < pageSize) return false;
     const commit = view.getUint32(page + (little || commitSize === 4 ? 8 : 12), little);
-    const used = commit & 0x7ffffff;
+    const used = commit & commitMask;
     const room = pageSize - 8 - commitSize;
     if ((commit & spareBits) !== 0 || used === 0 || used > room || (used & 3) !== 0) return false;
     if (commitSize === 8) {
@@ -249,10 +253,10 @@ export class RingBufferDecoder {
     let events = 0;
     let at = start;
     while (at < stop) {
-      this.#patience--;
+      this.#stepsLeft--;
       const word = view.getUint32(at, little);
       const kind = little ? word & 31 : word >>> 27;
-      const delta = little ? word >>> 5 : word & 0x7ffffff;
+      const delta = little ? word >>> 5 : word & deltaMask;
       at += 4;
       if (kind === 29 && delta === 0) break;
       if (kind > 0 && kind <= 28) {
@@ -284,7 +288,7 @@ export class RingBufferDecoder {
     const view = this.#arena.view;
     const commit = view.getUint32(page + (little || commitSize === 4 ? 8 : 12), little);
     const end = page + pageSize;
-    let at = page + 8 + commitSize + (commit & 0x7ffffff);
+    let at = page + 8 + commitSize + (commit & commitMask);
     if (commit >>> 30 === 3) at += commitSize;
     while (at + 4 <= end && view.getUint32(at) === 0) at += 4;
     return at + 4 > end;
@@ -316,7 +320,7 @@ export class RingBufferDecoder {
     const pageHigh = view.getUint32(page + (little ? 4 : 0), little);
     let time = this.#stamp(page);
     const commit = view.getUint32(page + (little || commitSize === 4 ? 8 : 12), little);
-    const used = commit & 0x7ffffff;
+    const used = commit & commitMask;
     let at = page + 8 + commitSize;
     if (used > pageSize - 8 - commitSize || (used & 3) !== 0 || (commit & spareBits) !== 0) {
       const holds = (commit & ~0xc0000000) >>> 0;
@@ -378,7 +382,7 @@ export class RingBufferDecoder {
     while (at + 4 <= stop) {
       const word = view.getUint32(at, little);
       const kind = little ? word & 31 : word >>> 27;
-      const delta = little ? word >>> 5 : word & 0x7ffffff;
+      const delta = little ? word >>> 5 : word & deltaMask;
       let data = at + 4;
       let size = kind << 2;
       let next = data + size;

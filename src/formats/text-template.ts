@@ -1,5 +1,6 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
+import { groups } from '../trace/groups.ts';
 import {
   decodeText,
   digitValue,
@@ -63,12 +64,9 @@ export class Template {
     const flags: Flag[] = [];
     let required: number | undefined;
     for (let p = 1; p < parts.length; p += 2) {
-      const [, name, separator, what] = /^\{(\w+)([:?])(.*)\}$/.exec(parts[p] as string) as unknown as [
-        string,
-        string,
-        string,
-        string,
-      ];
+      const [, name, separator, what] = groups<[string, string, string, string]>(
+        /^\{(\w+)([:?])(.*)\}$/.exec(parts[p] as string) as RegExpExecArray,
+      );
       const literal = parts[p + 1] as string;
       if (separator === '?') {
         flags.push({ name, text: literalBytes(what) });

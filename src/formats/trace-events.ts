@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TraceError } from '../trace/error.ts';
+import { groups } from '../trace/groups.ts';
 import type { OpenOptions } from './format.ts';
 import { asTraceError } from './input.ts';
 import type { Base } from './int-reader.ts';
@@ -46,7 +47,7 @@ export function parsePrintf(format: string): Printf {
   let text = '';
   let from = 0;
   for (const match of format.matchAll(/%([-+ #0']*)(\*|\d+)?(?:\.(\*|\d*))?(?:hh|h|ll|l|z|t|j|L|q)?([a-zA-Z%])/g)) {
-    const [whole, flags, width, precision, character] = match as unknown as [string, string, string?, string?, string?];
+    const [whole, flags, width, precision, character] = groups<[string, string, string?, string?, string?]>(match);
     text += format.slice(from, match.index);
     from = match.index + whole.length;
     if (character === '%') {
@@ -96,7 +97,7 @@ function isString(declared: string): boolean {
 function joinFormat(source: string): string {
   let format = '';
   for (const match of source.matchAll(/"((?:[^"\\]|\\.)*)"|(\w+)/g)) {
-    const [, quoted, macro] = match as unknown as [string, string | undefined, string | undefined];
+    const [, quoted, macro] = groups<[string, string | undefined, string | undefined]>(match);
     if (quoted !== undefined) {
       format += quoted.replace(/\\(.)/g, (_, c: string) => (c === 'n' ? '\n' : c === 't' ? '\t' : c));
       continue;
@@ -183,13 +184,8 @@ export function parseTraceEvents(bytes: Uint8Array, file: string): Signature[] {
     // Ten times as long as any real line: a binary, which the expression should not chew on.
     const match = line.length > 4096 ? null : eventLine.exec(line);
     if (match === null) throw bad(start, line);
-    const [, properties = '', name, declarations, formats] = match as unknown as [
-      string,
-      string?,
-      string?,
-      string?,
-      string?,
-    ];
+    const [, properties = '', name, declarations, formats] =
+      groups<[string, string?, string?, string?, string?]>(match);
     const words = properties.split(/\s+/);
     const args: [string, string][] = [];
     for (const declaration of (declarations as string).split(',')) {

@@ -83,7 +83,7 @@ async function read(bytes: Uint8Array, named = true): Promise<Seen> {
 }
 
 /** Events of one that the other lacks. */
-function strangers(some: Seen, others: Seen): string[] {
+function unknownEvents(some: Seen, others: Seen): string[] {
   return [...some.events].filter(([key, n]) => n > (others.events.get(key) ?? 0)).map(([key]) => key);
 }
 
@@ -108,7 +108,7 @@ for (const [name, { bytes, silent, text, nameless }] of Object.entries(recording
       const end = 1 + below(original.length - 1);
       const seen = await read(original.subarray(0, end), nameless !== true);
       const what = `${name}, the first ${end} of ${original.length} bytes`;
-      assert.deepEqual(strangers(seen, all).slice(0, 3), [], what);
+      assert.deepEqual(unknownEvents(seen, all).slice(0, 3), [], what);
       if (seen.count < all.count && !silent) assert.notEqual(seen.said, all.said, what);
     }
   });
@@ -125,13 +125,13 @@ for (const [name, { bytes, silent, text, nameless }] of Object.entries(recording
       const rest = original.subarray(how === 2 ? at : at + length);
       const copy = Buffer.concat([original.subarray(0, at), Buffer.from(middle), rest]);
       const seen = await read(copy);
-      const same = seen.count === all.count && strangers(seen, all).length === 0;
+      const same = seen.count === all.count && unknownEvents(seen, all).length === 0;
       const what = `${name}, ${length} bytes at ${at} ${['zeroed', 'taken out', 'put in'][how]}, seed ${firstSeed}, copy ${n}`;
       if (!same)
         assert.notEqual(
           seen.said,
           all.said,
-          `${what}: ${seen.count} of ${all.count} events, ${strangers(seen, all)[0]}`,
+          `${what}: ${seen.count} of ${all.count} events, ${unknownEvents(seen, all)[0]}`,
         );
     }
   });

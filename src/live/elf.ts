@@ -10,7 +10,7 @@ export type Segment = { offset: number; address: number; size: number };
 export type Section = { name: string; offset: number; address: number; size: number };
 
 /** Machines whose probes are understood. */
-export type Machine = 'x86-64' | 'arm64';
+export type Architecture = 'x86-64' | 'arm64';
 
 /** More sections than any program has, and a larger one than any that is read. */
 const mostSections = 1 << 16;
@@ -18,7 +18,7 @@ const largestSection = 64 << 20;
 
 /** An open ELF file. */
 export class Elf {
-  readonly machine: Machine;
+  readonly machine: Architecture;
   readonly segments: Segment[] = [];
   readonly sections: Section[] = [];
   readonly #file: number;
@@ -28,7 +28,7 @@ export class Elf {
     this.#file = file;
     const head = this.read(0, 64);
     if (head.readUInt32BE(0) !== 0x7f454c46 || head[4] !== 2 || head[5] !== 1) throw new Error('no 64-bit ELF file');
-    const machine = { 62: 'x86-64', 183: 'arm64' }[head.readUInt16LE(18)] as Machine | undefined;
+    const machine = { 62: 'x86-64', 183: 'arm64' }[head.readUInt16LE(18)] as Architecture | undefined;
     if (machine === undefined) throw new Error('a program for a machine whose probes are not understood');
     this.machine = machine;
     const programs = this.#table(head.readBigUInt64LE(32), head.readUInt16LE(54), head.readUInt16LE(56), 56);

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { Socket } from 'node:net';
 
 /**
  * A shell that waits for this process's end, however sudden, and runs `virtap cleanup` then. Its commands are
@@ -13,6 +14,6 @@ export function startGuard(cleanup: readonly string[]): { done(): void } {
   child.on('error', () => {});
   child.stdin.on('error', () => {});
   child.unref();
-  (child.stdin as unknown as { unref(): void }).unref();
+  if (child.stdin instanceof Socket) child.stdin.unref();
   return { done: () => child.stdin.end('done\n') };
 }

@@ -4,9 +4,10 @@
  * linux include/linux/ring_buffer.h, RINGBUF_TYPE_TIME_STAMP.
  */
 
+import { commitMask } from '../formats/ring-buffer.ts';
+
 /** `u64` time stamp and `long` commit; on the machine that reads its own buffer the long is 8 bytes. */
 const header = 16;
-const commitMask = 0x7ffffff;
 const missedFlag = 0x80000000;
 const storedFlag = 0x40000000;
 /** An absolute time stamp takes two words. */

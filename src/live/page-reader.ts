@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { hurry } from './hurry.ts';
+import { commitMask } from '../formats/ring-buffer.ts';
+import { takeHighPriority } from './high-priority.ts';
 import { type OpenBuffers, Pace, RawPages } from './raw-pages.ts';
 import { writeTracefs } from './tracefs.ts';
 
@@ -39,7 +40,7 @@ if (parentPort !== null) {
   const send = (message: ReaderMessage, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
   const pages = new RawPages(buffers);
   const pace = new Pace(bufferKiB, sizeFile === undefined ? undefined : (kib) => writeTracefs(sizeFile, String(kib)));
-  hurry();
+  takeHighPriority();
   let cpu = -1;
   let chunk = new Uint8Array(0);
   let used = 0;
@@ -55,7 +56,7 @@ if (parentPort !== null) {
     if (used === 0) chunk = new Uint8Array(Math.max(chunkSize, page.length));
     chunk.set(page, used);
     used += page.length;
-    return page.readUInt32LE(8) & 0x7ffffff;
+    return page.readUInt32LE(8) & commitMask;
   };
   try {
     while (Atomics.load(control, stopAt) === 0) {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Machine } from './elf.ts';
+import type { Architecture } from './elf.ts';
 import { operandsOf } from './probe-arguments.ts';
 
 /** What the kernel is to fetch for each argument. */
-const fetched = (args: string, machine: Machine = 'x86-64') => operandsOf(args, machine).map(({ fetch }) => fetch);
+const fetched = (args: string, machine: Architecture = 'x86-64') => operandsOf(args, machine).map(({ fetch }) => fetch);
 
 test('operands of x86-64 become what uprobes fetch', () => {
   assert.deepEqual(fetched('8@%rdi -4@%r13d 2@%r12w 1@%bpl 1@%bl 4@%eax 8@%r8'), [

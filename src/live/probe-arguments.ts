@@ -1,4 +1,4 @@
-import type { Machine } from './elf.ts';
+import type { Architecture } from './elf.ts';
 
 /*
  * A probe's arguments, from how the compiler wrote them to how the kernel's uprobes fetch them.
@@ -15,7 +15,7 @@ export type Operand = {
 };
 
 /** Takes apart a probe's arguments: `8@%rdi -4@-20(%rbp) 8@$0`. */
-export function operandsOf(args: string, machine: Machine): Operand[] {
+export function operandsOf(args: string, machine: Architecture): Operand[] {
   // An operand of arm64 can hold spaces: 4@[sp, 12].
   return [...args.matchAll(/(-?)([1248])(f?)@(\[[^\]]*\]|\S+)/g)].map(([, sign, size, float, operand]) => ({
     size: Number(size) as Operand['size'],

@@ -7,10 +7,10 @@ import type { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
 import { ThreadTable, type Trace } from '../trace/trace.ts';
 import { startGuard } from './guard.ts';
+import { cleanUpQemu, removeJournal, writeJournal } from './leftovers.ts';
 import { commOf, startOf, threadsOf } from './machines.ts';
 import { QemuLogSource, stampsItsLog } from './qemu-log-source.ts';
 import type { MonitorAddress } from './qmp.ts';
-import { cleanUpQemu, removeJournal, writeJournal } from './remains.ts';
 import { after } from './timer.ts';
 
 /** What to look at. */

@@ -19,7 +19,7 @@ export interface Monitor {
 export type MonitorAddress = { socket: string } | { domain: string };
 
 /** How long a monitor may take to answer, in ms. */
-const patience = 2000;
+const answerTimeout = 2000;
 /** Answers longer than that are not QEMU's. */
 const longest = 16 << 20;
 
@@ -123,7 +123,7 @@ class SocketMonitor implements Monitor {
   /** The next message for which `fits` holds; events come at any time, and are nobody's answer. */
   async #until(fits: (message: Record<string, unknown>) => boolean, problem: string): Promise<Record<string, unknown>> {
     return await new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(this.#error(problem)), patience);
+      const timer = setTimeout(() => reject(this.#error(problem)), answerTimeout);
       const end = () => {
         clearTimeout(timer);
         this.#wake = undefined;
@@ -183,7 +183,7 @@ class VirshMonitor implements Monitor {
     // No shell: the name is an argument, whatever it holds.
     const line = ['--quiet', 'qemu-monitor-command', `--domain=${this.#domain}`, `--cmd=${json}`];
     const text = await new Promise<string>((resolve, reject) => {
-      execFile('virsh', line, { timeout: patience, maxBuffer: longest }, (error, stdout, stderr) => {
+      execFile('virsh', line, { timeout: answerTimeout, maxBuffer: longest }, (error, stdout, stderr) => {
         if (error === null) resolve(stdout);
         else reject(new LiveError(`virsh qemu-monitor-command: ${stderr.trim().split('\n')[0] || error.message}`));
       });

@@ -4,8 +4,8 @@ import type { Instance } from './instance.ts';
 import { codeOf, LiveError } from './live-error.ts';
 import { explain } from './tracefs.ts';
 
-/** Pages that are read from one CPU before the next one's turn, so that none waits for long. */
-const turn = 256;
+/** Pages that are read from one CPU before the next one's, so that none waits for long. */
+const pagesAtOnce = 256;
 
 /** An instance's buffers, open for reading: per_cpu/cpuN/trace_pipe_raw. */
 export type OpenBuffers = { files: [cpu: number, file: number][]; pageSize: number };
@@ -55,14 +55,14 @@ export class RawPages {
     for (const [cpu, file] of this.#buffers.files) {
       let bytes = 0;
       let n = 0;
-      for (; n < turn && this.#next(file); n++) {
+      for (; n < pagesAtOnce && this.#next(file); n++) {
         const size = take(cpu, this.#page);
         bytes += size;
         // The first may be the rest of one that was read before it was full. After that, one that is half empty is the one that
         // the kernel is writing.
         if (n > 0 && size < this.#page.length / 2) break;
       }
-      complete &&= n < turn;
+      complete &&= n < pagesAtOnce;
       fullest = Math.max(fullest, bytes);
     }
     return { fullest, complete };

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { hurry } from './hurry.ts';
+import { takeHighPriority } from './high-priority.ts';
 import { LiveError } from './live-error.ts';
 import { PagePacker } from './page-packer.ts';
 import { closeBuffers, type OpenBuffers, openBuffers, Pace, RawPages } from './raw-pages.ts';
@@ -33,7 +33,7 @@ export type RecordingStatus = {
 /** Pages of a CPU that are collected before they are written. */
 const pagesAtATime = 16;
 /** How long events may wait in memory, in ms: what a sudden end of virtap loses. */
-const patience = 500;
+const writtenInterval = 500;
 
 /**
  * Records into a trace.dat. Whatever it switches on in the kernel is off again after `stop`, which
@@ -96,7 +96,7 @@ export class Recorder {
 
   /** Empties the buffers until `end` is called, or something fails. */
   async run(): Promise<void> {
-    hurry();
+    takeHighPriority();
     const { instance } = this.#session;
     const pace = new Pace(
       instance.bufferKiB,
@@ -107,7 +107,7 @@ export class Recorder {
       try {
         pause = pace.next(this.#pages.round(this.#add).fullest);
         const now = performance.now();
-        if (now - this.#written > patience) {
+        if (now - this.#written > writtenInterval) {
           for (const cpu of this.#packers.keys()) this.#write(cpu);
           this.#written = now;
         }

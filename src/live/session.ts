@@ -1,9 +1,9 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { startGuard } from './guard.ts';
 import { Instance } from './instance.ts';
+import { cleanUp, removeJournal, writeJournal } from './leftovers.ts';
 import { startOf } from './machines.ts';
 import type { RecordingState } from './recording-file.ts';
-import { cleanUp, removeJournal, writeJournal } from './remains.ts';
 import { findTracefs } from './tracefs.ts';
 import { type Uprobe, Uprobes } from './uprobes.ts';
 

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { Elf, type Machine, textAt } from './elf.ts';
+import { type Architecture, Elf, textAt } from './elf.ts';
 
 /*
  * SystemTap's probes (USDT) in a program: ELF notes of type 3, "stapsdt", in the section .note.stapsdt.
@@ -10,7 +10,7 @@ import { Elf, type Machine, textAt } from './elf.ts';
 export type Probe = {
   provider: string;
   name: string;
-  machine: Machine;
+  machine: Architecture;
   /** Offset in the file of the probe's instruction. */
   offset: number;
   /** Offset in the file of the counter that says whether somebody listens; undefined where it has none. */

@@ -20,7 +20,8 @@ export function shade(share: number): Rgb {
   const low = viridis[Math.floor(at)] as Rgb;
   const high = viridis[Math.ceil(at)] as Rgb;
   const part = at - Math.floor(at);
-  return low.map((c, i) => Math.round(c + ((high[i] as number) - c) * part)) as unknown as Rgb;
+  const mixed = (i: 0 | 1 | 2) => Math.round(low[i] + (high[i] - low[i]) * part);
+  return [mixed(0), mixed(1), mixed(2)];
 }
 
 /** The same on white: much is dark, and little still stands out from the paper. */

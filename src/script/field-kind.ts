@@ -2,6 +2,7 @@ import { KernelLayout } from '../formats/kernel-layout.ts';
 import { builtInSignatures } from '../formats/qemu-signatures.ts';
 import { parseTraceEvents, type Signature } from '../formats/trace-events.ts';
 import type { EventType, Field } from '../trace/event-type.ts';
+import { groups } from '../trace/groups.ts';
 import { knownKernelEvents } from './known-kernel.ts';
 
 /**
@@ -33,12 +34,9 @@ export function knownEvents(): KnownEvents {
     const [name, ...fields] = line.split(' ') as [string, ...string[]];
     const found = new Map<string, KnownField>();
     for (const field of fields) {
-      const [, own, suffix = '', optional] = /^(\w+)(?::(\w))?(\?)?$/.exec(field) as unknown as [
-        string,
-        string,
-        string?,
-        string?,
-      ];
+      const [, own, suffix = '', optional] = groups<[string, string, string?, string?]>(
+        /^(\w+)(?::(\w))?(\?)?$/.exec(field) as RegExpExecArray,
+      );
       found.set(own, { kind: suffixes[suffix] ?? 'number', optional: optional !== undefined, declared: '' });
     }
     events.set(name, found);

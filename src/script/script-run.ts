@@ -1,5 +1,5 @@
-import { Carriers } from '../spans/carriers.ts';
 import { isEntry } from '../spans/exits.ts';
+import { FirstSources } from '../spans/first-sources.ts';
 import { type Analysis, isBefore, type Window, wholeOf } from '../trace/analysis.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
@@ -25,7 +25,7 @@ export class ScriptRun implements Analysis {
   readonly #running: readonly Running[];
   readonly #spans: SpanDispatch<Bound>;
   readonly #timers: (Regular & { timer: Timer })[];
-  readonly #carriers = new Carriers();
+  readonly #sources = new FirstSources();
   readonly #trace: Trace;
   readonly #cursor: Cursor;
   /** By type id: undefined before the first event of a type, null where nobody handles it. */
@@ -204,7 +204,7 @@ export class ScriptRun implements Analysis {
   #prepare(id: number): Dispatch | null {
     const type = this.#trace.types[id] as EventType;
     const bound = this.#handlersOf(type);
-    const taken = bound.length > 0 && (!type.name.startsWith('qemu:') || this.#carriers.takes(type));
+    const taken = bound.length > 0 && (!type.name.startsWith('qemu:') || this.#sources.takes(type));
     const handling = taken ? { args: argumentsOf(type, this.#cursor) as AnyFields, bound } : null;
     while (this.#dispatch.length <= id) this.#dispatch.push(undefined);
     this.#dispatch[id] = handling;

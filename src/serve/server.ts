@@ -89,7 +89,7 @@ async function answer(
     send(response, 200, 'text/html; charset=utf-8', frame);
   } else if (url.pathname === '/page.js') send(response, 200, 'text/javascript; charset=utf-8', files.script);
   else if (url.pathname === '/page.css') send(response, 200, 'text/css; charset=utf-8', files.style);
-  else if (!(await line.turn())) {
+  else if (!(await line.enter())) {
     response.setHeader('Retry-After', '1');
     send(response, 503, plain, 'too many ask at once; ask again in a second');
   } else {
@@ -104,7 +104,7 @@ async function answer(
           found instanceof Uint8Array ? found : escapeJson(JSON.stringify(found)),
         );
     } finally {
-      line.next();
+      line.leave();
     }
   }
 }
@@ -115,7 +115,7 @@ class Line {
   readonly #waiting: (() => void)[] = [];
 
   /** Waits for one's turn; false where too many wait already. */
-  async turn(): Promise<boolean> {
+  async enter(): Promise<boolean> {
     if (this.#working >= atOnce) {
       if (this.#waiting.length >= mayWait) return false;
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -124,7 +124,7 @@ class Line {
     return true;
   }
 
-  next(): void {
+  leave(): void {
     this.#working--;
     this.#waiting.shift()?.();
   }

@@ -46,7 +46,7 @@ export class Device {
 
 /** A virtqueue, known by its address, and what was counted on it. */
 export class Queue {
-  readonly machine: Machine;
+  readonly machine: QemuProcess;
   readonly high: number;
   readonly low: number;
   /** Its place among all queues of the trace. */
@@ -85,7 +85,7 @@ export class Queue {
   oldest: Request | undefined;
   newest: Request | undefined;
 
-  constructor(machine: Machine, high: number, low: number) {
+  constructor(machine: QemuProcess, high: number, low: number) {
     this.machine = machine;
     this.high = high;
     this.low = low;
@@ -93,7 +93,7 @@ export class Queue {
 }
 
 /** One QEMU process: its queues, devices and elements by address. */
-export class Machine {
+export class QemuProcess {
   /** The process, -1 where the trace does not say. */
   pid: number;
   readonly queues: Queue[] = [];

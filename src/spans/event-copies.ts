@@ -52,7 +52,7 @@ export class EventCopies {
     const larger = new EventBatch(capacity);
     for (const column of ['time', 'type', 'cpu', 'tid', 'pid', 'at', 'size'] as const) {
       larger[column].set(batch[column]);
-      batch[column] = larger[column] as never;
+      replaceColumn(batch, larger, column);
     }
     for (let s = 0; s < capacity; s++) batch.at[s] = s * this.#slotSize;
     const bytes = new Uint8Array(capacity * this.#slotSize);
@@ -60,4 +60,12 @@ export class EventCopies {
     batch.bytes = bytes;
     batch.view = new DataView(bytes.buffer);
   }
+}
+
+function replaceColumn<Name extends 'time' | 'type' | 'cpu' | 'tid' | 'pid' | 'at' | 'size'>(
+  batch: EventBatch,
+  by: EventBatch,
+  column: Name,
+): void {
+  batch[column] = by[column];
 }

@@ -3,8 +3,8 @@ import { absent, type EventType, type FieldReader, hex64 } from '../trace/event-
 import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
-import { Carriers } from './carriers.ts';
 import { type ExitPairing, type ExitSpans, isEntry, isExit, type VcpuThread } from './exits.ts';
+import { FirstSources } from './first-sources.ts';
 import { type InnerEvent, type InnerKind, InnerKinds } from './inner-events.ts';
 
 /** What an exit can be grouped by besides its reason and vCPU: something that was seen within it. */
@@ -335,7 +335,7 @@ export class ExitEvents {
   readonly #free: OpenExit[] = [];
   /** Events that are kept now, of all threads. */
   #kept = 0;
-  readonly #carriers = new Carriers();
+  readonly #sources = new FirstSources();
   #trace: Trace | undefined;
 
   constructor(pairing: ExitPairing) {
@@ -358,7 +358,7 @@ export class ExitEvents {
       } else if (kind.what === 'entry') {
         if (spans.endsAt[span] === i && span < spans.count) ended(span++);
         this.#end(thread);
-      } else if (kind.what !== 'qemu' || this.#carriers.takes(trace.types[b.type[i] as number] as EventType)) {
+      } else if (kind.what !== 'qemu' || this.#sources.takes(trace.types[b.type[i] as number] as EventType)) {
         if (thread >= 0) this.#add(thread, i);
         if (kind.subject !== undefined) {
           const subject = this.#pairing.find(kind.subject.number(b, i));

@@ -180,9 +180,13 @@ export class WatchedTrace implements Trace {
 function part(b: EventBatch, start: number, end: number, losses: readonly Loss[]): EventBatch {
   const one = new EventBatch(0);
   one.count = end - start;
-  for (const column of ['time', 'type', 'cpu', 'tid', 'pid', 'at', 'size'] as const) {
-    one[column] = b[column].subarray(start, end) as never;
-  }
+  one.time = b.time.subarray(start, end);
+  one.type = b.type.subarray(start, end);
+  one.cpu = b.cpu.subarray(start, end);
+  one.tid = b.tid.subarray(start, end);
+  one.pid = b.pid.subarray(start, end);
+  one.at = b.at.subarray(start, end);
+  one.size = b.size.subarray(start, end);
   one.bytes = b.bytes;
   one.view = b.view;
   one.losses = losses;

@@ -4,7 +4,7 @@ import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import { NameTable } from '../trace/name-table.ts';
 import type { Trace } from '../trace/trace.ts';
-import { Carriers } from './carriers.ts';
+import { FirstSources } from './first-sources.ts';
 import { LossTable } from './losses.ts';
 import { isSwitch } from './sched.ts';
 import { tableOf } from './table.ts';
@@ -204,7 +204,7 @@ export class Locks {
   /** Grows with every loss: who held a mutex before one may not hold it any more. */
   #epoch = 0;
   readonly #types: TypeReaders = { roles: new Uint8Array(0), mutex: [], file: [], line: [], known: 0 };
-  readonly #carriers = new Carriers();
+  readonly #sources = new FirstSources();
   readonly #threadOfTid = new IdTable();
   readonly #addresses = new IdTable();
   readonly #mutexIds = new IdTable();
@@ -654,7 +654,7 @@ export class Locks {
   }
 
   #decide(type: EventType): number {
-    const role = this.#carriers.takes(type) ? (roles[type.name] as number) : 0;
+    const role = this.#sources.takes(type) ? (roles[type.name] as number) : 0;
     this.#types.roles[type.id] = role;
     return role;
   }

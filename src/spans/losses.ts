@@ -14,14 +14,14 @@ export class LossTable {
   /** Whether there was any. */
   some = false;
   /** All; those of CPUs; those of no known CPU; by CPU; and those of single threads. */
-  readonly #all = new Stretches();
-  readonly #cpus = new Stretches();
-  readonly #anywhere = new Stretches();
-  readonly #byThread = new Map<number, Stretches>();
-  readonly #threads = new Stretches();
+  readonly #all = new Intervals();
+  readonly #cpus = new Intervals();
+  readonly #anywhere = new Intervals();
+  readonly #byThread = new Map<number, Intervals>();
+  readonly #threads = new Intervals();
   /** Where holes of single threads begin and end, in order. */
   readonly #edges: number[] = [];
-  readonly #byCpu = new Map<number, Stretches>();
+  readonly #byCpu = new Map<number, Intervals>();
   #asked = false;
   /** When threads were switched out last. Undefined where nothing tells: no sched_switch was seen, or too many threads were. */
   #left: Map<number, number> | undefined;
@@ -48,14 +48,14 @@ export class LossTable {
     this.some = true;
     this.#all.add(from, to);
     if (unmarked?.ofThread === true) {
-      stretchesOf(this.#byThread, unmarked.tid).add(from, to, this.#room);
+      intervalsOf(this.#byThread, unmarked.tid).add(from, to, this.#room);
       this.#threads.add(from, to);
       for (const edge of [from, to]) this.#edges.splice(after(this.#edges, edge), 0, edge);
       return;
     }
     this.#cpus.add(from, to);
     if (cpu < 0) this.#anywhere.add(from, to);
-    else stretchesOf(this.#byCpu, cpu).add(from, to, this.#room);
+    else intervalsOf(this.#byCpu, cpu).add(from, to, this.#room);
   }
 
   get #room(): number {
@@ -116,8 +116,8 @@ export class LossTable {
     const places = cpu < 0 ? [this.#cpus] : [this.#anywhere, this.#byCpu.get(cpu)];
     let first: [number, number] | undefined;
     const others = this.#reaches(from, to) ? this.#threads : undefined;
-    for (const stretches of [this.#byThread.get(tid), others, ...places]) {
-      const one = stretches?.cut(from, to);
+    for (const intervals of [this.#byThread.get(tid), others, ...places]) {
+      const one = intervals?.cut(from, to);
       if (one !== undefined && (first === undefined || one[0] < first[0])) first = one;
     }
     return first;
@@ -136,17 +136,17 @@ function after(numbers: readonly number[], value: number): number {
   return low;
 }
 
-function stretchesOf(table: Map<number, Stretches>, key: number): Stretches {
-  let stretches = table.get(key);
-  if (stretches === undefined) {
-    stretches = new Stretches();
-    table.set(key, stretches);
+function intervalsOf(table: Map<number, Intervals>, key: number): Intervals {
+  let intervals = table.get(key);
+  if (intervals === undefined) {
+    intervals = new Intervals();
+    table.set(key, intervals);
   }
-  return stretches;
+  return intervals;
 }
 
 /** Stretches of time that do not overlap, in order. */
-class Stretches {
+class Intervals {
   readonly #from: number[] = [];
   readonly #to: number[] = [];
 

@@ -2,7 +2,7 @@ import { isBefore, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import { Carriers } from './carriers.ts';
+import { FirstSources } from './first-sources.ts';
 import { LossTable } from './losses.ts';
 import { OpenTable } from './open-table.ts';
 import { isSwitch } from './sched.ts';
@@ -98,7 +98,7 @@ export class Pairs {
   readonly #options: PairOptions;
   readonly #open: OpenTable;
   readonly #losses = new LossTable();
-  readonly #carriers = new Carriers();
+  readonly #sources = new FirstSources();
   readonly #counts = noCounts();
   /** By type id. */
   readonly #roles: number[] = [];
@@ -136,7 +136,7 @@ export class Pairs {
       let role = roles[type] as number;
       if (role === 0) continue;
       if ((role & isUndecided) !== 0) {
-        role = this.#carriers.takes(trace.types[type] as EventType) ? role & ~isUndecided : 0;
+        role = this.#sources.takes(trace.types[type] as EventType) ? role & ~isUndecided : 0;
         roles[type] = role;
         if (role === 0) continue;
       }

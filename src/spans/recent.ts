@@ -52,12 +52,12 @@ export class Recent {
     this.#y[at] = y;
   }
 
-  /** Whether open requests should now take copies: every half turn. */
+  /** Whether open requests should now take copies: each time that half of them are new. */
   get due(): boolean {
     return (this.count & (size / 2 - 1)) === 0;
   }
 
-  /** Requests popped before this count will lose their surroundings in the next half turn. */
+  /** Requests popped before this count will lose their surroundings before half of them are new again. */
   get horizon(): number {
     return this.count - size / 2 + reach;
   }

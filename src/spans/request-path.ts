@@ -4,8 +4,8 @@ import { absent, type EventType, type FieldReader } from '../trace/event-type.ts
 import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
-import { Carriers } from './carriers.ts';
 import type { Queue, Request } from './devices.ts';
+import { FirstSources } from './first-sources.ts';
 import { InFlight } from './in-flight.ts';
 import { Interrupts } from './interrupts.ts';
 import { Kicks } from './kicks.ts';
@@ -223,7 +223,7 @@ export class RequestPath implements Analysis {
 
   readonly #filled: ((filled: Filled, b: EventBatch, i: number) => Later | undefined) | undefined;
   readonly #roles: (Role | undefined)[] = [];
-  readonly #carriers = new Carriers();
+  readonly #sources = new FirstSources();
   #trace: Trace | undefined;
   /** Whether the trace tells when notifications through an eventfd, which may be put off, are sent. */
   #defers = false;
@@ -328,7 +328,7 @@ export class RequestPath implements Analysis {
         continue;
       }
       if (role !== undefined) {
-        if (this.#carriers.takes(trace.types[b.type[i] as number] as EventType)) this.#lower(role, b, i);
+        if (this.#sources.takes(trace.types[b.type[i] as number] as EventType)) this.#lower(role, b, i);
         continue;
       }
       kicks.take(b, i);

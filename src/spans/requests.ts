@@ -4,7 +4,7 @@ import { absent, type EventType, type FieldReader } from '../trace/event-type.ts
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type DeviceKind, kindOfEvent } from './device-kinds.ts';
-import { type Device, Machine, type Moment, type Queue, Request } from './devices.ts';
+import { type Device, type Moment, QemuProcess, type Queue, Request } from './devices.ts';
 import { type NearbyKind, nearbyKinds, Recent } from './recent.ts';
 import { Spread } from './spread.ts';
 
@@ -69,7 +69,7 @@ type Handler = {
  * whichever queue, shows that the first was freed.
  */
 export class Requests implements Analysis {
-  readonly machines: Machine[] = [];
+  readonly machines: QemuProcess[] = [];
   readonly queues: Queue[] = [];
   /** Requests that ended without a fill, in the order of their ends. */
   readonly ended: Request[] = [];
@@ -86,13 +86,13 @@ export class Requests implements Analysis {
   untracked = 0;
   /** Pops and fills that lack an address: what they are of is not known. */
   nameless = 0;
-  /** Of each event, which carrier is believed: the first seen. One recording can hold an event twice. */
-  readonly #carriers = new Map<string, string>();
+  /** Of each event, which source is believed: the first seen. One recording can hold an event twice. */
+  readonly #sources = new Map<string, string>();
   readonly #handlers: (Handler | null | undefined)[] = [];
   readonly #counts: number[] = [];
   #trace: Trace | undefined;
-  readonly #byPid = new Map<number, Machine>();
-  #machine: Machine | undefined;
+  readonly #byPid = new Map<number, QemuProcess>();
+  #machine: QemuProcess | undefined;
   #pid = Number.NaN;
   readonly #pool: Request[] = [];
   #slots = 0;
@@ -105,11 +105,11 @@ export class Requests implements Analysis {
   /** Until when events may be missing. */
   #unsureUntil = Number.NEGATIVE_INFINITY;
   /** The last request popped by each machine, until it is filled. */
-  readonly #lastPop = new Map<Machine, Request>();
+  readonly #lastPop = new Map<QemuProcess, Request>();
   /** SCSI commands by tag. One that was filled has lost its tag. */
   readonly #tags = new Map<number, Request>();
   /** Requests whose address was used again, by machine and element, the latest each: a fill can still come to light. */
-  readonly #reused = new Map<Machine, Map<number, Request>>();
+  readonly #reused = new Map<QemuProcess, Map<number, Request>>();
 
   #from = 0;
   #window: Window | undefined;
@@ -247,16 +247,16 @@ export class Requests implements Analysis {
     const found = this.#actOf(name);
     let handler: Handler | null = null;
     if (type !== undefined && found !== undefined) {
-      const carrier = type.recordedAs.split(':', 1)[0] as string;
-      const believed = this.#carriers.get(name) ?? carrier;
-      this.#carriers.set(name, believed);
+      const source = type.recordedAs.split(':', 1)[0] as string;
+      const believed = this.#sources.get(name) ?? source;
+      this.#sources.set(name, believed);
       const [act, ...fields] = found;
       const readers = fields.map((field) => type.reader(field));
       // Without the addresses that it is about, an event says nothing.
       const addresses =
         act === this.#vote || act === this.#respond ? 0 : act === this.#named || act === this.#status ? 1 : 2;
       const usable = readers.slice(0, addresses).every((reader) => reader?.kind === 'int');
-      if (carrier === believed && usable) {
+      if (source === believed && usable) {
         const [a = absent, b = absent, c = absent, d = absent] = readers;
         handler = { act, a, b, c, d, kind: kindOfEvent(name), nearby: nearbyKinds.indexOf(name as NearbyKind) };
       }
@@ -372,7 +372,7 @@ export class Requests implements Analysis {
 
   /** A fill of an element that is not open on this queue. */
   #fillUnseen(
-    machine: Machine,
+    machine: QemuProcess,
     queue: Queue,
     element: number,
     open: Request | undefined,
@@ -523,14 +523,14 @@ export class Requests implements Analysis {
    * The QEMU process of an event. A trace may know the process of some threads only: what has no process belongs to
    * the one that has this queue (or device), where there is one.
    */
-  #machineOf(b: EventBatch, i: number, address: FieldReader, of: 'queue' | 'device' | 'none'): Machine {
+  #machineOf(b: EventBatch, i: number, address: FieldReader, of: 'queue' | 'device' | 'none'): QemuProcess {
     const pid = b.pid[i] as number;
-    if (pid === this.#pid && (pid >= 0 || this.machines.length === 1)) return this.#machine as Machine;
+    if (pid === this.#pid && (pid >= 0 || this.machines.length === 1)) return this.#machine as QemuProcess;
     let machine = this.#byPid.get(pid);
     if (pid < 0 ? this.machines.length <= maxSearched : machine === undefined) {
       const high = address.high(b, i);
       const low = address.low(b, i);
-      const has = (known: Machine) =>
+      const has = (known: QemuProcess) =>
         of === 'queue' ? known.knowsQueue(high, low) : of === 'device' && known.knowsDevice(high, low);
       if (pid < 0) {
         machine = this.machines.find(has) ?? machine ?? (this.machines.length === 1 ? this.machines[0] : undefined);
@@ -544,8 +544,8 @@ export class Requests implements Analysis {
       }
     }
     if (machine === undefined) {
-      if (this.machines.length >= maxMachines) return this.machines[0] as Machine;
-      machine = new Machine(pid);
+      if (this.machines.length >= maxMachines) return this.machines[0] as QemuProcess;
+      machine = new QemuProcess(pid);
       this.machines.push(machine);
       this.#byPid.set(pid, machine);
     }
@@ -555,7 +555,7 @@ export class Requests implements Analysis {
   }
 
   /** The queue at an address; undefined where there are too many to follow. */
-  #queueOf(machine: Machine, high: number, low: number): Queue | undefined {
+  #queueOf(machine: QemuProcess, high: number, low: number): Queue | undefined {
     if (this.queues.length >= maxQueues && !machine.knowsQueue(high, low)) {
       this.untracked++;
       return undefined;
@@ -568,7 +568,7 @@ export class Requests implements Analysis {
     return queue;
   }
 
-  #elementOf(machine: Machine, high: number, low: number): number {
+  #elementOf(machine: QemuProcess, high: number, low: number): number {
     if (this.#elements >= maxElements) return machine.elements.find(high, low);
     const before = machine.elements.size;
     const element = machine.elements.id(high, low);

@@ -2,8 +2,8 @@ import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
-import { Carriers } from './carriers.ts';
 import { EventCopies } from './event-copies.ts';
+import { FirstSources } from './first-sources.ts';
 import { type InnerEvent, type InnerKind, InnerKinds } from './inner-events.ts';
 
 const maxPayload = 256;
@@ -24,7 +24,7 @@ export class ThreadEvents {
   readonly #maxThreads: number;
   readonly #follows: ((tid: number) => boolean) | undefined;
   readonly #kinds = new InnerKinds();
-  readonly #carriers = new Carriers();
+  readonly #sources = new FirstSources();
   /** By type id. */
   readonly #skipped: boolean[] = [];
   readonly #skip: (type: EventType) => boolean;
@@ -83,7 +83,7 @@ export class ThreadEvents {
     const id = b.type[i] as number;
     if (this.#skipped[id] === true) return;
     const { what, subject } = this.#kinds.all[id] as InnerKind;
-    if (what === 'qemu' && !this.#carriers.takes(this.#trace?.types[id] as EventType)) return;
+    if (what === 'qemu' && !this.#sources.takes(this.#trace?.types[id] as EventType)) return;
     const tid = b.tid[i] as number;
     if (tid >= 0) this.#keep(tid, b, i);
     if (subject === undefined) return;

@@ -2,7 +2,7 @@ import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
-import { Carriers } from './carriers.ts';
+import { FirstSources } from './first-sources.ts';
 import { LockWatch } from './lock-watch.ts';
 import type { Locks } from './locks.ts';
 import { isSched, leaves, leaving, type SchedEvent, schedEvent } from './sched.ts';
@@ -31,7 +31,7 @@ type Role = SchedEvent | { what: 'lock' };
 export class ThreadTime {
   readonly #seen = { sched: false, locks: false };
   readonly #roles: (Role | undefined)[] = [];
-  readonly #carriers = new Carriers();
+  readonly #sources = new FirstSources();
   readonly #threads = new IdTable();
   readonly #since: number[] = [];
   /** What the scheduler says of each, and whether it waits for a mutex that another thread holds. */
@@ -121,7 +121,7 @@ export class ThreadTime {
       return;
     }
     const own = this.#find(b.tid[i] as number);
-    if (own < 0 || !this.#carriers.takes(this.#trace?.types[b.type[i] as number] as EventType)) return;
+    if (own < 0 || !this.#sources.takes(this.#trace?.types[b.type[i] as number] as EventType)) return;
     this.#seen.locks = true;
   }
 

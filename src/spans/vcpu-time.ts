@@ -3,8 +3,8 @@ import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
-import { Carriers } from './carriers.ts';
 import { type ExitPairing, isEntry, isExit, type VcpuThread } from './exits.ts';
+import { FirstSources } from './first-sources.ts';
 import { LockWatch } from './lock-watch.ts';
 import type { Locks } from './locks.ts';
 import { LossTable } from './losses.ts';
@@ -173,7 +173,7 @@ export class VcpuTime {
   readonly #stretch: StretchListener | undefined;
   readonly #roles: (Role | undefined)[] = [];
   readonly #threads: (Following | undefined)[] = [];
-  readonly #carriers = new Carriers();
+  readonly #sources = new FirstSources();
   readonly #watch: LockWatch;
   readonly #heldUp = (tid: number, held: boolean) => this.#setHeldUp(tid, held);
   readonly #losses = new LossTable();
@@ -341,7 +341,7 @@ export class VcpuTime {
         one.halting = false;
         return;
       case 'lock':
-        if (!this.#carriers.takes(this.#trace?.types[b.type[i] as number] as EventType)) return;
+        if (!this.#sources.takes(this.#trace?.types[b.type[i] as number] as EventType)) return;
         this.#seen.locks = true;
         return;
     }

@@ -1,3 +1,4 @@
+import { groups } from '../trace/groups.ts';
 import { parseLength } from '../trace/time-units.ts';
 import { type Figure, figures, type Measured, measureOf } from './figures.ts';
 
@@ -53,8 +54,8 @@ export function parseCondition(text: string): Condition {
     throw new ConditionError(
       'expected FIGURE(WHAT) > VALUE: p99(exit:npf)>100us, count(exit)>1000, share(wait:BQL)>5%',
     );
-  const [, , comparison, wanted] = parts as unknown as [string, string, keyof typeof comparisons, string];
-  const [, word, kind, name] = match as unknown as [string, string, string, string?];
+  const [, , comparison, wanted] = groups<[string, string, keyof typeof comparisons, string]>(parts);
+  const [, word, kind, name] = groups<[string, string, string, string?]>(match);
   const figure = figures.find(
     ({ name }) => name === word || name.replace('.', '') === word || (name === 'avg' && word === 'mean'),
   )?.name;

@@ -7,6 +7,7 @@ import { ThreadEvents } from '../spans/thread-events.ts';
 import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
+import { groups } from '../trace/groups.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from './conditions.ts';
 import { EventPatterns } from './event-pattern.ts';
@@ -381,11 +382,8 @@ class GroupField {
   readonly #readers: (FieldReader | null | undefined)[] = [];
 
   constructor(text: string, names: NamedFields) {
-    const [, end, name] = /^(?:(from|to)\.(?=.))?(.*)$/.exec(text) as unknown as [
-      string,
-      'from' | 'to' | undefined,
-      string,
-    ];
+    const match = /^(?:(from|to)\.(?=.))?(.*)$/.exec(text) as RegExpExecArray;
+    const [, end, name] = groups<[string, 'from' | 'to' | undefined, string]>(match);
     this.name = name;
     this.end = end;
     this.#names = names;

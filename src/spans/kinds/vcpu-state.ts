@@ -20,17 +20,17 @@ const columns = {
 /** A vCPU in one state, without a break. */
 export type VcpuStretch = RowOf<typeof columns>;
 
-class Stretches extends tableOf({ begin: 'f64', duration: 'f64', thread: 'i32', state: 'i32', endsAt: 'i32' }) {}
+class StateSpans extends tableOf({ begin: 'f64', duration: 'f64', thread: 'i32', state: 'i32', endsAt: 'i32' }) {}
 
 class VcpuStates implements Spans<typeof columns> {
   readonly read: Readers<typeof columns>;
   readonly #pairing = new ExitPairing();
-  readonly #stretches = new Stretches();
+  readonly #spans = new StateSpans();
   readonly #time = new VcpuTime(this.#pairing, {
     stretch: (thread, state, begin, end) => {
       // Without exits, nobody knows when it was in the guest.
       if (!this.seen) return;
-      const s = this.#stretches;
+      const s = this.#spans;
       const k = s.add();
       s.begin[k] = begin;
       s.duration[k] = end - begin;
@@ -42,7 +42,7 @@ class VcpuStates implements Spans<typeof columns> {
   #trace: Trace | undefined;
 
   constructor() {
-    const s = this.#stretches;
+    const s = this.#spans;
     this.read = {
       begin: (k) => s.begin[k] as number,
       duration: (k) => s.duration[k] as number,
@@ -58,7 +58,7 @@ class VcpuStates implements Spans<typeof columns> {
   }
 
   get count(): number {
-    return this.#stretches.count;
+    return this.#spans.count;
   }
 
   wants(type: EventType): boolean {
@@ -73,17 +73,17 @@ class VcpuStates implements Spans<typeof columns> {
 
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
-    this.#stretches.count = 0;
+    this.#spans.count = 0;
     this.#pairing.batch(trace, b);
     this.#time.batch(trace, b);
   }
 
   endsAt(k: number): number {
-    return this.#stretches.endsAt[k] as number;
+    return this.#spans.endsAt[k] as number;
   }
 
   finish(end: number): void {
-    this.#stretches.count = 0;
+    this.#spans.count = 0;
     this.#time.finish(end);
   }
 
@@ -91,7 +91,7 @@ class VcpuStates implements Spans<typeof columns> {
   *open(): Iterable<never> {}
 
   #thread(k: number): VcpuThread {
-    return this.#pairing.threads[this.#stretches.thread[k] as number] as VcpuThread;
+    return this.#pairing.threads[this.#spans.thread[k] as number] as VcpuThread;
   }
 }
 

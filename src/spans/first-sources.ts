@@ -4,7 +4,7 @@ import type { EventType } from '../trace/event-type.ts';
  * A recording can hold QEMU's events twice, as uprobes and as trace_marker text. Of each name, the way that was seen
  * first is taken. To be asked with each event, or with the first one of each type.
  */
-export class Carriers {
+export class FirstSources {
   readonly #first = new Map<string, string>();
   /** By type id. */
   readonly #taken: (boolean | undefined)[] = [];
@@ -13,10 +13,10 @@ export class Carriers {
   takes(type: EventType): boolean {
     const known = this.#taken[type.id];
     if (known !== undefined) return known;
-    const carrier = type.recordedAs.split(':', 1)[0] as string;
+    const source = type.recordedAs.split(':', 1)[0] as string;
     const first = this.#first.get(type.name);
-    if (first === undefined) this.#first.set(type.name, carrier);
-    const taken = first === undefined || first === carrier;
+    if (first === undefined) this.#first.set(type.name, source);
+    const taken = first === undefined || first === source;
     this.#taken[type.id] = taken;
     return taken;
   }
