@@ -57,15 +57,14 @@ export class Summary {
   /** Takes over the samples of another, which stays as it was. */
   merge(from: Summary): void {
     for (let i = 0; i < from.#collected; i++) this.add(from.#samples[i] as number);
-    if (from.#counted.count === 0) return;
+    const { count, min, max } = from.#counted;
+    if (count === 0) return;
     this.#counted = sum(this.#counted, from.#counted);
     const theirs = from.#buckets as Uint32Array;
     this.#buckets ??= new Uint32Array(bucketCount);
     const mine = this.#buckets;
-    for (let at = 0; at < bucketCount; at++) {
-      const n = theirs[at] as number;
-      if (n > 0) mine[at] = (mine[at] as number) + n;
-    }
+    const last = bucketOf(max);
+    for (let at = bucketOf(min); at <= last; at++) mine[at] = (mine[at] as number) + (theirs[at] as number);
   }
 
   result(): Stats {
@@ -132,17 +131,7 @@ export class Summary {
     this.#buckets ??= new Uint32Array(bucketCount);
     const counts = this.#buckets;
     for (let i = 0; i < n; i++) {
-      let rest = samples[i] as number;
-      let octave = 0;
-      if (rest >= 0x80000000) {
-        // Such that what is left has 11 bits at least, and 31 at most.
-        octave = rest < 2 ** 51 ? 20 : 22;
-        rest = Math.floor(rest / 2 ** octave);
-      }
-      // The sample's 11 highest bits: the first says the octave, and counts as one more octave; the others the bucket.
-      const more = 31 - bucketBits - Math.clz32(rest);
-      const shift = Math.max(more, 0);
-      const at = ((octave + shift) << bucketBits) + (rest >>> shift);
+      const at = bucketOf(samples[i] as number);
       counts[at] = (counts[at] as number) + 1;
     }
   }
@@ -158,7 +147,7 @@ export class Summary {
     const counts = this.#buckets as Uint32Array;
     const found: number[] = [];
     let seen = 0;
-    for (let at = 0; at < bucketCount && found.length < ranks.length; at++) {
+    for (let at = bucketOf(min); at < bucketCount && found.length < ranks.length; at++) {
       seen += counts[at] as number;
       while (found.length < ranks.length && seen >= (ranks[found.length] as number)) {
         const width = Math.max(1, 2 ** (Math.floor(at / buckets) - 1));
@@ -173,6 +162,20 @@ export class Summary {
 export function rankOf(fraction: number, n: number): number {
   // What is a whole number but for the rounding of a double is one.
   return Math.max(1, Math.ceil(Number((fraction * n).toPrecision(15))));
+}
+
+/** The bucket of a sample. */
+function bucketOf(sample: number): number {
+  let rest = sample;
+  let octave = 0;
+  if (rest >= 0x80000000) {
+    // Such that what is left has 11 bits at least, and 31 at most.
+    octave = rest < 2 ** 51 ? 20 : 22;
+    rest = Math.floor(rest / 2 ** octave);
+  }
+  // The sample's 11 highest bits: the first says the octave, and counts as one more octave; the others the bucket.
+  const shift = Math.max(31 - bucketBits - Math.clz32(rest), 0);
+  return ((octave + shift) << bucketBits) + (rest >>> shift);
 }
 
 /** The least sample of a bucket. */

@@ -261,9 +261,9 @@ export class Exits implements Analysis {
     for (const row of rows) {
       busy.merge(row.busy);
       halts.merge(row.halts);
-      all.merge(row.busy);
-      all.merge(row.halts);
     }
+    all.merge(busy);
+    all.merge(halts);
     const { pairing } = this;
     const { from, to } = this.#window ?? wholeOf(this.#trace);
     const vcpus = pairing.threads.map((thread) => this.#vcpu(thread));
@@ -274,14 +274,20 @@ export class Exits implements Analysis {
       unit: this.#trace?.clock.unit === 'ticks' && this.#options.scale === undefined ? 'cycles' : 'ns',
       by: this.#options.by,
       rows: rows.map(({ group, busy, halts, parts }) => {
-        const both = new Summary();
-        both.merge(busy);
-        both.merge(halts);
+        const own = busy.count > 0 ? busy.result() : undefined;
+        const slept = halts.count > 0 ? halts.result() : undefined;
+        let both = own ?? slept ?? { ...nothing };
+        if (own !== undefined && slept !== undefined) {
+          const merged = new Summary();
+          merged.merge(busy);
+          merged.merge(halts);
+          both = merged.result();
+        }
         return {
           group,
-          all: both.result(),
-          busy: busy.count > 0 ? busy.result() : undefined,
-          halts: halts.count > 0 ? halts.result() : undefined,
+          all: both,
+          busy: own,
+          halts: slept,
           parts: this.#options.breakdown === true ? parts : undefined,
         };
       }),
