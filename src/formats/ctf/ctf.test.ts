@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { everyTypeText, jsonMetadata, jsonStream, tsdlMetadata, tsdlStream } from '../../../test/ctf-types.ts';
 import { type BitWriter, ctfFolder, inPackets, lttngMetadata, lttngPacket } from '../../../test/ctf-writer.ts';
 import type { Loss } from '../../trace/loss.ts';
 import { openTrace } from '../detect.ts';
@@ -280,3 +281,20 @@ test('what cannot be read is an error with file, place and expectation, after th
     message: /metadata: byte 19: "]" stands there; expected a name$/,
   });
 });
+
+for (const little of [true, false]) {
+  test(`every type of TSDL and of CTF 2 is read, ${little ? 'little' : 'big'}-endian`, async () => {
+    const tsdl = await read(ctfFolder({ metadata: tsdlMetadata(little), stream: tsdlStream(little) }));
+    assert.equal(tsdl.trace.damage, undefined);
+    assert.deepEqual(
+      tsdl.events.map(({ name, text }) => [name, text]),
+      [['ctf:every', everyTypeText.tsdl]],
+    );
+    const json = await read(ctfFolder({ metadata: jsonMetadata(little), stream: jsonStream(little) }));
+    assert.equal(json.trace.damage, undefined);
+    assert.deepEqual(
+      json.events.map(({ name, text }) => [name, text]),
+      [['ctf:every', everyTypeText.json]],
+    );
+  });
+}

@@ -45,9 +45,11 @@ export function eventName(metadata: Metadata, name: string): string {
 
 /** The kernel's name of a field of such an event. */
 function fieldName(event: string, name: string): string {
-  if (event.startsWith('sched:')) return name.replace(/^((?:prev_|next_|parent_|child_)?)tid$/, '$1pid');
-  if (event.startsWith('syscalls:sys_exit_') && name === 'ret') return 'ret';
-  return name;
+  if (!event.startsWith('sched:')) return name;
+  // What the kernel calls a process, LTTng calls a thread, as it is one; and its processes are the kernel's thread groups.
+  return name
+    .replace(/^(parent_|child_)pid$/, '$1tgid')
+    .replace(/^((?:prev_|next_|parent_|child_|old_)?)tid$/, '$1pid');
 }
 
 /** What perf puts before each event's own fields. */
@@ -70,7 +72,7 @@ export function namedFields(event: string, fields: Node | undefined, contexts: r
     }
     if (node.kind === 'struct') for (const child of node.children) add(child, own, false);
   };
-  for (const node of fields?.children ?? []) add(node, '', !perfs.test(node.name));
+  for (const node of fields?.children ?? []) add(node, '', !perfs.test(node.name) && !isPadding(node));
   for (const context of contexts)
     for (const node of context.children) add(node, '', !columns.test(bareName(node.name)));
   // The length of a sequence says what the sequence shows.
@@ -78,6 +80,11 @@ export function namedFields(event: string, fields: Node | undefined, contexts: r
   return named.map((field) =>
     lengths.has(field.node) && /_length$/.test(field.node.name) ? { ...field, listed: false } : field,
   );
+}
+
+/** A structure of nothing, which is there for its alignment. */
+function isPadding({ kind, children }: Node): boolean {
+  return kind === 'struct' && children.length === 0;
 }
 
 function declaredAs(node: Node): string {

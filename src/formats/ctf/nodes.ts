@@ -52,11 +52,34 @@ export class Node {
     this.parent = parent;
   }
 
+  /** Its fields, where those that can be passed over together are one step. Made once all is compiled. */
+  get steps(): readonly Step[] {
+    this.#steps ??= stepsOf(this.children);
+    return this.#steps;
+  }
+  #steps: readonly Step[] | undefined;
+
   /** Marks it, and all around it, as not to be passed over. */
   watch(): void {
     for (let node: Node | undefined = this; node !== undefined && !node.watched; node = node.parent)
       node.watched = true;
   }
+}
+
+/** Fields that follow each other: one to look at, or some (undefined) of a known size. */
+type Step = { node: Node | undefined; align: number; size: number };
+
+function stepsOf(children: readonly Node[]): readonly Step[] {
+  const steps: Step[] = [];
+  for (const node of children) {
+    const before = steps.at(-1);
+    if (!node.fixed || node.watched) steps.push({ node, align: node.align, size: -1 });
+    // From a boundary of the first field's alignment on, those of fields that need no more are where they always are.
+    else if (before?.node === undefined && before !== undefined && node.align <= before.align && before.size < 2 ** 20)
+      before.size = alignUp(before.size, node.align) + node.size;
+    else steps.push({ node: undefined, align: node.align, size: node.size });
+  }
+  return steps;
 }
 
 /** Aligns a position up. */

@@ -561,13 +561,14 @@ export class DataStream {
       this.#low = low;
       return;
     }
-    const period = 2 ** bits;
-    const own = this.#low % period;
+    // Bits below those of the time; whole numbers of 32 bits, as remainders of doubles take long.
+    const mask = bits === 32 ? -1 : (1 << bits) - 1;
+    const own = (this.#low & mask) >>> 0;
     let next = this.#low - own + low;
-    if (low < own) next += period;
+    if (low < own) next += 2 ** bits;
     if (next >= two32) {
       next -= two32;
-      this.#high = (this.#high + 1) % two32;
+      this.#high = (this.#high + 1) >>> 0;
     }
     this.#low = next;
   }

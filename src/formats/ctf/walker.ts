@@ -178,12 +178,25 @@ export class Walker {
   }
 
   #children(node: Node, rel: number): number {
-    const { children } = node;
-    for (let n = 0; n < children.length; n++) {
-      rel = this.skip(children[n] as Node, rel);
-      if (rel < 0) return rel;
+    if (this.#target !== undefined) {
+      for (const child of node.children) {
+        rel = this.skip(child, rel);
+        if (rel < 0) return rel;
+      }
+      return rel;
     }
-    return rel;
+    const { steps } = node;
+    for (let n = 0; n < steps.length; n++) {
+      const { node: child, align, size } = steps[n] as Node['steps'][number];
+      if (child === undefined) {
+        if (rel > this.limit) return short;
+        rel = alignUp(rel, align) + size;
+      } else {
+        rel = this.skip(child, rel);
+        if (rel < 0) return rel;
+      }
+    }
+    return rel > this.limit ? short : rel;
   }
 
   #array(node: Node, rel: number): number {
