@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { everyTypeText, jsonMetadata, jsonStream, tsdlMetadata, tsdlStream } from '../../../test/ctf-types.ts';
-import { type BitWriter, ctfFolder, inPackets, lttngMetadata, lttngPacket } from '../../../test/ctf-writer.ts';
+import { BitWriter, ctfFolder, inPackets, lttngMetadata, lttngPacket } from '../../../test/ctf-writer.ts';
 import type { Loss } from '../../trace/loss.ts';
 import { openTrace } from '../detect.ts';
 
@@ -298,3 +298,97 @@ for (const little of [true, false]) {
     );
   });
 }
+
+test('a stream that is shorter than its index says is damaged, and what follows is lost', async () => {
+  const packet = (sequence: number) =>
+    lttngPacket({
+      cpu: 0,
+      begin: sequence,
+      end: sequence,
+      sequence,
+      events: [{ id: 0, time: sequence, fields: entry(0) }],
+    });
+  const first = packet(1);
+  const index = Buffer.alloc(16 + 2 * 56);
+  index.writeUInt32BE(0xc1f1dcc1);
+  index.writeUInt32BE(1, 4);
+  index.writeUInt32BE(56, 12);
+  for (const n of [0, 1]) {
+    index.writeBigUInt64BE(BigInt(n * first.length), 16 + n * 56);
+    index.writeBigUInt64BE(BigInt(first.length * 8), 24 + n * 56);
+  }
+  const metadata = lttngMetadata({ events: kvm });
+  const whole = await read(ctfFolder({ metadata, a_0: Buffer.concat([first, packet(2)]), 'index/a_0.idx': index }));
+  assert.equal(whole.trace.damage, undefined);
+  const cut = await read(ctfFolder({ metadata, a_0: first, 'index/a_0.idx': index }));
+  assert.match(
+    cut.trace.damage?.message ?? '',
+    new RegExp(
+      `a_0: byte ${first.length}: the file has ${first.length} bytes; expected ${2 * first.length} bytes, by its index$`,
+    ),
+  );
+  assert.deepEqual(cut.losses, [{ from: 0, to: Number.POSITIVE_INFINITY, cpu: 0, count: undefined }]);
+});
+
+test('a clock of another frequency gives exact ns; streams on several clocks are put together by their offsets', async () => {
+  const clocks = `
+clock { name = slow; freq = 3; offset_s = 1000; };
+clock { name = fast; freq = 1000000000; offset_s = 1000; offset = 500; };
+typealias integer { size = 64; align = 8; map = clock.slow.value; } := slow_t;
+typealias integer { size = 64; align = 8; map = clock.fast.value; } := fast_t;`;
+  const metadata = `/* CTF 1.8 */
+trace { major = 1; minor = 8; byte_order = le; packet.header := struct { integer { size = 8; } stream_id; }; };
+${clocks}
+stream { id = 1; event.header := struct { slow_t timestamp; }; };
+stream { id = 2; event.header := struct { fast_t timestamp; }; };
+event { name = s; stream_id = 1; };
+event { name = f; stream_id = 2; };`;
+  const stream = (id: number, times: bigint[]) => {
+    const out = new BitWriter(true).int(id, 8);
+    for (const time of times) out.int(time, 64);
+    return out.done();
+  };
+  const slow = stream(1, [1n, 2n, 3n, 15_000_001n]);
+  const alone = await read(
+    ctfFolder({ metadata: metadata.replace(/stream \{ id = 2.*\n/, '').replace(/event \{ name = f.*/, ''), slow }),
+  );
+  assert.equal(alone.trace.origin, 333333333n);
+  assert.deepEqual(
+    alone.events.map(({ time }) => alone.trace.origin + BigInt(time)),
+    [333333333n, 666666666n, 1000000000n, 5000000333333333n],
+  );
+  const both = await read(
+    ctfFolder({ metadata, slow: stream(1, [1n, 3n]), fast: stream(2, [400_000_000n, 2_000_000_000n]) }),
+  );
+  assert.equal(both.trace.clock.name, 'realtime');
+  assert.deepEqual(
+    both.events.map(({ name, time }) => [name, both.trace.origin + BigInt(time)]),
+    [
+      ['ctf:s', 1000333333333n],
+      ['ctf:f', 1000400000500n],
+      ['ctf:s', 1001000000000n],
+      ['ctf:f', 1002000000500n],
+    ],
+  );
+  assert.match(both.trace.notes.join(' '), /several clocks \(slow, fast\)/);
+});
+
+test('what would take too much memory is refused', async () => {
+  const head = '/* CTF 1.8 */ trace { major = 1; minor = 8; byte_order = le; }; typealias integer { size = 8; } := u8;';
+  const doubled = Array.from({ length: 40 }, (_, n) => `struct s${n + 1} { struct s${n} a; struct s${n} b; };`).join(
+    ' ',
+  );
+  const bombs = {
+    'fields of events that take more than 37 MiB': `${head} struct s0 { u8 a; }; ${doubled} event { name = x; fields := struct { struct s40 y; }; };`,
+    'types too deep': `${head} event { name = x; fields := ${'struct { '.repeat(9999)}`,
+    'a text of': `${head} env { a = "${'\\\\'.repeat(1e6)}"; };`,
+    'a fragment of': `\x1e{"type":"preamble","version":2}\x1e${'['.repeat(2e6)}`,
+  };
+  for (const [problem, metadata] of Object.entries(bombs)) {
+    await assert.rejects(read(ctfFolder({ metadata, stream: 'x' })), (error: Error) => {
+      assert.equal(error.name, 'TraceError');
+      assert.ok(error.message.includes(problem), error.message);
+      return true;
+    });
+  }
+});

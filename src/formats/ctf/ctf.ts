@@ -30,9 +30,14 @@ import { Walker } from './walker.ts';
 const headSize = 64 << 10;
 /** Room for one event, or for what one packet says of itself. */
 const longestEvent = 128 << 10;
-/** What the streams have at hand in all; twice that, as they are read ahead. */
-const atHand = 16 << 20;
+/** What a stream has at hand, at the most and, where there are many, at the least. */
 const largestShare = 256 << 10;
+const least = 4 << 10;
+/** Positions of bits in it are whole numbers of 32 bits. */
+const largestArena = 128 << 20;
+
+/** Damages of further streams that are told of. */
+const shownDamages = 8;
 
 /** Opens the folder of a CTF trace or session; undefined where it holds none. */
 export function openCtf(path: string, options: OpenOptions, budget: Budget): Trace | undefined {
@@ -71,6 +76,7 @@ class CtfTrace implements Trace {
   readonly #sink: Sink;
   readonly #size: number;
   #wants: (type: EventType) => boolean = () => true;
+  #damages = 0;
 
   constructor(path: string, folders: readonly string[], _options: OpenOptions, meter: Meter) {
     this.file = path;
@@ -91,15 +97,19 @@ class CtfTrace implements Trace {
     this.notes.push(...notes);
 
     const { payloads, waiting } = meter.budget;
-    const slot = Math.max(16 << 10, Math.min(largestShare, Math.floor(atHand / Math.max(1, chains.length))));
+    // Two slots a stream, as they are read ahead: many streams have small ones.
+    const each = Math.floor(Math.min(payloads, largestArena) / (2 * chains.length + 4));
+    const longest = Math.max(least, Math.min(longestEvent, Math.floor((each * 2) / 3)));
+    const slot = Math.max(least, Math.min(largestShare, each - longest));
     this.#size = chains.reduce((sum, { files }) => sum + files.reduce((one, { size }) => one + size, 0), 0);
-    const room = Math.min(payloads, 128 << 20, 2 * this.#size + (2 * chains.length + 4) * (slot + longestEvent));
-    this.#arena = new Arena(slot, longestEvent, room);
+    const room = Math.min(payloads, largestArena, 2 * this.#size + (2 * chains.length + 4) * (slot + longest));
+    this.#arena = new Arena(slot, longest, room);
     const sorter = new EventSorter(this.#arena, waiting);
     this.#sink = { arena: this.#arena, sorter, threads: this.threads, meter, timeless: 0 };
     for (const { part, files } of chains) {
       const trace: StreamTrace = {
         afterPacket: /^lttng/.test(part.metadata.environment.get('tracer_name') ?? ''),
+        pid: processOf(part.metadata),
         packetHeader: part.packetHeader,
         kindOf: (id) => kindOf(part, id),
         clockOf: ({ clock }) => (clock === undefined ? undefined : new StreamClock(clock, absolute)),
@@ -168,6 +178,8 @@ class CtfTrace implements Trace {
 
   #end(stream: DataStream, hand: HandOut): void {
     this.damage ??= stream.damage;
+    if (stream.damage !== undefined && stream.damage !== this.damage && this.#damages++ < shownDamages)
+      this.notes.push(`${stream.damage.message}.`);
     for (const loss of stream.endLosses()) hand.add(loss);
   }
 
@@ -268,6 +280,12 @@ function sameEvents(a: Part, b: Part): boolean {
 
 function hostOf({ environment }: Metadata): string | undefined {
   return environment.get('hostname') ?? environment.get('host');
+}
+
+/** The process of a trace of one process, as LTTng writes with --buffers-pid; -1 where it is of more. */
+function processOf({ environment }: Metadata): number {
+  const pid = Number(environment.get('vpid') ?? -1);
+  return pid > 0 && pid < 2 ** 31 ? pid : -1;
 }
 
 /** Who wrote a trace, with the version. */

@@ -81,6 +81,9 @@ class Reader {
 
   add({ text, at }: Fragment): void {
     this.#at = at;
+    // What JSON becomes in memory may be a hundred times as much.
+    const most = Math.floor(this.#meter.budget.part / 32);
+    if (text.length > most) throw this.#error(`a fragment of ${text.length} characters`, `at most ${most}`);
     let json: Json;
     try {
       json = JSON.parse(text, exact) as Json;

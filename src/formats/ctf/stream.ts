@@ -25,6 +25,8 @@ export type StreamFile = { path: string; size: number; indexed: number | undefin
 export type StreamTrace = {
   /** Whether the events that a packet counts as discarded were lost after it; else within it. */
   afterPacket: boolean;
+  /** The process that all its events are of, -1 where they are of many. */
+  pid: number;
   packetHeader: Node | undefined;
   kindOf: (id: number | undefined) => StreamKind | undefined;
   clockOf: (kind: StreamKind) => StreamClock | undefined;
@@ -373,6 +375,7 @@ export class DataStream {
     const clock = this.#clock;
     const plain = clock?.plain === true;
     const { cpu } = this;
+    const { pid } = this.#trace;
     let rel = this.#place();
     const { limit, base } = walker;
     sorter.begin(reader.slot);
@@ -464,7 +467,7 @@ export class DataStream {
         pidAt >= 0
           ? view.getInt32(at + pidAt, kind.pidLittle)
           : pidAt === lacking
-            ? -1
+            ? pid
             : this.#search(kind, kind.pid, behind);
       words[row + rowAt] = at;
       words[row + rowSize] = ((next + 7) >> 3) - (behind >> 3);

@@ -10,8 +10,10 @@ export type Token = {
 };
 
 const blank = /(?:\s+|\/\*[\s\S]*?\*\/|\/\/[^\n]*|\0+)*/y;
-const word =
-  /([A-Za-z_]\w*)|"([^"\\]*(?:\\[\s\S][^"\\]*)*)"|'([^'\\]*(?:\\[\s\S][^'\\]*)*)'|(0[xX][\da-fA-F]+|0[bB][01]+|\d+)[uUlL]*|(\.\.\.|:=|->|[{}[\]()<>;:,.=*+-])/y;
+const word = /([A-Za-z_]\w*)|(["'])|(0[xX][\da-fA-F]+|0[bB][01]+|\d+)[uUlL]*|(\.\.\.|:=|->|[{}[\]()<>;:,.=*+-])/y;
+
+/** Longer texts no recorder writes. */
+const longestText = 1 << 16;
 
 /** Splits TSDL into words, one ahead of the parser. */
 export class Lexer {
@@ -66,12 +68,12 @@ export class Lexer {
       throw this.#fail(`${JSON.stringify(this.#source.slice(at, at + 20))} is no word of TSDL`, at, 'TSDL');
     }
     this.#pos = word.lastIndex;
-    const [, name, text, char, number, mark] = match;
+    const [, name, quote, number, mark] = match;
     if (name !== undefined) return { kind: 'name', text: name, value: 0n, at };
-    if (text !== undefined) return { kind: 'text', text: unescaped(text), value: 0n, at };
-    if (char !== undefined) {
-      const plain = unescaped(char);
-      return { kind: 'number', text: plain, value: BigInt(plain.codePointAt(0) ?? 0), at };
+    if (quote !== undefined) {
+      const text = this.#quoted(quote, at);
+      if (quote === '"') return { kind: 'text', text, value: 0n, at };
+      return { kind: 'number', text, value: BigInt(text.codePointAt(0) ?? 0), at };
     }
     if (number !== undefined) {
       const octal = /^0\d/.test(number);
@@ -80,6 +82,19 @@ export class Lexer {
       return { kind: 'number', text: number, value: BigInt(octal ? `0o${number.slice(1)}` : number), at };
     }
     return { kind: 'mark', text: mark as string, value: 0n, at };
+  }
+
+  /** The text up to the closing quote. By hand: a regular expression would need as much stack as there are escapes. */
+  #quoted(quote: string, at: number): string {
+    const source = this.#source;
+    const begin = this.#pos;
+    let end = begin;
+    while (end < source.length && source[end] !== quote) end += source[end] === '\\' ? 2 : 1;
+    if (end >= source.length) throw this.#fail('a text without an end', at, `a closing ${quote}`);
+    if (end - begin > longestText)
+      throw this.#fail(`a text of ${end - begin} characters`, at, `at most ${longestText}`);
+    this.#pos = end + 1;
+    return unescaped(source.slice(begin, end));
   }
 }
 
