@@ -215,6 +215,7 @@ export class StreamKind {
     kind.tidAt[phase] = placeOf(kind, kind.tid, phase);
     kind.pidAt[phase] = placeOf(kind, kind.pid, phase);
     kind.cpuAt[phase] = placeOf(kind, kind.cpu, phase);
+    if (kind.aside !== undefined) return unwanted;
     const layout = new CtfLayout(kind.root, kind.named, phase, own);
     const made = kind.name === 'kvm:kvm_mmio' ? new KvmMmioLayout(layout) : layout;
     const type = this.#types.add(kind.name, made, kind.recordedAs);
