@@ -1,4 +1,5 @@
 /** The public face of the library: open a trace of any format, read its events, and run virtap's analyses on them. */
+export { alignTraces } from './align/align.ts';
 export { type Answers, analyse, type Questions } from './analyse/analyse.ts';
 export type { Moment, ReadOptions, Watch } from './analyse/read.ts';
 export { UsageError } from './analyse/usage-error.ts';
@@ -68,6 +69,7 @@ export type { EventType, Field, FieldReader, Layout, TextBytes } from './trace/e
 export { hex64, unsigned64 } from './trace/event-type.ts';
 export type { Loss } from './trace/loss.ts';
 export { mergeTraces } from './trace/merge.ts';
+export type { Alignment, Shift } from './trace/timeline.ts';
 export type { Companions, Thread, Trace } from './trace/trace.ts';
 export type { Dimension, ExitOptions, ExitResult, ExitRow, Group } from './views/exits.ts';
 export { Exits } from './views/exits.ts';

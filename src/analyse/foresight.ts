@@ -55,7 +55,7 @@ export async function withForesight<T>(answer: () => Promise<T>): Promise<T> {
 }
 
 /** The files as they are now, and all files in folders; undefined where they cannot be read twice. */
-function stateOf(files: readonly string[]): string | undefined {
+export function stateOf(files: readonly string[]): string | undefined {
   const states: string[] = [];
   for (const file of files) {
     const status = file === '-' ? undefined : statSync(file, { throwIfNoEntry: false });

@@ -149,6 +149,7 @@ export async function read(
     reading.partial.push(trace.damage.message);
   }
   reading.notes.push(...trace.notes);
+  reading.alignments = trace.alignments;
   return reading;
 }
 

@@ -19,6 +19,7 @@ export type TraceOptions = {
   traceEvents?: string;
   maxMemory?: number;
   offset?: FileOffset[];
+  align?: 'auto';
 };
 
 /** The options of a command that can look at a running machine instead of files. */
@@ -87,13 +88,19 @@ export function readingOptions(
     );
 }
 
-/** Gives a command that puts several files on one timeline the option to say how. */
+/** Gives a command that puts several files on one timeline the options to say how. */
 export function offsetOption(command: Command): Command {
-  return command.option(
-    '--offset <file=time>',
-    'add this to the times of one file: qemu.log=-1.5s, or OWN@OTHER, two time stamps of one moment',
-    parseOffset,
-  );
+  return command
+    .option(
+      '--offset <file=time>',
+      'add this to the times of one file: qemu.log=-1.5s, or OWN@OTHER, two time stamps of one moment',
+      parseOffset,
+    )
+    .addOption(
+      new Option('--align <how>', 'auto: find out from the events how far clocks are apart that nothing ties').choices([
+        'auto',
+      ]),
+    );
 }
 
 /** Examples for the end of a command's help. */
@@ -104,9 +111,10 @@ export function exampleLines(examples: readonly [line: string, what: string][]):
 
 /** What of the options says how to open the files. */
 export function openOptions(
-  options: Pick<TraceOptions, 'traceEvents' | 'offset' | 'maxMemory'>,
-): OpenOptions & { offsets: readonly FileOffset[] } {
-  return { traceEvents: options.traceEvents, offsets: options.offset ?? [], maxMemory: options.maxMemory };
+  options: Pick<TraceOptions, 'traceEvents' | 'offset' | 'align' | 'maxMemory'>,
+): OpenOptions & { offsets: readonly FileOffset[]; align: boolean } {
+  const { traceEvents, offset: offsets = [], maxMemory } = options;
+  return { traceEvents, offsets, align: options.align === 'auto', maxMemory };
 }
 
 /** What of the options says how to read them. */

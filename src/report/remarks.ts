@@ -1,5 +1,6 @@
 import type { Unmarked } from '../trace/loss.ts';
 import type { Reading } from '../views/reading.ts';
+import { alignmentJson } from './alignment.ts';
 import type { LossesJson } from './answers.ts';
 import { escapeText } from './escape.ts';
 import { ns } from './json.ts';
@@ -78,5 +79,6 @@ export function remarksJson(reading: Reading): LossesJson {
       ...(loss.unmarked === undefined ? {} : { unmarked: loss.unmarked.why, tid: loss.unmarked.tid }),
     })),
     ...(reading.notes.length > 0 ? { notes: reading.notes } : {}),
+    ...(reading.alignments?.length ? { alignments: reading.alignments.map(alignmentJson) } : {}),
   };
 }

@@ -84,6 +84,9 @@ export class WatchedTrace implements Trace {
   get repeated(): Trace['repeated'] {
     return this.#trace.repeated;
   }
+  get alignments(): Trace['alignments'] {
+    return this.#trace.alignments;
+  }
   get companions(): Trace['companions'] {
     return this.#trace.companions;
   }

@@ -4,7 +4,7 @@ import { TraceError } from './error.ts';
 import type { EventType } from './event-type.ts';
 import { GuestLayout, type GuestOf, guestName } from './guests.ts';
 import type { Loss } from './loss.ts';
-import { type Placement, type Timeline, timelineOf } from './timeline.ts';
+import { type Alignment, type Placement, type Shift, type Timeline, timelineOf } from './timeline.ts';
 import { type Thread, type Trace, TypeTable } from './trace.ts';
 import { Twice } from './twice.ts';
 
@@ -15,14 +15,17 @@ const longestGap = 60e9;
 
 /**
  * Several traces as one, in time order. Throws a TraceError, with the remedy, where their clocks do not agree and
- * `offsets` does not say how far they are apart. Payloads are not copied: a batch holds a run of events of one
+ * `shifts` do not say how far they are apart (in ns, or with a drift). Payloads are not copied: a batch holds a run of events of one
  * trace. Closing it closes all. A guest's events stand on the host's threads that are its vCPUs, under names of their own.
  */
-export function mergeTraces(traces: readonly Trace[], offsets?: ReadonlyMap<Trace, bigint>): Trace {
+export function mergeTraces(traces: readonly Trace[], shifts: ReadonlyMap<Trace, bigint | Shift> = new Map()): Trace {
   const [first] = traces;
   if (first === undefined) throw new RangeError('no trace to merge');
-  if (traces.length === 1 && (offsets === undefined || offsets.size === 0)) return first;
-  return new MergedTrace(timelineOf(traces, offsets));
+  if (traces.length === 1 && shifts.size === 0) return first;
+  const whole = [...shifts].map(
+    ([trace, shift]) => [trace, typeof shift === 'bigint' ? { offset: shift } : shift] as const,
+  );
+  return new MergedTrace(timelineOf(traces, new Map(whole)));
 }
 
 /** One of the traces, and how far it was taken. */
@@ -31,14 +34,16 @@ type Source = {
   number: number;
   trace: Trace;
   offset: bigint;
+  since: bigint;
   guest: GuestOf | undefined;
   batches: AsyncIterator<EventBatch>;
   /** The batch at hand, undefined at the end; the next event in it; and its time in the merged trace. */
   batch: EventBatch | undefined;
   next: number;
   head: number;
-  /** What to add to its times. */
+  /** What to add to its times; and what more for each ns since its origin. */
   shift: number;
+  rate: number;
   /** Its type ids to the merged ones. */
   types: (EventType | undefined)[];
 };
@@ -90,6 +95,10 @@ class MergedTrace implements Trace {
     return [...notes, ...damages.slice(1).map((damage) => damage.message)];
   }
 
+  get alignments(): readonly Alignment[] {
+    return this.#placements.flatMap(({ alignment }) => (alignment === undefined ? [] : [alignment]));
+  }
+
   get damage(): TraceError | undefined {
     return this.#traces.find((trace) => trace.damage !== undefined)?.damage;
   }
@@ -107,23 +116,25 @@ class MergedTrace implements Trace {
 
   get last(): number {
     return this.#sources.reduce(
-      (last, { trace, shift }) => Math.max(last, trace.last + shift),
+      (last, source) => Math.max(last, placed(source, source.trace.last)),
       Number.NEGATIVE_INFINITY,
     );
   }
 
   async *batches(wants?: (type: EventType) => boolean): AsyncGenerator<EventBatch> {
-    const sources = this.#placements.map(({ trace, offset, guest }, number): Source => {
+    const sources = this.#placements.map(({ trace, offset, rate, since, guest }, number): Source => {
       const types: (EventType | undefined)[] = [];
       const source = {
         number,
         trace,
         offset,
+        since,
         guest,
         batch: undefined,
         next: 0,
         head: Number.POSITIVE_INFINITY,
         shift: 0,
+        rate,
         types,
       };
       const asks = (type: EventType) => wants?.(this.#merged(source, type)) ?? true;
@@ -172,7 +183,7 @@ class MergedTrace implements Trace {
     const before = [...started];
     started.add(source);
     if (before.length === 0 || before.some(({ batch }) => batch !== undefined)) return;
-    const gap = source.shift - Math.max(...before.map(({ trace, shift }) => trace.last + shift));
+    const gap = source.shift - Math.max(...before.map((one) => placed(one, one.trace.last)));
     if (this.clock.unit !== 'ns' || !(gap > longestGap)) return;
     const others = before.map(({ trace }) => trace.file).join(', ');
     throw new TraceError(
@@ -196,7 +207,7 @@ class MergedTrace implements Trace {
   /** The merged origin is the earliest of all that hold events, wanted or not: all shifts are whole and not negative. */
   #placeOrigin(sources: readonly Source[]): void {
     const begun = sources.filter(({ batch, trace }) => batch !== undefined || trace.last > Number.NEGATIVE_INFINITY);
-    const origins = new Map(begun.map((source) => [source, source.trace.origin + source.offset]));
+    const origins = new Map(begun.map((source) => [source, placedOrigin(source)]));
     this.origin = [...origins.values()].reduce(
       (least, one) => (one < least ? one : least),
       origins.values().next().value ?? 0n,
@@ -219,14 +230,14 @@ class MergedTrace implements Trace {
   /** Moves the next events of a source, up to (`inclusive`: and at) `bound`, at least one, into the batch. */
   #take(source: Source, bound: number, inclusive: boolean, out: EventBatch): void {
     const batch = source.batch as EventBatch;
-    const { shift, types, guest, number } = source;
+    const { types, guest, number } = source;
     const twice = this.#twice;
     const start = source.next;
     const end = Math.min(batch.count, start + batchSize);
     let i = start;
     let n = 0;
     for (; i < end; i++, n++) {
-      const time = (batch.time[i] as number) + shift;
+      const time = placed(source, batch.time[i] as number);
       if (n > 0 && (time > bound || (time === bound && !inclusive))) break;
       const id = batch.type[i] as number;
       const type = types[id] ?? this.#merged(source, source.trace.types[id] as EventType);
@@ -252,9 +263,9 @@ class MergedTrace implements Trace {
       if (losses.length > 0)
         this.#guestHoles.set(source.trace, (this.#guestHoles.get(source.trace) ?? 0) + losses.length);
       toVcpus(out, n, guest);
-    } else if (losses.length > 0) out.losses = losses.map((loss) => shiftLoss(loss, shift));
+    } else if (losses.length > 0) out.losses = losses.map((loss) => shiftLoss(loss, source));
     source.next = i;
-    if (i < batch.count) source.head = (batch.time[i] as number) + shift;
+    if (i < batch.count) source.head = placed(source, batch.time[i] as number);
   }
 
   /** A source's type in the merged table. Types of one name from two traces stay two: their payloads differ. */
@@ -285,7 +296,7 @@ async function fetch(source: Source): Promise<void> {
   source.next = 0;
   source.batch = next.done === true ? undefined : next.value;
   if (source.batch !== undefined && source.batch.count > 0)
-    source.head = (source.batch.time[0] as number) + source.shift;
+    source.head = placed(source, source.batch.time[0] as number);
   else if (source.head === Number.POSITIVE_INFINITY) source.head = source.shift;
 }
 
@@ -299,8 +310,19 @@ function toVcpus(out: EventBatch, count: number, { tids }: GuestOf): void {
   }
 }
 
-function shiftLoss(loss: Loss, shift: number): Loss {
-  return { ...loss, from: loss.from + shift, to: loss.to + shift };
+function shiftLoss(loss: Loss, source: Source): Loss {
+  return { ...loss, from: placed(source, loss.from), to: placed(source, loss.to) };
+}
+
+/** Where on the timeline a trace's origin is, in ns. */
+function placedOrigin({ trace, offset, rate, since }: Source): bigint {
+  const { origin } = trace;
+  return origin + offset + (rate === 0 ? 0n : BigInt(Math.round(Number(origin - since) * rate)));
+}
+
+/** A time of one of the traces on the timeline: a whole number. */
+function placed({ shift, rate }: Source, time: number): number {
+  return rate === 0 ? time + shift : time + shift + Math.round(time * rate);
 }
 
 /** The threads of several traces: what one does not say of a thread, another may. */

@@ -6,10 +6,13 @@ import type { Trace } from './trace.ts';
 /** How one of several traces is put on their common timeline. */
 export type Placement = {
   trace: Trace;
-  /** What to add to its times, in ns. */
+  /** What to add to its times, in ns; and what more to each ns after `since`. */
   offset: bigint;
+  rate: number;
+  since: bigint;
   /** The host's trace, and its threads that are this trace's CPUs, where it is of a guest. */
   guest: GuestOf | undefined;
+  alignment?: Alignment | undefined;
   /** What a person should know of how it was placed, one sentence each. */
   notes: string[];
 };
@@ -23,34 +26,51 @@ const shared = new Set(['local', 'global', 'mono', 'mono_raw', 'boot', 'tai', 'u
 /** Two notes of how far two clocks are apart that differ by more than this (ns) tell of a step of one of them. */
 const step = 10_000_000n;
 
+/** How far a file is apart from another, as its events tell. */
+export type Alignment = {
+  file: string;
+  clock: string;
+  /** The file that it was compared with, on whose clock its times are put. */
+  with: string;
+  ofClock: string;
+  /** What to add to its times (ns), and by how much that may be wrong. */
+  offset: bigint;
+  within: number;
+  /** What more to add to each ns after `since`, a time of the file: 0 where no drift shows. */
+  rate: number;
+  since: bigint;
+  /** Events that are in an order that can be, of those that could be in another; and between how many events of the other file. */
+  agree: number;
+  judged: number;
+  stretches: number;
+  /** How many other offsets were compared; and the share of the events that are in an order that can be with the best of them, where one could be judged. */
+  tried: number;
+  other: number | undefined;
+};
+
+/** What to add to the times of a trace, in ns: the user's word, or what was found out. */
+export type Shift = {
+  offset: bigint;
+  /** How much its clock goes astray: what more to add to each ns after `since`, a time of the trace. */
+  rate?: number;
+  since?: bigint;
+  /** The threads of its host that are its CPUs, where it turned out to be of a guest. */
+  guest?: GuestOf | undefined;
+  /** Where it was found out. */
+  alignment?: Alignment | undefined;
+  notes?: readonly string[] | undefined;
+};
+
 /**
- * Puts traces on the timeline of the first for which the user gives no offset (what to add to its times, in ns). Clocks agree where they have one name, where
+ * Puts traces on the timeline of the first for which no shift is given. Clocks agree where they have one name, where
  * a file ties its clock to the other's, or where a guest's times were put on its host's clock already. Throws a
  * TraceError, with the remedy, where they do not.
  */
-export function timelineOf(traces: readonly Trace[], offsets: ReadonlyMap<Trace, bigint> = new Map()): Timeline {
-  const guests = guestsAmong(traces);
-  const reference = traces.find((trace) => !offsets.has(trace) && !guests.has(trace)) ?? (traces[0] as Trace);
-  const ties = new Ties(traces);
-  const placements = traces.map((trace): Placement => {
-    const guest = guests.get(trace);
-    const given = offsets.get(trace);
-    if (given !== undefined) return { trace, offset: given, guest, notes: givenNotes(trace, reference) };
-    if (guest?.synchronised === false) throw unsynchronised(trace, guest);
-    const from = guest?.host ?? trace;
-    // What the user says of a host holds for its guests, whose times are on its clock.
-    const host = guest?.host === undefined ? undefined : offsets.get(guest.host);
-    if (host !== undefined) return { trace, offset: host, guest, notes: [] };
-    if (guest === undefined) sameMachine(reference, trace);
-    const way = ties.between(from, reference);
-    if (way === undefined) throw disagreement(reference, from);
-    const notes = way.notes.map((note) => `${trace.file}: ${note}`);
-    if (guest !== undefined && guest.host === undefined) {
-      notes.push(
-        `${trace.file}: it is of a guest, and the recording of its host that names its vCPUs is not among the files.`,
-      );
-    }
-    return { trace, offset: way.offset, guest, notes };
+export function timelineOf(traces: readonly Trace[], shifts: ReadonlyMap<Trace, Shift> = new Map()): Timeline {
+  const { reference, places } = placesOf(traces, shifts);
+  const placements = places.map((place) => {
+    if (place instanceof Unplaced) throw place.error;
+    return place;
   });
   for (const { trace } of placements)
     if (trace.clock.unit !== reference.clock.unit) throw disagreement(reference, trace);
@@ -60,8 +80,65 @@ export function timelineOf(traces: readonly Trace[], offsets: ReadonlyMap<Trace,
   };
 }
 
-/** Refuses what was recorded on another machine, or since another boot: its clock has the same name, but counts from another moment. */
-function sameMachine(reference: Trace, trace: Trace): void {
+function lineOf({ offset, rate = 0, since = 0n }: Shift): Pick<Placement, 'offset' | 'rate' | 'since'> {
+  return { offset, rate, since };
+}
+
+/** A trace that nothing ties to the others. */
+export class Unplaced {
+  readonly trace: Trace;
+  readonly error: TraceError;
+  /** Where it is of a guest that its host's recording names. */
+  readonly guest: GuestOf | undefined;
+  /** Whether it is of another machine. */
+  readonly elsewhere: boolean;
+
+  constructor(trace: Trace, error: TraceError, guest?: GuestOf, elsewhere = false) {
+    this.trace = trace;
+    this.error = error;
+    this.guest = guest;
+    this.elsewhere = elsewhere;
+  }
+}
+
+/** Where each of the traces stands on the timeline of the reference, as far as files and shifts tell. */
+export function placesOf(
+  traces: readonly Trace[],
+  shifts: ReadonlyMap<Trace, Shift>,
+): { reference: Trace; places: (Placement | Unplaced)[] } {
+  const guests = guestsAmong(traces);
+  for (const [trace, { guest }] of shifts) if (guest !== undefined) guests.set(trace, guest);
+  const reference = traces.find((trace) => !shifts.has(trace) && !guests.has(trace)) ?? (traces[0] as Trace);
+  const ties = new Ties(traces);
+  const places = traces.map((trace): Placement | Unplaced => {
+    const guest = guests.get(trace);
+    const given = shifts.get(trace);
+    if (given !== undefined) {
+      if (trace.clock.unit === 'none') return new Unplaced(trace, disagreement(reference, trace));
+      return { trace, ...lineOf(given), guest, alignment: given.alignment, notes: [...(given.notes ?? [])] };
+    }
+    if (guest?.synchronised === false) return new Unplaced(trace, unsynchronised(trace, guest), guest);
+    const from = guest?.host ?? trace;
+    // What is said of a host holds for its guests, whose times are on its clock.
+    const host = guest?.host === undefined ? undefined : shifts.get(guest.host);
+    if (host !== undefined) return { trace, ...lineOf(host), guest, notes: [] };
+    const stranger = guest === undefined ? otherMachine(reference, trace) : undefined;
+    if (stranger !== undefined) return new Unplaced(trace, stranger, undefined, true);
+    const way = ties.between(from, reference);
+    if (way === undefined) return new Unplaced(trace, disagreement(reference, from));
+    const notes = way.notes.map((note) => `${trace.file}: ${note}`);
+    if (guest !== undefined && guest.host === undefined) {
+      notes.push(
+        `${trace.file}: it is of a guest, and the recording of its host that names its vCPUs is not among the files.`,
+      );
+    }
+    return { trace, ...lineOf(way), guest, notes };
+  });
+  return { reference, places };
+}
+
+/** Why a trace was recorded on another machine, or since another boot: its clock has the same name, but counts from another moment. */
+function otherMachine(reference: Trace, trace: Trace): TraceError | undefined {
   const [a, b] = [reference.machine, trace.machine];
   const differs = (x: string | undefined, y: string | undefined) => x && y && x !== y;
   let problem: string | undefined;
@@ -72,12 +149,12 @@ function sameMachine(reference: Trace, trace: Trace): void {
     problem = `was recorded on a machine with ${trace.cpus} CPUs, and ${reference.file} on one with ${reference.cpus}`;
   else if (otherBoot(reference.clock, trace.clock))
     problem = `was recorded since another boot than ${reference.file}: the wall clock tells that their clocks (${trace.clock.name}) count from other moments`;
-  if (problem === undefined) return;
-  throw new TraceError(
+  if (problem === undefined) return undefined;
+  return new TraceError(
     trace.file,
     problem,
     undefined,
-    `recordings of one machine and time, or --offset '${trace.file}=1.5s', which says how they belong together`,
+    `recordings of one machine and time. Of a guest and its host \`--align auto\` finds out how they belong together, \`--offset\` says it`,
   );
 }
 
@@ -88,11 +165,6 @@ function otherBoot(a: Clock, b: Clock): boolean {
   if (a.name !== b.name) return false;
   const [x, y] = [a, b].map(({ ties }) => ties?.find(({ to }) => to === 'realtime')?.offset);
   return x !== undefined && y !== undefined && absolute(x - y) > longestStep;
-}
-
-function givenNotes(trace: Trace, reference: Trace): string[] {
-  if (trace.clock.unit === 'none') throw disagreement(reference, trace);
-  return [];
 }
 
 type Way = { offset: bigint; notes: string[] };
@@ -183,7 +255,7 @@ function unsynchronised(trace: Trace, guest: GuestOf): TraceError {
     trace.file,
     `is of the guest ${guest.name}, and its times were not put on the clock of its host`,
     undefined,
-    `a recording of both by \`trace-cmd record … -A ${guest.name} …\` with time synchronisation (--tsync-interval), or --offset '${trace.file}=1.5s', which adds 1.5 s to its times`,
+    `a recording of both by \`trace-cmd record … -A ${guest.name} …\` with time synchronisation (--tsync-interval). \`--align auto\` finds out how far they are apart, \`--offset\` says it`,
   );
 }
 
@@ -199,7 +271,7 @@ function disagreement(a: Trace, b: Trace): TraceError {
 function remedy(a: Trace, b: Trace): string {
   const again = `one clock for all: ${[...new Set([a, b].flatMap(record))].join('; ')}`;
   const counted = [a, b].every((trace) => trace.clock.unit === 'ns');
-  return counted ? `${again}. Or say how far they are apart: ${offsetAdvice(a, b)}` : again;
+  return counted ? `${again}. \`--align auto\` finds out how far they are apart, \`--offset\` says it` : again;
 }
 
 /** How a recorder is told to use CLOCK_MONOTONIC; nothing where the trace is on it. */
@@ -210,32 +282,8 @@ function record({ clock, format }: Trace): string[] {
     case 'perf script':
       return ['`perf record -k CLOCK_MONOTONIC …`'];
     case 'qemu log':
-      return [
-        "QEMU's simpletrace, which stamps with CLOCK_MONOTONIC, or beside QEMU's log `perf record -k CLOCK_MONOTONIC …`, which notes the wall clock, or `trace-cmd record --date …`",
-      ];
+      return ["QEMU's simpletrace, or `perf record -k CLOCK_MONOTONIC …` beside the log"];
     default:
       return ['`trace-cmd record -C mono …`'];
   }
-}
-
-/** clock_gettime's names. */
-const clockIds: Record<string, string> = {
-  mono: 'MONOTONIC',
-  realtime: 'REALTIME',
-  boot: 'BOOTTIME',
-  mono_raw: 'MONOTONIC_RAW',
-  tai: 'TAI',
-};
-
-/** An --offset, with a command that prints it where there is one. */
-function offsetAdvice(a: Trace, b: Trace): string {
-  const [to, from] = [clockIds[a.clock.name], clockIds[b.clock.name]];
-  if (to === undefined || from === undefined || to === from) {
-    return `--offset '${b.file}=1.5s' adds 1.5 s to its times`;
-  }
-  const now = (id: string) => `t.clock_gettime_ns(t.CLOCK_${id})`;
-  return (
-    `--offset '${b.file}=N', N from \`python3 -c 'import time as t; print(${now(to)} - ${now(from)})'\` ` +
-    'on the machine that recorded, if neither a restart nor a change of its wall clock came between'
-  );
 }

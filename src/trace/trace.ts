@@ -4,6 +4,7 @@ import type { Clock } from './clock.ts';
 import type { TraceError } from './error.ts';
 import { EventType, type Layout } from './event-type.ts';
 import type { Loss } from './loss.ts';
+import type { Alignment } from './timeline.ts';
 
 /** What the trace calls a thread. */
 export type Thread = {
@@ -55,6 +56,8 @@ export interface Trace {
   readonly repeated?: ReadonlyMap<number, number> | undefined;
   /** All holes of the recording, where an earlier reading found them; known when the first batch is. `batches` gives each again in its place. */
   readonly holes?: readonly Loss[] | undefined;
+  /** Of several files: how far those are apart whose clocks had to be found out. */
+  readonly alignments?: readonly Alignment[] | undefined;
   /** What the file says of recordings made together with it. */
   readonly companions?: Companions | undefined;
   /** How many bytes of the input were read so far, and its size where known: for a progress bar. */

@@ -1,5 +1,6 @@
 import type { Window } from '../trace/analysis.ts';
 import type { Loss, Unmarked } from '../trace/loss.ts';
+import type { Alignment } from '../trace/timeline.ts';
 
 /** What there is to say about how a trace was read, whatever was asked of it. */
 export type Reading = {
@@ -29,6 +30,8 @@ export type Reading = {
   };
   /** Facts about the recording, one sentence each. */
   notes: string[];
+  /** How far files are apart whose clocks had to be found out. */
+  alignments?: readonly Alignment[] | undefined;
 };
 
 /** Between which events of which thread events must be missing, `cpu` being -1 where the two are of different CPUs. */
