@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
 import { type LiveEvents, usualEvents } from '../live/event-sets.ts';
+import { alignmentNotes } from '../report/alignment.ts';
 import { csvHeader, csvLines, type EventWriter, jsonLines, textLines } from '../report/event-line.ts';
 import { json } from '../report/json.ts';
 import { remarks, remarksJson } from '../report/remarks.ts';
@@ -70,7 +71,7 @@ async function run(files: string[], options: DumpOptions): Promise<void> {
   if (out.form === 'json') await out.write(await dump.jsonEnd(trace, json(remarksJson(reading))));
   else if (out.form === 'text') {
     // On standard error: what comes out is events only.
-    say(remarks({ ...reading, notes: [] }, out.terminal, ''));
+    say(remarks({ ...reading, notes: alignmentNotes(reading) }, out.terminal, ''));
   }
 }
 

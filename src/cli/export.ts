@@ -1,5 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
+import { alignmentNotes } from '../report/alignment.ts';
+import { escapeText } from '../report/escape.ts';
 import type { ExportSource, SpanWriter } from '../report/span-rows.ts';
 import type { SpanKind } from '../spans/kind.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
@@ -103,6 +105,7 @@ async function run(files: string[], options: ExportOptions): Promise<void> {
 /** What else is to be known of what was written. Throws a UsageError where there is nothing; `asked`: the user said what to write. */
 function tell(reading: Reading, spans: SpanExport, trace: Trace, chosen: readonly SpanKind[], asked: boolean): void {
   for (const why of reading.partial) say(`virtap: partial: ${why}\n`);
+  for (const note of alignmentNotes(reading)) say(`virtap: ${escapeText(note)}\n`);
   if (reading.losses.length > 0) say('virtap: events were lost; spans that they may be missing from are left out\n');
   if (spans.count === 0) {
     throw new UsageError(

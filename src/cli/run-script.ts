@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { ReadAnalysis } from '../analyse/read.ts';
 import { UsageError } from '../analyse/usage-error.ts';
+import { alignmentNotes } from '../report/alignment.ts';
 import { remarks } from '../report/remarks.ts';
 import { isScript, loadScripts } from '../script/load.ts';
 import { printed } from '../script/print.ts';
@@ -78,7 +79,7 @@ async function run(names: string[], options: ScriptOptions, command: Command): P
       await analysis.end(reading);
       await printer.settle();
       const unsure = analysis.hasSpans ? 'Spans across them are left out.' : '';
-      say(remarks({ ...reading, notes: [] }, out.terminal, unsure));
+      say(remarks({ ...reading, notes: alignmentNotes(reading) }, out.terminal, unsure));
       if (reading.partial.length === 0) await trace.close();
       if (!analysis.enough) explain(trace, analysis);
     } finally {

@@ -1,5 +1,5 @@
 import type { Alignment } from '../trace/timeline.ts';
-import type { Json } from './json.ts';
+import type { Reading } from '../views/reading.ts';
 import { count, duration, percent, plural } from './units.ts';
 
 /** What was found out of a file's clock, and why that is sure, as a note. */
@@ -14,7 +14,12 @@ export function alignmentNote(found: Alignment): string {
   );
 }
 
-export function alignmentJson(found: Alignment): Json {
+/** For who says no other notes: what comes out is events, or goes into a file. */
+export function alignmentNotes({ alignments = [] }: Reading): string[] {
+  return alignments.map(alignmentNote);
+}
+
+export function alignmentJson(found: Alignment): Record<string, string | number | null> {
   return {
     file: found.file,
     clock: found.clock,

@@ -39,6 +39,8 @@ export type LossesJson = {
     tid?: number;
   }[];
   notes?: string[];
+  /** How far files are apart whose clocks had to be found out. */
+  alignments?: Record<string, string | number | null>[];
 };
 
 export type EventsJson = LossesJson & {
