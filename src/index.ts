@@ -61,6 +61,7 @@ export { type RequestListener, Requests } from './spans/requests.ts';
 export type { Stats } from './spans/summary.ts';
 export type { ThreadState } from './spans/thread-time.ts';
 export type { Vcpu } from './spans/vcpu.ts';
+export type { Alignment } from './trace/alignment.ts';
 export type { Analysis } from './trace/analysis.ts';
 export type { EventBatch } from './trace/batch.ts';
 export type { Clock, ClockTie } from './trace/clock.ts';
@@ -69,7 +70,7 @@ export type { EventType, Field, FieldReader, Layout, TextBytes } from './trace/e
 export { hex64, unsigned64 } from './trace/event-type.ts';
 export type { Loss } from './trace/loss.ts';
 export { mergeTraces } from './trace/merge.ts';
-export type { Alignment, Shift } from './trace/timeline.ts';
+export type { Shift } from './trace/timeline.ts';
 export type { Companions, Thread, Trace } from './trace/trace.ts';
 export type { Dimension, ExitOptions, ExitResult, ExitRow, Group } from './views/exits.ts';
 export { Exits } from './views/exits.ts';

@@ -1,6 +1,7 @@
+import type { Alignment } from '../trace/alignment.ts';
 import { TraceError } from '../trace/error.ts';
 import type { GuestOf } from '../trace/guests.ts';
-import { type Alignment, placesOf, type Shift, Unplaced } from '../trace/timeline.ts';
+import { placesOf, type Shift, Unplaced } from '../trace/timeline.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type Evidence, evidenceOf, type Kind, type Stretches } from './evidence.ts';
 import { type Fit, type Search, type Side, search } from './search.ts';

@@ -1,4 +1,4 @@
-import type { Alignment } from '../trace/timeline.ts';
+import type { Alignment } from '../trace/alignment.ts';
 import type { Reading } from '../views/reading.ts';
 import { count, duration, percent, plural } from './units.ts';
 

@@ -1,10 +1,11 @@
+import type { Alignment } from './alignment.ts';
 import { EventBatch } from './batch.ts';
 import type { Clock } from './clock.ts';
 import { TraceError } from './error.ts';
 import type { EventType } from './event-type.ts';
 import { GuestLayout, type GuestOf, guestName } from './guests.ts';
 import type { Loss } from './loss.ts';
-import { type Alignment, type Placement, type Shift, type Timeline, timelineOf } from './timeline.ts';
+import { type Placement, type Shift, type Timeline, timelineOf } from './timeline.ts';
 import { type Thread, type Trace, TypeTable } from './trace.ts';
 import { Twice } from './twice.ts';
 

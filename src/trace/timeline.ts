@@ -1,3 +1,4 @@
+import type { Alignment } from './alignment.ts';
 import type { Clock } from './clock.ts';
 import { TraceError } from './error.ts';
 import { type GuestOf, guestsAmong } from './guests.ts';
@@ -25,28 +26,6 @@ const shared = new Set(['local', 'global', 'mono', 'mono_raw', 'boot', 'tai', 'u
 
 /** Two notes of how far two clocks are apart that differ by more than this (ns) tell of a step of one of them. */
 const step = 10_000_000n;
-
-/** How far a file is apart from another, as its events tell. */
-export type Alignment = {
-  file: string;
-  clock: string;
-  /** The file that it was compared with, on whose clock its times are put. */
-  with: string;
-  ofClock: string;
-  /** What to add to its times (ns), and by how much that may be wrong. */
-  offset: bigint;
-  within: number;
-  /** What more to add to each ns after `since`, a time of the file: 0 where no drift shows. */
-  rate: number;
-  since: bigint;
-  /** Events that are in an order that can be, of those that could be in another; and between how many events of the other file. */
-  agree: number;
-  judged: number;
-  stretches: number;
-  /** How many other offsets were compared; and the share of the events that are in an order that can be with the best of them, where one could be judged. */
-  tried: number;
-  other: number | undefined;
-};
 
 /** What to add to the times of a trace, in ns: the user's word, or what was found out. */
 export type Shift = {

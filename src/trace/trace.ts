@@ -1,10 +1,10 @@
+import type { Alignment } from './alignment.ts';
 import type { EventBatch } from './batch.ts';
 import type { Meter } from './budget.ts';
 import type { Clock } from './clock.ts';
 import type { TraceError } from './error.ts';
 import { EventType, type Layout } from './event-type.ts';
 import type { Loss } from './loss.ts';
-import type { Alignment } from './timeline.ts';
 
 /** What the trace calls a thread. */
 export type Thread = {

@@ -1,6 +1,6 @@
+import type { Alignment } from '../trace/alignment.ts';
 import type { Window } from '../trace/analysis.ts';
 import type { Loss, Unmarked } from '../trace/loss.ts';
-import type { Alignment } from '../trace/timeline.ts';
 
 /** What there is to say about how a trace was read, whatever was asked of it. */
 export type Reading = {
