@@ -11,6 +11,7 @@ const components = {
   'trace-cmd': () => program('trace-cmd'),
   // Debian's `perf` may be a script that looks for one that fits the kernel.
   perf: () => program('perf') ?? works('perf does not run here', 'perf', '--version'),
+  babeltrace2: () => program('babeltrace2'),
   QEMU: () => program('qemu-system-x86_64'),
   Chromium: () => file(chromium, constants.X_OK),
   'a C compiler': () => program('cc'),

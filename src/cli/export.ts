@@ -8,12 +8,14 @@ import { kindNamed, kinds } from '../spans/kinds.ts';
 import { tellsTime } from '../trace/clock.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
-import { untimeable } from './lacking.ts';
+import { CtfFolder, checkFolder, EventExport, type EventSink, TextSink } from './event-export.ts';
+import { needEvents, untimeable } from './lacking.ts';
 import { openTraces } from './open.ts';
 import { openOptions, parseWords, type TraceOptions, traceCommand } from './options.ts';
 import { checkOutput, forceOption, OutputFile, writeStandardOutput } from './output-file.ts';
 import { runAnalyses, scout, wasInterrupted } from './run.ts';
 import { say } from './say.ts';
+import { explainNone, type SelectionOptions, selectionOf, selectionOptions } from './selection-options.ts';
 import { SpanExport } from './span-export.ts';
 
 const forms = ['perfetto', 'csv', 'jsonl', 'parquet', 'hdr'] as const;
@@ -27,16 +29,21 @@ const writers: Record<Form, () => Promise<(source: ExportSource) => SpanWriter>>
   parquet: async () => (await import('../report/export-parquet.ts')).parquetSpans,
   hdr: async () => (await import('../report/export-hdr.ts')).hdrSpans,
 };
+/** Forms of events, not of spans: those that dump selects. */
+const eventForms = ['ftrace', 'perf-script', 'ctf'] as const;
+type EventForm = (typeof eventForms)[number];
+
 const binary: ReadonlySet<Form> = new Set(['perfetto', 'parquet']);
 
-type ExportOptions = Omit<TraceOptions, 'from' | 'to'> & {
-  to: Form;
-  spans?: SpanKind[];
-  output?: string;
-  force?: true;
-  since?: TraceOptions['from'];
-  until?: TraceOptions['to'];
-};
+type ExportOptions = Omit<TraceOptions, 'from' | 'to'> &
+  SelectionOptions & {
+    to: Form | EventForm;
+    spans?: SpanKind[];
+    output?: string;
+    force?: true;
+    since?: TraceOptions['from'];
+    until?: TraceOptions['to'];
+  };
 
 export default function define(command: Command): void {
   traceCommand(
@@ -45,36 +52,101 @@ export default function define(command: Command): void {
       ['virtap export --to perfetto -o exits.pftrace trace.dat', 'for ui.perfetto.dev and its trace_processor'],
       ['virtap export --to parquet -o exits.parquet trace.dat', 'a row a span, for DuckDB, pandas and their kin'],
       ['virtap export --to csv trace.dat | head', 'the same as text'],
+      ["virtap export --to ctf -e 'kvm_*' -o exits.ctf trace.dat", "dump's events, for babeltrace2 and Trace Compass"],
     ],
     { range: { from: '--since', to: '--until' }, forms: [] },
   )
-    .addOption(new Option('--to <form>', 'what to write').choices([...forms]).makeOptionMandatory())
+    .addOption(new Option('--to <form>', 'what to write').choices([...forms, ...eventForms]).makeOptionMandatory())
     .option(
       '--spans <kinds>',
       `only these: ${kinds.map(({ plural }) => plural).join(', ')}; all, where not given, but states and holds only for perfetto`,
       parseKinds,
     )
     .option('-o, --output <file>', 'where to (standard output, where not given)');
-  forceOption(command).action(run);
+  selectionOptions(forceOption(command)).action(run);
 }
 
 async function run(files: string[], options: ExportOptions): Promise<void> {
-  if (options.output === undefined && binary.has(options.to) && process.stdout.isTTY === true) {
-    throw new UsageError(`${options.to} is not for a terminal: name a file with -o`);
+  const { to } = options;
+  if (isEventForm(to)) return runEvents(files, options, to);
+  for (const name of ['event', 'filter'] as const) {
+    if (options[name] !== undefined) throw new UsageError(`--${name} goes with --to ${eventForms.join(', ')}`);
+  }
+  return runSpans(files, options, to);
+}
+
+function isEventForm(form: Form | EventForm): form is EventForm {
+  return (eventForms as readonly string[]).includes(form);
+}
+
+/** Writes the events that dump would print. */
+async function runEvents(files: string[], options: ExportOptions, to: EventForm): Promise<void> {
+  const { output, force } = options;
+  if (options.spans !== undefined) throw new UsageError(`--spans goes with --to ${forms.join(', ')}`);
+  if (to === 'ctf' && output === undefined) throw new UsageError('a CTF trace is a folder: name it with -o');
+  const spared = { inputs: [...files, options.traceEvents], force };
+  if (to === 'ctf') checkFolder(output as string);
+  else if (output !== undefined) await checkOutput(output, spared);
+  const trace = await openTraces(files, openOptions(options));
+  let file: OutputFile | undefined;
+  let sink: EventSink | undefined;
+  try {
+    if (trace.clock.unit === 'none') throw new UsageError(`${trace.file}: ${untimeable(trace.clock)}`);
+    if (to === 'ctf') {
+      if (trace.clock.unit !== 'ns')
+        throw new UsageError(
+          `${trace.file}: its clock counts cycles of unknown length, and a CTF trace has times in ns`,
+        );
+      sink = new CtfFolder(output as string, new (await import('../report/export-ctf.ts')).CtfWriter());
+    } else {
+      if (output !== undefined) file = await OutputFile.create(output, spared);
+      const { ftraceEvents, perfScriptEvents } = await import('../report/export-event-text.ts');
+      const write = (text: string) => (file === undefined ? writeStandardOutput(text) : file.write(text));
+      sink = new TextSink(to === 'ftrace' ? ftraceEvents() : perfScriptEvents(), write);
+    }
+    const selection = selectionOf(options);
+    const events = new EventExport(selection, sink);
+    const reading = await runAnalyses(trace, [events], { from: options.since, to: options.until, once: true });
+    if (output !== undefined && !files.includes('-') && wasInterrupted(reading)) {
+      say(`virtap: interrupted: ${output} was not written\n`);
+      process.exitCode = 130;
+      return;
+    }
+    needEvents(trace, reading);
+    if (events.count === 0) {
+      explainNone(trace, selection, files);
+      throw new UsageError(`no event of ${trace.file} was selected`);
+    }
+    for (const pattern of selection.patterns.unused()) say(`virtap: no event is called ${pattern}\n`);
+    await sink.end(trace);
+    for (const why of reading.partial) say(`virtap: partial: ${why}\n`);
+    if (reading.losses.length > 0) say('virtap: events were lost; where, is written among the events\n');
+    await file?.finish();
+  } finally {
+    sink?.discard();
+    file?.discard();
+    // Not awaited: after Ctrl-C the read under way may never end.
+    void trace.close().catch(() => {});
+  }
+}
+
+async function runSpans(files: string[], options: ExportOptions, to: Form): Promise<void> {
+  if (options.output === undefined && binary.has(to) && process.stdout.isTTY === true) {
+    throw new UsageError(`${to} is not for a terminal: name a file with -o`);
   }
   const spared = { inputs: [...files, options.traceEvents], force: options.force };
   if (options.output !== undefined) await checkOutput(options.output, spared);
-  const make = await writers[options.to]();
+  const make = await writers[to]();
   await scout(files, openOptions(options));
   const trace = await openTraces(files, openOptions(options));
   let file: OutputFile | undefined;
   try {
     if (!tellsTime(trace.clock)) throw new UsageError(`${trace.file}: ${untimeable(trace.clock)}, and it has no spans`);
-    if (options.to === 'hdr' && trace.clock.unit !== 'ns') {
+    if (to === 'hdr' && trace.clock.unit !== 'ns') {
       throw new UsageError(`${trace.file}: its clock counts cycles, and an HdrHistogram log has times in ns`);
     }
     if (options.output !== undefined) file = await OutputFile.create(options.output, spared);
-    const chosen = options.spans ?? usual(options.to);
+    const chosen = options.spans ?? usual(to);
     const { clock, threads } = trace;
     const source: ExportSource = {
       kinds: chosen,

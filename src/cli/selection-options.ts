@@ -1,0 +1,58 @@
+import type { Command } from 'commander';
+import { UsageError } from '../analyse/usage-error.ts';
+import type { Trace } from '../trace/trace.ts';
+import { EventPatterns } from '../views/event-pattern.ts';
+import { EventSelection } from '../views/event-selection.ts';
+import { Filter, FilterError } from '../views/filter.ts';
+import { parseWords } from './options.ts';
+import { didYouMean } from './suggest.ts';
+
+/** The options that say which events are meant, of every command that gives events. */
+export type SelectionOptions = { event?: string[]; filter?: Filter };
+
+export function selectionOptions(command: Command): Command {
+  return command
+    .option('-e, --event <pattern>', "only these events: 'kvm_*', sched:sched_switch; may be repeated", parseWords)
+    .option('-f, --filter <expression>', "only events where it holds, e.g. 'tid==12 && port>=0x3f8'", parseFilter)
+    .addHelpText('after', filterHelp);
+}
+
+export function selectionOf({ event, filter }: SelectionOptions): EventSelection {
+  return new EventSelection(new EventPatterns(event ?? []), filter);
+}
+
+const filterHelp = `
+Filters compare a name with a value: == != < <= > >=, and =~ !~ for a regular expression; join
+them with && || ! and parentheses. A name is a field of the event, or one of
+  cpu, tid, pid, comm   of the thread that caused the event (.pid is the event's own field)
+  event                 the event's name, with or without its system
+  vcpu                  the vCPU, also for events that do not carry it
+  reason                why the guest was left, by name: HLT, npf, EPT_VIOLATION
+Values are numbers (10, 0xfee00000, all 64 bits), words, or "text".`;
+
+function parseFilter(text: string): Filter {
+  try {
+    return new Filter(text);
+  } catch (error) {
+    if (error instanceof FilterError) throw new UsageError(error.message);
+    throw error;
+  }
+}
+
+/** Nothing was selected: names that the trace does not have are the user's mistake, and said. */
+export function explainNone(trace: Trace, { patterns, filter }: EventSelection, files: readonly string[]): void {
+  const [pattern] = patterns.unused();
+  if (pattern !== undefined) {
+    const names = trace.types.map((type) => type.name);
+    const more = didYouMean(pattern, names) || ` (virtap events ${files[0]} lists what there is)`;
+    throw new UsageError(`no event in ${trace.file} is called ${pattern}${more}`);
+  }
+  if (filter === undefined) return;
+  const { unknown, fields } = filter.unknownNames();
+  const [name] = unknown;
+  if (name === undefined) return;
+  const shown = fields.slice(0, 60).join(', ') + (fields.length > 60 ? ', …' : '');
+  throw new UsageError(
+    `no event here has a field ${name}${didYouMean(name, fields).replace(/\?$/, '')}; there are ${shown}`,
+  );
+}
