@@ -387,7 +387,7 @@ function compressionOf(head: Uint8Array): string {
 const inputCodes: ReadonlySet<string | undefined> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_BUFFER_TOO_LARGE']);
 
 /** Whether an error comes from the input: the operating system and the decompressors number theirs. All others are bugs, ours or a caller's. */
-export function isOfInput(error: unknown): error is NodeJS.ErrnoException {
+export function isOfInput(error: unknown): error is Error & { code: string } {
   if (!(error instanceof Error)) return false;
   const { errno, code } = error as NodeJS.ErrnoException;
   return error instanceof TraceError || errno !== undefined || inputCodes.has(code);
