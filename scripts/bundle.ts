@@ -17,7 +17,7 @@ const dist = resolve(process.argv[2] ?? join(root, 'dist'));
 const about = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 /** The licenses of the packages that these modules are of. */
-function licenses(modules: readonly string[]): string {
+export function licenses(modules: readonly string[]): string {
   const packages = modules
     .map((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id)?.[0])
     .filter((path) => path !== undefined);
@@ -62,7 +62,25 @@ const output = {
 /** Those that a reader is asked for first, and what they need. */
 const usualFormats = ['formats/simpletrace.ts', 'formats/trace-dat.ts', 'formats/perf-data.ts'];
 
-/** Commander starts other programs as commands, which virtap has none of; what it would do that with takes 3 ms to load. */
+/**
+ * Modules of Node.js become modules of the bundle, which run, as all others, when somebody who needs them does: as they are, all that a file imports would be loaded
+ * with the file, node:crypto and node:http in 4 ms each.
+ */
+const builtins: Plugin = {
+  name: 'builtins',
+  resolveId: (id) => (id.startsWith('node:') ? `\0${id}` : null),
+  load: (id) => {
+    if (!id.startsWith('\0node:')) return null;
+    const name = JSON.stringify(id.slice(1));
+    const names = Object.keys(process.getBuiltinModule(id.slice(1)) ?? {}).filter(
+      (key) => /^[a-zA-Z]\w*$/.test(key) && key !== 'default',
+    );
+    const exported = names.map((key) => `export const ${key} = /* @__PURE__ */ pick('${key}');`);
+    return `const all = process.getBuiltinModule(${name});\nconst pick = (key) => all[key];\n${exported.join('\n')}\nexport default all;`;
+  },
+};
+
+/** Commander starts other programs as commands, which virtap has none of. */
 const noPrograms: Plugin = {
   name: 'no-programs',
   resolveId: (id, importer) =>
@@ -70,11 +88,19 @@ const noPrograms: Plugin = {
   load: (id) => (id === '\0no-programs' ? 'export default {};' : null),
 };
 
+/** Makes one file of all that a file of src/ needs; gives the modules that are in it. */
+export async function oneFile(input: string, file: string, minify: OutputOptions['minify'] = false): Promise<string[]> {
+  const bundle = await rolldown({ ...common, plugins: [noPrograms, builtins], input });
+  const made = await bundle.write({ ...output, file, codeSplitting: false, strictExecutionOrder: true, minify });
+  await bundle.close();
+  return made.output.flatMap((chunk) => (chunk.type === 'chunk' ? chunk.moduleIds : []));
+}
+
 /** All of it, into a folder. */
-async function build(folder: string): Promise<void> {
+export async function build(folder: string): Promise<void> {
   const all = await rolldown({
     ...common,
-    plugins: [noPrograms],
+    plugins: [noPrograms, builtins],
     input: { main: 'src/cli/program.ts', index: 'src/index.ts', script: 'src/script/index.ts' },
   });
   const groups = new Map<string, Set<string>>();
@@ -108,11 +134,8 @@ async function build(folder: string): Promise<void> {
     join(folder, 'LICENSES.txt'),
     licenses(chunks.flatMap((chunk) => (chunk.type === 'chunk' ? chunk.moduleIds : []))),
   );
-  for (const [name, file] of Object.entries(threads)) {
-    const thread = await rolldown({ ...common, input: join('src', file) });
-    await thread.write({ ...output, file: join(folder, 'threads', `${name}.js`), codeSplitting: false });
-    await thread.close();
-  }
+  for (const [name, file] of Object.entries(threads))
+    await oneFile(join('src', file), join(folder, 'threads', `${name}.js`));
   const launcher = readFileSync(join(src, 'own/launcher.cjs'), 'utf8');
   const refusal = unlessOld((sentence) => `{\n  console.error('virtap: ' + ${sentence});\n  process.exit(2);\n}`);
   writeFileSync(join(folder, 'virtap.js'), `#!/usr/bin/env node\n'use strict';\n${refusal}${launcher}`, {
@@ -121,16 +144,18 @@ async function build(folder: string): Promise<void> {
   writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }\n');
 }
 
-// Beside dist/, so that the ways from there to the sources are the same; then file by file, for who runs the old ones at this moment.
-const fresh = `${dist}-${process.pid}`;
-try {
-  await build(fresh);
-  mkdirSync(join(dist, 'threads'), { recursive: true });
-  const files = readdirSync(fresh, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  const names = files.map((entry) => relative(fresh, join(entry.parentPath, entry.name)));
-  // Who starts virtap compares this one's age with the sources'.
-  names.sort((a, b) => Number(a === 'virtap.js') - Number(b === 'virtap.js'));
-  for (const name of names) renameSync(join(fresh, name), join(dist, name));
-} finally {
-  rmSync(fresh, { recursive: true, force: true });
+if (import.meta.main) {
+  // Beside dist/, so that the ways from there to the sources are the same; then file by file, for who runs the old ones at this moment.
+  const fresh = `${dist}-${process.pid}`;
+  try {
+    await build(fresh);
+    mkdirSync(join(dist, 'threads'), { recursive: true });
+    const files = readdirSync(fresh, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const names = files.map((entry) => relative(fresh, join(entry.parentPath, entry.name)));
+    // Who starts virtap compares this one's age with the sources'.
+    names.sort((a, b) => Number(a === 'virtap.js') - Number(b === 'virtap.js'));
+    for (const name of names) renameSync(join(fresh, name), join(dist, name));
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+  }
 }

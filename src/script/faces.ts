@@ -8,7 +8,12 @@ const files = {
 
 /** Where an executable, which has no files, has what these modules export. */
 const exported = Symbol.for('virtap.exported');
-const globals = globalThis as { [exported]?: Record<string, Record<string, unknown>> };
+const globals = globalThis as {
+  [exported]?: Record<string, Record<string, unknown>>;
+  [importing]?: (url: string) => Promise<object>;
+};
+/** `import()` as the executable's first file has it: what that runs has none. */
+const importing = Symbol.for('virtap.import');
 const prefix = 'virtap-executable:';
 
 /** To be called before scripts are loaded. */
@@ -30,4 +35,9 @@ export function faceSource(url: string): string | undefined {
   const names = Object.keys(globals[exported]?.[name] ?? {});
   const from = `globalThis[Symbol.for('virtap.exported')][${JSON.stringify(name)}]`;
   return `export const { ${names.join(', ')} } = ${from};`;
+}
+
+/** Imports a user's file. */
+export async function importFile(url: string): Promise<object> {
+  return await (globals[importing]?.(url) ?? import(url));
 }

@@ -4,7 +4,7 @@ import { basename, relative, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { code } from '../own/files.ts';
 import { setupOf, type Tools } from './analyzer.ts';
-import { faceOf, faceSource, prepareFaces } from './faces.ts';
+import { faceOf, faceSource, importFile, prepareFaces } from './faces.ts';
 import { ScriptError } from './script-error.ts';
 
 /** A script that was loaded, but not begun. */
@@ -32,7 +32,7 @@ export async function loadScripts(files: readonly string[]): Promise<Script[]> {
 async function load(file: string, url: string): Promise<Script> {
   let exported: { default?: unknown };
   try {
-    exported = await import(url);
+    exported = await importFile(url);
   } catch (error) {
     throw new ScriptError(whileLoading(file, error));
   }
