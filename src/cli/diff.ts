@@ -4,6 +4,7 @@ import { type DiffAnswer, type DiffKind, type DiffSource, diffCsv, diffJson, dif
 import { noExits } from '../report/exits-text.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
 import { tellsTime } from '../trace/clock.ts';
+import { clockOptions } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition, Subject } from '../views/conditions.ts';
 import {
@@ -98,7 +99,7 @@ async function compareTraces(traces: readonly Trace[], options: DiffOptions, out
         : tellsTime(clock)
           ? 'its clock counts cycles of unknown length'
           : 'its clock, counter, numbers events and measures no time';
-    const remedy = 'record with -C mono (trace-cmd), -k mono (perf), -msg timestamp=on (QEMU)';
+    const remedy = `record with ${clockOptions['trace-cmd']} (trace-cmd), ${clockOptions.perf} (perf), ${clockOptions.qemu} (QEMU)`;
     throw new UsageError(`${file}: ${why}, so that nothing can be compared; ${remedy}`);
   }
   const what =

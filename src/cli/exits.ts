@@ -4,6 +4,7 @@ import { exitsCsv, exitsJson, exitsText, groupNames, noExits, untimedWhy } from 
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import { withoutVm } from '../spans/vcpu.ts';
 import { tellsTime } from '../trace/clock.ts';
+import { recordTimes } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
 import { type Dimension, dimensions, Exits, exitSubjects, isDetail, sameReason, type Untimed } from '../views/exits.ts';
@@ -100,9 +101,7 @@ async function run(files: string[], options: ExitCommandOptions, command: Comman
     throw new UsageError(`${trace.file}: its clock counts cycles; say how long one is with --tsc-mhz to use --than`);
   }
   if (options.breakdown === true && ticks) {
-    throw new UsageError(
-      `${trace.file}: its clock counts cycles, so no time can be divided; record with -C mono (trace-cmd) or -k mono (perf)`,
-    );
+    throw new UsageError(`${trace.file}: its clock counts cycles, so no time can be divided; ${recordTimes}`);
   }
   const { by, exclude, vcpu, pid, heatmap, slow, than, halts, breakdown, sort } = options;
   const exits = new Exits({

@@ -1,8 +1,8 @@
 import { UsageError } from '../analyse/usage-error.ts';
 import { type Clock, tellsTime } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
+import { recordLines } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
-import { recordQemu } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
 
 /** A refusal, followed by what the reader noted of the input, a line a note: it may say why there is no answer. */
@@ -56,7 +56,7 @@ export function needPopsAndFills(trace: Trace, seen: ReadonlyMap<string, number>
           trace.file,
           `has no ${lacking.join(' and no ')} event, so it cannot tell ${cannot} (it holds ${held === '' ? 'no events' : `events of ${held}`}${damaged})`,
           undefined,
-          `a recording of both, such as ${recordQemu[0]}`,
+          `a recording of both, such as ${recordLines('queues')[0]}`,
         );
   throw refusal(error, trace.notes);
 }

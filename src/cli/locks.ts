@@ -2,10 +2,10 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
 import { locksCsv, locksJson, locksText } from '../report/locks-text.ts';
 import { tellsTime } from '../trace/clock.ts';
+import { recordLines } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
 import { LocksView, lockSubjects } from '../views/locks.ts';
-import { recordLocks } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
 import { needEvents, untimeable } from './lacking.ts';
@@ -105,7 +105,7 @@ export function refuse(trace: Trace, { locks: { counts } }: LocksView, ranged = 
   const error = (sentence: string) =>
     new UsageError(
       `${trace.file}: ${sentence}. To record locks with threads and times:`,
-      ...recordLocks.map((line) => `  ${line}`),
+      ...recordLines('locks').map((line) => `  ${line}`),
     );
   const seen = counts.lock + counts.locked + counts.unlock;
   if (ranged && counts.locked === 0) throw new UsageError(`${trace.file}: no mutex was taken in this stretch of time`);

@@ -3,6 +3,7 @@ import { UsageError } from '../analyse/usage-error.ts';
 import { requestsCsv, requestsJson, requestsText } from '../report/requests-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import { tellsTime } from '../trace/clock.ts';
+import { clockOptions } from '../trace/recorders.ts';
 import type { Condition } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
 import { type Rank, RequestsView, ranks, requestSubjects } from '../views/requests.ts';
@@ -90,7 +91,7 @@ async function run(files: string[], options: RequestsCommandOptions): Promise<vo
     needPopsAndFills(trace, view.path.requests.seen, 'how long requests took');
     if (!tellsTime(trace.clock)) {
       throw new UsageError(
-        `${trace.file}: ${untimeable(trace.clock)}; -msg timestamp=on adds times to QEMU's log, -C mono to trace-cmd's recordings`,
+        `${trace.file}: ${untimeable(trace.clock)}; ${clockOptions.qemu} adds times to QEMU's log, ${clockOptions['trace-cmd']} to trace-cmd's recordings`,
       );
     }
     if (result.queues.length === 0) {

@@ -4,6 +4,7 @@ import { noExits, untimedWhy } from '../report/exits-text.ts';
 import { vcpusCsv, vcpusJson, vcpusText } from '../report/vcpus-text.ts';
 import { isEntry, isExit, type PairingCounts } from '../spans/exits.ts';
 import type { EventType } from '../trace/event-type.ts';
+import { recordTimes } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
@@ -46,10 +47,9 @@ export default function define(command: Command): void {
 async function run(files: string[], options: VcpusOptions): Promise<void> {
   const out = new Output(options);
   const trace = await openSource(files, options, { purposes: ['exits'] });
-  const remedy = 'record with -C mono (trace-cmd) or -k mono (perf)';
-  await needTimes(trace, remedy);
+  await needTimes(trace, recordTimes);
   if (trace.clock.unit === 'ticks') {
-    throw new UsageError(`${trace.file}: its clock counts cycles, so no time can be divided; ${remedy}`);
+    throw new UsageError(`${trace.file}: its clock counts cycles, so no time can be divided; ${recordTimes}`);
   }
   const vcpus = new Vcpus({ vcpus: options.vcpu, pids: options.pid, timeline: options.timeline === true });
   const answer = async (reading: Reading) => {

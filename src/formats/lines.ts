@@ -6,7 +6,7 @@ import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import { NameTable } from '../trace/name-table.ts';
 import { EventSorter } from '../trace/sorter.ts';
-import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
+import { ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
 import type { OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextFit, kernelTextLayout, type TextLayout } from './kernel-text.ts';
@@ -69,6 +69,7 @@ export class LineParts {
 export abstract class LineTrace implements Trace {
   readonly file: string;
   abstract readonly format: string;
+  readonly traits: Traits | undefined;
   version = '';
   clock: Clock = { name: 'unknown', unit: 'none', resolution: 1 };
   origin = 0n;

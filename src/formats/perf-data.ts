@@ -7,7 +7,7 @@ import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import { type Rows, rowCpu } from '../trace/rows.ts';
 import { EventSorter } from '../trace/sorter.ts';
-import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
+import { ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
 import type { Format, OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { longestRecord, PerfAhead } from './perf-ahead.ts';
@@ -60,6 +60,7 @@ const farBack = 1_000_000_000;
 class PerfTrace implements Trace {
   readonly file: string;
   readonly format = 'perf.data';
+  readonly traits: Traits = { recorder: 'perf' };
   version: string;
   readonly clock: Clock = { name: 'perf', unit: 'ns', resolution: 1 };
   origin = 0n;

@@ -1,4 +1,5 @@
 import type { Clock } from '../trace/clock.ts';
+import type { Traits } from '../trace/trace.ts';
 import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
@@ -40,6 +41,7 @@ export const perfScript: Format = {
 
 class PerfScript extends LineTrace {
   readonly format = 'perf script';
+  override readonly traits: Traits = { recorder: 'perf', hidesGuestSamples: true };
   /** What `perf script --header` says of the clock; undefined where there is no header. */
   #clock: string | undefined;
 

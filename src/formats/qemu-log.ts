@@ -5,7 +5,7 @@ import { TraceError } from '../trace/error.ts';
 import type { EventType, Layout } from '../trace/event-type.ts';
 import { groups } from '../trace/groups.ts';
 import { EventSorter } from '../trace/sorter.ts';
-import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
+import { ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
 import { earliestOf } from './earliest.ts';
 import type { Format } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
@@ -70,6 +70,7 @@ const unwanted = -1;
 class QemuLog implements Trace {
   readonly file: string;
   readonly format = 'qemu log';
+  readonly traits: Traits = { recorder: 'qemu log' };
   readonly version: string;
   readonly clock: Clock;
   readonly origin: bigint;

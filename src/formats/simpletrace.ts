@@ -6,7 +6,7 @@ import type { EventType, Layout } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import { rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/rows.ts';
 import { EventSorter } from '../trace/sorter.ts';
-import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
+import { ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
 import { earliestOf } from './earliest.ts';
 import type { Format } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
@@ -74,6 +74,7 @@ const varies = -1;
 class SimpleTrace implements Trace {
   readonly file: string;
   readonly format = 'simpletrace';
+  readonly traits: Traits = { looseHoles: true };
   readonly version: string;
   readonly clock: Clock = { name: 'mono', unit: 'ns', resolution: 1 };
   origin = 0n;

@@ -12,7 +12,7 @@ import type { Clock } from '../trace/clock.ts';
 import type { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
 import { EventSorter } from '../trace/sorter.ts';
-import { ThreadTable, type Trace, TypeTable } from '../trace/trace.ts';
+import { ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
 import { LiveError } from './live-error.ts';
 import { processOf, threadsOf } from './machines.ts';
 import { chunkSize, type ReaderData, type ReaderMessage, stopAt, waitingAt } from './page-reader.ts';
@@ -47,6 +47,7 @@ const namesEvery = 1000;
 export class LiveTrace implements Trace {
   readonly file: string;
   readonly format = 'live';
+  readonly traits: Traits = { live: true };
   readonly version = '';
   readonly clock: Clock = { name: 'mono', unit: 'ns', resolution: 1 };
   readonly threads = new ThreadTable();

@@ -5,7 +5,7 @@ import type { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
 import type { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
-import { ThreadTable, type Trace } from '../trace/trace.ts';
+import { ThreadTable, type Trace, type Traits } from '../trace/trace.ts';
 import { startGuard } from './guard.ts';
 import { cleanUpQemu, removeJournal, writeJournal } from './leftovers.ts';
 import { commOf, startOf, threadsOf } from './machines.ts';
@@ -33,6 +33,7 @@ export type QemuLogOptions = {
 export class QemuLogTrace implements Trace {
   readonly file: string;
   readonly format = 'live';
+  readonly traits: Traits = { live: true };
   readonly version = "QEMU's log";
   readonly clock: Clock;
   readonly threads = new ThreadTable();

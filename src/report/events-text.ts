@@ -182,8 +182,8 @@ function answers(view: InventoryView, asked: readonly Question[], terminal: Term
 }
 
 /** The input as one word of a shell's command line. */
-function fileArgument({ file, format }: InventoryView): string {
-  if (format === 'live') return '--live';
+function fileArgument({ file, live }: InventoryView): string {
+  if (live) return '--live';
   if (file === '<stdin>') return '-';
   return /^[\w./:@%+,=-]+$/.test(file) ? file : `'${escapeText(file).replaceAll("'", "'\\''")}'`;
 }

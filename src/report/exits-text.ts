@@ -2,6 +2,7 @@ import type { DetailLabel } from '../spans/exit-detail.ts';
 import { nothing, type Stats } from '../spans/summary.ts';
 import { inOrder, numbersRepeat, type Vcpu, vcpuName } from '../spans/vcpu.ts';
 import type { VcpuState } from '../spans/vcpu-time.ts';
+import { recordLines } from '../trace/recorders.ts';
 import { timestamp, timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Dimension, ExitResult, ExitRow, Group, Untimed } from '../views/exits.ts';
@@ -40,12 +41,6 @@ import { timed } from './timed.ts';
 import { count, percent, plural, rate } from './units.ts';
 import { untoldJson } from './vcpu-states.ts';
 
-/** Command lines that record what exits are measured by. */
-const record = [
-  'sudo virtap record --for 10s',
-  'trace-cmd record -e kvm:kvm_entry -e kvm:kvm_exit sleep 10',
-  'perf record -a -e kvm:kvm_entry -e kvm:kvm_exit -- sleep 10',
-];
 const recordInner = "add -e 'kvm:*' -e sched:sched_switch -e sched:sched_waking to see what happened within them";
 
 /** Exits that are not over at the end, shown one by one. */
@@ -75,15 +70,15 @@ export function noExits(
   const names = trace.types.slice(0, 6).map((type) => type.name);
   if (trace.types.length > names.length) names.push('…');
   const holds = names.length === 0 ? '' : ` It holds ${names.join(', ')}.`;
-  if (trace.format === 'live') return [`${trace.file}: none of its vCPUs left its guest in this time`];
-  if (trace.format === 'perf script' && trace.types.some(({ name }) => armOnly.test(name)))
+  if (trace.traits?.live) return [`${trace.file}: none of its vCPUs left its guest in this time`];
+  if (trace.traits?.hidesGuestSamples && trace.types.some(({ name }) => armOnly.test(name)))
     return [
       `${trace.file}: there is no kvm_exit in it.${holds} perf script leaves out the samples that perf takes for a guest's, and on an arm64 host these are all kvm_exit and kvm_entry; perf script --guest-code prints them, and virtap reads perf.data itself.`,
     ];
   const partial = reading.partial.length === 0 ? '' : ` What was read is not all: ${reading.partial.join(' ')}`;
   return [
     `${trace.file}: there is no kvm_exit in ${ranged ? 'this time range' : 'it'}.${holds}${partial} To record exits:`,
-    ...record.map((line) => `  ${line}`),
+    ...recordLines('exits').map((line) => `  ${line}`),
     `  (${recordInner})`,
     ...reading.notes.map((note) => `Note: ${note}`),
   ];
@@ -336,7 +331,9 @@ function countTable(answer: ExitAnswer, terminal: Terminal): string {
   const more = hidden === 0 ? '' : `${plural(hidden, 'more row')} not shown; --csv and --json have all.\n`;
   const why = untimedWhy[result.untimed ?? 'entries'];
   const remedy = `${why[0]?.toUpperCase()}${why.slice(1)}, so the exits can be counted, but not timed. To record ${result.untimed === 'entries' ? 'both' : 'them with times'}:`;
-  return `${text}${terminal.style('dim', more)}\n${terminal.style('warn', remedy)}\n${record.map((line) => `  ${line}\n`).join('')}`;
+  return `${text}${terminal.style('dim', more)}\n${terminal.style('warn', remedy)}\n${recordLines('exits')
+    .map((line) => `  ${line}\n`)
+    .join('')}`;
 }
 
 // ---------------------------------------------------------------- heat map and slow exits

@@ -57,6 +57,9 @@ export class WatchedTrace implements Trace {
   get format(): string {
     return this.#trace.format;
   }
+  get traits(): Trace['traits'] {
+    return this.#trace.traits;
+  }
   get version(): string {
     return this.#trace.version;
   }

@@ -154,7 +154,7 @@ export class Requests implements Analysis {
   /** Begins a batch whose events `take` is then given, all of them and in their order. */
   begin(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
-    for (const loss of b.losses) this.#addHole(trace.format === 'simpletrace' ? widened(loss) : loss);
+    for (const loss of b.losses) this.#addHole(trace.traits?.looseHoles ? widened(loss) : loss);
     if (b.count > 0) this.end = b.time[b.count - 1] as number;
   }
 

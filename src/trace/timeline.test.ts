@@ -11,7 +11,7 @@ import { Exits } from '../views/exits.ts';
 import type { Clock, ClockTie } from './clock.ts';
 import { TraceError } from './error.ts';
 import { mergeTraces } from './merge.ts';
-import type { Trace } from './trace.ts';
+import type { Trace, Traits } from './trace.ts';
 
 let folder = '';
 before(async () => {
@@ -89,13 +89,14 @@ test('what cannot be compared is refused, with the command to record or the offs
     }
     assert.fail('merged');
   };
-  const as = (format: string, one: Trace) => Object.assign(one, { format });
+  const as = (format: string, one: Trace, traits?: Traits) => Object.assign(one, { format, traits });
   const dat = () => as('trace.dat', trace('k.dat', 'mono', 0n, []));
   assert.match(
-    refusal(dat(), as('qemu log', trace('q.log', 'realtime', 0n, []))),
+    refusal(dat(), as('qemu log', trace('q.log', 'realtime', 0n, []), { recorder: 'qemu log' })),
     /QEMU's simpletrace.*`--align auto` finds out how far they are apart, `--offset` says it$/,
   );
-  assert.match(refusal(dat(), as('perf.data', trace('p.data', 'perf', 0n, []))), /perf record -k CLOCK_MONOTONIC/);
+  const perf = as('perf.data', trace('p.data', 'perf', 0n, []), { recorder: 'perf' });
+  assert.match(refusal(dat(), perf), /perf record -k CLOCK_MONOTONIC/);
   assert.match(refusal(dat(), as('trace.dat', trace('l.dat', 'local', 0n, []))), /trace-cmd record -C mono/);
   const ticks = as('trace.dat', trace('t.dat', 'x86-tsc', 0n, []));
   Object.assign(ticks.clock, { unit: 'ticks' });

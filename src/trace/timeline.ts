@@ -2,6 +2,7 @@ import type { Alignment } from './alignment.ts';
 import type { Clock } from './clock.ts';
 import { TraceError } from './error.ts';
 import { type GuestOf, guestsAmong } from './guests.ts';
+import { monotonic } from './recorders.ts';
 import type { Trace } from './trace.ts';
 
 /** How one of several traces is put on their common timeline. */
@@ -254,15 +255,7 @@ function remedy(a: Trace, b: Trace): string {
 }
 
 /** How a recorder is told to use CLOCK_MONOTONIC; nothing where the trace is on it. */
-function record({ clock, format }: Trace): string[] {
+function record({ clock, traits }: Trace): string[] {
   if (clock.name === 'mono' && clock.unit === 'ns') return [];
-  switch (format) {
-    case 'perf.data':
-    case 'perf script':
-      return ['`perf record -k CLOCK_MONOTONIC …`'];
-    case 'qemu log':
-      return ["QEMU's simpletrace, or `perf record -k CLOCK_MONOTONIC …` beside the log"];
-    default:
-      return ['`trace-cmd record -C mono …`'];
-  }
+  return [monotonic[traits?.recorder ?? 'other']];
 }

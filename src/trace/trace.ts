@@ -24,6 +24,18 @@ export type Companions = {
   guests: readonly { name: string; id: bigint; vcpus: readonly { vcpu: number; tid: number }[] }[];
 };
 
+/** What is particular to traces of one kind, so that nobody has to ask which format it is. */
+export type Traits = {
+  /** It is of running machines, and grows as it is read. */
+  live?: true;
+  /** Who recorded it, where the recorder's own command line says how to do better. */
+  recorder?: 'perf' | 'qemu log';
+  /** Where it says that events were lost is only near where they are missing: the writer notes it when it gets to write again. */
+  looseHoles?: true;
+  /** It is text that leaves out what perf takes for a guest's: on arm64 hosts all exits and entries. */
+  hidesGuestSamples?: true;
+};
+
 /** An open trace: what its header says, and its events. */
 export interface Trace {
   /** The path as the user gave it, or `<stdin>`. */
@@ -44,6 +56,8 @@ export interface Trace {
   readonly types: readonly EventType[];
   /** Threads by tid; grows while reading. */
   readonly threads: ReadonlyMap<number, Thread>;
+  /** What sets it apart from traces of other kinds. */
+  readonly traits?: Traits | undefined;
   /** What the trace says of the machine that recorded it: its name and its kernel's release. */
   readonly machine?: { host: string; release: string } | undefined;
   /** Number of CPUs of the machine, where the trace says. */

@@ -12,6 +12,8 @@ export type InventoryView = {
   file: string;
   format: string;
   version: string;
+  /** Whether it is of running machines. */
+  live: boolean;
   clock: Trace['clock'];
   origin: bigint;
   /** Time of the first and last event, from the origin, in the clock's unit; NaN where there are no events. */
@@ -129,6 +131,7 @@ export class Inventory implements Analysis {
     return {
       file: trace.file,
       format: trace.format,
+      live: trace.traits?.live === true,
       version: trace.version,
       clock: trace.clock,
       origin: trace.origin,

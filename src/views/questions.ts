@@ -1,4 +1,5 @@
 import { tellsTime } from '../trace/clock.ts';
+import { type Need, recordLines } from '../trace/recorders.ts';
 import type { InventoryView } from './inventory.ts';
 
 /** Whether a command of virtap can answer from a trace, and what to record where it cannot. */
@@ -12,50 +13,18 @@ export type Question = {
   record: string[];
 };
 
-const tracePoints = '-e kvm -e sched:sched_switch -e sched:sched_wakeup -e sched:sched_waking';
-const perfPoints = "-e 'kvm:*' -e sched:sched_switch -e sched:sched_wakeup -e sched:sched_waking";
-
-const recordKernel = [
-  'sudo virtap record --for 10s',
-  `trace-cmd record -C mono ${tracePoints} sleep 10`,
-  `perf record -a -k CLOCK_MONOTONIC ${perfPoints} -- sleep 10`,
-];
-
-/** `-trace file=` is where the log backend writes too, and then the time stamps must be asked for. The others are for the monitor of a running QEMU. */
-export const recordQemu = [
-  "qemu-system-x86_64 … -trace 'virtqueue_*' -trace 'virtio_*' -trace file=qemu.trace -msg timestamp=on",
-  '(qemu) trace-event virtqueue_* on',
-  '(qemu) trace-event virtio_* on',
-  'sudo virtap record --for-leaks --for 10s   (a QEMU with SystemTap probes)',
-];
-
-/** QEMU's SystemTap probes can be recorded in every build that has them; its log names threads up to version 10.0. */
-export const recordLocks = [
-  "qemu-system-x86_64 -name vm,debug-threads=on … -msg timestamp=on -D qemu.log -trace 'qemu_mutex_*'",
-  '(QEMU up to 10.0 names its threads there)',
-  'sudo virtap record --for-locks --for 10s   (a QEMU with SystemTap probes)',
-];
-
-/** For whom LTTng is at hand: what it takes for exits, and for QEMU's events where QEMU was built with its backend. */
-const recordLttng = [
-  "lttng create; lttng enable-event -k 'kvm_*,sched_switch,sched_wakeup,sched_waking'; lttng add-context -k -t tid -t pid; lttng start; sleep 10; lttng destroy",
-];
-const recordLttngQemu = [
-  "lttng create; lttng enable-event -u 'qemu:*'; lttng add-context -u -t vtid -t vpid; lttng start; sleep 10; lttng destroy   (a QEMU with --enable-trace-backends=ust)",
-];
+type Lacking = Omit<Question, 'record'> & { record?: Need };
 
 /** What each command of virtap can learn from a trace. */
 export function questions(inventory: InventoryView): Question[] {
-  const all = questionsOf(inventory);
-  if (!/lttng/.test(inventory.version)) return all;
-  return all.map((question) => {
-    if (question.record.length === 0) return question;
-    const qemu = question.record !== recordKernel;
-    return { ...question, record: [...(qemu ? recordLttngQemu : recordLttng), ...question.record] };
-  });
+  const lttng = /lttng/.test(inventory.version);
+  return questionsOf(inventory).map(({ record, ...question }) => ({
+    ...question,
+    record: record === undefined ? [] : recordLines(record, lttng),
+  }));
 }
 
-function questionsOf(inventory: InventoryView): Question[] {
+function questionsOf(inventory: InventoryView): Lacking[] {
   const seen = new Set(inventory.types.map((type) => type.name));
   const lacks = (names: readonly string[]) => names.filter((name) => !seen.has(name));
   return [
@@ -68,11 +37,11 @@ function questionsOf(inventory: InventoryView): Question[] {
   ];
 }
 
-function exits(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
+function exits(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Lacking {
   const command = 'exits';
   if (!inventory.hasExits) {
     const missing = ['kvm:kvm_exit', ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
-    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordKernel };
+    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: 'kernel' };
   }
   const lacking = !tellsTime(inventory.clock)
     ? noTimes(inventory)
@@ -83,16 +52,15 @@ function exits(inventory: InventoryView, lacks: (names: readonly string[]) => st
         : 'there is no kvm:kvm_entry in it';
   if (lacking !== undefined) {
     const why = `how often vCPUs left the guest, and why; not for how long, as ${lacking}.`;
-    return { command, answer: 'partly', why, record: recordKernel };
+    return { command, answer: 'partly', why, record: 'kernel' };
   }
   const inside = lacks(['sched:sched_switch', 'kvm:kvm_userspace_exit']);
-  if (inside.length === 0)
-    return { command, answer: 'yes', why: 'how long vCPUs were out of the guest, and why.', record: [] };
+  if (inside.length === 0) return { command, answer: 'yes', why: 'how long vCPUs were out of the guest, and why.' };
   return {
     command,
     answer: 'partly',
     why: `how long vCPUs were out of the guest, and why; without ${list(inside, 'and')} not all that happened meanwhile.`,
-    record: recordKernel,
+    record: 'kernel',
   };
 }
 
@@ -101,37 +69,37 @@ function hasVcpuThreads({ machines }: InventoryView): boolean {
   return machines.some(({ vcpus }) => vcpus.length > 0);
 }
 
-function vcpus(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
+function vcpus(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Lacking {
   const command = 'vcpus';
   const missing = [...(inventory.hasExits ? [] : ['kvm:kvm_exit']), ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
   if (missing.length > 0) {
-    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordKernel };
+    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: 'kernel' };
   }
   if (inventory.clock.unit !== 'ns') {
     const why = tellsTime(inventory.clock) ? 'its clock counts cycles.' : `${noTimes(inventory)}.`;
-    return { command, answer: 'no', why, record: recordKernel };
+    return { command, answer: 'no', why, record: 'kernel' };
   }
   if (!hasVcpuThreads(inventory))
-    return { command, answer: 'no', why: 'its events do not say which thread they are of.', record: recordKernel };
+    return { command, answer: 'no', why: 'its events do not say which thread they are of.', record: 'kernel' };
   const why = "how vCPUs' time divides: guest, KVM, QEMU, preempted, halted";
   const inside = lacks(['sched:sched_switch', 'sched:sched_waking', 'kvm:kvm_userspace_exit']);
-  if (inside.length === 0) return { command, answer: 'yes', why: `${why}.`, record: [] };
+  if (inside.length === 0) return { command, answer: 'yes', why: `${why}.` };
   return {
     command,
     answer: 'partly',
     why: `${why}; without ${list(inside, 'and')} not all of these are told apart.`,
-    record: recordKernel,
+    record: 'kernel',
   };
 }
 
-function requests(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
+function requests(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Lacking {
   const command = 'requests';
   const missing = lacks(['qemu:virtqueue_pop', 'qemu:virtqueue_fill']);
   if (missing.length > 0) {
-    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordQemu };
+    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: 'queues' };
   }
   if (!tellsTime(inventory.clock)) {
-    return { command, answer: 'no', why: `${noTimes(inventory)}.`, record: recordQemu };
+    return { command, answer: 'no', why: `${noTimes(inventory)}.`, record: 'queues' };
   }
   const why = 'how long virtio requests take, and where on their path';
   // The ends of the path are KVM's: in the same recording, or in one beside it.
@@ -139,17 +107,17 @@ function requests(inventory: InventoryView, lacks: (names: readonly string[]) =>
     ...(inventory.hasExits ? [] : ['kvm:kvm_exit']),
     ...lacks(['qemu:virtio_queue_notify', 'kvm:kvm_msi_set_irq']),
   ];
-  if (ends.length === 0) return { command, answer: 'yes', why: `${why}.`, record: [] };
-  const beside = lacks(['qemu:virtio_queue_notify']).length > 0 ? recordQemu : recordKernel;
+  if (ends.length === 0) return { command, answer: 'yes', why: `${why}.` };
+  const beside = lacks(['qemu:virtio_queue_notify']).length > 0 ? 'queues' : 'kernel';
   return { command, answer: 'partly', why: `${why}; without ${list(ends, 'and')} not all of that.`, record: beside };
 }
 
-function leaks(lacks: (names: readonly string[]) => string[]): Question {
+function leaks(lacks: (names: readonly string[]) => string[]): Lacking {
   const command = 'leaks';
   const missing = lacks(['qemu:virtqueue_pop', 'qemu:virtqueue_fill']);
   if (missing.length > 0) {
     // Fills alone tell nothing; pops alone are all open, which says as little.
-    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordQemu };
+    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: 'queues' };
   }
   const why = 'which virtqueue elements QEMU took and never gave back';
   if (lacks(['qemu:virtio_set_status']).length > 0) {
@@ -157,7 +125,7 @@ function leaks(lacks: (names: readonly string[]) => string[]): Question {
       command,
       answer: 'partly',
       why: `${why}; without qemu:virtio_set_status resets are not seen.`,
-      record: recordQemu,
+      record: 'queues',
     };
   }
   if (lacks(['qemu:virtio_queue_notify']).length > 0 && lacks(['qemu:virtio_notify']).length > 0) {
@@ -165,28 +133,28 @@ function leaks(lacks: (names: readonly string[]) => string[]): Question {
       command,
       answer: 'partly',
       why: `${why}; without qemu:virtio_queue_notify queues have no device and number.`,
-      record: recordQemu,
+      record: 'queues',
     };
   }
-  return { command, answer: 'yes', why: `${why}.`, record: [] };
+  return { command, answer: 'yes', why: `${why}.` };
 }
 
-function locks(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Question {
+function locks(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Lacking {
   const command = 'locks';
   const missing = lacks(['qemu:qemu_mutex_lock', 'qemu:qemu_mutex_locked', 'qemu:qemu_mutex_unlock']);
   if (missing.length > 0)
-    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: recordLocks };
+    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: 'locks' };
   if (!inventory.hasQemuThreads)
-    return { command, answer: 'no', why: 'its events do not say which thread they are of.', record: recordLocks };
+    return { command, answer: 'no', why: 'its events do not say which thread they are of.', record: 'locks' };
   if (inventory.clock.unit !== 'ns')
-    return { command, answer: 'no', why: 'its events have no times in nanoseconds.', record: recordLocks };
-  return { command, answer: 'yes', why: 'who waits for which mutex of QEMU, and behind whom.', record: [] };
+    return { command, answer: 'no', why: 'its events have no times in nanoseconds.', record: 'locks' };
+  return { command, answer: 'yes', why: 'who waits for which mutex of QEMU, and behind whom.' };
 }
 
-function dump(inventory: InventoryView): Question {
+function dump(inventory: InventoryView): Lacking {
   const command = 'dump';
-  if (inventory.events === 0) return { command, answer: 'no', why: 'there are no events in it.', record: [] };
-  return { command, answer: 'yes', why: 'the events as text.', record: [] };
+  if (inventory.events === 0) return { command, answer: 'no', why: 'there are no events in it.' };
+  return { command, answer: 'yes', why: 'the events as text.' };
 }
 
 /** Why a clock tells no lengths of time. */
