@@ -61,7 +61,8 @@ export class BitWriter {
 }
 
 const uuid = '2a6422d0-6cee-11e0-8c08-cb07d7b3a564';
-const uuidBytes = Buffer.from(uuid.replaceAll('-', ''), 'hex');
+/** The trace's identification, as packets have it. */
+export const uuidBytes = Buffer.from(uuid.replaceAll('-', ''), 'hex');
 
 /** An event of a trace as LTTng writes it: `fields` writes its contexts and its own fields. */
 export type WrittenEvent = { id: number; time: number; fields: (out: BitWriter) => void };
@@ -96,10 +97,8 @@ export function lttngPacket(packet: WrittenPacket, little = true): Buffer {
   const write = (out: BitWriter) => {
     for (const { id, time, fields } of packet.events) {
       out.align(8);
-      if (id < 31) {
-        if (little) out.int(id, 5, 1).int(time, 27, 1);
-        else out.int(id, 5, 1).int(time, 27, 1);
-      } else out.int(31, 5, 1).align(8).int(id, 32).int(time, 64);
+      if (id < 31) out.int(id, 5, 1).int(time, 27, 1);
+      else out.int(31, 5, 1).align(8).int(id, 32).int(time, 64);
       fields(out);
     }
     return out;

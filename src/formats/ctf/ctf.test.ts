@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { everyTypeText, jsonMetadata, jsonStream, tsdlMetadata, tsdlStream } from '../../../test/ctf-types.ts';
-import { BitWriter, ctfFolder, inPackets, lttngMetadata, lttngPacket } from '../../../test/ctf-writer.ts';
+import { BitWriter, ctfFolder, inPackets, lttngMetadata, lttngPacket, uuidBytes } from '../../../test/ctf-writer.ts';
 import type { Loss } from '../../trace/loss.ts';
 import { openTrace } from '../detect.ts';
 
@@ -269,7 +269,7 @@ test('what cannot be read is an error with file, place and expectation, after th
   assert.deepEqual(await damaged(strange), [1, 'byte 92: an event of class 9; expected an event as declared']);
   assert.deepEqual(await damaged(good.subarray(0, good.length - 2)), [
     0,
-    `byte 0: a packet of ${good.length} bytes; expected at most ${good.length - 2}, the rest of the file`,
+    `byte 0: a packet of ${good.length} bytes; expected at most ${good.length - 2} bytes, the rest of the file`,
   ]);
   const magic = Buffer.from(Buffer.concat([good, good]));
   magic[good.length] = 0;
@@ -391,4 +391,57 @@ test('what would take too much memory is refused', async () => {
       return true;
     });
   }
+});
+
+test('zeros behind the events of a packet that was not ended are no events', async () => {
+  const metadata = lttngMetadata({ events: kvm }).replace('uint27_clock_t timestamp', 'uint64_clock_t timestamp');
+  const out = new BitWriter(true).int(0xc1fc1fc1, 32).bytes(uuidBytes).int(0, 32).int(0, 64);
+  out.int(816_000_000_000, 64).int(0, 64).int(-1, 64).int(-1, 64).int(0, 64).int(0, 64).int(0, 32);
+  for (const time of [816_000_000_500, 816_000_000_700]) out.int(0, 8).int(time, 64).int(3, 32);
+  out.bytes(new Uint8Array(500));
+  const { trace, events } = await read(ctfFolder({ metadata, a_0: out.done() }));
+  assert.deepEqual(
+    events.map(({ time, text }) => [time, text]),
+    [
+      [0, 'vcpu_id=3'],
+      [200, 'vcpu_id=3'],
+    ],
+  );
+  assert.match(
+    trace.damage?.message ?? '',
+    /a_0: byte 0: a packet that its writer did not end; expected at most \d+ bytes/,
+  );
+});
+
+test("perf's CTF has perf's threads and their names, and QEMU's probes under QEMU's names", async () => {
+  const perf =
+    'integer { size = 32; align = 1; signed = true; } perf_tid; integer { size = 32; align = 1; signed = true; } perf_pid;';
+  const metadata = `/* CTF 1.8 */
+trace { major = 1; minor = 8; byte_order = le; };
+env { tracer_name = "perf"; domain = "kernel"; };
+clock { name = perf_clock; freq = 1000000000; offset = 0; };
+stream {
+  event.header := struct {
+    integer { size = 32; align = 8; } id;
+    integer { size = 64; align = 8; map = clock.perf_clock.value; } timestamp;
+  } align(8);
+};
+event { id = 0; name = "kvm:kvm_entry"; fields := struct { ${perf} integer { size = 32; align = 1; } vcpu_id; } align(1); };
+event { id = 1; name = "perf_comm"; fields := struct { integer { size = 32; align = 1; } pid; integer { size = 32; align = 1; } tid; string comm; } align(1); };
+event { id = 2; name = "qemu_uprobes:virtqueue_pop_1"; fields := struct { ${perf}
+  integer { size = 64; align = 1; base = 16; } __probe_ip; integer { size = 64; align = 1; base = 16; } arg1; integer { size = 64; align = 1; base = 16; } arg2;
+} align(1); };`;
+  const out = new BitWriter(true);
+  out.int(1, 32).int(0, 64).int(7, 32).int(8, 32).text('old');
+  out.int(0, 32).int(5000, 64).int(8, 32).int(7, 32).int(1, 32);
+  out.int(1, 32).int(6000, 64).int(7, 32).int(8, 32).text('CPU 1/KVM');
+  out.int(2, 32).int(7000, 64).int(9, 32).int(7, 32).int(0xabc, 64).int(0x7f0000001000, 64).int(0x55, 64);
+  const { trace, events } = await read(ctfFolder({ metadata, perf_stream_0: out.done() }));
+  assert.equal(trace.damage, undefined);
+  assert.deepEqual(events, [
+    { name: 'kvm:kvm_entry', time: 0, cpu: -1, tid: 8, pid: 7, text: 'vcpu_id=1' },
+    { name: 'qemu:virtqueue_pop', time: 2000, cpu: -1, tid: 9, pid: 7, text: 'vq=0x7f0000001000 elem=0x55' },
+  ]);
+  assert.deepEqual(trace.threads.get(8), { comm: 'CPU 1/KVM', pid: 7 });
+  assert.equal(trace.types.length, 2);
 });

@@ -1,4 +1,4 @@
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Arena } from '../../trace/arena.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import { type Budget, Meter } from '../../trace/budget.ts';
@@ -10,6 +10,7 @@ import { ThreadTable, type Trace, TypeTable } from '../../trace/trace.ts';
 import { earliestOf } from '../earliest.ts';
 import type { OpenOptions } from '../format.ts';
 import { HandOut } from '../hand-out.ts';
+import { Signatures } from '../trace-events.ts';
 import type { ClockClass, Metadata } from './classes.ts';
 import { clockOf, StreamClock } from './clocks.ts';
 import { headOf, readFolder, tracesBelow } from './folder.ts';
@@ -70,6 +71,7 @@ class CtfTrace implements Trace {
 
   readonly #meter: Meter;
   readonly #types: TypeTable;
+  readonly #signatures: Signatures;
   readonly #parts: Part[] = [];
   readonly #streams: DataStream[] = [];
   readonly #arena: Arena;
@@ -78,11 +80,12 @@ class CtfTrace implements Trace {
   #wants: (type: EventType) => boolean = () => true;
   #damages = 0;
 
-  constructor(path: string, folders: readonly string[], _options: OpenOptions, meter: Meter) {
+  constructor(path: string, folders: readonly string[], options: OpenOptions, meter: Meter) {
     this.file = path;
     this.#meter = meter;
     this.threads = new ThreadTable(meter);
     this.#types = new TypeTable(meter);
+    this.#signatures = new Signatures(join(path, 'metadata'), options);
     for (const folder of folders) this.#addPart(folder);
     const chains = this.#chains();
     const majors = [...new Set(this.#parts.map(({ metadata }) => (metadata.major === 2 ? '2' : '1.8')))];
@@ -105,7 +108,7 @@ class CtfTrace implements Trace {
     const room = Math.min(payloads, largestArena, 2 * this.#size + (2 * chains.length + 4) * (slot + longest));
     this.#arena = new Arena(slot, longest, room);
     const sorter = new EventSorter(this.#arena, waiting);
-    this.#sink = { arena: this.#arena, sorter, threads: this.threads, meter, timeless: 0 };
+    this.#sink = { arena: this.#arena, sorter, threads: this.threads, meter, timeless: 0, namedAt: new Map() };
     for (const { part, files } of chains) {
       const trace: StreamTrace = {
         afterPacket: /^lttng/.test(part.metadata.environment.get('tracer_name') ?? ''),
@@ -192,7 +195,12 @@ class CtfTrace implements Trace {
     const packetHeader = compiler.scope(metadata.packetHeader, 'packet header', new Map());
     const kinds = new Map<number, StreamKind>();
     for (const [id, type] of metadata.streams) {
-      kinds.set(id, new StreamKind(metadata, type, metadataFile, this.#meter, this.#types, (one) => this.#wants(one)));
+      kinds.set(
+        id,
+        new StreamKind(metadata, type, metadataFile, this.#meter, this.#types, this.#signatures, (one) =>
+          this.#wants(one),
+        ),
+      );
     }
     this.#parts.push({ metadata, metadataFile, files, packetHeader, kinds });
   }

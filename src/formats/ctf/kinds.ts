@@ -2,6 +2,8 @@ import type { Meter } from '../../trace/budget.ts';
 import { TraceError } from '../../trace/error.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import type { TypeTable } from '../../trace/trace.ts';
+import { QemuProbeLayout, qemuProbe } from '../qemu-names.ts';
+import type { Signatures } from '../trace-events.ts';
 import type { ClockClass, EventClass, Metadata, StreamClass } from './classes.ts';
 import { eventName, namedFields } from './event-names.ts';
 import { HeaderReader } from './header.ts';
@@ -134,6 +136,7 @@ export class StreamKind {
   readonly kinds: (EventKind | undefined)[] = [];
   readonly #others = new Map<number, EventKind>();
   readonly #types: TypeTable;
+  readonly #signatures: Signatures;
   readonly #wants: (type: EventType) => boolean;
 
   constructor(
@@ -142,8 +145,10 @@ export class StreamKind {
     file: string,
     meter: Meter,
     types: TypeTable,
+    signatures: Signatures,
     wants: (type: EventType) => boolean,
   ) {
+    this.#signatures = signatures;
     this.metadata = metadata;
     this.type = type;
     this.#types = types;
@@ -217,9 +222,19 @@ export class StreamKind {
     kind.cpuAt[phase] = placeOf(kind, kind.cpu, phase);
     if (kind.aside !== undefined) return unwanted;
     const layout = new CtfLayout(kind.root, kind.named, phase, own);
-    const made = kind.name === 'kvm:kvm_mmio' ? new KvmMmioLayout(layout) : layout;
-    const type = this.#types.add(kind.name, made, kind.recordedAs);
+    const type = this.#addType(kind, layout);
     return this.#wants(type) ? type.id : unwanted;
+  }
+
+  /** QEMU's probes, as perf records them, are QEMU's events. */
+  #addType(kind: EventKind, layout: CtfLayout): EventType {
+    const { name, recordedAs } = kind;
+    const [system = '', event = ''] = name.split(':');
+    const probe = kind.named.some(({ node }) => node.name === '__probe_ip');
+    const qemus = qemuProbe(system, event, probe, this.#signatures);
+    if (qemus !== undefined)
+      return this.#types.add(qemus, new QemuProbeLayout(layout, qemus, this.#signatures), recordedAs);
+    return this.#types.add(name, name === 'kvm:kvm_mmio' ? new KvmMmioLayout(layout) : layout, recordedAs);
   }
 
   /** The clock of a stream's times. */

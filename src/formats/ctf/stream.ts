@@ -17,6 +17,8 @@ import { short, Walker } from './walker.ts';
 /** Positions count from a byte that is a multiple of this behind the packet's beginning, which keeps them small. */
 const window = 1 << 16;
 const two32 = 2 ** 32;
+/** Events of a packet are in order of time: where it goes back by more than this (1 s), the bytes are no events. */
+const farBack = 1_000_000_000;
 
 /** A file of a stream: its size, and where its packets end by its index, where it has one. */
 export type StreamFile = { path: string; size: number; indexed: number | undefined };
@@ -32,8 +34,15 @@ export type StreamTrace = {
   clockOf: (kind: StreamKind) => StreamClock | undefined;
 };
 
-/** What the streams of all traces share: where events go, and how many came without a time. */
-export type Sink = { arena: Arena; sorter: EventSorter; threads: ThreadTable; meter: Meter; timeless: number };
+/** What the streams of all traces share: where events go, how many came without a time, and when threads got their names. */
+export type Sink = {
+  arena: Arena;
+  sorter: EventSorter;
+  threads: ThreadTable;
+  meter: Meter;
+  timeless: number;
+  namedAt: Map<number, number>;
+};
 
 /** A hole in a stream whose end is not known yet. */
 type Hole = { from: number; end: bigint | undefined; count: number | undefined };
@@ -70,6 +79,9 @@ export class DataStream {
   /** Where its events end, in bits from its beginning; and its size in bytes. */
   #content = 0;
   #size = 0;
+
+  /** The latest time in the packet so far. */
+  #latest = Number.NEGATIVE_INFINITY;
 
   // The clock, and what times count from.
   #clock: StreamClock | undefined;
@@ -159,11 +171,18 @@ export class DataStream {
         if (this.#clock === undefined) return 0n;
         const [low, high] = [this.#low, this.#high];
         this.#setTime(header.low, header.high, header.timeBits);
-        const time = this.#clock.toNs((BigInt(this.#high) << 32n) | BigInt(this.#low));
+        const time = this.#now(this.#clock);
         [this.#low, this.#high] = [low, high];
-        return time;
+        const begin = this.#now(this.#clock);
+        // Of what is no event, the packet's beginning is nearer to the truth.
+        return (this.#packet as Packet).begin !== undefined && time < begin - BigInt(farBack) ? begin : time;
       }
     }
+  }
+
+  /** The absolute time on the clock. */
+  #now(clock: StreamClock): bigint {
+    return clock.toNs((BigInt(this.#high) << 32n) | BigInt(this.#low));
   }
 
   /** Makes times count from this moment. */
@@ -292,8 +311,10 @@ export class DataStream {
       this.#padding = rest;
       return true;
     }
-    if (size / 8 > rest)
-      this.#damaged(`a packet of ${size / 8} bytes`, reader.pos, `at most ${rest}, the rest of the file`, false);
+    if (size / 8 > rest) {
+      const problem = size === 2 ** 64 ? 'a packet that its writer did not end' : `a packet of ${size / 8} bytes`;
+      this.#damaged(problem, reader.pos, `at most ${rest} bytes, the rest of the file`, false);
+    }
     this.#size = size / 8;
     if (this.#again(packet)) {
       this.#padding = this.#size;
@@ -301,6 +322,7 @@ export class DataStream {
     }
     this.#content = content;
     this.#packet = packet;
+    this.#latest = Number.NEGATIVE_INFINITY;
     this.#bit = packet.at & 7;
     reader.pos += packet.at >> 3;
     if (packet.cpu >= 0) this.cpu = packet.cpu;
@@ -382,6 +404,9 @@ export class DataStream {
     let { times, words, capacity } = sorter.rows;
     let n = sorter.count;
     let last = this.last;
+    let latest = this.#latest;
+    if (latest === Number.NEGATIVE_INFINITY && packet.begin !== undefined && clock !== undefined)
+      latest = Number(this.#now(clock) - (this.#origin ?? 0n));
     let next = rel;
     let problem = '';
     while (rel < limit) {
@@ -426,6 +451,11 @@ export class DataStream {
           problem = 'a time more than 2^53 ns from the first';
           break;
         }
+        if (time < latest - farBack) {
+          problem = `a time ${Math.round((latest - time) / 1e6) / 1e3} s before those before it`;
+          break;
+        }
+        if (time > latest) latest = time;
       }
       rel = next;
       if (time < last || this.#holes.length > 0) {
@@ -477,6 +507,7 @@ export class DataStream {
       } else if (tidAt === lacking) this.threadless = true;
     }
     sorter.count = n;
+    this.#latest = latest;
     reader.pos = base + (rel >> 3);
     this.#bit = rel & 7;
     if (this.#used()) {
@@ -531,7 +562,14 @@ export class DataStream {
   #noteAside(kind: EventKind, behind: number): void {
     if (kind.aside !== 'name') return;
     this.#namedTid = -1;
-    this.#name(kind, behind, this.#search(kind, kind.tid, behind), this.#search(kind, kind.pid, behind));
+    const tid = this.#search(kind, kind.tid, behind);
+    const { header } = (this.#packet as Packet).kind;
+    const time = header.high * two32 + header.low;
+    // Streams are not read in step: the latest name counts.
+    const { namedAt } = this.#sink;
+    if (time < (namedAt.get(tid) ?? 0)) return;
+    this.#name(kind, behind, tid, this.#search(kind, kind.pid, behind));
+    if (this.#sink.threads.has(tid)) namedAt.set(tid, time);
   }
 
   /** Takes note of what a thread is called. */
@@ -539,7 +577,8 @@ export class DataStream {
     this.#namedTid = tid;
     const walker = this.#walker;
     const node = kind.procname?.node as Node;
-    if (tid < 0 || this.#sink.threads.get(tid)?.comm) return;
+    // perf notes each new name; contexts repeat one.
+    if (tid < 0 || (kind.aside === undefined && this.#sink.threads.get(tid)?.comm)) return;
     const rel = walker.find(kind.root, behind, node, kind.pathTo(node));
     if (rel < 0) return;
     const from = walker.base + (rel >> 3);
