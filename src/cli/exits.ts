@@ -39,6 +39,7 @@ type ExitCommandOptions = TraceOptions &
     than?: number;
     halts?: true;
     breakdown?: true;
+    inGuest?: true;
     failIf?: Condition[];
     tscMhz?: number;
   };
@@ -81,6 +82,12 @@ export default function define(command: Command): void {
       .option('--slow <number>', 'show the slowest exits, with what happened in them', parseCount)
       .option('--than <time>', 'show the exits longer than this: 1ms, 250us', parseDuration)
       .option('--halts', 'take halts into the heat map and the slow exits')
+      .addOption(
+        new Option(
+          '--in-guest',
+          'time the guest instead: from kvm_entry to the kvm_exit (perf kvm stat does on arm64, riscv64)',
+        ).conflicts(['breakdown', 'slow', 'than', 'halts']),
+      )
       .option('--tsc-mhz <MHz>', 'length of a cycle, for traces with the x86-tsc clock', parseMhz),
   ).action(run);
 }
@@ -103,7 +110,10 @@ async function run(files: string[], options: ExitCommandOptions, command: Comman
   if (options.breakdown === true && ticks) {
     throw new UsageError(`${trace.file}: its clock counts cycles, so no time can be divided; ${recordTimes}`);
   }
-  const { by, exclude, vcpu, pid, heatmap, slow, than, halts, breakdown, sort } = options;
+  const { by, exclude, vcpu, pid, heatmap, slow, than, halts, breakdown, inGuest, sort } = options;
+  const outside = by.find((dimension) => isDetail(dimension));
+  if (inGuest === true && outside !== undefined)
+    throw new UsageError(`--by ${outside} is of what happens after the guest is left, --in-guest of the time before`);
   const exits = new Exits({
     by,
     exclude: exclude ?? [],
@@ -114,6 +124,7 @@ async function run(files: string[], options: ExitCommandOptions, command: Comman
     than,
     halts: halts === true,
     breakdown: breakdown === true,
+    inGuest: inGuest === true,
     scale: options.tscMhz === undefined ? undefined : 1000 / options.tscMhz,
   });
   const answer = async (reading: Reading) => {

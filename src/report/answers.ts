@@ -105,6 +105,8 @@ export type SlowExitJson = VcpuJson &
     events: InnerEventJson[];
     omitted: number;
     states?: StatesJson;
+    /** How much of its time in KVM the thread was asleep, without a halt. */
+    asleep_in_kvm_ns?: number;
     lock_wait?: LockWaitJson;
   };
 
@@ -117,6 +119,8 @@ export type ExitsJson = LossesJson &
     origin: string;
     vcpus: VcpuJson[];
     by: string[];
+    /** With --in-guest: times are those in the guest that the exits ended. */
+    in_guest?: true;
     /** Why nothing has a duration, where that is so. */
     not_timed?: string;
     totals: { all: SharedStatsJson; without_halts: SharedStatsJson; halts: SharedStatsJson };

@@ -108,6 +108,27 @@ test('what a trace cannot tell of an exit is not said', async () => {
   assert.equal(heldLine(some.slow?.[0] as never, some, false), 'held 40 ns: 10 ns in KVM or QEMU, 30 ns preempted');
 });
 
+test('where a thread slept within an exit, its line says so, whatever the reason', async () => {
+  const events = [
+    entry(0),
+    exit(100),
+    at(110, 'sched:sched_switch', { prev_pid: vcpu, prev_state: 2, next_pid: 0 }),
+    at(900, 'sched:sched_waking', { pid: vcpu }, 3),
+    at(930, 'sched:sched_switch', { prev_pid: 0, prev_state: 0, next_pid: vcpu }, 0),
+    entry(1000),
+    exit(1100),
+    at(1120, 'kvm:kvm_userspace_exit', { reason: 2, errno: 0 }),
+    entry(1200),
+  ];
+  for (const batchSize of [1, 3, 100]) {
+    const result = await read(synthetic(events, { batchSize }), { slow: 2 });
+    assert.deepEqual(
+      result.slow?.map((slow) => heldLine(slow, result, false)),
+      ['held 900 ns: 80 ns in KVM, 790 ns asleep in KVM, 30 ns preempted', 'held 100 ns: 20 ns in KVM, 80 ns in QEMU'],
+    );
+  }
+});
+
 test('exits that are not over at the end are listed with their age, filtered like the others', async () => {
   const events = [entry(0), entry(0, 8), exit(10), exit(30, 8), at(75, 'sched:sched_waking', { pid: 99 }, 3)];
   const ages = async (options: Partial<ExitOptions>) =>

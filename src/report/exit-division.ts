@@ -54,7 +54,12 @@ export function divisionTable(
 
 /** One exit's time in a sentence; '' where the trace tells nothing about where it went. */
 export function heldLine(
-  { duration: whole, parts, wait }: { duration: number; parts: Parts | undefined; wait: LockWait | undefined },
+  {
+    duration: whole,
+    parts,
+    asleep,
+    wait,
+  }: { duration: number; parts: Parts | undefined; asleep: number; wait: LockWait | undefined },
   { untold = [], lockNames }: Pick<ExitResult, 'untold' | 'lockNames'>,
   several: boolean,
 ): string {
@@ -71,8 +76,15 @@ export function heldLine(
     halted: 'halted',
     unsure: 'unsure, for events were lost',
   };
-  const told = (Object.entries(parts) as [VcpuState, number][]).filter(([, time]) => time > 0);
-  return `held ${duration(whole)}: ${told.map(([state, time]) => `${duration(time)} ${looks[state]}`).join(', ')}`;
+  const told = (Object.entries(parts) as [VcpuState, number][]).flatMap(([state, time]) => {
+    // What it was in KVM for does not matter where it slept there.
+    const slept = state === 'kvm' ? asleep : 0;
+    return [
+      ...(time > slept ? [`${duration(time - slept)} ${looks[state]}`] : []),
+      ...(slept > 0 ? [`${duration(slept)} asleep in KVM`] : []),
+    ];
+  });
+  return `held ${duration(whole)}: ${told.join(', ')}`;
 }
 
 function waitText(wait: LockWait, names: LockNames, all: number, several: boolean): string {

@@ -212,6 +212,8 @@ function statsTable(answer: ExitAnswer, terminal: Terminal): string {
     return texts.map((text) => ({ text, style: kind === 'sum' ? 'strong' : 'dim' }));
   });
   const notes: string[] = [];
+  if (result.inGuest)
+    notes.push('Times are those in the guest, from kvm_entry to the kvm_exit of that reason (--in-guest).');
   if (hidden > 0) notes.push(`${plural(hidden, 'more row')} not shown; --csv and --json have all.`);
   if (lines.some(({ kind }) => kind === 'halt'))
     notes.push('share is of the time without halts: in a halt the guest sleeps of its own will.');
@@ -399,7 +401,8 @@ function unpairedLines(result: ExitResult): string[] {
   const several = numbersRepeat(result.vcpus);
   const lines: string[] = [];
   if (counts.exitThenExit > 0 && untimed === undefined) {
-    lines.push(`${plural(counts.exitThenExit, 'exit')} left out: the thread's next event is an exit again.`);
+    const why = result.inGuest ? 'no kvm_entry of the thread before' : "the thread's next event is an exit again";
+    lines.push(`${plural(counts.exitThenExit, 'exit')} left out: ${why}.`);
   }
   for (const { vcpu, reason, age } of result.open.slice(0, shownOpen)) {
     const who = vcpu.number === undefined ? `Thread ${vcpu.tid}` : `vCPU ${vcpu.number}`;
@@ -489,6 +492,7 @@ export function exitsJson(answer: ExitAnswer): ExitsJson {
     ...timed(unit, { duration: result.duration }),
     vcpus: inOrder(result.vcpus, itself).map(vcpuJson),
     by: [...result.by],
+    ...(result.inGuest ? { in_guest: true } : {}),
     ...(result.untimed === undefined ? {} : { not_timed: untimedWhy[result.untimed] }),
     totals: { all: stats(result.all), without_halts: stats(result.busy), halts: stats(result.halts) },
     rows,
@@ -540,6 +544,7 @@ export function slowExitJson(exit: SlowAnswer, { trace, result }: Pick<ExitAnswe
     reason: exit.reason,
     rip: exit.rip,
     ...(exit.parts === undefined ? {} : { states: partsJson(exit.parts, statesOf(result)) }),
+    ...(exit.asleep > 0 ? { asleep_in_kvm_ns: exit.asleep } : {}),
     ...(exit.wait === undefined || result.lockNames === undefined
       ? {}
       : { lock_wait: waitJson(exit.wait, result.lockNames) }),

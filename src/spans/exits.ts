@@ -144,6 +144,7 @@ export class ExitPairing {
   readonly #scale: number;
   readonly #inner: boolean;
   readonly #counting: boolean;
+  readonly #inside: boolean;
   readonly #spans = new ExitSpans();
   #from = 0;
   readonly #trace = new TraceState();
@@ -158,12 +159,14 @@ export class ExitPairing {
   /**
    * `scale` is what durations are multiplied by (and rounded): ns per cycle of an x86-tsc clock. `inner` fills all columns.
    * `counting` is for traces in which exits cannot be timed: every one of them is given, as 0 long, when its thread's next
-   * kvm_exit or kvm_entry comes; `rest` gives those that are left.
+   * kvm_exit or kvm_entry comes; `rest` gives those that are left. `inside` gives the stretches in the guest instead, from kvm_entry to the
+   * kvm_exit whose reason ended it.
    */
-  constructor(options: { scale?: number; inner?: boolean; counting?: boolean } = {}) {
+  constructor(options: { scale?: number; inner?: boolean; counting?: boolean; inside?: boolean } = {}) {
     this.#scale = options.scale ?? 1;
     this.#inner = options.inner === true;
     this.#counting = options.counting === true;
+    this.#inside = options.inside === true;
   }
 
   wants(type: EventType): boolean {
@@ -190,8 +193,9 @@ export class ExitPairing {
       this.#leaveOut(b, spans);
       return spans;
     }
+    if (this.#inside) for (let i = 0; i < b.count; i++) this.#stay(state, b, i);
     // Slice by slice, so that the loop's function has been called often, and is compiled well, before much has gone by.
-    for (let from = 0; from < b.count; from += slice) this.#pair(state, b, from, Math.min(b.count, from + slice));
+    else for (let from = 0; from < b.count; from += slice) this.#pair(state, b, from, Math.min(b.count, from + slice));
     this.#leaveOut(b, spans);
     counts.pairs += spans.count;
     if (this.#scale !== 1) {
@@ -373,6 +377,64 @@ export class ExitPairing {
     this.#open[2 * t + 1] = b.cpu[i] as number;
     this.#openTime[t] = b.time[i] as number;
     this.#openRip(state, t, b, i);
+  }
+
+  /** Event `i`, of which the stretches in the guest are made. */
+  #stay(state: TraceState, b: EventBatch, i: number): void {
+    const { counts } = this;
+    const type = b.type[i] as number;
+    const role = state.roles[type] as number;
+    if (role === other) return;
+    const tid = b.tid[i] as number;
+    const time = b.time[i] as number;
+    if (role === change) {
+      state.losses.left(tid, time);
+      return;
+    }
+    if (role === hint) {
+      const known = state.threads.find(tid);
+      if (known >= 0 && state.wfe[type] === undefined) this.#learnVcpu(state, known, b, i);
+      return;
+    }
+    if (role === exit) counts.exits++;
+    else counts.entries++;
+    const t = tid < 0 ? none : this.#thread(state, tid, b.pid[i] as number);
+    if (t < 0) {
+      if (tid >= 0) counts.untracked++;
+      else if (role === exit) counts.exitsWithoutThread++;
+      return;
+    }
+    this.#learnVcpu(state, t, b, i);
+    const before = this.#open[2 * t] as number;
+    if (role === entry) {
+      this.entered = true;
+      if (before === inGuest) counts.entryWithoutExit++;
+      this.#open[2 * t] = inGuest;
+      this.#open[2 * t + 1] = b.cpu[i] as number;
+      this.#openTime[t] = time;
+      return;
+    }
+    this.exited = true;
+    this.#open[2 * t] = unseen;
+    if (before !== inGuest) {
+      counts.exitThenExit++;
+      return;
+    }
+    if (state.losses.some && this.#straddles(state, t, b, i)) {
+      counts.straddlingLoss++;
+      return;
+    }
+    const spans = this.#spans;
+    const n = spans.count++;
+    const { reasons } = this;
+    const reason = (state.decoders[type] as ReasonDecoder).id(b, i);
+    spans.begin[n] = this.#openTime[t] as number;
+    spans.duration[n] = time - (this.#openTime[t] as number);
+    spans.thread[n] = t;
+    // The guest does not sleep before its halt.
+    spans.reason[n] = reasons.halt[reason] === true ? reasons.id(reasons.names[reason] as string, false) : reason;
+    this.#openRip(state, t, b, i);
+    this.#closeInner(t, n, b.cpu[i] as number, i);
   }
 
   /** Gives the exit that is open on a thread as one that ends with event `i`. */

@@ -1,6 +1,7 @@
 import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import { grown } from '../trace/grown.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type ExitPairing, isEntry, isExit, type VcpuThread } from './exits.ts';
@@ -93,8 +94,10 @@ export class ExitParts {
   endsAt = new Int32Array(64);
   /** Time by state, eight of them each. */
   parts = new Float64Array(64 * states);
+  /** How much of its time in KVM the thread was asleep, without a halt. */
+  asleep = new Float64Array(64);
 
-  add(i: number, time: Float64Array): void {
+  add(i: number, time: Float64Array, asleep: number): void {
     if (this.count === this.endsAt.length) {
       const endsAt = new Int32Array(this.count * 2);
       endsAt.set(this.endsAt);
@@ -102,8 +105,10 @@ export class ExitParts {
       const parts = new Float64Array(this.count * 2 * states);
       parts.set(this.parts);
       this.parts = parts;
+      this.asleep = grown(this.asleep);
     }
     this.endsAt[this.count] = i;
+    this.asleep[this.count] = asleep;
     this.parts.set(time, this.count++ * states);
   }
 }
@@ -125,6 +130,7 @@ class Following {
   exits = 0;
   readonly states = new Float64Array(states);
   readonly inExit = new Float64Array(states);
+  asleepInExit = 0;
   polled = 0;
   asleepInKvm = 0;
   /**
@@ -304,6 +310,7 @@ export class VcpuTime {
         this.#arrive(one, time, inKvm);
         this.#settle(one, Number.NaN);
         one.inExit.fill(0);
+        one.asleepInExit = 0;
         if (time >= this.from) one.exits++;
         one.halting = this.#pairing.isHalt(b, i);
         one.haltInQemu = false;
@@ -314,7 +321,7 @@ export class VcpuTime {
         this.#arrive(one, time, inGuest);
         this.#settle(one, Number.NaN);
         this.#tell(one);
-        this.exits.add(i, one.inExit);
+        this.exits.add(i, one.inExit, one.asleepInExit);
         one.halting = false;
         return;
       case 'userspace':
@@ -466,8 +473,10 @@ export class VcpuTime {
     one.since = time;
     const state = this.#stateOf(one);
     if (state === kvm) {
-      if (one.run === sleeping) one.asleepInKvm += Math.max(0, time - Math.max(from, this.from));
-      else if (one.halting && !one.slept) {
+      if (one.run === sleeping) {
+        one.asleepInKvm += Math.max(0, time - Math.max(from, this.from));
+        one.asleepInExit += length;
+      } else if (one.halting && !one.slept) {
         // Whether this was halt polling is told by kvm_vcpu_wakeup, later.
         if (one.opened === maxOpen) this.#settle(one, Number.NaN);
         one.open[2 * one.opened] = from;

@@ -476,3 +476,48 @@ test("what libtraceevent's plugin writes before events of other architectures do
     assert.deepEqual(await pastedRows(`${name}-plugin.txt`), plain);
   }
 });
+
+test('on arm64 perf times the guest: --in-guest equals its table, and the exits are as many', async () => {
+  const { rows, counts, inGuest } = await recording('arm64.perf.data.zst', { inGuest: true });
+  assert.equal(inGuest, true);
+  assertAsPerf(
+    rows.map(({ group, all }) => [group.reason as string, all]),
+    'arm64.kvmstat.txt',
+  );
+  // The guest's WFI ends a stretch in the guest: it is no halt before it.
+  assert.ok(rows.every(({ halts }) => halts === undefined));
+  assert.equal(counts.pairs, 44_897);
+  assert.equal((await recording('arm64.perf.data.zst')).counts.exits, counts.exits);
+});
+
+test('a stretch in the guest lasts from the last kvm_entry to the kvm_exit, and none is made of an exit alone', async () => {
+  const at = (time: number, name: string, fields: Record<string, number> = {}): SyntheticEvent => ({
+    name: `kvm:kvm_${name}`,
+    time,
+    tid: 7,
+    cpu: 0,
+    fields,
+  });
+  const hlt = { exit_reason: 0x78, isa: 2 };
+  const events = [
+    at(5, 'exit', hlt),
+    at(10, 'entry', { vcpu_id: 0 }),
+    at(40, 'exit', hlt),
+    at(100, 'entry', { vcpu_id: 0 }),
+    // KVM's fast path goes back in without a kvm_exit.
+    at(150, 'entry', { vcpu_id: 0 }),
+    at(170, 'exit', hlt),
+    at(200, 'entry', { vcpu_id: 0 }),
+  ];
+  for (const batchSize of [1, 3, 100]) {
+    const { rows, counts } = await read(synthetic(events, { batchSize }), { inGuest: true });
+    assert.deepEqual(
+      rows.map(({ group, all }) => [group.reason, all.count, all.total, all.min, all.max]),
+      [['hlt', 2, 50, 20, 30]],
+    );
+    assert.deepEqual(
+      [counts.exits, counts.pairs, counts.exitThenExit, counts.entryWithoutExit, counts.openAtEnd],
+      [3, 2, 1, 1, 0],
+    );
+  }
+});

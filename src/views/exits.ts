@@ -44,6 +44,8 @@ export type ExitOptions = VcpuChoice & {
   timeline?: boolean;
   /** QEMU's mutexes, where somebody follows them already: that one takes each batch first. */
   locks?: LocksView | undefined;
+  /** Times the stretches in the guest, from kvm_entry to the kvm_exit whose reason ended it, instead of the exits. */
+  inGuest?: boolean;
   /** Every exit is counted, none timed: for traces that do not tell how long they took. */
   counting?: boolean;
 };
@@ -74,6 +76,8 @@ export type ExitRow = {
 };
 
 export type ExitResult = {
+  /** Whether it is about the stretches in the guest that exits ended. */
+  inGuest: boolean;
   /** What durations are in. */
   unit: 'ns' | 'cycles';
   by: readonly Dimension[];
@@ -142,7 +146,7 @@ export class Exits implements Analysis {
     const wantsSlow = slow !== undefined || than !== undefined;
     const inner = wantsSlow || options.breakdown === true || by.includes('rip') || by.some(isDetail);
     const counting = options.counting === true;
-    this.pairing = new ExitPairing({ scale: options.scale ?? 1, inner, counting });
+    this.pairing = new ExitPairing({ scale: options.scale ?? 1, inner, counting, inside: options.inGuest === true });
     if (!counting) {
       const { by, exclude, vcpus, pids } = options;
       this.#untimed = new Exits({ by, exclude: exclude ?? [], vcpus, pids, counting: true });
@@ -271,6 +275,7 @@ export class Exits implements Analysis {
     const names = new Set(pairing.reasons.names.map(foldReason));
     const counts = pairing.result();
     return {
+      inGuest: this.#options.inGuest === true,
       unit: this.#trace?.clock.unit === 'ticks' && this.#options.scale === undefined ? 'cycles' : 'ns',
       by: this.#options.by,
       rows: rows.map(({ group, busy, halts, parts }) => {

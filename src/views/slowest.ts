@@ -30,6 +30,8 @@ export type SlowExit = {
   omitted: number;
   /** How the time divides; undefined where the clock counts no ns. */
   parts: Parts | undefined;
+  /** How much of the time in KVM the thread was asleep, without a halt. */
+  asleep: number;
   /** The longest wait for a mutex of QEMU within it; `Slowest.lockNames` has the names. */
   wait: LockWait | undefined;
 };
@@ -111,6 +113,7 @@ export class Slowest {
         const thread = spans.thread[k] as number;
         while (wait < locks.waits.count && (locks.waits.endsAt[wait] as number) < end) this.#note(wait++);
         while (divided !== undefined && part < divided.count && (divided.endsAt[part] as number) < end) part++;
+        const known = divided !== undefined && part < divided.count && divided.endsAt[part] === end;
         return {
           begin,
           duration,
@@ -119,7 +122,8 @@ export class Slowest {
           reason: reasons.names[reason] as string,
           rip: hex64(spans.ripHigh[k] as number, spans.ripLow[k] as number),
           ...this.#events.events(thread, b, begin),
-          parts: divided?.endsAt[part] === end && part < divided.count ? partsOf(divided, part) : undefined,
+          parts: known ? partsOf(divided, part) : undefined,
+          asleep: known ? (divided.asleep[part] as number) : 0,
           wait: this.#waits[thread]?.longest(begin),
         };
       };
