@@ -120,6 +120,18 @@ test('where there is nothing, what was lost is said, and which stretch it is abo
   assert.match(stdout, /late-loss/);
 });
 
+test('a wait says for how much of it another thread had the mutex: all together as virtap locks counts', () => {
+  const { totals } = json('locks', log) as unknown as { totals: { held_by_others: Row; contended: number } };
+  const lines = virtap('export', '--to', 'jsonl', '--spans', 'waits', log).stdout.trim().split('\n');
+  const waits = lines.map((line) => JSON.parse(line) as Row);
+  assert.equal(
+    waits.reduce((sum, wait) => sum + Number(wait.held_by_others_ns), 0),
+    totals.held_by_others.total_ns,
+  );
+  assert.equal(waits.filter((wait) => Number(wait.held_by_others_ns) > 0).length, totals.contended);
+  assert.match(virtap('spans', 'waits', '--slow', '1', log).stdout, /heldByOthers\n.* 0 ns/);
+});
+
 test('what is not there is named', () => {
   assert.match(virtap('spans', 'exist', kvm).stderr, /no kind of span called exist; did you mean exits\?/);
   assert.match(

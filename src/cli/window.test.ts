@@ -200,3 +200,16 @@ test('in a stretch without an event, what vCPUs do goes on', () => {
     rmSync(folder, { recursive: true });
   }
 });
+
+test('rates are over the stretch, whichever command is asked', () => {
+  // The events of this stretch do not reach its bounds.
+  const range = ['--from', '1000ms', '--to', '1007ms'];
+  type Type = { name: string; count: number; rate: number };
+  const events = json('events', host, ...range) as { duration_ns: number; types: Type[] };
+  const exits = json('exits', host, ...range);
+  const { count, rate } = events.types.find(({ name }) => name === 'kvm:kvm_exit') as Type;
+  assert.deepEqual([events.duration_ns, exits.duration_ns], [7e6, 7e6]);
+  assert.ok(Math.abs(rate - count / 7e-3) < 1e-6);
+  const { all } = exits.totals;
+  assert.ok(Math.abs(all.rate_per_s - all.count / 7e-3) < 1e-2);
+});

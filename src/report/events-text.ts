@@ -80,8 +80,8 @@ function clockText({ clock, events }: InventoryView): string {
   return `${name}, ${step}${ties.join('')}`;
 }
 
-function spanText({ clock, first, last }: InventoryView): string {
-  return clock.unit === 'ns' ? duration(last - first) : `${count(last - first)} ticks`;
+function spanText({ clock, duration: length }: InventoryView): string {
+  return clock.unit === 'ns' ? duration(length) : `${count(length)} ticks`;
 }
 
 function processText({ processes }: InventoryView): string {
@@ -156,8 +156,8 @@ function eventTable(view: InventoryView, terminal: Terminal): string {
 }
 
 /** How long the trace is; NaN where rates make no sense. */
-function secondsOf({ clock, first, last }: InventoryView): number {
-  return clock.unit === 'ns' && last > first ? (last - first) / 1e9 : Number.NaN;
+function secondsOf({ clock, duration: length }: InventoryView): number {
+  return clock.unit === 'ns' && length > 0 ? length / 1e9 : Number.NaN;
 }
 
 function answers(view: InventoryView, asked: readonly Question[], terminal: Terminal): string {
@@ -219,8 +219,8 @@ export function eventsJson(view: InventoryView, asked: readonly Question[], read
       : { clock_ties: clock.ties.map(({ to, offset, source }) => ({ to, offset_ns: offset.toString(), source })) }),
     origin: view.origin.toString(),
     first_ns: isNs ? ns(view.first) : null,
-    duration_ns: isNs ? ns(view.last - view.first) : null,
-    ...(clock.unit === 'ticks' ? { duration_ticks: ns(view.last - view.first) } : {}),
+    duration_ns: isNs ? ns(view.duration) : null,
+    ...(clock.unit === 'ticks' ? { duration_ticks: ns(view.duration) } : {}),
     events: view.events,
     cpus: view.cpus ?? null,
     cpus_seen: view.cpusSeen,

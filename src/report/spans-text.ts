@@ -165,9 +165,12 @@ function list(answer: SpansAnswer, spans: readonly SpanCells[], length: string, 
   const rows = spans.map(({ begin, duration, cells }) => [
     stamp(begin),
     { text: format.long(duration), style: 'bad' as const },
-    ...others.map(([name, { type }]) =>
-      type === 'time' ? moment(cells[name], stamp) : escapeText(cellText(cells[name])),
-    ),
+    ...others.map(([name, { type }]): Cell => {
+      const cell = cells[name];
+      if (type === 'time') return moment(cell, stamp);
+      if (type === 'length') return typeof cell === 'number' && cell >= 0 ? format.long(cell) : '';
+      return escapeText(cellText(cell));
+    }),
   ]);
   return table(columns, rows, terminal);
 }

@@ -158,7 +158,17 @@ test('lock waits name who had the mutex meanwhile', async () => {
   ];
   const common = { mutex: '0x550000001000', pid: 1, cpu: -1 };
   assert.deepEqual(await all(lockWaits(synthetic(story))), [
-    { ...common, begin: 0, duration: 5, site: 'util/main-loop.c:1', tid: 10, contended: false, holder: -1, behind: [] },
+    {
+      ...common,
+      begin: 0,
+      duration: 5,
+      site: 'util/main-loop.c:1',
+      tid: 10,
+      contended: false,
+      heldByOthers: 0,
+      holder: -1,
+      behind: [],
+    },
     {
       ...common,
       begin: 7000,
@@ -166,6 +176,7 @@ test('lock waits name who had the mutex meanwhile', async () => {
       site: 'util/main-loop.c:2',
       tid: 11,
       contended: true,
+      heldByOthers: 2000,
       holder: 10,
       behind: [{ tid: 10, site: 'util/main-loop.c:1', duration: 2000 }],
     },

@@ -1,5 +1,5 @@
 import { isEntry, isExit, isNumbering } from '../spans/exits.ts';
-import type { Analysis } from '../trace/analysis.ts';
+import { type Analysis, isBefore, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
@@ -19,6 +19,8 @@ export type InventoryView = {
   /** Time of the first and last event, from the origin, in the clock's unit; NaN where there are no events. */
   first: number;
   last: number;
+  /** How long the stretch is that was asked for, as far as the recording reaches, or all of it: what rates are over. NaN where there are no events. */
+  duration: number;
   events: number;
   /** CPUs of the machine where the trace says, and those that events came from. */
   cpus: number | undefined;
@@ -83,14 +85,19 @@ export class Inventory implements Analysis {
   #first = Number.NaN;
   #last = Number.NaN;
   #events = 0;
+  #window: Window | undefined;
 
   wants(): boolean {
     return true;
   }
 
+  within(window: Window): void {
+    this.#window = window;
+  }
+
   batch(trace: Trace, b: EventBatch): void {
     const { count, type, tid, pid, cpu } = b;
-    if (count === 0) return;
+    if (count === 0 || isBefore(b, this.#window?.from ?? 0)) return;
     if (this.#events === 0) this.#first = b.time[0] as number;
     this.#last = b.time[count - 1] as number;
     this.#events += count;
@@ -127,6 +134,11 @@ export class Inventory implements Analysis {
     }
   }
 
+  get #duration(): number {
+    const { from, to } = this.#window ?? { from: this.#first, to: this.#last };
+    return to - from;
+  }
+
   view(trace: Trace): InventoryView {
     return {
       file: trace.file,
@@ -137,6 +149,7 @@ export class Inventory implements Analysis {
       origin: trace.origin,
       first: this.#first,
       last: this.#last,
+      duration: this.#events === 0 ? Number.NaN : this.#duration,
       events: this.#events,
       cpus: trace.cpus,
       cpusSeen: [...this.#cpus.keys()].filter((cpu) => this.#cpus[cpu] === 1),
@@ -291,7 +304,7 @@ class ThreadCounts {
 
 /** What conditions can be about: all events, those of each name, and those that were lost. */
 export function eventSubjects(view: InventoryView, reading: Pick<Reading, 'lost' | 'losses'>): Subject[] {
-  const seconds = view.clock.unit === 'ns' ? (view.last - view.first) / 1e9 : Number.NaN;
+  const seconds = view.clock.unit === 'ns' ? view.duration / 1e9 : Number.NaN;
   // A hole of which nobody knows how many events fell into it has at least one.
   const lost = reading.lost + reading.losses.filter(({ count }) => count === undefined).length;
   return [

@@ -35,6 +35,7 @@ const waitColumns = {
   begin: time('qemu_mutex_lock'),
   duration: length('until qemu_mutex_locked'),
   contended: flag('another thread had the mutex at some moment of it'),
+  heldByOthers: length('for how much of it another thread had the mutex'),
   holder: number('the thread that had it for the longest meanwhile'),
   behind: detail<Behind[]>('the threads that had it, where they locked it, and for how much of the wait'),
 };
@@ -126,6 +127,7 @@ class LockWaits extends LockState implements Spans<typeof waitColumns> {
     this.read = {
       ...this.readers(),
       contended: (k) => spans.contended[k] === 1,
+      heldByOthers: (k) => spans.held[k] as number,
       holder: (k) => this.#holder(k),
       behind: (k) => [...this.#stretches(k)].map((x) => this.#behind(x)),
     };
