@@ -488,3 +488,23 @@ test('a sample whose parts are longer than itself is damage, and so is a time ou
     assert.match(seen.damage ?? '', problem);
   }
 });
+
+test('who recorded is said, as perf report --header-only prints it', async () => {
+  const mutants = join(import.meta.dirname, '../../test/data/mutants');
+  const notesOf = async (name: string) => {
+    const trace = await openTrace(join(mutants, name));
+    for await (const _ of trace.batches());
+    await trace.close();
+    return trace.notes[0];
+  };
+  const machine = 'Recorded on Linux vm 6.18.44-fc-v595 by perf 6.1.192: /usr/bin/perf record -B -N';
+  assert.equal(
+    await notesOf('plain.data'),
+    `${machine} -e sched:sched_switch,sched:sched_waking -a -o p.data -- sleep 0.05.`,
+  );
+  // A pipe has these as records.
+  assert.equal(
+    await notesOf('pipe.data'),
+    `${machine} -z -e sched:sched_switch -e sched:sched_waking -a -o - -- sleep 0.05.`,
+  );
+});

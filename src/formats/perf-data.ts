@@ -24,6 +24,7 @@ import {
   type PerfHeader,
   parseAttr,
   readPerfHeader,
+  recordedNote,
   recordType,
   startsCompressed,
 } from './perf-header.ts';
@@ -65,7 +66,7 @@ class PerfTrace implements Trace {
   readonly clock: Clock = { name: 'perf', unit: 'ns', resolution: 1 };
   origin = 0n;
   readonly threads: ThreadTable;
-  readonly notes: string[] = [];
+  readonly #notes: string[] = [];
   /** Samples that the file holds twice, by type id. */
   readonly repeated = new Map<number, number>();
   damage: TraceError | undefined;
@@ -223,6 +224,10 @@ class PerfTrace implements Trace {
 
   get cpus(): number | undefined {
     return this.#header.cpus;
+  }
+
+  get notes(): readonly string[] {
+    return [...recordedNote(this.#header.facts), ...this.#notes];
   }
 
   get machine(): Trace['machine'] {
@@ -723,7 +728,7 @@ class PerfTrace implements Trace {
   }
 
   #note(note: string): void {
-    if (!this.notes.includes(note)) this.notes.push(note);
+    if (!this.#notes.includes(note)) this.#notes.push(note);
   }
 
   #error(problem: string, pos: number, expected: string): TraceError {

@@ -229,6 +229,15 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
   return header;
 }
 
+/** Who recorded, where and how, as a sentence for people: none where the file does not say. */
+export function recordedNote({ host, release, version, commandLine }: PerfHeader['facts']): string[] {
+  const machine = [host, release].filter((part) => part !== '').join(' ');
+  const on = machine === '' ? '' : ` on Linux ${machine}`;
+  const by = version === '' ? '' : ` by perf ${version}`;
+  const how = commandLine === '' ? '' : `: ${commandLine}`;
+  return on + by + how === '' ? [] : [`Recorded${on}${by}${how}.`];
+}
+
 /** Takes memory for an attribute with so many bytes of ids. */
 export function holdAttr(meter: Meter, idsSize: number, offset: number): boolean {
   return meter.hold(attrBytes + (idsSize / 8) * idBytes, 'events and their ids', offset);
