@@ -17,6 +17,8 @@ const components = {
   'a C compiler': () => program('cc'),
   "SystemTap's headers": () =>
     program('cc') ?? works('sys/sdt.h is not installed', 'cc', '-E', '-include', 'sys/sdt.h', '-x', 'c', '/dev/null'),
+  "libtracecmd's headers": () =>
+    program('cc') ?? works('libtracecmd-dev is not installed', 'pkg-config', '--exists', 'libtracecmd'),
   readelf: () => program('readelf'),
   bash: () => program('bash'),
   script: () => program('script'),
