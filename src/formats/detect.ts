@@ -10,6 +10,7 @@ const formats: readonly (() => Promise<Format>)[] = [
   async () => (await import('./simpletrace.ts')).simpletrace,
   async () => (await import('./trace-dat.ts')).traceDat,
   async () => (await import('./perf-data.ts')).perfData,
+  async () => (await import('./perfetto/perfetto.ts')).perfetto,
   async () => (await import('./function-graph.ts')).functionGraph,
   async () => (await import('./ftrace-text.ts')).ftraceText,
   async () => (await import('./perf-script.ts')).perfScript,
