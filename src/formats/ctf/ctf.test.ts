@@ -445,3 +445,56 @@ event { id = 2; name = "qemu_uprobes:virtqueue_pop_1"; fields := struct { ${perf
   assert.deepEqual(trace.threads.get(8), { comm: 'CPU 1/KVM', pid: 7 });
   assert.equal(trace.types.length, 2);
 });
+
+test('snapshots that overlap give each event once, and a later one may know more events', async () => {
+  const packet = (sequence: number, id: number) =>
+    lttngPacket({
+      cpu: 0,
+      begin: sequence * 100,
+      end: sequence * 100,
+      sequence,
+      events: [{ id, time: sequence * 100, fields: entry(sequence) }],
+    });
+  const more = 'event { name = "kvm_x86_later"; id = 2; stream_id = 0; fields := struct { uint32_t _n; }; };';
+  const path = ctfFolder({
+    'snapshot-1/kernel/metadata': lttngMetadata({ events: kvm }),
+    'snapshot-1/kernel/a_0': Buffer.concat([packet(1, 0), packet(2, 0)]),
+    'snapshot-2/kernel/metadata': lttngMetadata({ events: kvm + more }),
+    'snapshot-2/kernel/a_0': Buffer.concat([packet(2, 0), packet(3, 2)]),
+  });
+  const { trace, events, losses } = await read(path);
+  assert.equal(trace.damage, undefined);
+  assert.deepEqual(losses, []);
+  assert.deepEqual(
+    events.map(({ name, time }) => [name, time]),
+    [
+      ['kvm:kvm_entry', 0],
+      ['kvm:kvm_entry', 100],
+      ['kvm:kvm_later', 200],
+    ],
+  );
+});
+
+test("the bytes of LTTng's kvm_mmio are the kernel's number", async () => {
+  const mmio = `event { name = "kvm_mmio"; id = 0; stream_id = 0; fields := struct {
+    uint32_t _type; uint32_t _len; uint64_t _gpa; uint32_t __val_length;
+    integer { size = 8; align = 8; signed = 0; base = 16; } _val[ __val_length ];
+  }; };`;
+  const bytes = [0x78, 0x56, 0x34, 0xf2];
+  const path = ctfFolder({
+    metadata: lttngMetadata({ events: mmio }),
+    a_0: lttngPacket({
+      cpu: 0,
+      begin: 1,
+      end: 1,
+      events: [
+        { id: 0, time: 1, fields: (out) => void out.int(2, 32).int(4, 32).int(0xfee000b0, 64).int(4, 32).bytes(bytes) },
+      ],
+    }),
+  });
+  const { events } = await read(path);
+  assert.deepEqual(
+    events.map(({ name, text }) => [name, text]),
+    [['kvm:kvm_mmio', 'type=2 len=4 gpa=4276093104 val=0xf2345678']],
+  );
+});

@@ -235,10 +235,14 @@ class CtfTrace implements Trace {
             : `${uuid} ${packet.kind.type.id} ${id} ${packet.cpu}`;
         const begin = packet?.begin?.value ?? 0n;
         const chain = chains.get(key);
-        // Chunks of one trace may know of different events: then they are streams of their own.
-        if (chain === undefined || (chain.part !== part && !sameEvents(chain.part, part)))
-          chains.set(chain === undefined ? key : `${key} ${n} ${file.path}`, { part, files: [{ file, begin }] });
-        else chain.files.push({ file, begin });
+        if (chain === undefined) chains.set(key, { part, files: [{ file, begin }] });
+        else if (!sameEvents(chain.part, part))
+          chains.set(`${key} ${n} ${file.path}`, { part, files: [{ file, begin }] });
+        else {
+          chain.files.push({ file, begin });
+          // Later chunks of a trace know more events.
+          if (part.metadata.events.length > chain.part.metadata.events.length) chain.part = part;
+        }
       }
     }
     return [...chains.values()].map(({ part, files }) => ({
@@ -277,13 +281,12 @@ function kindOf({ kinds }: Part, id: number | undefined): StreamKind | undefined
   return kinds.size === 1 ? kinds.values().next().value : kinds.get(0);
 }
 
-/** Whether two chunks' metadata declare the same events, as far as the shorter goes. */
+/** Whether two chunks' metadata declare the same events, as far as both have them. */
 function sameEvents(a: Part, b: Part): boolean {
-  const [few, many] = a.metadata.events.length < b.metadata.events.length ? [a, b] : [b, a];
-  return few.metadata.events.every(({ id, stream, name }, n) => {
-    const other = many.metadata.events[n];
-    return other?.id === id && other.stream === stream && other.name === name;
-  });
+  if (a === b) return true;
+  const key = ({ id, stream }: { id: number; stream: number }) => `${stream} ${id}`;
+  const names = new Map(a.metadata.events.map((event) => [key(event), event.name]));
+  return b.metadata.events.every((event) => (names.get(key(event)) ?? event.name) === event.name);
 }
 
 function hostOf({ environment }: Metadata): string | undefined {
