@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
-import { exitsCsv, exitsJson, exitsText, groupNames, noExits, untimedWhy } from '../report/exits-text.ts';
+import { exitsCsv, exitsJson } from '../report/exits-json.ts';
+import { exitsText, groupNames, noExits, untimedWhy } from '../report/exits-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import { withoutVm } from '../spans/vcpu.ts';
 import { tellsTime } from '../trace/clock.ts';

@@ -6,7 +6,7 @@ import { version } from '../own/files.ts';
 import type { SlowExitJson, VcpuJson } from '../report/answers.ts';
 import { escapeJson } from '../report/escape.ts';
 import { askEverything, nothingToShow, pageOf } from '../report/everything.ts';
-import { slowExitJson } from '../report/exits-text.ts';
+import { slowExitJson } from '../report/exits-json.ts';
 import type { PageData } from '../report/page-data.ts';
 import { ExitRows, ExitRowsWriter } from '../serve/exit-rows.ts';
 import { identity, indexFolder, readIndex, writeIndex } from '../serve/index-store.ts';

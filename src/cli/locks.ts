@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
-import { locksCsv, locksJson, locksText } from '../report/locks-text.ts';
+import { locksCsv, locksJson } from '../report/locks-json.ts';
+import { locksText } from '../report/locks-text.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { recordLines } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';

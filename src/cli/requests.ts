@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
-import { requestsCsv, requestsJson, requestsText } from '../report/requests-text.ts';
+import { requestsCsv, requestsJson } from '../report/requests-json.ts';
+import { requestsText } from '../report/requests-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { clockOptions } from '../trace/recorders.ts';

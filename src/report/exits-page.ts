@@ -2,7 +2,8 @@ import type { Vcpu } from '../spans/vcpu.ts';
 import type { ExitPicture, Picture } from '../views/exit-picture.ts';
 import type { SlowExitJson } from './answers.ts';
 import { cellsWithin } from './cells-room.ts';
-import { type ExitAnswer, exitsJson, slowExitJson } from './exits-text.ts';
+import { exitsJson, slowExitJson } from './exits-json.ts';
+import type { ExitAnswer } from './exits-text.ts';
 import type { ExitsSection, PictureFrame } from './page-data.ts';
 
 /** Events and characters of text kept of one exit's log. */
