@@ -4,6 +4,7 @@ import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Format, OpenOptions } from './format.ts';
 import { Input } from './input.ts';
+import { commitMask } from './ring-buffer.ts';
 
 /** Every format, asked in this order: those with a magic number first, then text, the least particular last. Loaded when asked. */
 const formats: readonly (() => Promise<Format>)[] = [
@@ -97,6 +98,24 @@ const otherFiles: readonly [magic: string, what: string][] = [
   ['%PDF', 'is a PDF document'],
 ];
 
+/** Whether all whole pages are those of a ring buffer, in order of time: a time stamp, how much there is, and an event (ring-buffer.ts). */
+function isRingBuffer(head: Uint8Array): boolean {
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  let last = 0n;
+  for (let at = 0; at + ringPage <= head.length; at += ringPage) {
+    const time = view.getBigUint64(at, true);
+    const commit = view.getUint32(at + 8, true);
+    const size = commit & commitMask;
+    const spare = (commit & 0x38000000) !== 0 || view.getUint32(at + 12, true) !== 0;
+    if (time < last || time === 0n || time >> 62n !== 0n || spare || size < 8 || size > ringPage - 16) return false;
+    last = time;
+  }
+  return last > 0n;
+}
+
+/** Bytes of a page where nobody chose another size. */
+const ringPage = 4096;
+
 /** `comm tid [cpu] time: fields`, on the first line that is no comment. */
 const perfLineWithoutName = /^(?:#.*\n)*.{0,40}?[ \d](?:\[\d{1,4}\])? +\d{1,11}\.\d{6}(?:\d{3})?: +\w+[= ]\S/;
 
@@ -107,6 +126,12 @@ function looksLike(head: Uint8Array, compression: string): string {
   const start = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, 4096)).toString('latin1');
   const other = otherFiles.find(([magic]) => start.startsWith(magic));
   if (other !== undefined) return other[1] + packed;
+  if (isRingBuffer(head))
+    return (
+      "holds pages of a CPU's ring buffer (per_cpu/cpuN/trace_pipe_raw) without the formats of their events; trace-cmd joins them to a trace.dat: " +
+      '`trace-cmd restore -c -o head.dat` on the machine that recorded, then `trace-cmd restore -i head.dat -o trace.dat CPU0 CPU1 …` with a file for each CPU' +
+      packed
+    );
   if (start.slice(257, 262) === 'ustar') return `is a tar archive${packed}`;
   if (/^(\xff\xfe|\xfe\xff)/.test(start)) return `is UTF-16 text, which virtap does not read${packed}`;
   if (/[\x00-\x08\x0e-\x1a\x1c-\x1f]/.test(start)) return `is a binary of an unknown kind${packed}`;
