@@ -1,15 +1,8 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { FieldReader } from '../trace/event-type.ts';
-import {
-  type Expression,
-  ExpressionParser,
-  type IntegerType,
-  integer,
-  knownType,
-  readInteger,
-  textual,
-  Unsupported,
-} from './c-expression.ts';
+import { ExpressionParser } from './c-expression.ts';
+import { type Expression, integer, textual, Unsupported } from './c-operators.ts';
+import { type IntegerType, knownType, readInteger } from './c-types.ts';
 import type { KernelField, KernelFormat } from './kernel-format.ts';
 import { type Conversion, type Integer, narrow, parsePrintf, printInteger, printString, truncate } from './printf.ts';
 

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TraceError } from '../trace/error.ts';
 import { groups } from '../trace/groups.ts';
+import { qemuType } from './c-types.ts';
 import type { OpenOptions } from './format.ts';
 import { asTraceError } from './input.ts';
 import type { Base } from './int-reader.ts';
@@ -69,25 +70,6 @@ export function parsePrintf(format: string): Printf {
   return { texts, conversions };
 }
 
-/** Widths of C types on the 64-bit machines that QEMU runs on. Anything unknown is taken as 64 bits, as simpletrace writes it. */
-function integerType(declared: string): { bits: EventArgument['bits']; signed: boolean } {
-  const type = declared.replace(/\b(const|volatile|struct|enum)\b/g, '').trim();
-  if (type.includes('*')) return { bits: 64, signed: false };
-  const fixed = /^(u?)int(8|16|32|64)_t$/.exec(type);
-  if (fixed !== null) return { bits: Number(fixed[2]) as EventArgument['bits'], signed: fixed[1] === '' };
-  if (type === 'bool') return { bits: 8, signed: false };
-  if (/^(size_t|uintptr_t|hwaddr|ram_addr_t|vaddr|dma_addr_t|target_ulong|TCGv)$/.test(type)) {
-    return { bits: 64, signed: false };
-  }
-  if (/^(ssize_t|intptr_t|off_t|time_t)$/.test(type)) return { bits: 64, signed: true };
-  const signed = !/\bunsigned\b/.test(type);
-  if (/\bchar\b/.test(type)) return { bits: 8, signed };
-  if (/\bshort\b/.test(type)) return { bits: 16, signed };
-  if (/\blong\b/.test(type)) return { bits: 64, signed };
-  if (/^(signed|unsigned)?\s*(int)?$/.test(type)) return { bits: 32, signed };
-  return { bits: 64, signed: false };
-}
-
 /** tracetool's own test for what it stores as a string (scripts/tracetool/__init__.py, is_string). */
 function isString(declared: string): boolean {
   return /^(const )?char ?\*/.test(declared) && declared.split('*').length === 2;
@@ -142,7 +124,7 @@ class EventSignature implements Signature {
         name,
         declared,
         kind: isString(declared) ? 'text' : 'int',
-        ...integerType(declared),
+        ...qemuType(declared),
         base: hex ? 'hex' : 'decimal',
       };
     });
