@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { zstdDecompressSync } from 'node:zlib';
 import { decodeFromCompressedBase64, initWebAssemblySync } from 'hdr-histogram-js';
 import { parquetReadObjects } from 'hyparquet';
 
@@ -280,4 +281,28 @@ test('a trace without spans, and a file that cannot be written, are refused', ()
     run('--to', 'csv', '--spans', 'exits,hold-ups', kvm).stderr,
     /Expected some of exits, states, requests, waits, holds/,
   );
+});
+
+test('a recording that is cut short is exported, and scripts run on it, as far as it was read', () => {
+  const cut = join(folder, 'cut.bin');
+  const whole = zstdDecompressSync(readFileSync(leak));
+  // Amid a record, the size of which is no multiple of this one's.
+  writeFileSync(cut, whole.subarray(0, 2_000_001));
+  const { totals } = JSON.parse(virtap('requests', '--json', cut)) as { totals: { count: number } };
+  assert.ok(totals.count > 1000);
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
+      encoding: 'utf8',
+      maxBuffer: 64 << 20,
+    });
+  const exported = run('export', '--to', 'csv', '--spans', 'requests', cut);
+  assert.match(exported.stderr, /^virtap: partial: .*cut\.bin: byte \d+: the file ends/);
+  assert.equal(exported.stdout.trim().split('\n').length - 1, totals.count);
+  const script = join(folder, 'count.ts');
+  writeFileSync(
+    script,
+    `import { analyzer } from 'virtap/script';
+    export default analyzer(({ print }) => { let n = 0; return { request() { n++ }, end() { print(n) } } });`,
+  );
+  assert.equal(run('run', script, cut).stdout.trim(), String(totals.count));
 });

@@ -65,7 +65,12 @@ export async function scout(files: readonly string[], options: OpenTracesOptions
   await withForesight(async () => {
     if (foresightOf(files) !== undefined) return;
     const trace = await openTraces(files, options);
-    await runAnalyses(trace, [], { quiet: true });
+    try {
+      await runAnalyses(trace, [], { quiet: true });
+    } catch (error) {
+      // It wanted no events, and so saw none before the damage: the reading that wants some tells of it.
+      if (error !== trace.damage) throw error;
+    }
     await trace.close();
   });
 }

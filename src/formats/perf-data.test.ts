@@ -345,6 +345,10 @@ test('a file cut anywhere gives what came before, and says at which byte it ends
     assert.equal(lines.length, golden().length);
     assert.match(lines[0] as string, /: tracepoint:\d+$/);
   }
+  // In a feature behind the event formats: all events are there, and something is missing all the same.
+  const { damage, lines } = await read(file.subarray(0, file.length - 1));
+  assert.match(damage ?? '', /byte \d+: the file ends; expected a feature of \d+ bytes/);
+  assert.deepEqual(lines, golden());
 });
 
 test('zstd data that breaks is told, and what came before stands', async () => {

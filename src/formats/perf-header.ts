@@ -217,7 +217,9 @@ export async function readPerfHeader(name: string, file: FileHandle, size: numbe
       if (bit === feature.tracingData) {
         const body = await read(start, length, 'the event formats');
         header.tracingData = { bytes: new Uint8Array(body.buffer), offset: start };
-      } else if (length <= 16 << 20 && start + length <= size) {
+      } else if (start + length > size) {
+        throw new TraceError(name, 'the file ends', size, `a feature of ${length} bytes at byte ${start}`);
+      } else if (length <= 16 << 20) {
         applyFeature(header, bit, await read(start, length, 'a feature'), little);
       }
     } catch (error) {
