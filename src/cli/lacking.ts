@@ -1,7 +1,7 @@
 import { UsageError } from '../analyse/usage-error.ts';
 import { type Clock, tellsTime } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
-import { recordLines } from '../trace/recorders.ts';
+import { qemuOf, recordLines } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
 
@@ -56,7 +56,7 @@ export function needPopsAndFills(trace: Trace, seen: ReadonlyMap<string, number>
           trace.file,
           `has no ${lacking.join(' and no ')} event, so it cannot tell ${cannot} (it holds ${held === '' ? 'no events' : `events of ${held}`}${damaged})`,
           undefined,
-          `a recording of both, such as ${recordLines('queues')[0]}`,
+          `a recording of both, such as ${recordLines('queues', qemuOf(trace))[0]}`,
         );
   throw refusal(error, trace.notes);
 }

@@ -3,7 +3,7 @@ import { UsageError } from '../analyse/usage-error.ts';
 import { locksCsv, locksJson } from '../report/locks-json.ts';
 import { locksText } from '../report/locks-text.ts';
 import { tellsTime } from '../trace/clock.ts';
-import { recordLines } from '../trace/recorders.ts';
+import { qemuOf, recordLines } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
 import { LocksView, lockSubjects } from '../views/locks.ts';
@@ -106,7 +106,7 @@ export function refuse(trace: Trace, { locks: { counts } }: LocksView, ranged = 
   const error = (sentence: string) =>
     new UsageError(
       `${trace.file}: ${sentence}. To record locks with threads and times:`,
-      ...recordLines('locks').map((line) => `  ${line}`),
+      ...recordLines('locks', qemuOf(trace)).map((line) => `  ${line}`),
     );
   const seen = counts.lock + counts.locked + counts.unlock;
   if (ranged && counts.locked === 0) throw new UsageError(`${trace.file}: no mutex was taken in this stretch of time`);

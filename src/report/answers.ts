@@ -56,6 +56,8 @@ export type EventsJson = LossesJson & {
   duration_ns: number | null;
   duration_ticks?: number | null;
   events: number;
+  /** Events that stand twice in the file, identical to the nanosecond: they count once. */
+  repeated?: number;
   cpus: number | null;
   cpus_seen: number[];
   types: { name: string; count: number; rate: number | null; recorded_as?: { name: string; count: number }[] }[];

@@ -49,7 +49,7 @@ function facts(view: InventoryView, reading: Reading, terminal: Terminal): strin
     rows.push(['begins', timestamp(view.origin, view.first, clock.unit)], ['duration', spanText(view)]);
   }
   rows.push(
-    ['events', `${count(view.events)} of ${plural(view.types.length, 'type')}`],
+    ['events', `${count(view.events)} of ${plural(view.types.length, 'type')}${twice(view)}`],
     ['lost', lostOf(reading)],
     ['CPUs', cpus + (view.cpusSeen.length === 0 ? '' : machineCpus)],
     ['processes', processText(view)],
@@ -60,6 +60,13 @@ function facts(view: InventoryView, reading: Reading, terminal: Terminal): strin
     return `  ${name.padEnd(10)} ${name === 'lost' && reading.losses.length > 0 ? terminal.style('warn', line) : line}`;
   });
   return `${title}\n${lines.join('\n')}\n`;
+}
+
+/** What perf wrote once more, identical to the nanosecond. */
+function twice({ repeated }: InventoryView): string {
+  return repeated === 0
+    ? ''
+    : `; ${plural(repeated, 'event')} more ${repeated === 1 ? 'stands' : 'stand'} there twice, and ${repeated === 1 ? 'is' : 'are'} left out`;
 }
 
 function lostOf(reading: Reading): string {
@@ -222,6 +229,7 @@ export function eventsJson(view: InventoryView, asked: readonly Question[], read
     duration_ns: isNs ? ns(view.duration) : null,
     ...(clock.unit === 'ticks' ? { duration_ticks: ns(view.duration) } : {}),
     events: view.events,
+    ...(view.repeated > 0 ? { repeated: view.repeated } : {}),
     cpus: view.cpus ?? null,
     cpus_seen: view.cpusSeen,
     types: view.types.map((type) => ({

@@ -1,7 +1,7 @@
 import type { DetailLabel } from '../spans/exit-detail.ts';
 import type { Stats } from '../spans/summary.ts';
 import { inOrder, numbersRepeat, type Vcpu, vcpuName } from '../spans/vcpu.ts';
-import { recordLines } from '../trace/recorders.ts';
+import { isArm64, recordLines } from '../trace/recorders.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Dimension, ExitResult, ExitRow, Group, Untimed } from '../views/exits.ts';
@@ -33,9 +33,6 @@ export type ExitAnswer = {
   than: number | undefined;
 };
 
-/** Events of arm64 alone (arch/arm64/kvm/trace_arm.h, vgic/trace.h). */
-const armOnly = /^kvm:(kvm_arm_|kvm_get_timer_map$|kvm_timer_|kvm_wfx_arm64$|kvm_hvc_arm64$|vgic_)/;
-
 /** Why nothing can be said of exits in this trace, and what to record: a sentence, and lines that follow it. */
 export function noExits(
   { trace, reading }: Pick<ExitAnswer, 'trace' | 'reading'>,
@@ -45,7 +42,7 @@ export function noExits(
   if (trace.types.length > names.length) names.push('…');
   const holds = names.length === 0 ? '' : ` It holds ${names.join(', ')}.`;
   if (trace.traits?.live) return [`${trace.file}: none of its vCPUs left its guest in this time`];
-  if (trace.traits?.hidesGuestSamples && trace.types.some(({ name }) => armOnly.test(name)))
+  if (trace.traits?.hidesGuestSamples && isArm64(trace))
     return [
       `${trace.file}: there is no kvm_exit in it.${holds} perf script leaves out the samples that perf takes for a guest's, and on an arm64 host these are all kvm_exit and kvm_entry; perf script --guest-code prints them, and virtap reads perf.data itself.`,
     ];

@@ -1,3 +1,5 @@
+import type { Trace } from './trace.ts';
+
 /*
  * How each recorder is told to record what virtap needs. Whoever says how to record takes the command lines from here.
  */
@@ -30,7 +32,7 @@ const lines = {
    */
   queues: {
     qemu: [
-      "qemu-system-x86_64 … -trace 'virtqueue_*' -trace 'virtio_*' -trace file=qemu.trace -msg timestamp=on",
+      "QEMU … -trace 'virtqueue_*' -trace 'virtio_*' -trace file=qemu.trace -msg timestamp=on",
       '(qemu) trace-event virtqueue_* on',
       '(qemu) trace-event virtio_* on',
     ],
@@ -40,7 +42,7 @@ const lines = {
   /** QEMU's mutexes. Its SystemTap probes can be recorded in every build that has them; its log names threads up to version 10.0. */
   locks: {
     qemu: [
-      "qemu-system-x86_64 -name vm,debug-threads=on … -msg timestamp=on -D qemu.log -trace 'qemu_mutex_*'",
+      "QEMU -name vm,debug-threads=on … -msg timestamp=on -D qemu.log -trace 'qemu_mutex_*'",
       '(QEMU up to 10.0 names its threads there)',
     ],
     virtap: ['sudo virtap record --for-locks --for 10s   (a QEMU with SystemTap probes)'],
@@ -48,13 +50,51 @@ const lines = {
   },
 } as const satisfies Record<string, Partial<Record<Tool, readonly string[]>>>;
 
+/** Where nothing tells the architecture, the likeliest. */
+const anyQemu = 'qemu-system-x86_64';
+
 /** What a recording is to answer. */
 export type Need = keyof typeof lines;
 
-/** Command lines that record what is needed, for every tool that most people have; for LTTng's users those of LTTng come first. */
-export function recordLines(need: Need, lttng = false): string[] {
+/** Command lines that record what is needed, for every tool that most people have, `qemu` being QEMU's binary; for LTTng's users those of LTTng come first. */
+export function recordLines(need: Need, qemu = anyQemu, lttng = false): string[] {
   const { lttng: own = [], ...others }: Partial<Record<Tool, readonly string[]>> = lines[need];
-  return [...(lttng ? own : []), ...Object.values(others).flat()];
+  const all = [...(lttng ? own : []), ...Object.values(others).flat()];
+  return all.map((line) => line.replace(/^QEMU /, `${qemu} `));
+}
+
+/** Whether a trace has events of arm64 hosts. */
+export function isArm64(trace: Pick<Trace, 'types' | 'threads'>): boolean {
+  return qemuOf(trace) === 'qemu-system-aarch64';
+}
+
+/** Events that only one architecture has, and fields of its `kvm_exit`. */
+const ofArchitecture: readonly [qemu: string, events: RegExp, field: string][] = [
+  [
+    'aarch64',
+    /^kvm:(kvm_arm_|kvm_get_timer_map$|kvm_timer_|kvm_wfx_arm64$|kvm_hvc_arm64$|kvm_guest_fault$|vgic_)/,
+    'esr_ec',
+  ],
+  ['riscv64', /^kvm:kvm_riscv_/, 'scause'],
+  ['ppc64', /^kvm_(hv|pr|booke):/, ''],
+  ['s390x', /^kvm(-s390)?:kvm_s390_/, ''],
+  ['loongarch64', /^kvm:kvm_(exit_gspr|exit_idle|exit_cache|vpid_change)$/, ''],
+];
+
+/** What QEMU is called on the machine that recorded, as far as events and threads tell: x86's where they do not. */
+export function qemuOf({ types, threads }: Pick<Trace, 'types' | 'threads'>): string {
+  for (const [name, events, field] of ofArchitecture) {
+    const is = types.some(
+      (type) =>
+        events.test(type.name) || (field !== '' && type.name === 'kvm:kvm_exit' && type.reader(field) !== undefined),
+    );
+    if (is) return `qemu-system-${name}`;
+  }
+  // The kernel keeps the first 15 bytes of a thread's name.
+  for (const { comm } of threads.values())
+    for (const [name] of ofArchitecture)
+      if (comm.startsWith(`qemu-system-${name.slice(0, 3)}`)) return `qemu-system-${name}`;
+  return anyQemu;
 }
 
 /** What makes recorders stamp events with a clock that counts time. */

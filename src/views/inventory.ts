@@ -3,6 +3,7 @@ import { type Analysis, isBefore, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
+import { qemuOf } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from './conditions.ts';
 import type { Reading } from './reading.ts';
@@ -34,6 +35,10 @@ export type InventoryView = {
   /** Whether there are events with which a vCPU leaves the guest, and such with which it goes back in. */
   hasExits: boolean;
   hasEntries: boolean;
+  /** What QEMU's binary is called for the machine's architecture. */
+  qemu: string;
+  /** Events that the file holds twice, to the nanosecond, and that count once. */
+  repeated: number;
   /** Whether QEMU's events say which thread they are of. */
   hasQemuThreads: boolean;
 };
@@ -158,6 +163,8 @@ export class Inventory implements Analysis {
       machines: this.#machines(trace),
       hasExits: trace.types.some((type) => isExit(type) && (this.#byType[type.id] ?? 0) > 0),
       hasEntries: trace.types.some((type) => isEntry(type) && (this.#byType[type.id] ?? 0) > 0),
+      qemu: qemuOf(trace),
+      repeated: [...(trace.repeated?.values() ?? [])].reduce((sum, count) => sum + count, 0),
       hasQemuThreads: this.#qemuByTid.size > 0,
     };
   }

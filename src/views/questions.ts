@@ -20,7 +20,7 @@ export function questions(inventory: InventoryView): Question[] {
   const lttng = /lttng/.test(inventory.version);
   return questionsOf(inventory).map(({ record, ...question }) => ({
     ...question,
-    record: record === undefined ? [] : recordLines(record, lttng),
+    record: record === undefined ? [] : recordLines(record, inventory.qemu, lttng),
   }));
 }
 
