@@ -109,6 +109,12 @@ test('--to ctf is what babeltrace2 reads, to the event', needs('babeltrace2'), (
   assert.match(first ?? '', /exit_reason = (0x78|120),.* guest_rip = 0xFFFFFFFFAA017A0A/);
 });
 
+test('--to ctf is read back with the same exits', () => {
+  const to = join(folder, 'read-back.ctf');
+  virtap('export', '--to', 'ctf', '-o', to, kvm);
+  assert.deepEqual(answer('exits', to), answer('exits', kvm));
+});
+
 test('events that were lost are discarded events in CTF', needs('babeltrace2'), () => {
   const to = join(folder, 'lost.ctf');
   virtap('export', '--to', 'ctf', '-o', to, lost);

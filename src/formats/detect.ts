@@ -21,7 +21,7 @@ const formats: readonly (() => Promise<Format>)[] = [
 
 /** What the formats above are called, for messages. */
 const known =
-  'perf.data, trace.dat, QEMU simpletrace, a QEMU log, ftrace text, perf script text or the folder of a CTF trace';
+  'perf.data, trace.dat, Perfetto, QEMU simpletrace, a QEMU log, ftrace text, perf script text or the folder of a CTF trace';
 
 /**
  * Opens a trace of any known format, compressed or not; `-` is standard input. The format is recognised by its content.
