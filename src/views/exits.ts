@@ -208,8 +208,8 @@ export class Exits implements Analysis {
     this.#summarise(spans);
     if (this.#options.breakdown === true && time !== undefined) this.#divide(spans, time.exits);
     this.#draw(spans);
-    this.#untimed?.batch(trace, b);
     if (this.pairing.entered && tellsTime(trace.clock)) this.#untimed = undefined;
+    this.#untimed?.batch(trace, b);
   }
 
   /** Of `counting`: takes the exits that nothing followed. */
