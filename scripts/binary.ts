@@ -6,10 +6,20 @@
  * Code is compiled beforehand, where the executable is for this machine's architecture.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { threads } from '../src/own/thread.ts';
+import { v8Flag } from '../src/own/v8-flag.ts';
 import { licenses, oneFile } from './bundle.ts';
 
 /** What Node.js looks for in itself, to know whether something was added. */
@@ -65,7 +75,9 @@ try {
     await oneFile(join('src', file), inFolder(`${name}.js`));
     assets[built] = inFolder(`${name}.js`);
   }
-  const loader = join(root, 'src/own/executable.cjs');
+  const loader = inFolder('loader.cjs');
+  const text = readFileSync(join(root, 'src/own/executable.cjs'), 'utf8');
+  writeFileSync(loader, `const v8Flag = ${JSON.stringify(v8Flag)};\n${text}`);
   if (arch === process.arch) {
     for (const [name, args] of Object.entries(usual)) {
       assets[`compiled/${name}`] = inFolder(`compiled-${name}`);

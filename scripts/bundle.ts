@@ -10,6 +10,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join, relative, resolve } from 'node:path';
 import { type OutputOptions, type Plugin, type PluginContext, rolldown } from 'rolldown';
 import { threads } from '../src/own/thread.ts';
+import { v8Flag } from '../src/own/v8-flag.ts';
 
 const root = join(import.meta.dirname, '..');
 const src = join(root, 'src');
@@ -136,9 +137,10 @@ export async function build(folder: string): Promise<void> {
   );
   for (const [name, file] of Object.entries(threads))
     await oneFile(join('src', file), join(folder, 'threads', `${name}.js`));
+  const flag = `v8Flag = ${JSON.stringify(v8Flag)};\n`;
   const launcher = readFileSync(join(src, 'own/launcher.cjs'), 'utf8');
   const refusal = unlessOld((sentence) => `{\n  console.error('virtap: ' + ${sentence});\n  process.exit(2);\n}`);
-  writeFileSync(join(folder, 'virtap.js'), `#!/usr/bin/env node\n'use strict';\n${refusal}${launcher}`, {
+  writeFileSync(join(folder, 'virtap.js'), `#!/usr/bin/env node\n'use strict';\n${refusal}var ${flag}${launcher}`, {
     mode: 0o755,
   });
   writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }\n');

@@ -1,10 +1,11 @@
 // The first file of the executable (scripts/binary.ts), which runs the rest: one bundle, with what V8 compiled of it when the executable was
-// made. While that is made it is called with the bundle, a file for what is compiled, the clone, and the arguments of a run to compile for.
+// made; that puts `v8Flag` before it. While that is made it is called with the bundle, a file for what is compiled, the clone, and the arguments of a run to compile for.
 const { readFileSync, writeFileSync } = require('node:fs');
 const sea = require('node:sea');
 const vm = require('node:vm');
 
 const [bundle, compiled, clone] = sea.isSea() ? [] : process.argv.splice(2, 3);
+require('node:v8').setFlagsFromString(v8Flag);
 const begin = '(function (require, module, __filename) {';
 const script = new vm.Script(
   `${begin}${bundle === undefined ? sea.getAsset('dist/executable.js', 'utf8') : readFileSync(bundle, 'utf8')}\n})`,

@@ -1,9 +1,11 @@
-// What starts virtap from its bundles; scripts/bundle.ts puts the check of Node.js' version before it. In the JavaScript of old, as every
+// What starts virtap from its bundles; scripts/bundle.ts puts the check of Node.js' version and `v8Flag` before it. In the JavaScript of old, as every
 // Node.js must get as far as that check.
 var fs = require('fs');
 var nodeModule = require('module');
 var os = require('os');
 var path = require('path');
+
+require('v8').setFlagsFromString(v8Flag);
 
 /**
  * Keeps compiled code for the next start, apart for each command: V8 keeps what the first run used, and commands use different parts of what they
