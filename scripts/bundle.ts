@@ -6,6 +6,7 @@
  * They are CommonJS: Node.js loads it in less time than ES modules, an executable takes nothing else, `require` and `import` of the library
  * give the same, and a Node.js that is too old gets as far as a sentence that says so.
  */
+import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { type OutputOptions, type Plugin, type PluginContext, rolldown } from 'rolldown';
@@ -137,10 +138,12 @@ export async function build(folder: string): Promise<void> {
   );
   for (const [name, file] of Object.entries(threads))
     await oneFile(join('src', file), join(folder, 'threads', `${name}.js`));
-  const flag = `v8Flag = ${JSON.stringify(v8Flag)};\n`;
+  const hash = createHash('sha256');
+  for (const chunk of chunks) if (chunk.type === 'chunk') hash.update(chunk.code);
+  const known = `var v8Flag = ${JSON.stringify(v8Flag)};\nvar build = '${hash.digest('hex').slice(0, 16)}';\n`;
   const launcher = readFileSync(join(src, 'own/launcher.cjs'), 'utf8');
   const refusal = unlessOld((sentence) => `{\n  console.error('virtap: ' + ${sentence});\n  process.exit(2);\n}`);
-  writeFileSync(join(folder, 'virtap.js'), `#!/usr/bin/env node\n'use strict';\n${refusal}var ${flag}${launcher}`, {
+  writeFileSync(join(folder, 'virtap.js'), `#!/usr/bin/env node\n'use strict';\n${refusal}${known}${launcher}`, {
     mode: 0o755,
   });
   writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }\n');

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   copyFileSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -20,6 +23,7 @@ import { generate } from '../bench/generate.ts';
 const root = join(import.meta.dirname, '..');
 const tsc = join(root, 'node_modules/typescript/bin/tsc');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-package-'));
+mkdirSync(join(folder, 'cache'), { mode: 0o755 });
 after(() => rmSync(folder, { recursive: true }));
 const sample = join(root, 'samples/host-kvm.dat');
 
@@ -63,6 +67,25 @@ test('a run after a source was changed has the change, and one after that builds
   const built = statSync(dist('virtap.js')).mtimeMs;
   run(virtap, '--help');
   assert.equal(statSync(dist('virtap.js')).mtimeMs, built);
+});
+
+test('what V8 compiled is kept where only the user can write; damaged, it changes no answer', () => {
+  const answer = run(virtap, 'exits', '--json', sample).stdout;
+  const code = join(folder, 'cache/virtap/code/exits');
+  const [build = assert.fail('nothing is kept')] = readdirSync(code);
+  const kept = join(code, build, 'common.js');
+  const whole = readFileSync(kept);
+  for (const damaged of [Buffer.alloc(0), Buffer.from('garbage'), whole.subarray(0, whole.length / 2)]) {
+    writeFileSync(kept, damaged);
+    const { status, stdout, stderr } = run(virtap, 'exits', '--json', sample);
+    assert.deepEqual([status, stderr, stdout === answer], [0, '', true]);
+    assert.ok(readFileSync(kept).length > whole.length / 2);
+  }
+  rmSync(join(folder, 'cache/virtap/code'), { recursive: true });
+  chmodSync(join(folder, 'cache'), 0o777);
+  assert.equal(run(virtap, 'exits', '--json', sample).stdout, answer);
+  assert.ok(!existsSync(join(folder, 'cache/virtap/code')));
+  chmodSync(join(folder, 'cache'), 0o755);
 });
 
 test('the threads of the built library run', async () => {

@@ -1,28 +1,77 @@
-// What starts virtap from its bundles; scripts/bundle.ts puts the check of Node.js' version and `v8Flag` before it. In the JavaScript of old, as every
-// Node.js must get as far as that check.
-var fs = require('fs');
-var nodeModule = require('module');
-var os = require('os');
-var path = require('path');
+// What starts virtap from its bundles; scripts/bundle.ts puts the check of Node.js' version, `v8Flag` and `build` before it. In JavaScript that
+// Node.js 16 reads, too: an old one must get as far as that check.
+const fs = require('node:fs');
+const Module = require('node:module');
+const os = require('node:os');
+const path = require('node:path');
+const vm = require('node:vm');
 
-require('v8').setFlagsFromString(v8Flag);
+require('node:v8').setFlagsFromString(v8Flag);
 
 /**
- * Keeps compiled code for the next start, apart for each command: V8 keeps what the first run used, and commands use different parts of what they
- * share. Only where nobody but the user could have put it, as what is read there is run.
+ * The folder for what V8 compiled, apart for each command, as these use different parts of what they share. Not Node's own cache
+ * (module.enableCompileCache), which holds no function that runs later than its file is loaded. Only where nobody but the user could have put it, as
+ * what is read there is run; undefined where there is no such place.
  */
-function keepCompiled(command) {
-  var folder = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
-  var above = fs.statSync(fs.existsSync(folder) ? folder : path.dirname(folder));
-  var othersWrite = (above.mode & 18) !== 0;
-  if (above.uid === process.getuid() && !othersWrite) {
-    nodeModule.enableCompileCache(path.join(folder, 'virtap', 'code', command));
+function cacheFolder(command) {
+  let folder;
+  let above;
+  try {
+    folder = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
+    above = fs.statSync(fs.existsSync(folder) ? folder : path.dirname(folder));
+    // Writable by others.
+    if (above.uid !== process.getuid() || (above.mode & 18) !== 0) return undefined;
+    return path.join(folder, 'virtap', 'code', command, `${build}-${process.version}-${process.arch}`);
+  } catch {
+    return undefined;
   }
 }
 
-try {
-  keepCompiled(/^[a-z]+$/.test(process.argv[2]) ? process.argv[2] : 'none');
-} catch (error) {
-  // Then it is compiled each time.
+const cache = cacheFolder(/^[a-z]+$/.test(process.argv[2]) ? process.argv[2] : 'none');
+/** The files that were compiled here, as there was nothing of them in the cache. */
+const compiled = [];
+
+/** Loads one of the bundles as `require` would, which finds it then. */
+function load(file) {
+  if (require.cache[file]) return require.cache[file].exports;
+  const own = new Module(file, module);
+  own.filename = file;
+  require.cache[file] = own;
+  let cached;
+  try {
+    if (cache) cached = fs.readFileSync(path.join(cache, path.basename(file)));
+  } catch {
+    // Not yet.
+  }
+  const script = new vm.Script(Module.wrap(fs.readFileSync(file, 'utf8')), { filename: file, cachedData: cached });
+  if (!cached || script.cachedDataRejected) compiled.push({ name: path.basename(file), script: script });
+  const here = path.dirname(file);
+  const need = (id) => (id.charAt(0) === '.' ? load(path.join(here, id)) : require(id));
+  script.runInThisContext().call(own.exports, own.exports, need, own, file, here);
+  own.loaded = true;
+  return own.exports;
 }
-require('./main.js').main(process.argv.slice(2));
+
+/** Keeps what was compiled, unless the run did little. */
+function keep(status) {
+  if (!cache || compiled.length === 0 || (status !== 0 && status !== 3) || process.argv.indexOf('--help') > 0) return;
+  try {
+    fs.mkdirSync(cache, { recursive: true, mode: 448 });
+    compiled.forEach((one) => {
+      const fresh = path.join(cache, `${one.name}.${process.pid}`);
+      fs.writeFileSync(fresh, one.script.createCachedData());
+      fs.renameSync(fresh, path.join(cache, one.name));
+    });
+    // Those of earlier builds.
+    fs.readdirSync(path.dirname(cache)).forEach((name) => {
+      if (name !== path.basename(cache)) fs.rmSync(path.join(path.dirname(cache), name), { recursive: true });
+    });
+  } catch {
+    // Then it is compiled again.
+  }
+}
+
+process.on('exit', keep);
+// What vm compiles can import nothing.
+globalThis[Symbol.for('virtap.import')] = (url) => import(url);
+load(path.join(__dirname, 'main.js')).main(process.argv.slice(2));
