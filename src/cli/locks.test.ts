@@ -147,7 +147,7 @@ test('waits and holds that are not over are listed, and who has what is waited f
 
 test('the slow log names holders with their place, for how long, and since when', () => {
   const { stdout } = virtap([log('slow.log', behindMain), '--slow', '1'], { COLUMNS: '110' });
-  assert.match(stdout, /^Slow waits, the 1 slowest of 5$/m);
+  assert.match(stdout, /^Slow waits, the 1 slowest of 5\nEach from lock to locked, /m);
   assert.match(
     stdout,
     /^1700000000\.000010000 {2}vCPU 0 \(thread 11\) {2}BQL {2}800\.0 µs {2}at system\/physmem\.c:2748\n {2}held 640\.0 µs {2}main loop {3}util\/main-loop\.c:318 {2}was at util\/qemu-timer\.c:547, had it for 9 µs before\n {2}held 100\.0 µs {2}RCU thread {2}util\/rcu\.c:269$/m,

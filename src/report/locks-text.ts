@@ -51,7 +51,8 @@ export function locksText(answer: LocksAnswer, terminal: Terminal): string {
   if (result.heat !== undefined) {
     const what = `${answer.holds ? 'Holds' : 'Waits'}${ofChosen(answer)}`;
     const title = terminal.style('strong', `${what} over time, by how long they took`);
-    parts.push(`${title}\n${heatmapText(result.heat, terminal, 'ns')}`);
+    const whole = answer.holds ? '' : terminal.style('dim', wholeWaits);
+    parts.push(`${title}\n${whole}${heatmapText(result.heat, terminal, 'ns')}`);
   }
   if (result.slow !== undefined) parts.push(slowPart(answer, several, terminal));
   if (result.missed > 0) {
@@ -314,8 +315,13 @@ function slowPart(answer: LocksAnswer, several: boolean, terminal: Terminal): st
     const did = eventLines(one, terminal);
     return `${head.filter((part) => part !== '').join('  ')}\n${held}${did}`;
   });
-  return [`${terminal.style('strong', title)}${cut}\n`, ...entries].join('\n');
+  const whole = holds ? '' : terminal.style('dim', wholeWaits);
+  return [`${terminal.style('strong', title)}${cut}\n${whole}`, ...entries].join('\n');
 }
+
+/** What else the lengths of the heat map and the slow log are than those of the tables, which count what others held. */
+const wholeWaits =
+  'Each from lock to locked, the taking of a free mutex included: not all of it others held the mutex.\n';
 
 /** Which mutexes the heat map and the slow log are of, where not of all. */
 function ofChosen({ holds, chosen }: LocksAnswer): string {
