@@ -177,6 +177,27 @@ test('the recording of another run is refused, though its threads have the same 
   }
 });
 
+test("without threads in QEMU's recording, what it says of vCPUs is that of the threads that run them", async () => {
+  const { kernel, qemu } = run(21, 2e9);
+  const nameless = qemu
+    .filter(({ name, tid }) => name === 'qemu:kvm_run_exit' && vcpus.includes(tid as number))
+    .map(({ tid, ...event }) => ({
+      ...event,
+      tid: -1,
+      fields: { cpu_index: vcpus.indexOf(tid as number), reason: 2 },
+    }));
+  const dat = recorded('trace.dat', kernel, mono);
+  const log = recorded('qemu.log', nameless, realtime, { origin: wall });
+  for (const [files, which, sign] of [
+    [[dat, log], 1, 1],
+    [[log, dat], 1, -1],
+  ] as const) {
+    const { found } = await align(...files);
+    const { offset, alignment } = found[which] as Shift;
+    assert.ok(Math.abs(Number(offset + BigInt(sign) * wall)) <= (alignment?.within ?? 0) + 1000);
+  }
+});
+
 test('what has too little in common is refused', async () => {
   const { kernel, qemu } = run(5, 1e9);
   const dat = recorded('trace.dat', kernel, mono);

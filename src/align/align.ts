@@ -78,7 +78,12 @@ function alignPair(place: Unplaced, other: Trace, moving: Evidence, resting: Evi
   const { trace, guest, elsewhere } = place;
   const alike = steered.has(trace.clock.name) && steered.has(other.clock.name);
   if (guest === undefined && !elsewhere) {
-    const sides = [...sidesOf('user', moving, resting), ...sidesOf('kernel', moving, resting)];
+    const sides = [
+      ...sidesOf('user', moving, resting),
+      ...sidesOf('kernel', moving, resting),
+      ...vcpuSides(moving, resting, true),
+      ...vcpuSides(resting, moving, false),
+    ];
     if (sides.length > 0) {
       const result = verdict(trace, other, moving, resting, search(sides, alike));
       return result instanceof TraceError ? result : { alignment: result, guest: undefined };
@@ -112,6 +117,17 @@ function sidesOf(kind: Kind, moving: Evidence, resting: Evidence): Side[] {
   const out: Side[] = [];
   for (const [tid, points] of moving.points[kind]) add(out, points, resting.walls[kind].get(tid), blur, true);
   for (const [tid, points] of resting.points[kind]) add(out, points, moving.walls[kind].get(tid), blur, false);
+  return out;
+}
+
+/** What QEMU traced of vCPUs, where it does not say on which threads, and what the kernel knows of these. */
+function vcpuSides(qemu: Evidence, kernel: Evidence, moving: boolean): Side[] {
+  const out: Side[] = [];
+  const tids = vcpuThreads(kernel);
+  for (const [vcpu, points] of qemu.byVcpu) {
+    const tid = tids[vcpu];
+    if (tid !== undefined) add(out, points, kernel.walls.user.get(tid), qemu.blur + kernel.blur, moving);
+  }
   return out;
 }
 

@@ -84,6 +84,8 @@ export type Evidence = {
   blur: number;
   /** Points by thread; of a guest's recording by CPU. */
   points: Record<Kind, Map<number, Float64Array>>;
+  /** What QEMU traced of vCPUs without saying on which thread, by the vCPU's number: it is that vCPU's. */
+  byVcpu: Map<number, Float64Array>;
   /** Walls by thread. */
   walls: Record<Kind, Map<number, Stretches>>;
   /** The threads that ran vCPUs, by the vCPU's number. */
@@ -93,10 +95,11 @@ export type Evidence = {
 type Role =
   | { what: 'switch'; previous: FieldReader; next: FieldReader }
   | { what: 'entry'; vcpu: FieldReader }
-  | { what: 'exit' | 'returned' | 'call' | 'back' | 'qemu' | 'other' };
+  | { what: 'qemu'; vcpu: FieldReader }
+  | { what: 'exit' | 'returned' | 'call' | 'back' | 'other' };
 
 function roleOf(type: EventType): Role {
-  if (type.name.startsWith('qemu:')) return { what: 'qemu' };
+  if (type.name.startsWith('qemu:')) return { what: 'qemu', vcpu: type.reader('cpu_index') ?? absent };
   if (isEntry(type)) return { what: 'entry', vcpu: type.reader('vcpu_id') ?? type.reader('vcpu') ?? absent };
   if (isExit(type)) return { what: 'exit' };
   if (type.name === 'kvm:kvm_userspace_exit') return { what: 'returned' };
@@ -119,6 +122,7 @@ class Gathering {
   readonly #roles: Role[] = [];
   readonly #threads = new Map<number, Thread>();
   readonly #qemu = new Map<number, Times>();
+  readonly #vcpus = new Map<number, Times>();
   readonly #cpus = new Map<number, Times>();
   readonly #losses: Loss[] = [];
   #held = 0;
@@ -135,12 +139,14 @@ class Gathering {
         this.#switched(role.previous.number(b, i), role.next.number(b, i), time);
         continue;
       }
-      if (tid < 0) continue;
       if (role.what === 'qemu') {
         // QEMU's own text in the kernel's recording is stamped by the kernel, on the thread that wrote it.
-        this.#point(this.#qemu, tid, time);
+        const vcpu = tid < 0 ? role.vcpu.number(b, i) : Number.NaN;
+        if (tid >= 0) this.#point(this.#qemu, tid, time);
+        else if (vcpu >= 0) this.#point(this.#vcpus, vcpu, time);
         continue;
       }
+      if (tid < 0) continue;
       const cpu = b.cpu[i] as number;
       if (cpu >= 0) this.#point(this.#cpus, cpu, time);
       // What is called thread 0 is one idle thread for each CPU.
@@ -226,6 +232,7 @@ class Gathering {
       last: Math.max(0, trace.last),
       blur: trace.clock.resolution - 1,
       points,
+      byVcpu: values(this.#vcpus),
       walls,
       vcpus,
     };
