@@ -306,3 +306,14 @@ test('a recording that is cut short is exported, and scripts run on it, as far a
   );
   assert.equal(run('run', script, cut).stdout.trim(), String(totals.count));
 });
+
+test('what can be read once only is read once: a pipe, and standard input', () => {
+  const run = (command: string) =>
+    spawnSync('sh', ['-c', command], { encoding: 'utf8', maxBuffer: 64 << 20, timeout: 60_000 });
+  const main = `${process.execPath} ${join(import.meta.dirname, 'main.ts')}`;
+  const whole = run(`${main} export --to csv ${kvm}`).stdout;
+  assert.ok(whole.length > 100_000);
+  assert.equal(run(`${main} export --to csv - <${kvm}`).stdout, whole);
+  const pipe = join(folder, 'pipe');
+  assert.equal(run(`mkfifo ${pipe}; cat ${kvm} >${pipe} & ${main} export --to csv ${pipe}`).stdout, whole);
+});

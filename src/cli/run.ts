@@ -1,4 +1,4 @@
-import { foresightOf, withForesight } from '../analyse/foresight.ts';
+import { foresightOf, stateOf, withForesight } from '../analyse/foresight.ts';
 import { type ReadAnalysis, type ReadOptions, read } from '../analyse/read.ts';
 import { UsageError } from '../analyse/usage-error.ts';
 import { escapeText } from '../report/escape.ts';
@@ -63,7 +63,8 @@ export async function runAnalyses(
 /** Reads files once for their holes alone, where what is found later is given out as it is found, and nothing can be taken back. */
 export async function scout(files: readonly string[], options: OpenTracesOptions): Promise<void> {
   await withForesight(async () => {
-    if (foresightOf(files) !== undefined) return;
+    // What cannot be read twice is left for the one reading that there can be.
+    if (stateOf(files) === undefined || foresightOf(files) !== undefined) return;
     const trace = await openTraces(files, options);
     try {
       await runAnalyses(trace, [], { quiet: true });
