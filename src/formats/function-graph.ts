@@ -1,4 +1,5 @@
 import type { Clock } from '../trace/clock.ts';
+import { groups } from '../trace/groups.ts';
 import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
@@ -129,7 +130,7 @@ class FunctionGraph extends LineTrace {
   #switch(text: string, first: boolean): boolean {
     const match = switchLine.exec(text);
     if (match === null) return false;
-    const [, cpu, from, fromTid, to, toTid] = match as unknown as [string, string, string, string, string, string];
+    const [, cpu, from, fromTid, to, toTid] = groups<[string, string, string, string, string, string]>(match);
     if (Number(cpu) >= mostCpus) return false;
     if (!first) this.#running.set(Number(cpu), { tid: Number(toTid), comm: to });
     else if (!this.#running.has(Number(cpu))) this.#running.set(Number(cpu), { tid: Number(fromTid), comm: from });

@@ -4,7 +4,7 @@ import { absent, type EventType, type FieldReader } from '../trace/event-type.ts
 import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { Queue, Request } from './devices.ts';
+import { type Queue, Request } from './devices.ts';
 import { FirstSources } from './first-sources.ts';
 import { InFlight } from './in-flight.ts';
 import { Interrupts } from './interrupts.ts';
@@ -257,7 +257,7 @@ export class RequestPath implements Analysis {
     this.#filled = filled;
     this.threads = new ThreadTime(locks);
     this.#result = {
-      request: undefined as never,
+      request: new Request(-1),
       facet: 0,
       times: new Float64Array(all),
       kicker: -1,
