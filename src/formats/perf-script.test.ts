@@ -227,3 +227,26 @@ test('columns that are missing are named, with the option that prints them', asy
       String(columns),
     );
 });
+
+test('ids that are those of processes are not taken for threads', async () => {
+  const line = (time: number, vcpu: number, event: string) =>
+    `       CPU ${vcpu}/KVM  1370 [00${vcpu}]  1382.00000000${time}: kvm:${event}\n`;
+  const ids = 'vcpu 0 reason hlt rip 0x1 info1 0x0 info2 0x0 intr_info 0x0 error_code 0x0';
+  const text =
+    line(1, 0, `kvm_exit: ${ids}`) +
+    line(2, 1, `kvm_exit: ${ids.replace('vcpu 0', 'vcpu 1')}`) +
+    line(3, 0, 'kvm_entry: vcpu 0, rip 0x1') +
+    line(4, 1, 'kvm_entry: vcpu 1, rip 0x1');
+  const { trace, events } = await readText(text);
+  assert.deepEqual(
+    events.map(({ tid, pid }) => [tid, pid]),
+    [1, 2, 3, 4].map(() => [-1, 1370]),
+  );
+  assert.match(String(trace.notes), /those of processes \(perf script -F pid\).*-F \+tid tells it/);
+  // A vCPU's own thread is a thread.
+  const threads = text.replaceAll('CPU 1/KVM  1370', 'CPU 1/KVM  1371');
+  assert.deepEqual(
+    (await readText(threads)).events.map(({ tid, pid }) => [tid, pid]),
+    [1370, 1371, 1370, 1371].map((tid) => [tid, -1]),
+  );
+});

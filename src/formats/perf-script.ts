@@ -45,8 +45,16 @@ class PerfScript extends LineTrace {
   /** What `perf script --header` says of the clock; undefined where there is no header. */
   #clock: string | undefined;
 
+  /** Whether the one id in each line is the process: perf script -F pid. */
+  readonly #processes: boolean;
+
   constructor(input: Input, options: OpenOptions) {
     super(input, options);
+    this.#processes = namesProcesses(input.head);
+    if (this.#processes)
+      this.note(
+        'The ids are those of processes (perf script -F pid): which thread an event is of is not told; perf script -F +tid tells it.',
+      );
     this.describe();
   }
 
@@ -59,6 +67,10 @@ class PerfScript extends LineTrace {
     }
     const parts = this.parts;
     if (parseEvent(bytes, start, end, parts)) {
+      if (this.#processes) {
+        parts.pid = parts.tid;
+        parts.tid = -1;
+      }
       if (!startsWith(bytes, parts.nameStart, parts.nameEnd, perfRecord)) return line.event;
       // perf script --show-lost-events, --show-task-events and others.
       const text = decodeText(bytes, parts.nameStart, Math.min(end, parts.nameStart + 200));
@@ -93,6 +105,40 @@ class PerfScript extends LineTrace {
     const clock = /^# clockid: (\w+)/.exec(text)?.[1];
     if (clock !== undefined) this.#clock = clocks[clock] ?? clock;
   }
+}
+
+/** Contradictions that it takes to say what the ids are. */
+const enough = 2;
+
+/** Whether the ids in an input's first lines are those of processes: one switches out as another, or is several vCPUs. */
+function namesProcesses(head: Uint8Array): boolean {
+  const parts = new LineParts();
+  const vcpus = new Map<number, string>();
+  const switched = new Map<number, string>();
+  let contradictions = 0;
+  return holdsLine(
+    head,
+    (bytes, start, end) => {
+      if (!parseEvent(bytes, start, end, parts) || parts.tid < 0 || parts.pid >= 0) return false;
+      const { tid } = parts;
+      const text = decodeText(bytes, parts.nameStart, Math.min(end, parts.payloadStart + 200));
+      // In a container the ids may be others than those that the kernel prints, but one each.
+      const previous = /\bsched_switch: .*?\bprev_pid=(\d+)/.exec(text)?.[1];
+      const vcpu = /\bkvm_(?:entry|exit): vcpu (\d+)/.exec(text)?.[1];
+      if (tid > 0 && differs(switched, tid, previous)) contradictions++;
+      if (differs(vcpus, tid, vcpu)) contradictions++;
+      return contradictions >= enough;
+    },
+    true,
+  );
+}
+
+/** Notes what an id stands for; true where it stood for something else before. */
+function differs(seen: Map<number, string>, id: number, value: string | undefined): boolean {
+  if (value === undefined) return false;
+  const before = seen.get(id);
+  seen.set(id, value);
+  return before !== undefined && before !== value;
 }
 
 /** perf's names of clocks (tools/perf/util/clockid.c) and the kernel's. */
