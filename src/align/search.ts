@@ -293,7 +293,8 @@ function follow(sides: readonly Side[], offset: number, pivot: number, alike: bo
   if (count === 0) return undefined;
   const start = Number.isNaN(pivot) ? (items.time[count >>> 1] as number) : pivot;
   const still = { offset, rate: 0, pivot: start };
-  const plain = sweep(sides, items, 0, count, still, window);
+  // A part of the recording may leave more room than the whole.
+  const plain = sweep(sides, items, 0, count, still, 40 * cell);
   // Without drift, or with one too small to be seen.
   if (plain.wrong <= Math.max(1, plain.judged * 0.002)) return judge(sides, items, plain.line, alike);
   const segments = Math.max(1, Math.min(200, Math.floor(count / segment)));
