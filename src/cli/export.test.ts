@@ -141,7 +141,8 @@ function fields(bytes: Uint8Array): [field: number, value: bigint | Uint8Array][
 test('Perfetto gets a slice for each span on a track that was described before, begun and ended at its times', () => {
   for (const file of [kvm, leak]) {
     const path = join(folder, 'spans.pftrace');
-    virtap('export', '--to', 'perfetto', '--spans', 'exits,requests,waits', '-o', path, file);
+    // The second time it is a recording that virtap reads.
+    virtap('export', '--to', 'perfetto', '--spans', 'exits,requests,waits', '--force', '-o', path, file);
     const { origin } = JSON.parse(virtap('events', '--json', file)) as { origin: string };
     const tracks = new Set<bigint>();
     const slices = new Map<string, number>();
