@@ -39,7 +39,7 @@ async function onProgram(optimisation: string, args: string[], { remove = false 
 
 for (const optimisation of ['-O0', '-O2']) {
   test(`probes are recorded with every argument, compiled with ${optimisation}`, able, async () => {
-    const file = join(folder, 'usdt.dat');
+    const file = join(folder, `usdt${optimisation}.dat`);
     const args = ['record', '--for-leaks', '--for-locks', '-e', 'qemu:runstate_set', '-o', file];
     const { status, stderr, truth, pid } = await onProgram(optimisation, args);
     assert.equal(status, 0, stderr);

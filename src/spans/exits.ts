@@ -1,4 +1,4 @@
-import { isBefore, type Window } from '../trace/analysis.ts';
+import { countedFrom, isBefore, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
@@ -146,7 +146,7 @@ export class ExitPairing {
   readonly #counting: boolean;
   readonly #inside: boolean;
   readonly #spans = new ExitSpans();
-  #from = 0;
+  #from = Number.NEGATIVE_INFINITY;
   readonly #trace = new TraceState();
 
   /** By thread, two numbers: the reason of its open exit (or `inGuest`, `unseen`; more by `notEntered` before its first entry), and that exit's CPU. */
@@ -174,8 +174,8 @@ export class ExitPairing {
   }
 
   /** From when on exits count; what was before tells only where each thread is. */
-  within({ from }: Window): void {
-    this.#from = from;
+  within(window: Window): void {
+    this.#from = countedFrom(window);
   }
 
   /** Takes the next events of a trace and gives the exits that ended with them. */
@@ -208,7 +208,7 @@ export class ExitPairing {
   /** Leaves out what began before the stretch that is asked about. */
   #leaveOut(b: EventBatch, spans: ExitSpans): void {
     const from = this.#from;
-    if (from === 0) return;
+    if (from === Number.NEGATIVE_INFINITY) return;
     const before = spans.count;
     spans.filter((k) => (spans.begin[k] as number) >= from);
     if (isBefore(b, from)) Object.assign(this.counts, noCounts());

@@ -494,3 +494,24 @@ test('random requests: pairs, hops and what is in flight are those of a naive re
     { numRuns: 150 },
   );
 });
+
+test('a request whose stamp is a little before the recording’s first event counts, where no stretch was asked for', async () => {
+  const of = { vq: 2, elem: 8 };
+  const trace = synthetic([
+    { name: 'qemu:virtqueue_pop', time: -5, tid: 9, pid: 3, fields: { ...of, in_num: 1, out_num: 1 } },
+    { name: 'qemu:virtqueue_fill', time: 20, tid: 9, pid: 3, fields: { ...of, len: 1, idx: 0 } },
+  ]);
+  for (const [from, count] of [
+    [0, 1],
+    [5, 0],
+  ] as const) {
+    const path = new RequestPath();
+    path.within({ from, to: 100 });
+    let ended = 0;
+    for await (const batch of trace.batches((type) => path.wants(type))) {
+      path.batch(trace, batch);
+      ended += path.spans.count;
+    }
+    assert.equal(ended, count);
+  }
+});

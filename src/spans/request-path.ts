@@ -1,4 +1,4 @@
-import type { Analysis, Window } from '../trace/analysis.ts';
+import { type Analysis, countedFrom, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
@@ -245,6 +245,8 @@ export class RequestPath implements Analysis {
   readonly #completed: Completed[] = [];
   readonly #facetIds = new IdTable();
   readonly #facetParts = new IdTable();
+  /** What was popped before is not counted. */
+  #from = Number.NEGATIVE_INFINITY;
   readonly #notices: (Notice | undefined)[] = [];
   readonly #freeNotices: number[] = [];
   readonly #result: Filled;
@@ -300,6 +302,7 @@ export class RequestPath implements Analysis {
   within(window: Window): void {
     this.requests.within(window);
     this.inFlight.from = window.from;
+    this.#from = countedFrom(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {
@@ -544,7 +547,7 @@ export class RequestPath implements Analysis {
     const state = this.#stateOf(queue);
     // The guest may have queued what is popped from now on after this run began.
     if (state.popped || (b.tid[i] as number) < 0 || state.notifier === b.tid[i]) state.endRun();
-    if (request.pop < this.inFlight.from) return;
+    if (request.pop < this.#from) return;
     const times = this.#result.times;
     times.fill(Number.NaN);
     times.set(this.#times.subarray(slot * own, slot * own + own));

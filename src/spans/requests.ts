@@ -1,4 +1,4 @@
-import type { Analysis, Window } from '../trace/analysis.ts';
+import { type Analysis, countedFrom, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
@@ -111,7 +111,7 @@ export class Requests implements Analysis {
   /** Requests whose address was used again, by machine and element, the latest each: a fill can still come to light. */
   readonly #reused = new Map<QemuProcess, Map<number, Request>>();
 
-  #from = 0;
+  #from = Number.NEGATIVE_INFINITY;
   #window: Window | undefined;
 
   constructor(listener?: RequestListener) {
@@ -120,7 +120,7 @@ export class Requests implements Analysis {
 
   /** From when on requests count. Those popped before are followed, so that their fills are known as theirs, and counted nowhere. */
   within(window: Window): void {
-    this.#from = window.from;
+    this.#from = countedFrom(window);
     this.#window = window;
   }
 

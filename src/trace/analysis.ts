@@ -18,6 +18,14 @@ export function wholeOf(trace: Trace | undefined): Window {
   return { from: 0, to: Math.max(0, trace?.last ?? 0) };
 }
 
+/**
+ * What began before this time is not counted. Stamps can be a little before the recording's first event (recorders write them out of order):
+ * a stretch that begins with the recording leaves out nothing.
+ */
+export function countedFrom({ from }: Window): number {
+  return from > 0 ? from : Number.NEGATIVE_INFINITY;
+}
+
 /** Whether a batch is of events before the stretch: they are not to be counted. */
 export function isBefore(b: EventBatch, from: number): boolean {
   return b.count > 0 && (b.time[0] as number) < from;
