@@ -1,3 +1,4 @@
+import { watched } from '../spans/holes.ts';
 import { Requests } from '../spans/requests.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -49,8 +50,10 @@ export async function analyse<const Q extends Questions>(
   questions: Q,
   options: ReadOptions = {},
 ): Promise<Answers<Q>> {
-  const asked = new Asked(trace, questions);
-  const reading = await read(trace, asked.analyses, options);
+  // As the commands do: holes that nothing marks are set aside.
+  const whole = watched(trace);
+  const asked = new Asked(whole, questions);
+  const reading = await read(whole, asked.analyses, options);
   if (reading.partial.length === 0) await trace.close();
   const answers = Object.entries<() => unknown>(asked.results).map(([name, result]) => [name, result()]);
   return { ...Object.fromEntries(answers), reading } as Answers<Q>;
