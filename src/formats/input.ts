@@ -1,5 +1,4 @@
-import { constants, createReadStream, openSync } from 'node:fs';
-import { type FileHandle, mkdtemp, open, rm, stat, statfs } from 'node:fs/promises';
+import { constants, createReadStream, mkdtempSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { Budget, Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import { ChunkPump } from './chunk-pump.ts';
+import { RandomFile } from './random-file.ts';
 
 /** How much of an input is looked at to recognise its format. */
 const headSize = 64 << 10;
@@ -34,12 +34,12 @@ export class Input {
   /** What reading it may take. */
   readonly meter: Meter;
 
-  #file: FileHandle | undefined;
+  #file: RandomFile | undefined;
   #rest: AsyncIterator<Uint8Array> | undefined;
   #pump: ChunkPump | undefined;
   /** What nobody else closes. */
   #stream: Readable | undefined;
-  #spool: FileHandle | undefined;
+  #spool: RandomFile | undefined;
 
   readonly #tell: ((sentence: string) => void) | undefined;
 
@@ -67,17 +67,21 @@ export class Input {
     }
     let input = new Input(path, path, budget, tell);
     try {
-      let status = await stat(path);
+      let status = statSync(path);
       if (status.isDirectory()) {
         // perf record --kcore writes a directory with the trace in `data`.
         const inside = join(path, 'data');
-        const data = await stat(inside).catch(() => undefined);
+        const data = statSync(inside, { throwIfNoEntry: false });
         if (!data?.isFile())
           throw new TraceError(path, 'is a directory', undefined, 'a trace file, or the folder of a CTF trace');
         input = new Input(inside, inside, budget, tell);
         status = data;
       }
-      const file = await open(input.name, 'r');
+      if (status.isFIFO()) {
+        await input.#startStream(await openFifo(input.name));
+        return input;
+      }
+      const file = RandomFile.open(input.name);
       input.#file = file;
       if (status.isFile() && status.size > 0) {
         input.size = status.size;
@@ -88,9 +92,6 @@ export class Input {
           await input.#startStream(
             createReadStream('', { fd: file.fd, autoClose: false, start: 0, highWaterMark: streamChunk }),
           );
-      } else if (status.isFIFO()) {
-        await input.#startStream(await unblocked(file));
-        input.#file = undefined;
       } else {
         // Pipes, and files such as tracefs' `trace` whose size reads as 0.
         await input.#startStream(createReadStream('', { fd: file.fd, autoClose: false, highWaterMark: streamChunk }));
@@ -123,7 +124,7 @@ export class Input {
         yield next.value;
       }
     }
-    const file = this.#file as FileHandle;
+    const file = this.#file as RandomFile;
     for (let offset = 0; ; ) {
       const buffer = new Uint8Array(streamChunk);
       const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
@@ -146,18 +147,18 @@ export class Input {
    * `broken` says why they end early, where they do.
    * @internal As `stream`.
    */
-  async random(): Promise<{ file: FileHandle; size: number; broken: TraceError | undefined }> {
-    if (this.#rest === undefined) return { file: this.#file as FileHandle, size: this.size ?? 0, broken: undefined };
-    const folder = await this.#temporaryFolder();
-    let spool: FileHandle;
+  async random(): Promise<{ file: RandomFile; size: number; broken: TraceError | undefined }> {
+    if (this.#rest === undefined) return { file: this.#file as RandomFile, size: this.size ?? 0, broken: undefined };
+    const folder = this.#temporaryFolder();
+    let spool: RandomFile;
     try {
-      spool = await open(join(folder, 'spool'), 'wx+', 0o600);
+      spool = new RandomFile(openSync(join(folder, 'spool'), 'wx+', 0o600));
     } finally {
       // Unlinked at once, so that nothing is left behind whatever happens.
-      await rm(folder, { recursive: true, force: true });
+      rmSync(folder, { recursive: true, force: true });
     }
     this.#spool = spool;
-    const room = await statfs(tmpdir());
+    const room = statfsSync(tmpdir());
     const limit = (room.bavail * room.bsize) / 2;
     let size = 0;
     let broken: TraceError | undefined;
@@ -171,7 +172,7 @@ export class Input {
             'less; unpack it elsewhere first, or set TMPDIR',
           );
         }
-        await spool.write(chunk, 0, chunk.length, size);
+        for (let at = 0; at < chunk.length; ) at += writeSync(spool.fd, chunk, at, chunk.length - at, size + at);
         if (size < largeSpool && size + chunk.length >= largeSpool) {
           this.#tell?.(
             `${this.name} is unpacked to a temporary file in ${tmpdir()} first, as its format is not read in order: ` +
@@ -187,9 +188,9 @@ export class Input {
     return { file: spool, size, broken };
   }
 
-  async #temporaryFolder(): Promise<string> {
+  #temporaryFolder(): string {
     try {
-      return await mkdtemp(join(tmpdir(), 'virtap-'));
+      return mkdtempSync(join(tmpdir(), 'virtap-'));
     } catch (error) {
       const why = asTraceError(tmpdir(), error).message;
       throw new TraceError(
@@ -207,7 +208,7 @@ export class Input {
    */
   async readInto(target: Uint8Array, offset: number): Promise<number> {
     if (this.#rest === undefined) {
-      const { bytesRead } = await (this.#file as FileHandle).read(target, 0, target.length, offset);
+      const { bytesRead } = await (this.#file as RandomFile).read(target, 0, target.length, offset);
       this.read = offset + bytesRead;
       this.meter.read(bytesRead);
       return bytesRead;
@@ -225,7 +226,7 @@ export class Input {
     this.#rest = undefined;
     await rest?.return?.();
     await spool?.close();
-    await file?.close().catch(() => {});
+    await file?.close();
     this.#stream?.destroy();
   }
 
@@ -290,10 +291,11 @@ export class Input {
 }
 
 /**
- * A named pipe, which has a writer by now, as a stream that does not block a thread: the process could not end before its writer does. Takes
- * the file over.
+ * A named pipe, once it has a writer, as a stream that does not block a thread: the process could not end before its writer does.
  */
-async function unblocked(file: FileHandle): Promise<Readable> {
+async function openFifo(path: string): Promise<Readable> {
+  const { open } = await import('node:fs/promises');
+  const file = await open(path, 'r');
   const again = openSync(`/proc/self/fd/${file.fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
   await file.close();
   return new Socket({ fd: again, readable: true, writable: false });

@@ -123,7 +123,7 @@ class PerfTrace implements Trace {
     const { payloads, waiting } = meter.budget;
     this.threads = new ThreadTable(meter);
     this.#table = new TypeTable(meter);
-    this.#arena = new Arena(1 << 20, 1 << 16, compressed ? payloads : input.room(payloads), SharedArrayBuffer);
+    this.#arena = new Arena(1 << 20, 1 << 16, compressed ? payloads : input.room(payloads));
     this.#sorter = new EventSorter(this.#arena, waiting);
     this.#words = new Int32Array(this.#arena.bytes.buffer);
     this.#out = new ScanOutput(this.#sorter.rows, this.#words);

@@ -1,9 +1,10 @@
-import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TraceError } from '../trace/error.ts';
 import { asTraceError, type Input } from './input.ts';
 import { type PerfAttr, type PerfHeader, recordType } from './perf-header.ts';
 import { PerfUnpacker } from './perf-unpack.ts';
+import { RandomFile } from './random-file.ts';
 import type { ReadInto } from './slot-reader.ts';
 
 /*
@@ -51,7 +52,7 @@ export class PerfFolder {
     const layout = timesOf(header);
     const parts: Part[] = [];
     let size = input.size ?? 0;
-    const add = (name: string, read: ReadInto, start: number, file: FileHandle | undefined): void => {
+    const add = (name: string, read: ReadInto, start: number, file: RandomFile | undefined): void => {
       input.meter.need(piece + longestRecord, 'files of threads');
       const unpacker = compressed ? new PerfUnpacker(input, header.little, read, start, leastPiece) : undefined;
       parts.push(
@@ -61,8 +62,8 @@ export class PerfFolder {
     try {
       add(input.name, main, header.dataStart, undefined);
       for (const name of names) {
-        const file = await open(name, 'r');
-        size += (await file.stat()).size;
+        const file = RandomFile.open(name);
+        size += file.size;
         const read: ReadInto = async (target, offset) => {
           const { bytesRead } = await file.read(target, 0, target.length, offset);
           input.read += bytesRead;
@@ -140,7 +141,7 @@ class Part {
   ended = false;
 
   readonly #name: string;
-  readonly #file: FileHandle | undefined;
+  readonly #file: RandomFile | undefined;
   readonly #unpacker: PerfUnpacker | undefined;
   readonly #read: ReadInto;
   readonly #buffer: Uint8Array;
@@ -162,7 +163,7 @@ class Part {
 
   constructor(
     name: string,
-    file: FileHandle | undefined,
+    file: RandomFile | undefined,
     source: ReadInto | PerfUnpacker,
     start: number,
     options: { piece: number; ordered: boolean; origin: Origin; layout: Times; little: boolean },
@@ -257,7 +258,7 @@ async function partNames(input: Input): Promise<string[]> {
   if (input.path === undefined) throw lacks('standard input has none');
   const folder = dirname(input.path);
   const numbers: number[] = [];
-  for (const name of await readdir(folder)) {
+  for (const name of readdirSync(folder)) {
     const number = /^data\.(0|[1-9]\d{0,4})$/.exec(name)?.[1];
     if (number !== undefined) numbers.push(Number(number));
   }

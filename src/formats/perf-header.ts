@@ -1,6 +1,6 @@
-import type { FileHandle } from 'node:fs/promises';
 import type { Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
+import type { RandomFile } from './random-file.ts';
 
 /*
  * perf.data's header, attributes and feature sections. Sources: linux tools/perf/util/header.[ch],
@@ -132,7 +132,7 @@ export function isLittle(head: Uint8Array): boolean {
 }
 
 /** Reads header, attributes and features of a file. Throws TraceError where they are not whole. */
-export async function readPerfHeader(name: string, file: FileHandle, size: number, meter: Meter): Promise<PerfHeader> {
+export async function readPerfHeader(name: string, file: RandomFile, size: number, meter: Meter): Promise<PerfHeader> {
   const read = async (offset: number, length: number, what: string): Promise<DataView> => {
     if (!(offset >= 0 && length >= 0 && offset + length <= size)) {
       throw new TraceError(
@@ -385,7 +385,7 @@ function reverseBits(word: number): number {
 }
 
 /** Whether a file that was not closed, and so has no such feature, holds compressed records. */
-export async function startsCompressed(file: FileHandle, header: PerfHeader): Promise<boolean> {
+export async function startsCompressed(file: RandomFile, header: PerfHeader): Promise<boolean> {
   const buffer = new Uint8Array(1 << 20);
   const view = new DataView(buffer.buffer);
   const { bytesRead } = await file.read(buffer, 0, buffer.length, header.dataStart);

@@ -1,9 +1,9 @@
-import type { FileHandle } from 'node:fs/promises';
-import { inflateSync, zstdDecompressSync } from 'node:zlib';
+import { inflateSync } from 'node:zlib';
 import type { Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import { isOfInput } from './input.ts';
+import type { RandomFile } from './random-file.ts';
 import {
   type BufferOption,
   chosenClock,
@@ -25,6 +25,7 @@ import {
   readTracingData,
   readTracingStart,
 } from './tracing-data.ts';
+import { unzstdInto } from './zstd.ts';
 
 /*
  * The header of a trace.dat, version 6 (parts one after the other) or 7 (sections, compressed).
@@ -61,7 +62,7 @@ export type TraceDatHeader = {
 const largestPage = 8 << 20;
 const compressedFlag = 1;
 
-export function readHeader(file: FileHandle, size: number, name: string, meter: Meter): TraceDatHeader {
+export function readHeader(file: RandomFile, size: number, name: string, meter: Meter): TraceDatHeader {
   const cursor = ByteCursor.overFile(file.fd, size, name, 0, meter);
   const { version, pageSize } = readTracingStart(cursor);
   if (version === '6') {
@@ -249,22 +250,35 @@ function distinct(buffers: BufferOption[]): BufferOption[] {
   return buffers.filter(({ offset, latency }) => latency || (!seen.has(offset) && seen.add(offset)));
 }
 
-/** Unpacks a section or a chunk of pages whose size is known. */
-export function unpack(codec: Codec, packed: Uint8Array, size: number, file: string, offset: number): Uint8Array {
+/** Unpacks a section or a chunk of pages whose size is known; into `target`, where it is given. */
+export function unpack(
+  codec: Codec,
+  packed: Uint8Array,
+  size: number,
+  file: string,
+  offset: number,
+  target: Uint8Array = new Uint8Array(size),
+): Uint8Array {
   let problem = `${size} bytes when unpacked`;
   if (size > 0 && codec !== 'none') {
     try {
-      // A little more room than needed: zlib would begin another buffer to learn that there is no more.
-      const limits = { maxOutputLength: size, chunkSize: Math.min(size, 1 << 20) + 64 };
-      const bytes = codec === 'zlib' ? inflateSync(packed, limits) : zstdDecompressSync(packed, limits);
-      if (bytes.length === size) return bytes;
-      problem = `unpacks to ${bytes.length} bytes instead of ${size}`;
+      const made = codec === 'zlib' ? inflateInto(packed, target) : unzstdInto(packed, target);
+      if (made === size) return target;
+      problem = made > size ? `unpacks to more than ${size} bytes` : `unpacks to ${made} bytes instead of ${size}`;
     } catch (error) {
       if (!isOfInput(error)) throw error;
       problem = `the compressed data break (${error.message})`;
     }
   }
   throw new TraceError(file, problem, offset, `${size} bytes packed with ${codec}`);
+}
+
+function inflateInto(packed: Uint8Array, target: Uint8Array): number {
+  // A little more room than needed: zlib would begin another buffer to learn that there is no more.
+  const limits = { maxOutputLength: target.length, chunkSize: Math.min(target.length, 1 << 20) + 64 };
+  const bytes = inflateSync(packed, limits);
+  target.set(bytes);
+  return bytes.length;
 }
 
 function bufferPageSize(own: number, page: PageLayout, machines: number): number {

@@ -1,6 +1,6 @@
-import type { FileHandle } from 'node:fs/promises';
 import { TraceError } from '../trace/error.ts';
 import type { Input } from './input.ts';
+import type { RandomFile } from './random-file.ts';
 import { type Codec, unpack } from './trace-dat-header.ts';
 import type { CpuData } from './trace-dat-options.ts';
 
@@ -22,12 +22,12 @@ export interface PageSource {
 export class PlainPages implements PageSource {
   read = 0;
   readonly holes = [];
-  readonly #file: FileHandle;
+  readonly #file: RandomFile;
   readonly #fileSize: number;
   readonly #name: string;
   readonly #data: CpuData;
 
-  constructor(file: FileHandle, fileSize: number, name: string, data: CpuData) {
+  constructor(file: RandomFile, fileSize: number, name: string, data: CpuData) {
     this.#file = file;
     this.#fileSize = fileSize;
     this.#name = name;
@@ -70,7 +70,7 @@ export class PackedPages implements PageSource {
   read = 0;
   readonly holes: { offset: number; damage: TraceError }[] = [];
   note: string | undefined;
-  readonly #file: FileHandle;
+  readonly #file: RandomFile;
   readonly #name: string;
   readonly #cpu: number;
   readonly #little: boolean;
@@ -96,7 +96,7 @@ export class PackedPages implements PageSource {
   #failed: unknown;
 
   constructor(
-    file: FileHandle,
+    file: RandomFile,
     fileSize: number,
     name: string,
     data: CpuData,
@@ -122,7 +122,15 @@ export class PackedPages implements PageSource {
     let filled = 0;
     try {
       while (filled < target.length) {
-        if (this.#chunk.length === 0 && (this.#failed !== undefined || !(await this.#nextChunk()))) break;
+        if (this.#chunk.length === 0) {
+          if (this.#failed !== undefined) break;
+          const size = await this.#nextChunk(target.subarray(filled));
+          if (size === 0) break;
+          if (this.#chunk.length === 0) {
+            filled += size;
+            continue;
+          }
+        }
         const n = Math.min(this.#chunk.length, target.length - filled);
         target.set(this.#chunk.subarray(0, n), filled);
         filled += n;
@@ -141,13 +149,14 @@ export class PackedPages implements PageSource {
     return mark?.fileOffset ?? this.#next;
   }
 
-  async #nextChunk(): Promise<boolean> {
+  /** Unpacks the next chunk into `target`, or into `#chunk` where it does not fit. Gives its size, 0 at the end. */
+  async #nextChunk(target: Uint8Array): Promise<number> {
     if (this.#count < 0) this.#count = this.#u32(await this.#bytes(4, 'the number of compressed chunks'), 0);
     const { meter, seekable } = this.#input;
     for (;;) {
       if (this.#next >= Math.min(this.#told, this.#end)) {
         this.#checkEnd();
-        return false;
+        return 0;
       }
       const at = this.#next;
       try {
@@ -159,12 +168,15 @@ export class PackedPages implements PageSource {
         // Of what was unpacked to a temporary file, the bytes are counted already.
         if (seekable) meter.read(packed);
         meter.unfold(size, at);
-        this.#chunk = unpack(this.#codec, bytes, size, this.#name, at);
+        const fits = size <= target.length;
+        const room = fits ? target.subarray(0, size) : undefined;
+        const chunk = unpack(this.#codec, bytes, size, this.#name, at, room);
+        if (!fits) this.#chunk = chunk;
         this.#chunks++;
         if (this.#marks.length >= 1024) this.#marks.splice(0, 512);
         this.#marks.push({ offset: this.#unpacked, fileOffset: at });
         this.#unpacked += size;
-        return true;
+        return size;
       } catch (error) {
         if (!(error instanceof TraceError) || error === meter.refused) throw error;
         const next = this.holes.length < mostHoles ? await this.#searchChunk(at + 1) : -1;

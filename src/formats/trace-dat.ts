@@ -1,4 +1,3 @@
-import type { FileHandle } from 'node:fs/promises';
 import { Arena } from '../trace/arena.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
@@ -12,6 +11,7 @@ import type { Format } from './format.ts';
 import { HandOut } from './hand-out.ts';
 import { asTraceError, type Input } from './input.ts';
 import { KernelEventTypes } from './kernel-types.ts';
+import type { RandomFile } from './random-file.ts';
 import { noTypesYet, RingBufferCpu, RingBufferDecoder } from './ring-buffer.ts';
 import { clockOf, companionsOf, notesOf } from './trace-dat-facts.ts';
 import { readHeader, type TraceDatBuffer, type TraceDatHeader } from './trace-dat-header.ts';
@@ -56,7 +56,7 @@ class TraceDat implements Trace {
   origin = 0n;
 
   readonly #input: Input;
-  readonly #file: FileHandle;
+  readonly #file: RandomFile;
   readonly #size: number;
   readonly #header: TraceDatHeader;
   readonly #types: TypeTable;
@@ -69,7 +69,7 @@ class TraceDat implements Trace {
 
   constructor(
     input: Input,
-    file: FileHandle,
+    file: RandomFile,
     size: number,
     header: TraceDatHeader,
     broken: TraceError | undefined,

@@ -1,4 +1,3 @@
-import { WriteStream } from 'node:tty';
 import { escapeLines, styleMark } from './escape.ts';
 
 /** When to colour, as the user says with --color. */
@@ -102,7 +101,9 @@ function colorDepth(source: TerminalSource): 1 | 4 | 8 | 24 {
     if (FORCE_COLOR === undefined && ((NO_COLOR ?? '') !== '' || source.isTTY !== true)) return 1;
   }
   if (forced !== undefined && forced > 1) return forced;
-  const found = WriteStream.prototype.getColorDepth.call({} as WriteStream, env) as 1 | 4 | 8 | 24;
+  // Loaded here, as most output goes to no terminal.
+  const { WriteStream } = process.getBuiltinModule('node:tty');
+  const found = WriteStream.prototype.getColorDepth.call(Object.create(WriteStream.prototype), env) as 1 | 4 | 8 | 24;
   const force = source.color === 'always' || FORCE_COLOR !== undefined;
   return found === 1 && force ? 8 : found;
 }

@@ -15,20 +15,13 @@ export class Arena {
   readonly #free: number[] = [];
   readonly #references: Int32Array;
 
-  /**
-   * `maxBytes` bounds the whole buffer; a reader that finds no slot must hand out what it holds first. A SharedArrayBuffer can be
-   * filled by another thread.
-   */
-  constructor(
-    slotSize: number,
-    headroom: number,
-    maxBytes: number,
-    buffer: new (bytes: number) => ArrayBufferLike = ArrayBuffer,
-  ) {
+  /** `maxBytes` bounds the whole buffer; a reader that finds no slot must hand out what it holds first. */
+  constructor(slotSize: number, headroom: number, maxBytes: number) {
     this.headroom = headroom;
     this.slotSize = slotSize;
     const slots = Math.max(4, Math.floor(maxBytes / (slotSize + headroom)));
-    this.bytes = new Uint8Array(new buffer(slots * (slotSize + headroom)));
+    // Another thread can fill it; and V8, which counts other buffers as its own memory, would look for garbage as soon as it is reserved.
+    this.bytes = new Uint8Array(new SharedArrayBuffer(slots * (slotSize + headroom)));
     this.view = new DataView(this.bytes.buffer);
     this.#references = new Int32Array(slots);
     for (let slot = slots - 1; slot >= 0; slot--) this.#free.push(slot);

@@ -7,6 +7,8 @@ import { Rows, rowAt, rowBytes, rowCpu, rowPid, rowSize, rowTid, rowType } from 
 const batchSize = 16384;
 /** Rows merged in one go, so that the loop's function has been called often, and is compiled well, before much has gone by. */
 const slice = 1024;
+/** Rows that a processor's cache holds. */
+const cacheRows = 1 << 17;
 
 /**
  * Puts events in time order. Readers append events run by run (a run is in time order and its payloads
@@ -16,7 +18,7 @@ const slice = 1024;
  */
 export class EventSorter {
   /** The events not yet taken, by order of appending. Hot readers write them directly after `reserve`. */
-  rows = new Rows(new ArrayBuffer(batchSize * rowBytes));
+  rows = new Rows(new SharedArrayBuffer(batchSize * rowBytes));
   /** Number of events appended; hot readers advance it. */
   count = 0;
   /** Events that were appended too late to be put in their places. */
@@ -62,7 +64,9 @@ export class EventSorter {
     // Grow unless half is free after compaction, so that compaction stays rare.
     while (this.count + n > capacity || (this.count > capacity / 2 && capacity < (4 / 3) * this.#most)) capacity *= 2;
     if (capacity === this.rows.capacity) return;
-    const rows = new Rows(new ArrayBuffer(capacity * rowBytes));
+    // What no longer stays in the cache anyway is reserved once, to be copied once: what is not touched takes no memory.
+    if (capacity > cacheRows && this.#most < Infinity) capacity = Math.max(capacity, Math.ceil((4 / 3) * this.#most));
+    const rows = new Rows(new SharedArrayBuffer(capacity * rowBytes));
     rows.times.set(this.rows.times);
     this.rows = rows;
   }

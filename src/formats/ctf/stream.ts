@@ -1,4 +1,3 @@
-import { type FileHandle, open } from 'node:fs/promises';
 import type { Arena } from '../../trace/arena.ts';
 import type { Meter } from '../../trace/budget.ts';
 import { TraceError } from '../../trace/error.ts';
@@ -7,6 +6,7 @@ import { rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../../trace/row
 import type { EventSorter } from '../../trace/sorter.ts';
 import type { ThreadTable } from '../../trace/trace.ts';
 import { asTraceError } from '../input.ts';
+import { RandomFile } from '../random-file.ts';
 import { SlotReader } from '../slot-reader.ts';
 import type { StreamClock } from './clocks.ts';
 import { type EventKind, lacking, type SearchedField, type StreamKind, unresolved, unwanted } from './kinds.ts';
@@ -66,7 +66,7 @@ export class DataStream {
   readonly #files: StreamFile[];
   readonly #walker = new Walker();
   #file: StreamFile | undefined;
-  #handle: FileHandle | undefined;
+  #handle: RandomFile | undefined;
   #reader: SlotReader | undefined;
   #ended = false;
 
@@ -218,7 +218,7 @@ export class DataStream {
       this.#ended = true;
       return false;
     }
-    const handle = await open(file.path, 'r');
+    const handle = RandomFile.open(file.path);
     this.#handle = handle;
     this.#padding = 0;
     this.#packet = undefined;

@@ -1,0 +1,49 @@
+import { close, fstatSync, openSync, read, readSync } from 'node:fs';
+
+/** What is read of a file at once without asking a thread for it: to ask takes longer. */
+const smallRead = 256 << 10;
+
+/** A file that is read at any offset. Not node:fs/promises' FileHandle: to load that module takes longer than to read a small recording. */
+export class RandomFile {
+  readonly fd: number;
+  /** The last of the reads under way: nobody may be given its descriptor before they end. */
+  #reading: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** Opens a file to read it. Throws the operating system's error. */
+  static open(path: string): RandomFile {
+    return new RandomFile(openSync(path, 'r'));
+  }
+
+  get size(): number {
+    return fstatSync(this.fd).size;
+  }
+
+  /** Reads `length` bytes at `position`, or as many as there are, into `target` from `at` on. Throws the operating system's error. */
+  async read(target: Uint8Array, at: number, length: number, position: number): Promise<{ bytesRead: number }> {
+    if (length <= smallRead) return { bytesRead: readSync(this.fd, target, at, length, position) };
+    const reading = new Promise<{ bytesRead: number }>((resolve, reject) => {
+      read(this.fd, target, at, length, position, (error, bytesRead) => {
+        if (error === null) resolve({ bytesRead });
+        else reject(error);
+      });
+    });
+    const before = this.#reading;
+    this.#reading = reading.then(
+      () => before,
+      () => before,
+    );
+    return await reading;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#reading;
+    await new Promise<void>((resolve) => close(this.fd, () => resolve()));
+  }
+}

@@ -1,0 +1,63 @@
+import { createZstdDecompress, type ZstdDecompress, zstdDecompressSync } from 'node:zlib';
+
+/**
+ * What node:zlib's own synchronous functions are made of. They make a decompressor, with all its tables, for each call, which for chunks of some
+ * kilobytes takes longer than to unpack them; one decompressor takes frame after frame.
+ */
+type Handle = {
+  writeSync(
+    flush: number,
+    from: Uint8Array,
+    fromAt: number,
+    fromLength: number,
+    to: Uint8Array,
+    toAt: number,
+    toLength: number,
+  ): void;
+};
+type Decompressor = ZstdDecompress & { _handle?: Handle | null; _writeState?: Uint32Array };
+
+/** ZSTD_e_flush. */
+const flush = 1;
+const oneByte = new Uint8Array(1);
+let decompressor: Decompressor | undefined;
+
+/**
+ * Unpacks one zstd frame into `target`. Gives how many bytes came of it: more than `target.length` where there is more in it than that. Throws
+ * the decompressor's error.
+ */
+export function unzstdInto(packed: Uint8Array, target: Uint8Array): number {
+  const used = decompressor !== undefined;
+  decompressor ??= fresh();
+  const { _handle: handle, _writeState: left } = decompressor;
+  if (typeof handle?.writeSync !== 'function' || left === undefined) {
+    // A Node.js that is made in another way.
+    const bytes = zstdDecompressSync(packed, { maxOutputLength: target.length, chunkSize: target.length + 64 });
+    target.set(bytes);
+    return bytes.length;
+  }
+  left.set([target.length, packed.length]);
+  handle.writeSync(flush, packed, 0, packed.length, target, 0, target.length);
+  let made = target.length - (left[0] as number);
+  const rest = left[1] as number;
+  const { errored } = decompressor;
+  if (errored === null && made === target.length) {
+    // What did not fit would come now.
+    handle.writeSync(flush, packed, packed.length - rest, rest, oneByte, 0, 1);
+    if (left[0] === 0) made++;
+    else if (rest === 0) return made;
+  }
+  // It stands in the midst of a frame.
+  decompressor = undefined;
+  if (errored === null) return made;
+  // What it took for the beginning may have been the end that is missing of the frame before.
+  if (used) return unzstdInto(packed, target);
+  throw errored;
+}
+
+function fresh(): Decompressor {
+  const made: Decompressor = createZstdDecompress();
+  // Thrown where it is met: this comes later.
+  made.on('error', () => {});
+  return made;
+}
