@@ -6,7 +6,7 @@ import { RingBufferCpu, type RingBufferDecoder } from './ring-buffer.ts';
 import { SlotReader } from './slot-reader.ts';
 import type { PageSource } from './trace-dat-pages.ts';
 
-/** One CPU of one buffer of a trace.dat: reads its pages a slot at a time, and decodes them when told. */
+/** One CPU of one ring buffer: reads its pages a slot at a time, and decodes them when told. */
 export class CpuStream {
   /** Name of the instance, '' for the top buffer. */
   readonly buffer: string;
@@ -25,7 +25,12 @@ export class CpuStream {
   readonly #file: string;
   readonly #reader: SlotReader;
 
-  constructor(file: string, buffer: string, cpu: number, arena: Arena, source: PageSource, decoder: RingBufferDecoder) {
+  constructor(
+    { file, buffer, cpu }: { file: string; buffer: string; cpu: number },
+    arena: Arena,
+    source: PageSource,
+    decoder: RingBufferDecoder,
+  ) {
     this.#file = file;
     this.buffer = buffer;
     this.state = new RingBufferCpu(cpu);
