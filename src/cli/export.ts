@@ -84,7 +84,7 @@ async function runEvents(files: string[], options: ExportOptions, to: EventForm)
   const { output, force } = options;
   if (options.spans !== undefined) throw new UsageError(`--spans goes with --to ${forms.join(', ')}`);
   if (to === 'ctf' && output === undefined) throw new UsageError('a CTF trace is a folder: name it with -o');
-  const spared = { inputs: [...files, options.traceEvents], force };
+  const spared = { inputs: [...files, options.traceEvents, options.formats], force };
   if (to === 'ctf') checkFolder(output as string);
   else if (output !== undefined) await checkOutput(output, spared);
   const trace = await openTraces(files, openOptions(options));
@@ -134,7 +134,7 @@ async function runSpans(files: string[], options: ExportOptions, to: Form): Prom
   if (options.output === undefined && binary.has(to) && process.stdout.isTTY === true) {
     throw new UsageError(`${to} is not for a terminal: name a file with -o`);
   }
-  const spared = { inputs: [...files, options.traceEvents], force: options.force };
+  const spared = { inputs: [...files, options.traceEvents, options.formats], force: options.force };
   if (options.output !== undefined) await checkOutput(options.output, spared);
   const make = await writers[to]();
   await scout(files, openOptions(options));

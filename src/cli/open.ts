@@ -15,7 +15,7 @@ import { type FileOffset, type LiveOptions, openOptions, type TraceOptions } fro
 import { statusOf } from './output-file.ts';
 import { say } from './say.ts';
 
-type OpenSourceOptions = Pick<TraceOptions, 'traceEvents' | 'offset' | 'align' | 'maxMemory'> & LiveOptions;
+type OpenSourceOptions = Pick<TraceOptions, 'traceEvents' | 'formats' | 'offset' | 'align' | 'maxMemory'> & LiveOptions;
 
 /** Opens what the user named: the files, or with --live the running machines, whose events `wanted` names. */
 export async function openSource(

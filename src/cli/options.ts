@@ -17,6 +17,7 @@ export type TraceOptions = {
   from?: Moment | undefined;
   to?: Moment | undefined;
   traceEvents?: string;
+  formats?: string;
   maxMemory?: number;
   offset?: FileOffset[];
   align?: 'auto';
@@ -82,6 +83,10 @@ export function readingOptions(
     .option(`${range.to} <time>`, 'leave out events after', parseMoment)
     .option('--trace-events <file>', "QEMU's trace-events-all, which names the arguments in simpletrace files")
     .option(
+      '--formats <path>',
+      "a copy of tracefs' folder events, or a trace.dat of the same kernel, for trace_pipe_raw",
+    )
+    .option(
       '--max-memory <size>',
       'for large files that you trust: what reading may need, 300M if left out',
       parseSize,
@@ -111,10 +116,10 @@ export function exampleLines(examples: readonly [line: string, what: string][]):
 
 /** What of the options says how to open the files. */
 export function openOptions(
-  options: Pick<TraceOptions, 'traceEvents' | 'offset' | 'align' | 'maxMemory'>,
+  options: Pick<TraceOptions, 'traceEvents' | 'formats' | 'offset' | 'align' | 'maxMemory'>,
 ): OpenOptions & { offsets: readonly FileOffset[]; align: boolean } {
-  const { traceEvents, offset: offsets = [], maxMemory } = options;
-  return { traceEvents, offsets, align: options.align === 'auto', maxMemory };
+  const { traceEvents, formats, offset: offsets = [], maxMemory } = options;
+  return { traceEvents, formats, offsets, align: options.align === 'auto', maxMemory };
 }
 
 /** What of the options says how to read them. */

@@ -60,7 +60,7 @@ async function run(files: string[], options: ReportOptions): Promise<void> {
   const targets = [output, svgFile, pngFile].filter((file) => file !== undefined);
   if (new Set(targets.map((file) => resolve(file))).size < targets.length)
     throw new UsageError('two of -o, --svg and --png name the same file');
-  const spared = { inputs: [...files, options.traceEvents], force: options.force };
+  const spared = { inputs: [...files, options.traceEvents, options.formats], force: options.force };
   for (const file of targets) await checkOutput(file, spared);
   const page = output === undefined ? undefined : pageFiles();
   const trace = await openTraces(files, openOptions(options));

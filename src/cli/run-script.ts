@@ -25,7 +25,7 @@ import { runAnalyses, scout } from './run.ts';
 import { say } from './say.ts';
 import { didYouMean } from './suggest.ts';
 
-type ScriptOptions = Pick<TraceOptions, 'color' | 'from' | 'to' | 'traceEvents' | 'offset'> & LiveOptions;
+type ScriptOptions = Pick<TraceOptions, 'color' | 'from' | 'to' | 'traceEvents' | 'formats' | 'offset'> & LiveOptions;
 
 export default function define(command: Command): void {
   command

@@ -4,13 +4,13 @@ import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Format, OpenOptions } from './format.ts';
 import { Input } from './input.ts';
-import { commitMask } from './ring-buffer.ts';
 
 /** Every format, asked in this order: those with a magic number first, then text, the least particular last. Loaded when asked. */
 const formats: readonly (() => Promise<Format>)[] = [
   async () => (await import('./simpletrace.ts')).simpletrace,
   async () => (await import('./trace-dat.ts')).traceDat,
   async () => (await import('./perf-data.ts')).perfData,
+  async () => (await import('./raw-pages.ts')).rawPages,
   async () => (await import('./perfetto/perfetto.ts')).perfetto,
   async () => (await import('./function-graph.ts')).functionGraph,
   async () => (await import('./ftrace-text.ts')).ftraceText,
@@ -21,7 +21,7 @@ const formats: readonly (() => Promise<Format>)[] = [
 
 /** What the formats above are called, for messages. */
 const known =
-  'perf.data, trace.dat, Perfetto, QEMU simpletrace, a QEMU log, ftrace text, perf script text or the folder of a CTF trace';
+  'perf.data, trace.dat, trace_pipe_raw, Perfetto, QEMU simpletrace, a QEMU log, ftrace text, perf script text or the folder of a CTF trace';
 
 /**
  * Opens a trace of any known format, compressed or not; `-` is standard input. The format is recognised by its content.
@@ -46,14 +46,22 @@ export async function openTrace(path: string, options: OpenOptions = {}): Promis
 }
 
 /** Formats that are folders, asked before a folder is taken for a file that it holds. */
-const folders: readonly (() => Promise<(path: string, options: OpenOptions, budget: Budget) => Trace | undefined>)[] = [
+const folders: readonly (() => Promise<OpenFolder>)[] = [
   async () => (await import('./ctf/ctf.ts')).openCtf,
+  async () => (await import('./raw-pages.ts')).openRawFolder,
 ];
+
+/** Opens a folder; undefined where it is not of this format. */
+type OpenFolder = (
+  path: string,
+  options: OpenOptions,
+  budget: Budget,
+) => Trace | undefined | Promise<Trace | undefined>;
 
 async function openFolder(path: string, options: OpenOptions, budget: Budget): Promise<Trace | undefined> {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return undefined;
   for (const load of folders) {
-    const trace = (await load())(path, options, budget);
+    const trace = await (await load())(path, options, budget);
     if (trace !== undefined) return trace;
   }
   return undefined;
@@ -98,24 +106,6 @@ const otherFiles: readonly [magic: string, what: string][] = [
   ['%PDF', 'is a PDF document'],
 ];
 
-/** Whether all whole pages are those of a ring buffer, in order of time: a time stamp, how much there is, and an event (ring-buffer.ts). */
-function isRingBuffer(head: Uint8Array): boolean {
-  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
-  let last = 0n;
-  for (let at = 0; at + ringPage <= head.length; at += ringPage) {
-    const time = view.getBigUint64(at, true);
-    const commit = view.getUint32(at + 8, true);
-    const size = commit & commitMask;
-    const spare = (commit & 0x38000000) !== 0 || view.getUint32(at + 12, true) !== 0;
-    if (time < last || time === 0n || time >> 62n !== 0n || spare || size < 8 || size > ringPage - 16) return false;
-    last = time;
-  }
-  return last > 0n;
-}
-
-/** Bytes of a page where nobody chose another size. */
-const ringPage = 4096;
-
 /** `comm tid [cpu] time: fields`, on the first line that is no comment. */
 const perfLineWithoutName = /^(?:#.*\n)*.{0,40}?[ \d](?:\[\d{1,4}\])? +\d{1,11}\.\d{6}(?:\d{3})?: +\w+[= ]\S/;
 
@@ -126,12 +116,6 @@ function looksLike(head: Uint8Array, compression: string): string {
   const start = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, 4096)).toString('latin1');
   const other = otherFiles.find(([magic]) => start.startsWith(magic));
   if (other !== undefined) return other[1] + packed;
-  if (isRingBuffer(head))
-    return (
-      "holds pages of a CPU's ring buffer (per_cpu/cpuN/trace_pipe_raw) without the formats of their events; trace-cmd joins them to a trace.dat: " +
-      '`trace-cmd restore -c -o head.dat` on the machine that recorded, then `trace-cmd restore -i head.dat -o trace.dat CPU0 CPU1 …` with a file for each CPU' +
-      packed
-    );
   if (start.slice(257, 262) === 'ustar') return `is a tar archive${packed}`;
   if (/^(\xff\xfe|\xfe\xff)/.test(start)) return `is UTF-16 text, which virtap does not read${packed}`;
   if (/[\x00-\x08\x0e-\x1a\x1c-\x1f]/.test(start)) return `is a binary of an unknown kind${packed}`;

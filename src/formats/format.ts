@@ -6,6 +6,8 @@ import type { Input } from './input.ts';
 export type OpenOptions = {
   /** Path of QEMU's trace-events-all, where it is not beside the trace or at its usual place. */
   traceEvents?: string | undefined;
+  /** A copy of tracefs' folder `events`, or a trace.dat of the same kernel, for raw pages of ring buffers that lack one beside them. */
+  formats?: string | undefined;
   /** 1 reads on the calling thread, 2 on a second one too where the format can. Left out, large files are read with both. */
   threads?: number | undefined;
   /** Bytes of memory that reading may need, 300 MiB where it is left out: for files that are trusted and need more. */

@@ -5,16 +5,21 @@ import type { TraceDatBuffer, TraceDatHeader } from './trace-dat-header.ts';
 /** Clocks that count nanoseconds (linux kernel/trace/trace.c: trace_clocks); the others count something of their own. */
 const nanosecondClocks = /^(local|global|perf|mono|mono_raw|boot|tai)$/;
 
+/** The clock that stamps of a ring buffer are of, by the kernel's name for it; 'unknown' is taken for one of those that count ns. */
+export function kernelClock(name: string): Clock {
+  const ns = nanosecondClocks.test(name) || name === 'unknown';
+  return { name, unit: ns ? 'ns' : 'ticks', resolution: 1 };
+}
+
 /** The clock of a buffer's stamps, after what the options say to do to them. */
 export function clockOf(header: TraceDatHeader, buffer: TraceDatBuffer | undefined): Clock {
   const { options } = header;
   // trace-cmd calls ticks that it means to convert tsc2nsec; the kernel's clock is the TSC.
   const own = buffer?.clock === 'tsc2nsec' ? 'x86-tsc' : buffer?.clock;
   const name = own || options.clock || 'unknown';
-  const ns = nanosecondClocks.test(name) || name === 'unknown' || options.tsc !== undefined;
+  const clock = options.tsc === undefined ? kernelClock(name) : ({ name, unit: 'ns', resolution: 1 } as const);
   // What --date adds to ticks does not make wall-clock time of them.
-  if (!ns) return { name, unit: 'ticks', resolution: 1 };
-  if (!options.hasDate) return { name, unit: 'ns', resolution: 1 };
+  if (clock.unit === 'ticks' || !options.hasDate) return clock;
   // --date adds an offset to the stamps: without it they are on the clock that stamped.
   const ties: ClockTie[] = [{ to: name, offset: -options.offset, source: 'trace-cmd --date' }];
   return { name: 'realtime', unit: 'ns', resolution: 1, ties };
@@ -23,6 +28,13 @@ export function clockOf(header: TraceDatHeader, buffer: TraceDatBuffer | undefin
 /** The recordings made together with it. */
 export function companionsOf({ options }: TraceDatHeader): Companions {
   return { id: options.traceId, host: options.timeShift?.peer, guests: options.guests };
+}
+
+/** What a person should know of a clock that does not count ns; `remedy` is how to have one that does. */
+export function clockNotes(clock: Clock, remedy: string): string[] {
+  if (!tellsTime(clock)) return [`Its clock, counter, numbers events and measures no time: ${remedy} for times.`];
+  if (clock.unit === 'ns') return [];
+  return [`Its stamps count ticks of ${clock.name}, whose rate the file does not say: ${remedy} for times.`];
 }
 
 /** What a person should know of the recording. */
@@ -38,13 +50,7 @@ export function notesOf(header: TraceDatHeader): string[] {
   }
   if (options.tsc !== undefined) notes.push('Its stamps are TSC ticks, converted to ns as the file says.');
   const clock = clockOf(header, buffers[0]);
-  if (!tellsTime(clock)) {
-    notes.push('Its clock, counter, numbers events and measures no time: record with -C mono for times.');
-  } else if (clock.unit === 'ticks') {
-    notes.push(
-      `Its stamps count ticks of ${clock.name}, whose rate the file does not say: record with -C mono for times.`,
-    );
-  }
+  notes.push(...clockNotes(clock, 'record with -C mono'));
   if (options.timeShift !== undefined)
     notes.push('It is of a guest: its times are converted to the clock of its host.');
   if (options.hasDate && clock.unit === 'ns')

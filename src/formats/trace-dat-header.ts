@@ -10,6 +10,7 @@ import {
   cpuBytes,
   cpuCount,
   readOptions,
+  sectionHeader,
   sectionId,
   sectionName,
   TraceDatOptions,
@@ -73,6 +74,48 @@ export function readHeader(file: RandomFile, size: number, name: string, meter: 
   throw new TraceError(name, `trace.dat version "${version}"`, 10, 'version 6 or 7');
 }
 
+/**
+ * What a trace.dat says of events, though it may hold none: trace-cmd's, while it records or after it was killed, and those of `trace-cmd
+ * restore -c` have no more.
+ */
+export function readFormats(
+  file: FileHandle,
+  size: number,
+  name: string,
+  meter: Meter,
+): Pick<TraceDatHeader, 'little' | 'formats' | 'comms'> & { page: PageLayout | undefined } {
+  const cursor = ByteCursor.overFile(file.fd, size, name, 0, meter);
+  const { version, little } = readTracingStart(cursor);
+  if (version !== '7') {
+    cursor.offset = 0;
+    return readTracingData(cursor);
+  }
+  const codec = readCodec(cursor);
+  cursor.skip(8, 'the offset of the options');
+  const formats = new EventFormats();
+  let page: PageLayout | undefined;
+  let comms = new Map<number, string>();
+  let found = false;
+  while (cursor.left >= sectionHeader) {
+    const start = cursor.offset;
+    const id = cursor.u16('a section');
+    cursor.skip(6, 'the description of a section');
+    const end = cursor.u64('the size of a section') + cursor.offset;
+    if (id === sectionId.buffer || end > cursor.end) break;
+    const part = () => openSection(cursor, start, id, codec);
+    if (id === sectionId.headerInfo) page = readHeaderInfo(part());
+    else if (id === sectionId.ftraceEvents) readFtraceFormats(part(), formats);
+    else if (id === sectionId.commandLines) comms = readCommandLines(part());
+    else if (id === sectionId.eventFormats) {
+      readEventFormats(part(), formats);
+      found = true;
+    }
+    cursor.offset = end;
+  }
+  if (!found) throw new TraceError(name, 'holds no formats of events', undefined, 'a trace.dat with them');
+  return { little, page, formats, comms };
+}
+
 function readV6(cursor: ByteCursor): TraceDatHeader {
   const data = readTracingData(cursor);
   if (data.damage !== undefined) throw data.damage;
@@ -132,14 +175,19 @@ function readV6(cursor: ByteCursor): TraceDatHeader {
   };
 }
 
-function readV7(cursor: ByteCursor, pageSize: number): TraceDatHeader {
-  const { file, little } = cursor;
-  const codecAt = cursor.offset;
+function readCodec(cursor: ByteCursor): Codec {
+  const at = cursor.offset;
   const codec = cursor.string('the compression', 64);
   if (codec !== 'none' && codec !== 'zlib' && codec !== 'zstd') {
-    throw new TraceError(file, `compressed with "${codec}"`, codecAt, 'none, zlib or zstd');
+    throw new TraceError(cursor.file, `compressed with "${codec}"`, at, 'none, zlib or zstd');
   }
   cursor.string("the compression's version", 256);
+  return codec;
+}
+
+function readV7(cursor: ByteCursor, pageSize: number): TraceDatHeader {
+  const { file, little } = cursor;
+  const codec = readCodec(cursor);
   const first = cursor.u64('the offset of the options');
   const sections = cursor.offset;
   if (first === 0) throw unfinished(file, sections - 8);

@@ -85,6 +85,9 @@ export const sectionId = {
   commandLines: 21,
 } as const;
 
+/** Bytes before the data of a section. */
+export const sectionHeader = 16;
+
 /** What a section of v7 holds, for messages. */
 export function sectionName(id: number): string {
   const names: Record<number, string> = {
@@ -203,14 +206,22 @@ function readOption(id: number, data: ByteCursor, options: TraceDatOptions, sect
 function readCpuStat(data: ByteCursor, options: TraceDatOptions): void {
   const { meter, offset } = data;
   const stats = text(data);
-  const count = (name: string) => Number(new RegExp(`^${name}: *(\\d{1,15})$`, 'm').exec(stats)?.[1] ?? Number.NaN);
   const buffer = /^Buffer: *(.{1,256})$/m.exec(stats)?.[1];
   if (buffer !== undefined) options.statBuffer = buffer;
-  const cpu = count('CPU');
+  const cpu = countIn(stats, 'CPU');
   if (Number.isNaN(cpu)) return;
-  const dropped = (count('dropped events') || 0) + (count('commit overrun') || 0);
   meter.need(smallBytes + options.statBuffer.length, 'counts of CPUs', offset);
-  options.cpuStats.push({ buffer: options.statBuffer, cpu, overrun: count('overrun') || 0, dropped });
+  options.cpuStats.push(cpuStat(stats, options.statBuffer, cpu));
+}
+
+/** The text of per_cpu/cpuN/stats. */
+export function cpuStat(stats: string, buffer: string, cpu: number): CpuStat {
+  const dropped = (countIn(stats, 'dropped events') || 0) + (countIn(stats, 'commit overrun') || 0);
+  return { buffer, cpu, overrun: countIn(stats, 'overrun') || 0, dropped };
+}
+
+function countIn(stats: string, name: string): number {
+  return Number(new RegExp(`^${name}: *(\\d{1,15})$`, 'm').exec(stats)?.[1] ?? Number.NaN);
 }
 
 /** The clock in brackets in the text of trace_clock: `[local] global mono`. */

@@ -1,6 +1,6 @@
 import { TraceError } from '../trace/error.ts';
 import type { ByteCursor } from './byte-cursor.ts';
-import { type BufferOption, type CpuData, sectionId } from './trace-dat-options.ts';
+import { type BufferOption, type CpuData, sectionHeader, sectionId } from './trace-dat-options.ts';
 import type { PageLayout } from './tracing-data.ts';
 
 /*
@@ -8,7 +8,6 @@ import type { PageLayout } from './tracing-data.ts';
  * the CPUs, each beginning on a page boundary, so that they can be found all the same.
  */
 
-const sectionHeader = 16;
 const compressedFlag = 1;
 
 /**

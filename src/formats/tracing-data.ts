@@ -117,6 +117,11 @@ export function readHeaderInfo(cursor: ByteCursor): PageLayout | undefined {
   const text = cursor.text(cursor.u64('the size of header_page'), 'header_page');
   expect(cursor, 'header_event\0');
   cursor.skip(cursor.u64('the size of header_event'), 'header_event');
+  return pageLayoutOf(text);
+}
+
+/** The text of events/header_page. */
+export function pageLayoutOf(text: string): PageLayout | undefined {
   const number = (field: string, property: string): number =>
     Number(new RegExp(`^[ \\t]*field: ?[^;\\n]*\\b${field};[^\\n]*\\b${property}:(\\d{1,9});`, 'm').exec(text)?.[1]);
   const commitSize = number('commit', 'size');
@@ -151,14 +156,17 @@ export function readEventFormats(cursor: ByteCursor, formats: EventFormats): voi
 
 function readFormat(cursor: ByteCursor, system: string, formats: EventFormats): void {
   const at = cursor.offset;
-  const { meter } = cursor;
   const text = cursor.text(cursor.u64('the size of an event format'), 'an event format');
   const nul = text.indexOf('\0');
   if (nul >= 0 && nul < text.length - 1) {
     const problem = `an event format of ${system} with NUL bytes`;
     formats.damage ??= new TraceError(cursor.file, problem, at + 8, 'text, as the kernel gives it');
   }
-  // Empty ones occur: formats of events that went away while trace-cmd copied them.
+  addFormat(formats, system, text, cursor.meter, at);
+}
+
+/** Takes the text of one event's `format`, which may be empty: that of an event that went away while it was copied. */
+export function addFormat(formats: EventFormats, system: string, text: string, meter: Meter, at?: number): void {
   if (!meter.hold(emptyFormat + 2 * text.length, 'event formats', at)) return;
   const format = parseKernelFormat(text, () => meter.hold(formatField, 'fields of events', at));
   if (format !== undefined) formats.set(format.id, { system, format });
@@ -171,11 +179,15 @@ const formatField = 300;
 /** What a thread's name takes in memory; measured. */
 const commandLine = 64;
 
-/** saved_cmdlines: `TID COMM` a line. */
+/** The part with saved_cmdlines. */
 export function readCommandLines(cursor: ByteCursor): Map<number, string> {
-  const comms = new Map<number, string>();
   const at = cursor.offset;
-  const text = cursor.text(cursor.u64('the size of the thread names'), 'thread names');
+  return commandLines(cursor.text(cursor.u64('the size of the thread names'), 'thread names'), cursor.meter, at);
+}
+
+/** The text of saved_cmdlines: `TID COMM` a line. */
+export function commandLines(text: string, meter: Meter, at?: number): Map<number, string> {
+  const comms = new Map<number, string>();
   for (let start = 0, end = 0; end >= 0; start = end + 1) {
     end = text.indexOf('\n', start);
     const line = text.slice(start, end < 0 ? undefined : end);
@@ -183,7 +195,7 @@ export function readCommandLines(cursor: ByteCursor): Map<number, string> {
     const tid = Number(line.slice(0, space));
     const comm = line.slice(space + 1);
     if (space <= 0 || !Number.isInteger(tid) || comm === '' || comm === '<...>') continue;
-    if (!cursor.meter.hold(commandLine + comm.length, 'names of threads', at)) break;
+    if (!meter.hold(commandLine + comm.length, 'names of threads', at)) break;
     comms.set(tid, comm);
   }
   return comms;

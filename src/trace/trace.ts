@@ -40,7 +40,7 @@ export type Traits = {
 export interface Trace {
   /** The path as the user gave it, or `<stdin>`. */
   readonly file: string;
-  /** `perf.data`, `trace.dat`, `simpletrace`, `qemu log`, `ftrace text`, `function graph`, `perf script`, `kernel text`, `Perfetto`. */
+  /** `perf.data`, `trace.dat`, `simpletrace`, `qemu log`, `raw ring buffer`, `ftrace text`, `function graph`, `perf script`, `kernel text`, `Perfetto`. */
   readonly format: string;
   /** The format's version or variant, e.g. `v7, zstd`, `pipe`; '' where there is none. */
   readonly version: string;
