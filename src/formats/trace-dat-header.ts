@@ -79,7 +79,7 @@ export function readHeader(file: RandomFile, size: number, name: string, meter: 
  * restore -c` have no more.
  */
 export function readFormats(
-  file: FileHandle,
+  file: RandomFile,
   size: number,
   name: string,
   meter: Meter,
