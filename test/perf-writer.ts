@@ -68,6 +68,30 @@ export function sampleRecord(sample: {
     .done();
 }
 
+/** What stands behind the records that are no samples: whose they are, and when they were written. */
+function sampleId(out: Writer, { pid, tid, time }: { pid: number; tid: number; time: bigint }): Writer {
+  return out.int(pid, 4).int(tid, 4).int(time, 8).int(0, 8).int(0, 8);
+}
+
+/** A PERF_RECORD_COMM: a thread has a new name. `time` 0 is perf's own, of threads that it found. */
+export function commRecord(comm: { little: boolean; pid: number; tid: number; name: string; time: bigint }): Buffer {
+  const { little, pid, tid, name } = comm;
+  const text = Buffer.alloc((name.length + 8) & ~7);
+  text.write(name);
+  const out = new Writer(little)
+    .int(3, 4)
+    .int(0, 2)
+    .int(48 + text.length, 2);
+  return sampleId(out.int(pid, 4).int(tid, 4).bytes(text), comm).done();
+}
+
+/** A PERF_RECORD_FORK: a thread begins. */
+export function forkRecord(fork: { little: boolean; pid: number; tid: number; parent: number; time: bigint }): Buffer {
+  const { little, pid, tid, parent, time } = fork;
+  const out = new Writer(little).int(7, 4).int(0, 2).int(64, 2);
+  return sampleId(out.int(pid, 4).int(parent, 4).int(tid, 4).int(parent, 4).int(time, 8), fork).done();
+}
+
 /**
  * A whole perf.data file with these events and records; `threads` makes it that of a folder of perf record --threads, on a machine
  * with so many CPUs.

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { counts, countsFile, readText, unpackedText } from '../../test/read-text.ts';
+import { openTrace } from './detect.ts';
 
 const data = join(import.meta.dirname, '../../test/data/ftrace-text');
 const file = (name: string) => ({ file: join(data, name) });
@@ -37,6 +40,22 @@ test('every form of trace-cmd report gives the same events at the same times', a
       [[348507454000, 348512679000, 0, 323]],
     );
   }
+});
+
+test('a thread that gets another name has it from then on', async () => {
+  const lines = ['100: bash', '101: bash', '102: taskset', '103: taskset', '104: qemu-system-x86'].map((line) => {
+    const [us, comm] = line.split(': ') as [string, string];
+    return `${comm.padStart(16)}-1357  [000] .....    12.000${us}: sched_wakeup: comm=x pid=1 prio=120 target_cpu=000\n`;
+  });
+  const path = join(mkdtempSync(join(tmpdir(), 'virtap-names-')), 'trace.txt');
+  writeFileSync(path, `# tracer: nop\n${lines.join('')}`);
+  const trace = await openTrace(path);
+  const seen: string[] = [];
+  for await (const b of trace.batches())
+    for (let i = 0; i < b.count; i++) seen.push(trace.threads.get(b.tid[i] as number)?.comm ?? '');
+  await trace.close();
+  rmSync(dirname(path), { recursive: true });
+  assert.deepEqual(seen, ['bash', 'bash', 'taskset', 'taskset', 'qemu-system-x86']);
 });
 
 test('fields are the same whichever form they were printed in', async () => {

@@ -4,9 +4,10 @@ import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
+import { NameChanges } from '../trace/name-changes.ts';
 import { NameTable } from '../trace/name-table.ts';
 import { EventSorter } from '../trace/sorter.ts';
-import { ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
+import { longestComm, ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
 import type { OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextFit, kernelTextLayout, type TextLayout } from './kernel-text.ts';
@@ -29,8 +30,6 @@ const farAhead = 86_400_000_000_000;
 const farMore = 1000;
 /** Different event names that are told apart: the kernel has some 2,500. */
 const mostNames = 8192;
-/** No name of a thread is longer. */
-const longestComm = 128;
 /** Thread ids end here (Linux: PID_MAX_LIMIT). */
 const mostTids = 1 << 22;
 /** CPU numbers end here (Linux: the largest NR_CPUS). */
@@ -99,6 +98,8 @@ export abstract class LineTrace implements Trace {
 
   readonly #arena: Arena;
   readonly #sorter: EventSorter;
+  /** Names of threads, each from its first line on. */
+  readonly #changes: NameChanges;
   #slot = -1;
   /** Whether a run of the sorter is open, and the time of its last event. */
   #running = false;
@@ -161,6 +162,7 @@ export abstract class LineTrace implements Trace {
     this.#sorter = new EventSorter(this.#arena);
     this.bytes = input.head;
     this.threads = new ThreadTable(input.meter);
+    this.#changes = new NameChanges(this.threads, this.#sorter);
     this.#types = new TypeTable(input.meter);
     this.#signatures = new Signatures(input.path, options);
     this.#markers = new QemuMarkers(this.#signatures, this.#types, 'ftrace:print', 0);
@@ -512,7 +514,7 @@ export abstract class LineTrace implements Trace {
     this.#lastAt = at;
     this.#lastEnd = parts.payloadEnd;
     this.#frames = 0;
-    this.#thread();
+    this.#thread(time);
     const cpu = parts.cpu;
     if (this.#open.size > 0) {
       for (const loss of this.#open.values()) {
@@ -585,7 +587,7 @@ export abstract class LineTrace implements Trace {
   }
 
   /** Notes the thread's name where it is a new one. */
-  #thread(): void {
+  #thread(time: number): void {
     const { bytes, parts } = this;
     const { commStart, commEnd, tid, pid } = parts;
     if (tid < 0 || tid >= mostTids) return;
@@ -602,13 +604,11 @@ export abstract class LineTrace implements Trace {
     const comm = decodeText(bytes, commStart, Math.min(commEnd, commStart + longestComm));
     // What the tracers print for a thread whose name they do not know.
     const unknown = comm === '<...>' || comm === '' || comm === `:${tid}`;
-    this.threads.name(tid, unknown ? (this.threads.get(tid)?.comm ?? '') : comm, pid);
+    this.#changes.name(time, tid, unknown ? '' : comm, pid);
   }
 
   *#take(upTo: number): Generator<EventBatch> {
-    for (;;) {
-      const batch = this.#sorter.take(upTo);
-      if (batch === undefined) break;
+    for (const batch of this.#changes.upTo(upTo)) {
       if (this.#companions.size > 0 && batch.losses.length > 0)
         batch.losses = batch.losses.flatMap((loss) => {
           const others = this.#companions.get(loss) ?? [];

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { perfFile, sampleRecord } from '../../test/perf-writer.ts';
+import { commRecord, forkRecord, perfFile, sampleRecord } from '../../test/perf-writer.ts';
 import { unsigned64 } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Thread } from '../trace/trace.ts';
@@ -284,6 +284,65 @@ test('a sample that stands twice is given once and counted', async () => {
   const seen = await read(perfFile({ little: true, events: [{ ...probe, perfId: 5n }], records: [one, one, other] }));
   assert.equal(seen.lines.length, 2);
   assert.equal(seen.repeated, 1);
+});
+
+test("each event finds its thread's name of its time, as perf script prints it", async () => {
+  for (const little of [true, false]) {
+    const sample = (tid: number, cpu: number, time: bigint) =>
+      sampleRecord({ little, id: 5n, pid: 1, tid, cpu, time, payload: [77, 1n, 4] });
+    const comm = (tid: number, name: string, time: bigint) => commRecord({ little, pid: 1, tid, name, time });
+    const round = Buffer.alloc(8);
+    if (little) round.writeUInt16LE(8, 6);
+    else round.writeUInt16BE(8, 6);
+    little ? round.writeUInt32LE(68) : round.writeUInt32BE(68);
+    // The CPUs' buffers stand one after the other: names of later times come before events of earlier ones.
+    const records = [
+      comm(7, 'bash', 0n),
+      comm(9, 'old', 0n),
+      comm(7, 'taskset', 150n),
+      sample(7, 0, 140n),
+      sample(7, 0, 150n),
+      sample(7, 0, 170n),
+      comm(7, 'qemu', 180n),
+      sample(7, 0, 190n),
+      sample(7, 1, 100n),
+      sample(9, 1, 110n),
+      // The number of a thread that ended is given to another.
+      forkRecord({ little, pid: 2, tid: 9, parent: 7, time: 160n }),
+      sample(9, 1, 165n),
+      comm(9, 'vhost', 185n),
+      sample(9, 1, 200n),
+      round,
+      sample(7, 0, 300n),
+      comm(7, 'end', 310n),
+    ];
+    const path = join(folder, `names-${little}.data`);
+    writeFileSync(path, perfFile({ little, events: [{ ...probe, perfId: 5n }], records }));
+    for (const threads of [1, 2]) {
+      const trace = await openTrace(path, { threads });
+      const seen: string[] = [];
+      for await (const b of trace.batches()) {
+        for (let i = 0; i < b.count; i++) {
+          const { comm } = trace.threads.get(b.tid[i] as number) ?? { comm: '' };
+          seen.push(`${trace.origin + BigInt(b.time[i] as number)} ${comm}-${b.tid[i]}`);
+        }
+      }
+      assert.deepEqual(seen, [
+        '100 bash-7',
+        '110 old-9',
+        '140 bash-7',
+        '150 taskset-7',
+        '165 taskset-9',
+        '170 taskset-7',
+        '190 qemu-7',
+        '200 vhost-9',
+        '300 qemu-7',
+      ]);
+      assert.deepEqual(trace.threads.get(7), { comm: 'end', pid: 1 });
+      assert.equal(trace.threads.get(9)?.comm, 'vhost');
+      await trace.close();
+    }
+  }
 });
 
 test('what is no record is damage at its own byte, and what came before stands', async () => {

@@ -5,9 +5,10 @@ import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
+import { NameChanges } from '../trace/name-changes.ts';
 import { type Rows, rowCpu } from '../trace/rows.ts';
 import { EventSorter } from '../trace/sorter.ts';
-import { ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
+import { longestComm, ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
 import type { Format, OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { longestRecord, PerfAhead } from './perf-ahead.ts';
@@ -79,6 +80,9 @@ class PerfTrace implements Trace {
   readonly #table: TypeTable;
   readonly #arena: Arena;
   readonly #sorter: EventSorter;
+  readonly #names: NameChanges;
+  /** Names that came before any sample. */
+  readonly #early: { stamp: bigint; take: (time: number) => void }[] = [];
   #reader: SlotReader;
   /** The slot that payloads are in, which those of wanted samples are copied to, close together; and where the next goes. */
   #slot = -1;
@@ -125,6 +129,7 @@ class PerfTrace implements Trace {
     this.#table = new TypeTable(meter);
     this.#arena = new Arena(1 << 20, 1 << 16, compressed ? payloads : input.room(payloads));
     this.#sorter = new EventSorter(this.#arena, waiting);
+    this.#names = new NameChanges(this.threads, this.#sorter);
     this.#words = new Int32Array(this.#arena.bytes.buffer);
     this.#out = new ScanOutput(this.#sorter.rows, this.#words);
     this.#header = header;
@@ -317,9 +322,7 @@ class PerfTrace implements Trace {
 
   *#take(upTo: number): Generator<EventBatch> {
     if (!this.#settled && this.#haveOrigin && upTo > Number.NEGATIVE_INFINITY) upTo -= this.#settleOrigin();
-    for (;;) {
-      const batch = this.#sorter.take(upTo);
-      if (batch === undefined) return;
+    for (const batch of this.#names.upTo(upTo)) {
       dropRepeated(batch, this.repeated);
       yield batch;
     }
@@ -334,6 +337,7 @@ class PerfTrace implements Trace {
     const by = Math.min(this.#oldest, this.#out.oldest);
     if (by === 0 || !Number.isFinite(by)) return 0;
     this.#sorter.rebase(by);
+    this.#names.rebase(by);
     for (let cpu = 0; cpu < maxCpus; cpu++) this.#lastOnCpu[cpu] = (this.#lastOnCpu[cpu] as number) - by;
     this.#lastTime = Number.NEGATIVE_INFINITY;
     this.#maxTime -= by;
@@ -646,15 +650,15 @@ class PerfTrace implements Trace {
     switch (record) {
       case recordType.comm: {
         if (length < 17) return;
-        const name = untilNul(bytes, pos + 16, pos + length);
-        this.threads.name(view.getInt32(pos + 12, little), name, view.getInt32(pos + 8, little));
+        const name = untilNul(bytes, pos + 16, pos + Math.min(length, 16 + longestComm));
+        const [pid, tid] = [8, 12].map((at) => view.getInt32(pos + at, little)) as [number, number];
+        this.#rename(pos, length, (time) => this.#names.name(time, tid, name, pid));
         return;
       }
       case recordType.fork: {
         if (length < 24) return;
-        const tid = view.getInt32(pos + 16, little);
-        const parent = this.threads.get(view.getInt32(pos + 20, little));
-        this.threads.name(tid, this.threads.get(tid)?.comm || (parent?.comm ?? ''), view.getInt32(pos + 8, little));
+        const [pid, tid, parent] = [8, 16, 20].map((at) => view.getInt32(pos + at, little)) as [number, number, number];
+        this.#rename(pos, length, (time) => this.#names.fork(time, tid, parent, pid));
         return;
       }
       case recordType.lost:
@@ -691,6 +695,16 @@ class PerfTrace implements Trace {
         }
         return;
     }
+  }
+
+  /** Takes a name at the time of its record; what perf itself wrote of threads that it found has none, and comes first. */
+  #rename(pos: number, length: number, take: (time: number) => void): void {
+    const attr = this.#header.attrs[0];
+    const at = attr?.sampleIdAll === true && attr.trailerTime > 0 ? pos + length - attr.trailerTime : -1;
+    const stamp = at < pos ? 0n : this.#arena.view.getBigUint64(at, this.#little);
+    if (stamp === 0n) take(Number.NEGATIVE_INFINITY);
+    else if (this.#haveOrigin) take(this.#timeAt(at));
+    else this.#early.push({ stamp, take });
   }
 
   /** PERF_RECORD_LOST stands where the buffer had room again: the hole ends there, and began after the CPU's last event. */
@@ -758,6 +772,7 @@ class PerfTrace implements Trace {
     const view = this.#arena.view;
     this.#countFrom(view.getBigUint64(position, this.#little));
     this.#haveOrigin = true;
+    for (const { stamp, take } of this.#early.splice(0)) take(Number(stamp - this.origin));
   }
 
   #countFrom(origin: bigint): void {

@@ -120,7 +120,7 @@ export class TypeTable {
 const typeBytes = 4096;
 const threadBytes = 240;
 /** The kernel's names of threads have 15 bytes, those of its workers some more. */
-const longestComm = 128;
+export const longestComm = 128;
 
 const noFields: Layout = { fields: [], reader: () => undefined, print: () => '' };
 
