@@ -82,6 +82,12 @@ const builtins: Plugin = {
   },
 };
 
+/** Makes a bundle of ASCII alone, which Node.js reads, and V8 keeps, in half of the time and of the memory. */
+function toAscii(file: string): void {
+  const escape = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/[^\x00-\x7f]/g, escape));
+}
+
 /** Commander starts other programs as commands, which virtap has none of. */
 const noPrograms: Plugin = {
   name: 'no-programs',
@@ -95,6 +101,7 @@ export async function oneFile(input: string, file: string, minify: OutputOptions
   const bundle = await rolldown({ ...common, plugins: [noPrograms, builtins], input });
   const made = await bundle.write({ ...output, file, codeSplitting: false, strictExecutionOrder: true, minify });
   await bundle.close();
+  toAscii(file);
   return made.output.flatMap((chunk) => (chunk.type === 'chunk' ? chunk.moduleIds : []));
 }
 
@@ -132,6 +139,7 @@ export async function build(folder: string): Promise<void> {
     },
   });
   await all.close();
+  for (const { fileName, type } of chunks) if (type === 'chunk') toAscii(join(folder, fileName));
   writeFileSync(
     join(folder, 'LICENSES.txt'),
     licenses(chunks.flatMap((chunk) => (chunk.type === 'chunk' ? chunk.moduleIds : []))),

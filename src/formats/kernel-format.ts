@@ -15,16 +15,33 @@ export type KernelFormat = {
   name: string;
   id: number;
   /** All fields, the common ones first. */
-  fields: KernelField[];
+  readonly fields: readonly KernelField[];
   /** The text after `print fmt: `. */
   printFormat: string;
 };
 
-/** Parses the text of a `format` file, as many of its fields as there is `room` for. Returns undefined where it is not one. */
+/**
+ * Parses the text of a `format` file, as many of its fields as there is `room` for: when they are asked for, since a recording describes many
+ * events that it has none of. Returns undefined where it is not one.
+ */
 export function parseKernelFormat(text: string, room: () => boolean = () => true): KernelFormat | undefined {
   const name = /^name: (.+)$/m.exec(text)?.[1];
   const id = /^ID: (\d+)$/m.exec(text)?.[1];
   if (name === undefined || id === undefined) return undefined;
+  const print = text.indexOf('print fmt: ');
+  let fields: readonly KernelField[] | undefined;
+  return {
+    name,
+    id: Number(id),
+    get fields() {
+      fields ??= parseFields(text, room);
+      return fields;
+    },
+    printFormat: print < 0 ? '' : text.slice(print + 11).trim(),
+  };
+}
+
+function parseFields(text: string, room: () => boolean): KernelField[] {
   const fields: KernelField[] = [];
   for (const match of text.matchAll(/^\tfield:(.+?);\s*offset:(\d+);\s*size:(\d+);(?:\s*signed:(\d);)?/gm)) {
     const [, declaration, offset, size, signed] = groups<[string, string, string, string, string | undefined]>(match);
@@ -42,8 +59,7 @@ export function parseKernelFormat(text: string, room: () => boolean = () => true
     else if (bytes === 0 && /\bchar\b/.test(type)) kind = 'string';
     fields.push({ name: fieldName, declared, offset: Number(offset), size: bytes, signed: signed === '1', kind });
   }
-  const print = text.indexOf('print fmt: ');
-  return { name, id: Number(id), fields, printFormat: print < 0 ? '' : text.slice(print + 11).trim() };
+  return fields;
 }
 
 /** Splits `char comm[16]` into type, name and array. By hand: a regular expression would take quadratic time on a hostile one. */

@@ -43,7 +43,7 @@ function load(file) {
   } catch {
     // Not yet.
   }
-  const script = new vm.Script(Module.wrap(fs.readFileSync(file, 'utf8')), { filename: file, cachedData: cached });
+  const script = new vm.Script(Module.wrap(fs.readFileSync(file, 'latin1')), { filename: file, cachedData: cached });
   if (!cached || script.cachedDataRejected) compiled.push({ name: path.basename(file), script: script });
   const here = path.dirname(file);
   const need = (id) => (id.charAt(0) === '.' ? load(path.join(here, id)) : require(id));
