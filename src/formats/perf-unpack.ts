@@ -1,13 +1,11 @@
-import { createZstdDecompress, type ZstdDecompress } from 'node:zlib';
 import { Arena } from '../trace/arena.ts';
 import { TraceError } from '../trace/error.ts';
-import { ChunkPump } from './chunk-pump.ts';
-import type { Input } from './input.ts';
+import { type Input, isOfInput } from './input.ts';
 import { number64, recordType } from './perf-header.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
+import { ZstdStream } from './zstd.ts';
 
-/** How many compressed bytes are handed to zstd at a time: enough to keep its thread busy, little enough for any memory. */
-const pieceSize = 256 << 10;
+const nothing = new Uint8Array(0);
 
 /**
  * perf record -z: records PERF_RECORD_COMPRESSED hold pieces of one zstd stream of records. This gives the
@@ -19,10 +17,14 @@ export class PerfUnpacker {
   readonly #little: boolean;
   readonly #reader: SlotReader;
   readonly #arena: Arena;
-  #zstd: ZstdDecompress | undefined;
-  #failed: Error | undefined;
-  #wake: (() => void) | undefined;
-  readonly #pump = new ChunkPump(this.#unpack());
+  #zstd: ZstdStream | undefined;
+  /** The piece of the zstd stream that is being unpacked, and whether more may come of it. */
+  #packed: Uint8Array = nothing;
+  #inflating = false;
+  /** Bytes at hand that go on as they are; the rest of them is still to be read. */
+  #plain = 0;
+  #failed: unknown;
+  #ended = false;
 
   /** `read` gives the file's records from `start` on, `slotSize` bytes at a time. */
   constructor(input: Input, little: boolean, read: ReadInto, start: number, slotSize = 1 << 20) {
@@ -35,7 +37,20 @@ export class PerfUnpacker {
 
   /** A ReadInto for the unpacked records. */
   async readInto(target: Uint8Array): Promise<number> {
-    return await this.#pump.readInto(target);
+    let filled = 0;
+    try {
+      while (this.#failed === undefined && filled < target.length) {
+        const room = target.subarray(filled);
+        if (this.#inflating) filled += await this.#inflate(room);
+        else if (this.#plain > 0) filled += await this.#pass(room);
+        else if (this.#ended || !(await this.#nextRecord())) break;
+      }
+    } catch (error) {
+      this.#failed = error;
+    }
+    // What came before the damage is given first.
+    if (filled === 0 && this.#failed !== undefined) throw this.#failed;
+    return filled;
   }
 
   /** Whether anything was compressed, so that offsets in the unpacked records are not the file's. */
@@ -50,125 +65,76 @@ export class PerfUnpacker {
 
   async close(): Promise<void> {
     await this.#reader.close();
-    this.#zstd?.destroy();
+    this.#zstd?.close();
   }
 
-  async *#unpack(): AsyncGenerator<Uint8Array> {
+  /** Looks at the next record: what is to be unpacked or handed on is known then. False at the end. */
+  async #nextRecord(): Promise<boolean> {
     const reader = this.#reader;
-    const arena = this.#arena;
-    let packed: Uint8Array[] = [];
-    // Bytes of data that follow a record without being part of it, still to be handed on.
-    let passing = 0;
-    let packedSize = 0;
+    const little = this.#little;
     for (;;) {
-      const more = await reader.next();
-      if (more === 'full') throw new TraceError(this.#name, 'no memory for records', reader.offsetOf(reader.pos));
-      const { view, bytes } = arena;
-      // Records that are not compressed, next to each other.
-      let plain = -1;
-      for (;;) {
-        const pos = reader.pos;
-        const left = reader.end - pos;
-        if (passing > 0 && left > 0) {
-          const n = Math.min(passing, left);
-          yield bytes.slice(pos, pos + n);
-          passing -= n;
-          reader.pos += n;
-          continue;
-        }
-        const size = left < 8 ? 0 : view.getUint16(pos + 6, this.#little);
-        const whole = left >= 8 && size <= left;
-        const type = whole ? view.getUint32(pos, this.#little) : 0;
-        if (left >= 8 && size < 8) {
-          // What came before it stands.
-          if (packedSize > 0) yield* this.#inflate(Buffer.concat(packed));
-          if (plain >= 0) yield bytes.slice(plain, pos);
-          throw new TraceError(
-            this.#name,
-            `a record of ${size} bytes`,
-            reader.offsetOf(pos),
-            'a perf record of at least 8',
-          );
-        }
-        const compressed = type === recordType.compressed || type === recordType.compressed2;
-        if (plain >= 0 && (!whole || compressed)) {
-          yield bytes.slice(plain, pos);
-          plain = -1;
-        }
-        if (!whole) break;
-        if (compressed) {
-          // COMPRESSED2 says how much of the record is data; the rest is padding.
-          const start = pos + (type === recordType.compressed2 ? 16 : 8);
-          const end =
-            type === recordType.compressed2
-              ? Math.min(pos + size, start + view.getUint32(pos + (this.#little ? 8 : 12), this.#little))
-              : pos + size;
-          packed.push(bytes.slice(start, end));
-          packedSize += end - start;
-        } else {
-          if (packedSize > 0) {
-            yield* this.#inflate(Buffer.concat(packed));
-            packed = [];
-            packedSize = 0;
-          }
-          if (plain < 0) plain = pos;
-        }
-        reader.pos += size;
-        passing = bytesBehind(view, pos, type, size, this.#little);
-        if (passing > 0) {
-          yield bytes.slice(plain, pos + size);
-          plain = -1;
-        }
-        if (packedSize >= pieceSize) {
-          yield* this.#inflate(Buffer.concat(packed));
-          packed = [];
-          packedSize = 0;
-        }
+      const { pos, end } = reader;
+      const left = end - pos;
+      const { view, bytes } = this.#arena;
+      const size = left < 8 ? 0 : view.getUint16(pos + 6, little);
+      if (left >= 8 && size < 8) {
+        const problem = `a record of ${size} bytes`;
+        throw new TraceError(this.#name, problem, reader.offsetOf(pos), 'a perf record of at least 8');
       }
-      if (more === false) break;
+      if (left < 8 || size > left) {
+        if (await this.#more()) continue;
+        // A record that the file's end cuts: handed on, so that the parser tells of it.
+        this.#plain = left;
+        return left > 0;
+      }
+      const type = view.getUint32(pos, little);
+      if (type === recordType.compressed || type === recordType.compressed2) {
+        // COMPRESSED2 says how much of the record is data; the rest is padding.
+        const start = pos + (type === recordType.compressed2 ? 16 : 8);
+        const told = type === recordType.compressed2 ? start + view.getUint32(pos + (little ? 8 : 12), little) : end;
+        this.#packed = bytes.subarray(start, Math.max(start, Math.min(pos + size, told)));
+        this.#inflating = true;
+        reader.pos += size;
+      } else this.#plain = size + bytesBehind(view, pos, type, size, little);
+      return true;
     }
-    if (packedSize > 0) yield* this.#inflate(Buffer.concat(packed));
-    // A record that the file's end cuts: handed on, so that the parser tells of it.
-    if (reader.pos < reader.end) yield arena.bytes.slice(reader.pos, reader.end);
   }
 
-  /** What the next bytes of the zstd stream unpack to. */
-  async *#inflate(packed: Uint8Array): AsyncGenerator<Uint8Array> {
-    if (this.#zstd === undefined) {
-      const zstd = createZstdDecompress({ chunkSize: 1 << 20 });
-      zstd.on('error', (error) => {
-        this.#failed = error;
-        this.#wake?.();
-      });
-      zstd.on('readable', () => this.#wake?.());
-      this.#zstd = zstd;
+  /** Brings more bytes to hand. */
+  async #more(): Promise<boolean> {
+    if (this.#ended) return false;
+    const reader = this.#reader;
+    const more = await reader.next();
+    if (more === 'full') throw new TraceError(this.#name, 'no memory for records', reader.offsetOf(reader.pos));
+    this.#ended = !more;
+    return more;
+  }
+
+  async #pass(room: Uint8Array): Promise<number> {
+    const reader = this.#reader;
+    if (reader.pos === reader.end && !(await this.#more())) {
+      this.#plain = 0;
+      return 0;
     }
-    const zstd = this.#zstd;
-    let taken = false;
-    zstd.write(packed, () => {
-      taken = true;
-      this.#wake?.();
-    });
-    for (;;) {
-      const chunk = zstd.read() as Buffer | null;
-      if (chunk !== null) {
-        this.#input.meter.unfold(chunk.length, this.offset);
-        yield chunk;
-        continue;
-      }
-      if (this.#failed !== undefined) {
-        throw new TraceError(
-          this.#name,
-          `the compressed records break (${this.#failed.message})`,
-          this.#reader.offsetOf(this.#reader.pos),
-          'a whole zstd stream',
-        );
-      }
-      if (taken) return;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-      this.#wake = undefined;
+    const n = Math.min(this.#plain, reader.end - reader.pos, room.length);
+    room.set(this.#arena.bytes.subarray(reader.pos, reader.pos + n));
+    reader.pos += n;
+    this.#plain -= n;
+    return n;
+  }
+
+  async #inflate(room: Uint8Array): Promise<number> {
+    this.#zstd ??= new ZstdStream();
+    try {
+      const n = await this.#zstd.unpack(this.#packed, room);
+      this.#packed = this.#packed.subarray(this.#packed.length - this.#zstd.left);
+      this.#inflating = n === room.length;
+      this.#input.meter.unfold(n, this.offset);
+      return n;
+    } catch (error) {
+      if (error instanceof TraceError || !isOfInput(error)) throw error;
+      const problem = `the compressed records break (${error.message})`;
+      throw new TraceError(this.#name, problem, this.offset, 'a whole zstd stream');
     }
   }
 }

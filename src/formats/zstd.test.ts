@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
-import { unzstdInto } from './zstd.ts';
+import { unzstdInto, ZstdStream } from './zstd.ts';
 
 const data = Array.from({ length: 8 }, (_, i) =>
   Uint8Array.from({ length: 40_960 }, (_, k) => (k * (i + 1) + (k >> 7)) % 251),
@@ -32,3 +32,25 @@ test('what is no whole frame of that size tells so, and leaves the next frames a
   assert.equal(unzstdInto(zstdCompressSync(new Uint8Array(1000)), target), 1000, 'a frame with less in it');
   assert.ok(unpacks(5));
 });
+
+for (const own of [true, false]) {
+  test(`a stream that comes in pieces unpacks piece by piece, ${own ? 'by what node:zlib keeps to itself' : 'by what it documents'}`, async () => {
+    const whole = Buffer.concat(data);
+    const packed = zstdCompressSync(whole);
+    const stream = new ZstdStream(own);
+    const target = Buffer.alloc(whole.length + 100);
+    let made = 0;
+    for (let at = 0; at < packed.length; at += 777) {
+      let piece: Uint8Array = packed.subarray(at, at + 777);
+      for (let n = 5000; n === 5000; piece = piece.subarray(piece.length - stream.left)) {
+        n = await stream.unpack(piece, target.subarray(made, made + 5000));
+        made += n;
+      }
+    }
+    stream.close();
+    assert.equal(Buffer.compare(target.subarray(0, made), whole), 0);
+    await assert.rejects(async () => await new ZstdStream(own).unpack(Buffer.from('what is no frame'), target), {
+      code: 'ZSTD_error_prefix_unknown',
+    });
+  });
+}

@@ -61,3 +61,64 @@ function fresh(): Decompressor {
   made.on('error', () => {});
   return made;
 }
+
+/** A zstd stream that comes in pieces. */
+export class ZstdStream {
+  /** Bytes of the piece given last that are still to be unpacked. */
+  left = 0;
+  readonly #decompressor = fresh();
+  /** Where node:zlib is made in another way: what was unpacked and not taken yet. */
+  #chunk: Uint8Array = new Uint8Array(0);
+  readonly #private: boolean;
+
+  /** `own` is false to do without what node:zlib does not document. */
+  constructor(own = true) {
+    const { _handle: handle, _writeState: left } = this.#decompressor;
+    this.#private = own && typeof handle?.writeSync === 'function' && left !== undefined;
+  }
+
+  /**
+   * Unpacks the next piece, or what is `left` of it, into `target`: as much as there is room for. Gives how many bytes came; where these are as
+   * many as there was room for, there may be more, also when nothing is `left`. Throws the decompressor's error.
+   */
+  async unpack(piece: Uint8Array, target: Uint8Array): Promise<number> {
+    if (!this.#private) return await this.#unpackByStream(piece, target);
+    const { _handle: handle, _writeState: state } = this.#decompressor as Required<Decompressor>;
+    (handle as Handle).writeSync(flush, piece, 0, piece.length, target, 0, target.length);
+    const { errored } = this.#decompressor;
+    if (errored !== null) throw errored;
+    this.left = state[1] as number;
+    return target.length - (state[0] as number);
+  }
+
+  async #unpackByStream(piece: Uint8Array, target: Uint8Array): Promise<number> {
+    const stream = this.#decompressor;
+    if (piece.length > 0) {
+      const chunks: Uint8Array[] = [this.#chunk];
+      const take = () => {
+        for (let chunk = stream.read(); chunk !== null; chunk = stream.read()) chunks.push(chunk);
+      };
+      stream.on('readable', take);
+      await new Promise<void>((resolve, reject) => {
+        // Of data that break, the callback is never called.
+        stream.once('error', reject);
+        stream.write(piece, () => {
+          stream.off('error', reject);
+          resolve();
+        });
+      });
+      stream.off('readable', take);
+      take();
+      this.#chunk = Buffer.concat(chunks);
+    }
+    this.left = 0;
+    const n = Math.min(this.#chunk.length, target.length);
+    target.set(this.#chunk.subarray(0, n));
+    this.#chunk = this.#chunk.subarray(n);
+    return n;
+  }
+
+  close(): void {
+    this.#decompressor.destroy();
+  }
+}
