@@ -73,6 +73,42 @@ test('a recording divides as an independent reading of its text does, to the nan
   assert.deepEqual(found.sort(byTid), expected.sort(byTid));
 });
 
+// Pieces of recordings of emulated hosts, in each of which a vCPU is woken while it goes to sleep: sched_waking stands before the
+// sched_switch. The truth is that of divide-arch.py beside them.
+for (const arch of ['arm64', 'ppc64el', 'riscv64']) {
+  test(`${arch}: a recording divides as an independent reading of its text does, to the nanosecond`, async () => {
+    const data = join(root, 'test/data/vcpus');
+    const truth = JSON.parse(readFileSync(join(data, `${arch}.truth.json`), 'utf8')) as Record<string, object>;
+    const { rows } = await divide(await openTrace(join(data, `${arch}.txt.zst`)));
+    for (const { vcpu, states, polled = 0, asleepInKvm } of rows) {
+      const expected: Record<string, number> = {
+        'guest on': 0,
+        'kvm on': 0,
+        'kvm asleep': 0,
+        'kvm waiting': 0,
+        'qemu on': 0,
+        'qemu asleep': 0,
+        'qemu waiting': 0,
+        ...truth[vcpu.tid],
+      };
+      const sleep = states.halted - polled + asleepInKvm;
+      assert.deepEqual(
+        [states.guest, states.kvm + polled - asleepInKvm, sleep, states.qemu, states.blocked, states.preempted],
+        [
+          expected['guest on'],
+          expected['kvm on'],
+          expected['kvm asleep'],
+          expected['qemu on'],
+          expected['qemu asleep'],
+          (expected['kvm waiting'] as number) + (expected['qemu waiting'] as number),
+        ],
+        `thread ${vcpu.tid}`,
+      );
+    }
+    assert.equal(rows.length, 2);
+  });
+}
+
 test('guest, KVM and QEMU follow from the events of the thread', async () => {
   const { states, wall } = await rowOf([entry(0), exit(100), userspace(110), fpu(150, 1), entry(155), exit(200)]);
   assert.deepEqual(states, only({ guest: 145, kvm: 15, qemu: 40 }));
