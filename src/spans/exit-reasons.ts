@@ -184,6 +184,11 @@ export class Reasons {
   readonly halt: boolean[] = [];
   readonly #ids = new Map<string, number>();
 
+  /** Whether there is room for so many more, none of which is among `others` then. */
+  hasRoom(more: number): boolean {
+    return this.names.length + more < maxReasons;
+  }
+
   /**
    * The id of a name, a new one on first sight. `halt` tells exits of one name apart where the name does not say. Past a bound that
    * no real trace reaches, all share one: `others`.

@@ -5,9 +5,9 @@ import { grown } from '../trace/grown.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { directCodes, type ReasonDecoder, Reasons, type ReasonTable, reasonDecoder } from './exit-reasons.ts';
-import { LossTable } from './losses.ts';
+import { type LossPart, LossTable } from './losses.ts';
 import { isSwitch } from './sched.ts';
-import { tableOf } from './table.ts';
+import { type Arrays, tableOf } from './table.ts';
 import { TidTable } from './tid-table.ts';
 
 /** Events with which a vCPU thread leaves the guest, per architecture: x86, arm64, riscv; s390; ppc; LTTng's name; LoongArch. */
@@ -63,6 +63,61 @@ export class ExitSpans extends tableOf({
   ripHigh: 'u32',
   endsAt: 'i32',
 }) {}
+
+/** The first exit or entry of each thread: what it ends, or contradicts, depends on what was before. */
+const headSchema = {
+  entry: 'u8',
+  time: 'f64',
+  cpu: 'i32',
+  /** When the thread had been switched out last, as `LossTable.leftAt` gives it. */
+  left: 'f64',
+  /** Of an exit. */
+  reason: 'i32',
+  ripLow: 'u32',
+  ripHigh: 'u32',
+  /** Whether its first pair was counted as one before the first entry. */
+  early: 'u8',
+  /** What hints alone told of the thread. */
+  pid: 'i32',
+  vcpu: 'i32',
+} as const;
+class Heads extends tableOf(headSchema) {}
+
+/** What hints told of a thread that nothing else was seen of: it matters where the thread is known from before. */
+type Ahead = { pid: number; vcpu: number; wfe: boolean };
+
+type MovedPair = { begin: number; end: number };
+
+/** What pairing learnt of a stretch of a recording that it was given alone, as plain data. Arrays without a comment are by thread. */
+export type ExitPart = {
+  counts: ReturnType<typeof noCounts>;
+  entered: boolean;
+  exited: boolean;
+  reasons: { name: string; halt: boolean }[];
+  threads: VcpuThread[];
+  /** As in the pairing, two numbers each. */
+  open: Int32Array;
+  openTime: Float64Array;
+  openRipLow: Uint32Array;
+  openRipHigh: Uint32Array;
+  heads: Arrays<typeof headSchema>;
+  /** By tid. */
+  ahead: ReadonlyMap<number, Ahead>;
+  losses: LossPart;
+  /** By loss: how many threads had been seen before it came to be known. */
+  lossAt: readonly number[];
+  /** By CPU. */
+  migrated: ReadonlyMap<number, MovedPair[]>;
+  /** Threads and losses of the time before what is asked about: they are the first. */
+  before: { threads: number; losses: number };
+  /** Time of its first event, NaN where there was none. */
+  first: number;
+  /** Whether an exit was set aside because nothing told that its thread stayed where it was. */
+  presumed: boolean;
+};
+
+/** What came to light where two stretches were joined: the exits that ended with the first event of their thread in the later one, and what that one's ids are here. */
+export type ExitSeam = { spans: ExitSpans; threads: Int32Array; reasons: Int32Array };
 
 /** What was seen, and what could not be paired. exits = pairs + exitThenExit + straddlingLoss + openAtEnd + exitsWithoutThread. */
 export type PairingCounts = {
@@ -155,6 +210,13 @@ export class ExitPairing {
   #openTime = new Float64Array(64);
   #openRipLow = new Uint32Array(64);
   #openRipHigh = new Uint32Array(64);
+  /** For `join`: as `ExitPart` has them. */
+  readonly #heads = new Heads();
+  readonly #ahead = new Map<number, Ahead>();
+  readonly #lossAt: number[] = [];
+  #before = { threads: 0, losses: 0 };
+  #first = Number.NaN;
+  #presumed = false;
 
   /**
    * `scale` is what durations are multiplied by (and rounded): ns per cycle of an x86-tsc clock. `inner` fills all columns.
@@ -184,6 +246,8 @@ export class ExitPairing {
     const { counts } = this;
     state.learnTypes(trace, this.reasons);
     for (const loss of state.losses.take(trace, b)) counts.migratedAcrossLoss += state.doubt(loss);
+    while (this.#lossAt.length < state.losses.told) this.#lossAt.push(this.threads.length);
+    if (b.count > 0 && Number.isNaN(this.#first)) this.#first = b.time[0] as number;
 
     const spans = this.#spans;
     spans.reserve(b.count);
@@ -211,8 +275,11 @@ export class ExitPairing {
     if (from === Number.NEGATIVE_INFINITY) return;
     const before = spans.count;
     spans.filter((k) => (spans.begin[k] as number) >= from);
-    if (isBefore(b, from)) Object.assign(this.counts, noCounts());
-    else this.counts.entryFirst += before - spans.count;
+    if (isBefore(b, from)) {
+      Object.assign(this.counts, noCounts());
+      this.#heads.early.fill(0);
+      this.#before = { threads: this.threads.length, losses: this.#lossAt.length };
+    } else this.counts.entryFirst += before - spans.count;
   }
 
   /** The events `start` to `stop` of a batch. */
@@ -254,7 +321,7 @@ export class ExitPairing {
           if (role === exit) counts.exitsWithoutThread++;
           continue;
         }
-        t = this.#thread(state, tid, b.pid[i] as number);
+        t = this.#thread(state, tid, b, i);
         if (t < 0) {
           counts.untracked++;
           continue;
@@ -294,12 +361,15 @@ export class ExitPairing {
       }
       const from = openTime[t] as number;
       const cpu = open[2 * t + 1] as number;
-      if (state.losses.some && this.#straddles(state, t, b, i)) {
+      if (state.losses.some && this.#straddles(t, b, i)) {
         counts.straddlingLoss++;
-        if (early) counts.beforeFirstEntry--;
+        if (early) {
+          counts.beforeFirstEntry--;
+          this.#heads.early[t] = 0;
+        }
         continue;
       }
-      if (cpu !== cpus[i] && cpu >= 0) state.migrated(cpu, from, time);
+      if (cpu !== cpus[i] && cpu >= 0) state.migratedFrom(cpu, from, time);
       begin[n] = from;
       duration[n] = time - from;
       threadOf[n] = t;
@@ -351,6 +421,177 @@ export class ExitPairing {
     return spans;
   }
 
+  /** What it learnt of the stretch that it was given: for the pairing of the stretch before. */
+  part(): ExitPart {
+    const n = this.threads.length;
+    const { names, halt } = this.reasons;
+    return {
+      counts: this.counts,
+      entered: this.entered,
+      exited: this.exited,
+      reasons: names.map((name, id) => ({ name, halt: halt[id] as boolean })),
+      threads: this.threads,
+      open: this.#open.slice(0, 2 * n),
+      openTime: this.#openTime.slice(0, n),
+      openRipLow: this.#openRipLow.slice(0, n),
+      openRipHigh: this.#openRipHigh.slice(0, n),
+      heads: this.#heads.copy(),
+      ahead: this.#ahead,
+      losses: this.#trace.losses.part(),
+      lossAt: this.#lossAt,
+      migrated: this.#trace.migrated,
+      before: this.#before,
+      first: this.#first,
+      presumed: this.#presumed,
+    };
+  }
+
+  /** Whether all that was taken for granted in the stretch that follows is so, as far as is known here. */
+  accepts({ losses, first, presumed, threads, reasons, counts }: ExitPart): boolean {
+    return (
+      this.#trace.losses.accepts(losses, first) &&
+      !(presumed && this.#trace.losses.switches) &&
+      counts.untracked === 0 &&
+      this.threads.length + threads.length <= maxThreads &&
+      this.reasons.hasRoom(reasons.length)
+    );
+  }
+
+  /** Takes over what another pairing, with the same options, learnt of the stretch that follows. */
+  join(part: ExitPart): ExitSeam {
+    const { counts } = this;
+    const state = this.#trace;
+    const reasons = Int32Array.from(part.reasons, ({ name, halt }) => this.reasons.id(name, halt));
+    const threads = new Int32Array(part.threads.length);
+    const spans = this.#spans;
+    spans.reserve(threads.length);
+    spans.count = 0;
+    for (const name in part.counts) counts[name as keyof typeof counts] += part.counts[name as keyof typeof counts];
+    this.entered ||= part.entered;
+    this.exited ||= part.exited;
+    for (const [tid, { pid, vcpu, wfe }] of part.ahead) {
+      const t = state.threads.find(tid);
+      if (t < 0) continue;
+      this.#told(t, pid, vcpu);
+      if (wfe) this.#isWfe(t);
+    }
+    let known = 0;
+    const lose = (until: number) => {
+      for (; known < part.lossAt.length && (part.lossAt[known] as number) <= until; known++) {
+        const loss = part.losses.told[known] as Loss;
+        state.losses.join(loss);
+        const doubtful = state.doubt(loss);
+        if (known >= part.before.losses) counts.migratedAcrossLoss += doubtful;
+      }
+    };
+    part.threads.forEach((thread, h) => {
+      lose(h);
+      const key = thread.tid >= 0 ? thread.tid : -2 - thread.vcpu;
+      let t = state.threads.find(key);
+      // Of a thread that is seen to enter for the first time, more is learnt.
+      let entering = true;
+      if (t < 0) t = this.#follow(key, { ...thread });
+      else {
+        const open = this.#open[2 * t] as number;
+        entering = this.#counting || this.#inside || open >= notEntered;
+        state.losses.joinLeft(key, part.heads.left[h] as number);
+        this.#resolve(t, part, h, reasons);
+        const { pid, vcpu } = entering
+          ? thread
+          : { pid: part.heads.pid[h] as number, vcpu: part.heads.vcpu[h] as number };
+        this.#told(t, pid, vcpu);
+        if (!entering) counts.beforeFirstEntry -= part.heads.early[h] as number;
+      }
+      threads[h] = t;
+      const open = part.open[2 * h] as number;
+      const base = open % notEntered;
+      this.#open[2 * t] = open < 0 ? open : (reasons[base] as number) + (entering ? open - base : 0);
+      this.#open[2 * t + 1] = part.open[2 * h + 1] as number;
+      this.#openTime[t] = part.openTime[h] as number;
+      this.#openRipLow[t] = part.openRipLow[h] as number;
+      this.#openRipHigh[t] = part.openRipHigh[h] as number;
+    });
+    lose(threads.length);
+    for (const [tid, left] of part.losses.left ?? []) state.losses.joinLeft(tid, left);
+    for (const [cpu, pairs] of part.migrated) for (const { begin, end } of pairs) state.migratedFrom(cpu, begin, end);
+    if (Number.isNaN(this.#first)) this.#first = part.first;
+    this.#presumed ||= part.presumed;
+    return { spans, threads, reasons };
+  }
+
+  /** What the first event of a thread in the stretch that follows ends, or contradicts. That one counted it as one that nothing is known before. */
+  #resolve(t: number, { heads, before }: ExitPart, h: number, reasons: Int32Array): void {
+    const open = this.#open[2 * t] as number;
+    const isEntry = heads.entry[h] === 1;
+    const time = heads.time[h] as number;
+    const cpu = heads.cpu[h] as number;
+    const { counts } = this;
+    const counted = h >= before.threads;
+    if (this.#counting) {
+      this.#counted(t, none);
+      this.#leaveOutLast(counted);
+      return;
+    }
+    const is = (count: keyof typeof counts, was?: keyof typeof counts) => {
+      if (!counted) return;
+      counts[count]++;
+      if (was !== undefined) counts[was]--;
+    };
+    const lost = () => this.#trace.losses.some && this.#lost(t, (this.threads[t] as VcpuThread).tid, time, cpu);
+    const from = this.#open[2 * t + 1] as number;
+    const begin = this.#openTime[t] as number;
+    if (this.#inside) {
+      if (open !== inGuest) return;
+      if (isEntry) is('entryWithoutExit');
+      else if (lost()) is('straddlingLoss', 'exitThenExit');
+      else {
+        is('pairs', 'exitThenExit');
+        this.#openRipLow[t] = heads.ripLow[h] as number;
+        this.#openRipHigh[t] = heads.ripHigh[h] as number;
+        this.#joined(t, time, this.#awake(reasons[heads.reason[h] as number] as number), cpu, counted);
+      }
+      return;
+    }
+    if (open === inGuest) {
+      if (isEntry) is('entryWithoutExit', 'entryFirst');
+      return;
+    }
+    if (!isEntry) {
+      is(lost() ? 'straddlingLoss' : 'exitThenExit');
+      return;
+    }
+    if (lost()) {
+      is('straddlingLoss', 'entryFirst');
+      return;
+    }
+    is('pairs', 'entryFirst');
+    if (open >= notEntered) is('beforeFirstEntry');
+    if (from !== cpu && from >= 0) this.#trace.migratedFrom(from, begin, time);
+    this.#joined(t, time, open % notEntered, from, counted);
+  }
+
+  /** Gives the span that is open on a thread as one that ends in the stretch that is joined. */
+  #joined(t: number, end: number, reason: number, cpu: number, counted: boolean): void {
+    const spans = this.#spans;
+    const n = spans.count++;
+    const begin = this.#openTime[t] as number;
+    spans.begin[n] = begin;
+    spans.duration[n] = this.#scale === 1 ? end - begin : Math.round((end - begin) * this.#scale);
+    spans.thread[n] = t;
+    spans.reason[n] = reason;
+    this.#closeInner(t, n, cpu, none);
+    if (this.#leaveOutLast(counted) && counted) this.counts.pairs--;
+  }
+
+  /** Leaves out the last span where it began before the stretch that is asked about. */
+  #leaveOutLast(counted: boolean): boolean {
+    const spans = this.#spans;
+    if (spans.count === 0 || (spans.begin[spans.count - 1] as number) >= this.#from) return false;
+    spans.count--;
+    if (counted) this.counts.entryFirst++;
+    return true;
+  }
+
   /** Event `i` of a trace whose exits cannot be timed. */
   #count(state: TraceState, b: EventBatch, i: number): void {
     const type = b.type[i] as number;
@@ -366,7 +607,7 @@ export class ExitPairing {
     const vcpu = tid < 0 ? (state.vcpus[type] as FieldReader).number(b, i) : none;
     let t = state.threads.find(tid >= 0 ? tid : vcpu >= 0 ? -2 - vcpu : none);
     if (t < 0) {
-      t = this.#thread(state, tid >= 0 ? tid : vcpu >= 0 ? -2 - vcpu : none, b.pid[i] as number);
+      t = this.#thread(state, tid >= 0 ? tid : vcpu >= 0 ? -2 - vcpu : none, b, i);
       if (t < 0) return;
       (this.threads[t] as VcpuThread).tid = Math.max(tid, none);
     }
@@ -392,13 +633,12 @@ export class ExitPairing {
       return;
     }
     if (role === hint) {
-      const known = state.threads.find(tid);
-      if (known >= 0 && state.wfe[type] === undefined) this.#learnVcpu(state, known, b, i);
+      this.#hint(state, b, i);
       return;
     }
     if (role === exit) counts.exits++;
     else counts.entries++;
-    const t = tid < 0 ? none : this.#thread(state, tid, b.pid[i] as number);
+    const t = tid < 0 ? none : this.#thread(state, tid, b, i);
     if (t < 0) {
       if (tid >= 0) counts.untracked++;
       else if (role === exit) counts.exitsWithoutThread++;
@@ -416,25 +656,29 @@ export class ExitPairing {
     }
     this.exited = true;
     this.#open[2 * t] = unseen;
+    const reason = (state.decoders[type] as ReasonDecoder).id(b, i);
     if (before !== inGuest) {
       counts.exitThenExit++;
       return;
     }
-    if (state.losses.some && this.#straddles(state, t, b, i)) {
+    if (state.losses.some && this.#straddles(t, b, i)) {
       counts.straddlingLoss++;
       return;
     }
     const spans = this.#spans;
     const n = spans.count++;
-    const { reasons } = this;
-    const reason = (state.decoders[type] as ReasonDecoder).id(b, i);
     spans.begin[n] = this.#openTime[t] as number;
     spans.duration[n] = time - (this.#openTime[t] as number);
     spans.thread[n] = t;
-    // The guest does not sleep before its halt.
-    spans.reason[n] = reasons.halt[reason] === true ? reasons.id(reasons.names[reason] as string, false) : reason;
+    spans.reason[n] = this.#awake(reason);
     this.#openRip(state, t, b, i);
     this.#closeInner(t, n, b.cpu[i] as number, i);
+  }
+
+  /** The same reason, of what is no halt: the guest does not sleep before its halt, nor with WFE. */
+  #awake(reason: number): number {
+    const { halt, names } = this.reasons;
+    return halt[reason] === true ? this.reasons.id(names[reason] as string, false) : reason;
   }
 
   /** Gives the exit that is open on a thread as one that ends with event `i`. */
@@ -451,12 +695,34 @@ export class ExitPairing {
     this.#open[2 * t] = inGuest;
   }
 
-  #thread(state: TraceState, tid: number, pid: number): number {
+  /** The thread of event `i`, an exit or entry; a new one where that is its first. -1 where there are too many. */
+  #thread(state: TraceState, tid: number, b: EventBatch, i: number): number {
     const known = state.threads.find(tid);
-    if (known >= 0 || this.threads.length === maxThreads) return known;
-    const t = this.threads.push({ tid, pid, vcpu: none }) - 1;
-    state.threads.set(tid, t);
+    if (known >= 0 || this.threads.length >= maxThreads) return known;
+    const t = this.#follow(tid, { tid, pid: b.pid[i] as number, vcpu: none });
+    const heads = this.#heads;
+    const type = b.type[i] as number;
+    const isExit = state.roles[type] === exit;
+    heads.entry[t] = isExit ? 0 : 1;
+    heads.time[t] = b.time[i] as number;
+    heads.cpu[t] = b.cpu[i] as number;
+    heads.left[t] = state.losses.leftAt(tid);
+    heads.reason[t] = isExit ? (state.decoders[type] as ReasonDecoder).id(b, i) : none;
+    const rip = state.rips[type] as FieldReader;
+    heads.ripLow[t] = rip.low(b, i);
+    heads.ripHigh[t] = rip.high(b, i);
+    return t;
+  }
+
+  #follow(tid: number, thread: VcpuThread): number {
+    const t = this.threads.push(thread) - 1;
+    this.#trace.threads.set(tid, t);
     if (t === this.#openTime.length) this.#grow();
+    const heads = this.#heads;
+    heads.add();
+    heads.early[t] = 0;
+    heads.pid[t] = none;
+    heads.vcpu[t] = none;
     return t;
   }
 
@@ -464,7 +730,7 @@ export class ExitPairing {
   #unusualExit(state: TraceState, t: number, reason: number, b: EventBatch, i: number): number {
     const before = this.#open[2 * t] as number;
     if (before >= 0) {
-      const lost = state.losses.some && this.#straddles(state, t, b, i);
+      const lost = state.losses.some && this.#straddles(t, b, i);
       if (lost) this.counts.straddlingLoss++;
       else this.counts.exitThenExit++;
       if (before < notEntered) return reason;
@@ -487,18 +753,20 @@ export class ExitPairing {
       return none;
     }
     this.counts.beforeFirstEntry++;
+    this.#heads.early[t] = 1;
     return reason - notEntered;
   }
 
   /** Whether events may have been lost between the thread's open exit and event `i`, of the same thread. */
-  #straddles({ losses }: TraceState, t: number, b: EventBatch, i: number): boolean {
-    return losses.straddleOf(
-      b.tid[i] as number,
-      this.#openTime[t] as number,
-      b.time[i] as number,
-      this.#open[2 * t + 1] as number,
-      b.cpu[i] as number,
-    );
+  #straddles(t: number, b: EventBatch, i: number): boolean {
+    return this.#lost(t, b.tid[i] as number, b.time[i] as number, b.cpu[i] as number);
+  }
+
+  #lost(t: number, tid: number, time: number, cpu: number): boolean {
+    const { losses } = this.#trace;
+    const lost = losses.straddleOf(tid, this.#openTime[t] as number, time, this.#open[2 * t + 1] as number, cpu);
+    if (lost && !losses.switches) this.#presumed = true;
+    return lost;
   }
 
   #learnVcpu(state: TraceState, t: number, b: EventBatch, i: number): void {
@@ -511,16 +779,48 @@ export class ExitPairing {
 
   /** An event that tells more of the exit that is open on its thread, or of the thread. */
   #hint(state: TraceState, b: EventBatch, i: number): void {
-    const t = state.threads.find(b.tid[i] as number);
-    if (t < 0) return;
     const type = b.type[i] as number;
     const wfe = state.wfe[type];
-    if (wfe === undefined) this.#learnVcpu(state, t, b, i);
+    const tid = b.tid[i] as number;
+    const t = state.threads.find(tid);
+    if (wfe === undefined) {
+      const vcpu = (state.vcpus[type] as FieldReader).number(b, i);
+      if (t < 0) this.#noteAhead(tid, b.pid[i] as number, vcpu, false);
+      else this.#told(t, b.pid[i] as number, vcpu);
+    } else if (wfe.number(b, i) === 1) {
+      if (t < 0) this.#noteAhead(tid, none, none, true);
+      else this.#isWfe(t);
+    }
+  }
+
+  /** What an event of a thread says of it. */
+  #told(t: number, pid: number, vcpu: number): void {
+    const thread = this.threads[t] as VcpuThread;
+    const heads = this.#heads;
+    if (thread.pid < 0) thread.pid = pid;
+    if (thread.vcpu < 0 && vcpu >= 0) thread.vcpu = vcpu;
+    if ((heads.pid[t] as number) < 0) heads.pid[t] = pid;
+    if ((heads.vcpu[t] as number) < 0 && vcpu >= 0) heads.vcpu[t] = vcpu;
+  }
+
+  /** With WFE, a guest does not sleep. */
+  #isWfe(t: number): void {
     const open = this.#open[2 * t] as number;
-    if (wfe === undefined || open < 0 || wfe.number(b, i) !== 1) return;
+    if (open < 0) return;
     const reason = open % notEntered;
-    if (this.reasons.halt[reason] !== true) return;
-    this.#open[2 * t] = open - reason + this.reasons.id(this.reasons.names[reason] as string, false);
+    this.#open[2 * t] = open - reason + this.#awake(reason);
+  }
+
+  #noteAhead(tid: number, pid: number, vcpu: number, wfe: boolean): void {
+    if (tid < 0) return;
+    const known = this.#ahead.get(tid);
+    if (known === undefined) {
+      if (this.#ahead.size < maxThreads) this.#ahead.set(tid, { pid, vcpu: vcpu >= 0 ? vcpu : none, wfe });
+      return;
+    }
+    if (known.pid < 0) known.pid = pid;
+    if (known.vcpu < 0 && vcpu >= 0) known.vcpu = vcpu;
+    known.wfe ||= wfe;
   }
 
   #openRip(state: TraceState, t: number, b: EventBatch, i: number): void {
@@ -566,7 +866,7 @@ class TraceState {
   table: ReasonTable = { codeAt: 0, isaAt: 0, end: 0, little: true, ids: new Uint16Array(0), isa: none };
   readonly losses = new LossTable();
   /** The latest pairs by the CPU of their exit, where the entry was on another. */
-  readonly #migrated = new Map<number, { begin: number; end: number }[]>();
+  readonly migrated = new Map<number, MovedPair[]>();
   #types = 0;
 
   learnTypes(trace: Trace, reasons: Reasons): void {
@@ -596,11 +896,11 @@ class TraceState {
   }
 
   /** Remembers a pair whose thread left a CPU between exit and entry. */
-  migrated(cpu: number, begin: number, end: number): void {
-    let pairs = this.#migrated.get(cpu);
+  migratedFrom(cpu: number, begin: number, end: number): void {
+    let pairs = this.migrated.get(cpu);
     if (pairs === undefined) {
       pairs = [];
-      this.#migrated.set(cpu, pairs);
+      this.migrated.set(cpu, pairs);
     }
     pairs.push({ begin, end });
     // Only the latest can still turn out to straddle a loss.
@@ -610,11 +910,11 @@ class TraceState {
   /** How many migrated pairs a loss makes doubtful: these are forgotten. */
   doubt(loss: Loss): number {
     let doubtful = 0;
-    for (const [cpu, pairs] of this.#migrated) {
+    for (const [cpu, pairs] of this.migrated) {
       if (loss.cpu >= 0 && loss.cpu !== cpu) continue;
       const sure = pairs.filter(({ begin, end }) => loss.to <= begin || loss.from >= end);
       doubtful += pairs.length - sure.length;
-      this.#migrated.set(cpu, sure);
+      this.migrated.set(cpu, sure);
     }
     return doubtful;
   }

@@ -9,6 +9,16 @@ const leastStretches = 16;
 /** Threads whose leaving is remembered. */
 const maxThreads = 1 << 16;
 
+/** What a table learnt of a stretch of a recording: for one that learnt of what was before. */
+export type LossPart = {
+  /** What came to be known in the stretch, in that order. */
+  told: readonly Loss[];
+  /** When threads were switched out last; undefined where no sched_switch was seen. */
+  left: ReadonlyMap<number, number> | undefined;
+  /** More came than is remembered one by one. */
+  tooMany: boolean;
+};
+
 /** The stretches in which events were lost: a span that straddles one may have ended with an event that nobody saw. */
 export class LossTable {
   /** Whether there was any. */
@@ -26,6 +36,9 @@ export class LossTable {
   /** When threads were switched out last. Undefined where nothing tells: no sched_switch was seen, or too many threads were. */
   #left: Map<number, number> | undefined;
   #tooMany = false;
+  /** Those that came to be known with batches, in that order, as long as they are few; and how many there are in all. */
+  readonly #told: Loss[] = [];
+  #count = 0;
 
   /**
    * Takes note of what became known with a batch; gives what is new. Where an earlier reading found all losses, they are known from the
@@ -40,12 +53,51 @@ export class LossTable {
       }
     }
     const fresh = trace.holes === undefined ? b.losses : b.losses.filter(({ unmarked }) => unmarked?.why === 'silence');
-    for (const loss of fresh) this.add(loss);
+    for (const loss of fresh) this.#tell(loss);
     return fresh;
+  }
+
+  /** How many came to be known with batches. */
+  get told(): number {
+    return this.#told.length;
+  }
+
+  /** What it learnt. */
+  part(): LossPart {
+    return { told: this.#told, left: this.#left, tooMany: this.#tooMany || this.#told.length > maxStretches };
+  }
+
+  /** Whether a table that began with an event at `time`, after what this one knows, learnt what it would have learnt here. */
+  accepts({ told, left, tooMany }: LossPart, time: number): boolean {
+    if (tooMany || this.#tooMany || (this.#left?.size ?? 0) + (left?.size ?? 0) > maxThreads) return false;
+    // What this one knows of the time behind its own, that one did not.
+    if (this.#told.length > maxStretches || this.#told.some(({ to }) => to > time)) return false;
+    if (told.length === 0) return true;
+    // Where stretches were put together for want of room, it matters in which order they came.
+    const sources = this.#byCpu.size + this.#byThread.size + told.length;
+    return this.#count + told.length <= Math.min(maxStretches, maxInAll / (sources + 1));
+  }
+
+  /** Takes over one of `LossPart.told`. */
+  join(loss: Loss): void {
+    this.#tell(loss);
+  }
+
+  /** Takes over when a thread was switched out last, as `leftAt` gave it. */
+  joinLeft(tid: number, left: number): void {
+    if (Number.isNaN(left)) return;
+    this.#left ??= new Map();
+    if (left > Number.NEGATIVE_INFINITY) this.#left.set(tid, left);
+  }
+
+  #tell(loss: Loss): void {
+    this.add(loss);
+    if (this.#told.length <= maxStretches) this.#told.push(loss);
   }
 
   add({ from, to, cpu, unmarked }: Loss): void {
     this.some = true;
+    this.#count++;
     this.#all.add(from, to);
     if (unmarked?.ofThread === true) {
       intervalsOf(this.#byThread, unmarked.tid).add(from, to, this.#room);
@@ -86,6 +138,16 @@ export class LossTable {
     if (this.#left.size <= maxThreads) return;
     this.#tooMany = true;
     this.#left = undefined;
+  }
+
+  /** Whether sched_switch tells when threads leave their CPUs. */
+  get switches(): boolean {
+    return this.#left !== undefined;
+  }
+
+  /** When a thread was switched out last: -Infinity where it was not, NaN where nothing tells. */
+  leftAt(tid: number): number {
+    return this.#left === undefined ? Number.NaN : (this.#left.get(tid) ?? Number.NEGATIVE_INFINITY);
   }
 
   /**

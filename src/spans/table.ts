@@ -9,11 +9,11 @@ export type Schema = { readonly [column: string]: keyof typeof arrays };
 export type Arrays<S extends Schema> = { [Name in keyof S]: InstanceType<(typeof arrays)[S[Name]]> };
 
 /** Spans as columns. Valid until the next batch, where a batch fills it. */
-export class Table {
+export class Table<S extends Schema = Schema> {
   count = 0;
   readonly #names: readonly string[];
 
-  constructor(schema: Schema, capacity: number) {
+  constructor(schema: S, capacity: number) {
     this.#names = Object.keys(schema);
     for (const name of this.#names) this.#set(name, new arrays[schema[name] as keyof typeof arrays](capacity));
   }
@@ -55,6 +55,11 @@ export class Table {
     this.count = n;
   }
 
+  /** The rows alone, as plain arrays of their own, which can be handed to another thread. */
+  copy(): Arrays<S> {
+    return Object.fromEntries(this.#names.map((name) => [name, this.#get(name).slice(0, this.count)])) as Arrays<S>;
+  }
+
   #get(name: string): Arrays<Schema>[string] {
     return Reflect.get(this, name) as Arrays<Schema>[string];
   }
@@ -68,8 +73,8 @@ export class Table {
  * A class of tables with these columns, which are its properties: `class HopSpans extends tableOf({ begin: 'f64', … })`. Loops take
  * the columns out of the table first, after `reserve`.
  */
-export function tableOf<const S extends Schema>(schema: S): new (capacity?: number) => Table & Arrays<S> {
-  class Columns extends Table {
+export function tableOf<const S extends Schema>(schema: S): new (capacity?: number) => Table<S> & Arrays<S> {
+  class Columns extends Table<S> {
     constructor(capacity = 64) {
       super(schema, capacity);
     }

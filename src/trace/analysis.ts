@@ -53,3 +53,20 @@ export interface Analysis {
    */
   behind?(trace: Trace, batch: EventBatch): void;
 }
+
+/**
+ * What was learnt of two stretches of a recording that follow each other can be joined to what reading them in one go teaches, to the event. Each
+ * stretch is read by an analysis of its own, which begins with nothing, anywhere: in another thread, say. Times of both count from the recording's
+ * origin, and every event of the later stretch comes after all of the earlier one.
+ *
+ * An analysis that began in the middle decides what it can, keeps apart what hangs on what was before (the first event of each thread, say),
+ * and notes what it took for granted.
+ */
+export interface Joinable<Part> {
+  /** What was learnt of its stretch so far, as plain data (columns, names, numbers), which can be handed to another thread. The analysis is not to be fed any more. */
+  part(): Part;
+  /** Whether it can take over what was learnt of the stretch that follows. Where that took something for granted that was not so, it cannot: then the events of that stretch are to be read here, by `batch`. */
+  accepts(part: Part): boolean;
+  /** Takes it over. `trace` knows the names of the threads of both. */
+  join(trace: Trace, part: Part): void;
+}

@@ -1,0 +1,97 @@
+import fc from 'fast-check';
+import type { Loss } from '../src/trace/loss.ts';
+import { Recording } from './parts.ts';
+import { type SyntheticEvent, synthetic } from './synthetic.ts';
+
+/** Random events of some threads, by what each step says. */
+const step = fc.record({
+  what: fc.nat(99),
+  // Mostly in turn, as in life; sometimes a half is missing.
+  tid: fc.constantFrom(10, 10, 11, 1034, 1 << 23),
+  cpu: fc.constantFrom(0, 0, 0, 1, 1, 2),
+  value: fc.nat(7),
+  wait: fc.integer({ min: 1, max: 50 }),
+  loss: fc.nat(59),
+});
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+/** Makes an event of a step; undefined for none. */
+export type Maker = (step: Step, time: number) => SyntheticEvent | undefined;
+
+export type Cut = { whole: Recording; cuts: number[]; pieces: Recording[]; window: { from: number; to: number } };
+
+/** Random recordings with holes, cut at random places; the pieces know of no more types than they have events of. */
+export function cutRecordings(make: Maker, maxLength = 80): fc.Arbitrary<() => Promise<Cut>> {
+  return fc
+    .record({
+      steps: fc.array(step, { minLength: 3, maxLength, size: 'max' }),
+      batchSize: fc.integer({ min: 1, max: 9 }),
+      cuts: fc.array(fc.nat(1000), { minLength: 1, maxLength: 4 }),
+      from: fc.oneof(fc.constant(0), fc.constant(0), fc.nat(900)),
+      to: fc.oneof(fc.constant(Infinity), fc.constant(Infinity), fc.nat(1500)),
+      holes: fc.boolean(),
+      named: fc.boolean(),
+    })
+    .map(({ steps, batchSize, cuts, from, to, holes, named }) => async () => {
+      let time = 0;
+      const lastOn = new Map<number, number>();
+      const events = steps.flatMap((one): SyntheticEvent[] => {
+        time += one.wait;
+        const event = make(one, time);
+        if (event === undefined) return [];
+        const cpu = event.cpu ?? -1;
+        if (holes && one.loss < 10) {
+          const [from, on] =
+            one.loss < 3 ? [Math.max(-Infinity, ...lastOn.values()), -1] : [lastOn.get(cpu) ?? -Infinity, cpu];
+          const loss: Loss = { from, to: time, cpu: on, count: undefined };
+          event.loss = loss;
+        }
+        lastOn.set(cpu, time);
+        return [event];
+      });
+      const threads: [number, string, number][] = named
+        ? [
+            [10, 'CPU 3/KVM', 9],
+            [11, 'CPU 4/KVM', -1],
+          ]
+        : [];
+      const recording = (some: SyntheticEvent[], size: number) =>
+        Recording.of(synthetic(some, { batchSize: size, threads }));
+      const whole = await recording(events, batchSize);
+      const places = cuts.map((cut) => Math.floor((cut / 1000) * events.length)).sort((a, b) => a - b);
+      const edges = [0, ...places, events.length];
+      const pieces: Recording[] = [];
+      for (let n = 0; n + 1 < edges.length; n++) pieces.push(await recording(events.slice(edges[n], edges[n + 1]), 5));
+      return { whole, cuts: places, pieces, window: { from, to: Math.max(from, to) } };
+    });
+}
+
+/** Exits and entries of vCPUs, and events that tell more of them: of a recording with scheduler's events, or without; or of arm64, where guests halt. */
+export const vcpuEvents =
+  (what: 'sched' | 'kvm' | 'arm'): Maker =>
+  ({ what: kind, tid, cpu, value }, time) => {
+    const at = { time, tid, cpu, pid: value === 7 ? 9 : -1 };
+    if (kind < 30) {
+      if (what === 'arm') return { name: 'kvm:kvm_exit', ...at, fields: { ret: 2, esr_ec: 1, vcpu_pc: value } };
+      const exit_reason = [0x72, 0x78, 0x78, 0x400, 4000][value % 5] as number;
+      const fields = { exit_reason, isa: 2, guest_rip: 0xffffffff81000000n + BigInt(value) };
+      return { name: 'kvm:kvm_exit', ...at, fields };
+    }
+    if (kind < 34) return { name: 'kvm:kvm_exit_other', ...at, fields: { exit_reason: 3, isa: 2, vcpu_id: tid % 7 } };
+    if (kind < 36) return { name: 'kvm:kvm_reenter', ...at };
+    if (kind < 60) return { name: 'kvm:kvm_entry', ...at, fields: { vcpu_id: tid % 5 } };
+    if (kind < 64) return { name: 'kvm:kvm_halt_poll_ns', ...at, fields: { vcpu_id: tid % 5 } };
+    if (kind < 70) return { name: 'kvm:kvm_pio', ...at, fields: { rw: value % 2, port: 0x3f8 + (value >> 1) } };
+    if (kind < 76) return { name: 'kvm:kvm_userspace_exit', ...at, fields: { reason: value, errno: 0 } };
+    if (what === 'kvm') return undefined;
+    if (what === 'arm') return { name: 'kvm:kvm_wfx_arm64', ...at, fields: { vcpu_pc: 1, is_wfe: value % 2 } };
+    const fields = { prev_pid: tid, prev_state: value % 3, next_pid: [10, 11, 1034, 7][value % 4] as number };
+    return { name: 'sched:sched_switch', ...at, fields };
+  };
+
+/** The same, whichever. */
+export const vcpuRecordings = fc.oneof(
+  cutRecordings(vcpuEvents('sched')),
+  cutRecordings(vcpuEvents('kvm')),
+  cutRecordings(vcpuEvents('arm')),
+);
