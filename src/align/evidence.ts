@@ -1,4 +1,4 @@
-import { isEntry, isExit } from '../spans/exits.ts';
+import { isEntry, isExit } from '../spans/exit-events.ts';
 import { schedEvent } from '../spans/sched.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';

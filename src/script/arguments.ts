@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
+import { isExit } from '../spans/exit-events.ts';
 import { Reasons, reasonDecoder } from '../spans/exit-reasons.ts';
-import { isExit } from '../spans/exits.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, type FieldReader, hex64, unsigned64 } from '../trace/event-type.ts';
 import { type Kind, kindOf, knownEvents, narrow } from './field-kind.ts';

@@ -1,4 +1,4 @@
-import { isEntry } from '../spans/exits.ts';
+import { isEntry } from '../spans/exit-events.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';

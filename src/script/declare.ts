@@ -1,5 +1,5 @@
 import type { Signature } from '../formats/trace-events.ts';
-import { isExit } from '../spans/exits.ts';
+import { isExit } from '../spans/exit-events.ts';
 import type { EventType } from '../trace/event-type.ts';
 import { addVersion, type KnownEvents, type KnownField, kindOf, knownEvents, qemuFields } from './field-kind.ts';
 

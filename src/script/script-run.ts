@@ -1,4 +1,4 @@
-import { isEntry } from '../spans/exits.ts';
+import { isEntry } from '../spans/exit-events.ts';
 import { FirstSources } from '../spans/first-sources.ts';
 import { type Analysis, isBefore, type Window, wholeOf } from '../trace/analysis.ts';
 import { EventBatch } from '../trace/batch.ts';

@@ -3,7 +3,8 @@ import { absent, type EventType, type FieldReader, hex64 } from '../trace/event-
 import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type ExitPairing, type ExitSpans, isEntry, isExit, type VcpuThread } from './exits.ts';
+import { isEntry, isExit } from './exit-events.ts';
+import type { ExitPairing, ExitSpans, VcpuThread } from './exits.ts';
 import { FirstSources } from './first-sources.ts';
 import { type InnerEvent, type InnerKind, InnerKinds } from './inner-events.ts';
 

@@ -1,43 +1,14 @@
 import { countedFrom, isBefore, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
-import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import type { EventType, FieldReader } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
-import { directCodes, type ReasonDecoder, Reasons, type ReasonTable, reasonDecoder } from './exit-reasons.ts';
-import { type LossPart, LossTable } from './losses.ts';
-import { isSwitch } from './sched.ts';
+import { isEntry, isExit, isHint, roles } from './exit-events.ts';
+import { directCodes, type ReasonDecoder, Reasons } from './exit-reasons.ts';
+import { type MovedPair, TraceState } from './exit-trace.ts';
+import type { LossPart } from './losses.ts';
 import { type Arrays, tableOf } from './table.ts';
-import { TidTable } from './tid-table.ts';
-
-/** Events with which a vCPU thread leaves the guest, per architecture: x86, arm64, riscv; s390; ppc; LTTng's name; LoongArch. */
-const exitEvents =
-  /^(kvm:kvm_exit(_\w+)?|kvm:kvm_s390_sie_exit|kvm:kvm_x86_exit|kvm_(hv|pr|booke):kvm_(guest_)?exit|lttng:kvm_x86_exit)$/;
-/** Events with which it goes back in. */
-const entryEvents =
-  /^(kvm:kvm_entry|kvm:kvm_s390_sie_enter|kvm:kvm_x86_entry|kvm:kvm_enter|kvm:kvm_reenter|kvm_hv:kvm_guest_enter|lttng:kvm_x86_entry)$/;
-
-export function isExit(type: EventType): boolean {
-  return exitEvents.test(type.name);
-}
-
-export function isEntry(type: EventType): boolean {
-  return entryEvents.test(type.name);
-}
-
-/** arm64: whether the WFx that the guest was left for is a WFE, with which it does not sleep. */
-const wfx = 'kvm:kvm_wfx_arm64';
-/** Events of the vCPU's own thread with its number, where exits and entries lack it. */
-const numbering = /^kvm:kvm_(halt_poll_ns|get_timer_map)$/;
-
-/** Whether an event of a thread that runs a vCPU says which. Other threads can have it, too. */
-export function isNumbering(type: EventType): boolean {
-  return numbering.test(type.name);
-}
-
-function isHint(type: EventType): boolean {
-  return type.name === wfx || isNumbering(type);
-}
 
 /** A thread that ran a vCPU. */
 export type VcpuThread = {
@@ -85,8 +56,6 @@ class Heads extends tableOf(headSchema) {}
 
 /** What hints told of a thread that nothing else was seen of: it matters where the thread is known from before. */
 type Ahead = { pid: number; vcpu: number; wfe: boolean };
-
-type MovedPair = { begin: number; end: number };
 
 /** What pairing learnt of a stretch of a recording that it was given alone, as plain data. Arrays without a comment are by thread. */
 export type ExitPart = {
@@ -150,11 +119,7 @@ export type PairingCounts = {
 /** vCPU threads that are followed: more than any host runs, against traces that invent them. */
 export const maxThreads = 1 << 15;
 
-const other = 1;
-const exit = 2;
-const entry = 3;
-const hint = 4;
-const change = 5;
+const { other, exit, entry, hint, change } = roles;
 const none = -1;
 
 /** Instead of the reason of an open exit: the thread is in the guest; nothing was seen of it so far. */
@@ -844,80 +809,3 @@ export class ExitPairing {
     this.#openRipHigh = grown(this.#openRipHigh);
   }
 }
-
-function roleOf(type: EventType): number {
-  if (isExit(type)) return exit;
-  if (isEntry(type)) return entry;
-  if (isHint(type)) return hint;
-  return isSwitch(type) ? change : other;
-}
-
-/** What pairing knows of the trace: its types, its threads, its losses. */
-class TraceState {
-  /** By type id: what the event is to us, and how to read it. */
-  roles = new Uint8Array(64);
-  readonly decoders: (ReasonDecoder | undefined)[] = [];
-  readonly vcpus: FieldReader[] = [];
-  readonly rips: FieldReader[] = [];
-  readonly wfe: (FieldReader | undefined)[] = [];
-  readonly threads = new TidTable();
-  /** The first type of exit that has its codes at fixed places; the others go through their decoders. */
-  tableType = none;
-  table: ReasonTable = { codeAt: 0, isaAt: 0, end: 0, little: true, ids: new Uint16Array(0), isa: none };
-  readonly losses = new LossTable();
-  /** The latest pairs by the CPU of their exit, where the entry was on another. */
-  readonly migrated = new Map<number, MovedPair[]>();
-  #types = 0;
-
-  learnTypes(trace: Trace, reasons: Reasons): void {
-    const { types } = trace;
-    for (; this.#types < types.length; this.#types++) {
-      const type = types[this.#types] as EventType;
-      const id = this.#types;
-      if (id === this.roles.length) {
-        const roles = new Uint8Array(id * 2);
-        roles.set(this.roles);
-        this.roles = roles;
-      }
-      this.roles[id] = roleOf(type);
-      this.wfe[id] = type.name === wfx ? (type.reader('is_wfe') ?? absent) : undefined;
-      const decoder = isExit(type) ? reasonDecoder(type, reasons) : undefined;
-      this.decoders[id] = decoder;
-      if (this.tableType < 0 && decoder?.table !== undefined) {
-        this.tableType = id;
-        this.table = decoder.table;
-      }
-      this.vcpus[id] = type.reader('vcpu_id') ?? type.reader('id') ?? type.reader('vcpu') ?? absent;
-      this.rips[id] =
-        ['guest_rip', 'vcpu_pc', 'sepc', 'pc', 'pswaddr']
-          .map((name) => type.reader(name))
-          .find((r) => r !== undefined) ?? absent;
-    }
-  }
-
-  /** Remembers a pair whose thread left a CPU between exit and entry. */
-  migratedFrom(cpu: number, begin: number, end: number): void {
-    let pairs = this.migrated.get(cpu);
-    if (pairs === undefined) {
-      pairs = [];
-      this.migrated.set(cpu, pairs);
-    }
-    pairs.push({ begin, end });
-    // Only the latest can still turn out to straddle a loss.
-    if (pairs.length > 2 * maxMigrated) pairs.splice(0, maxMigrated);
-  }
-
-  /** How many migrated pairs a loss makes doubtful: these are forgotten. */
-  doubt(loss: Loss): number {
-    let doubtful = 0;
-    for (const [cpu, pairs] of this.migrated) {
-      if (loss.cpu >= 0 && loss.cpu !== cpu) continue;
-      const sure = pairs.filter(({ begin, end }) => loss.to <= begin || loss.from >= end);
-      doubtful += pairs.length - sure.length;
-      this.migrated.set(cpu, sure);
-    }
-    return doubtful;
-  }
-}
-
-const maxMigrated = 64;

@@ -3,7 +3,7 @@ import type { EventType, FieldReader } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
 import type { Loss, Unmarked } from '../trace/loss.ts';
 import type { Thread, Trace } from '../trace/trace.ts';
-import { isEntry, isExit } from './exits.ts';
+import { isEntry, isExit } from './exit-events.ts';
 import { LossTable } from './losses.ts';
 import { isSwitch, schedEvent } from './sched.ts';
 import { TidTable } from './tid-table.ts';

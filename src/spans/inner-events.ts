@@ -1,7 +1,7 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import { isEntry, isExit } from './exits.ts';
+import { isEntry, isExit } from './exit-events.ts';
 
 /** One event within a span, as text. */
 export type InnerEvent = {

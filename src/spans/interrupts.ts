@@ -1,7 +1,7 @@
 import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import { isEntry } from './exits.ts';
+import { isEntry } from './exit-events.ts';
 
 /** Interrupts followed at once: told to KVM, and injected. */
 const maxPending = 1024;

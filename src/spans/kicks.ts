@@ -2,7 +2,7 @@ import type { EventBatch } from '../trace/batch.ts';
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
-import { isEntry, isExit } from './exits.ts';
+import { isEntry, isExit } from './exit-events.ts';
 
 /** Addresses that guests write to, and the threads that do; vCPU threads; and queues times these, that are told apart. */
 const maxAddresses = 1 << 16;

@@ -4,7 +4,8 @@ import { absent, type EventType, type FieldReader } from '../trace/event-type.ts
 import { grown } from '../trace/grown.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type ExitPairing, isEntry, isExit, type VcpuThread } from './exits.ts';
+import { isEntry, isExit } from './exit-events.ts';
+import type { ExitPairing, VcpuThread } from './exits.ts';
 import { FirstSources } from './first-sources.ts';
 import { LockWatch } from './lock-watch.ts';
 import type { Locks } from './locks.ts';

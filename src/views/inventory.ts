@@ -1,4 +1,4 @@
-import { isEntry, isExit, isNumbering } from '../spans/exits.ts';
+import { isEntry, isExit, isNumbering } from '../spans/exit-events.ts';
 import { type Analysis, isBefore, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';

@@ -1,5 +1,5 @@
+import { isEntry, isExit } from '../spans/exit-events.ts';
 import { Reasons, reasonDecoder } from '../spans/exit-reasons.ts';
-import { isEntry, isExit } from '../spans/exits.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
