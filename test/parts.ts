@@ -1,3 +1,6 @@
+import { resolve } from 'node:path';
+import { openTrace } from '../src/formats/detect.ts';
+import { watched } from '../src/spans/holes.ts';
 import type { Analysis, Joinable, Window } from '../src/trace/analysis.ts';
 import { EventBatch } from '../src/trace/batch.ts';
 import type { Loss } from '../src/trace/loss.ts';
@@ -112,4 +115,9 @@ export function inOneGo<A extends Analysis>(
   analysis.within?.(window);
   whole.feed(analysis, 0, whole.count, window);
   return analysis;
+}
+
+/** A file of this repository as the commands read it, all of it. */
+export async function recordingOf(file: string): Promise<Recording> {
+  return Recording.of(watched(await openTrace(resolve(import.meta.dirname, '..', file))));
 }

@@ -21,7 +21,7 @@ export type Maker = (step: Step, time: number) => SyntheticEvent | undefined;
 export type Cut = { whole: Recording; cuts: number[]; pieces: Recording[]; window: { from: number; to: number } };
 
 /** Random recordings with holes, cut at random places; the pieces know of no more types than they have events of. */
-export function cutRecordings(make: Maker, maxLength = 80): fc.Arbitrary<() => Promise<Cut>> {
+export function cutRecordings(make: Maker, maxLength = 80): fc.Arbitrary<(batchSize?: number) => Promise<Cut>> {
   return fc
     .record({
       steps: fc.array(step, { minLength: 3, maxLength, size: 'max' }),
@@ -32,7 +32,7 @@ export function cutRecordings(make: Maker, maxLength = 80): fc.Arbitrary<() => P
       holes: fc.boolean(),
       named: fc.boolean(),
     })
-    .map(({ steps, batchSize, cuts, from, to, holes, named }) => async () => {
+    .map(({ steps, batchSize, cuts, from, to, holes, named }) => async (size = batchSize) => {
       let time = 0;
       const lastOn = new Map<number, number>();
       const events = steps.flatMap((one): SyntheticEvent[] => {
@@ -55,13 +55,14 @@ export function cutRecordings(make: Maker, maxLength = 80): fc.Arbitrary<() => P
             [11, 'CPU 4/KVM', -1],
           ]
         : [];
-      const recording = (some: SyntheticEvent[], size: number) =>
-        Recording.of(synthetic(some, { batchSize: size, threads }));
-      const whole = await recording(events, batchSize);
+      const recording = (some: SyntheticEvent[], batchSize: number) =>
+        Recording.of(synthetic(some, { batchSize, threads }));
+      const whole = await recording(events, size);
       const places = cuts.map((cut) => Math.floor((cut / 1000) * events.length)).sort((a, b) => a - b);
       const edges = [0, ...places, events.length];
       const pieces: Recording[] = [];
-      for (let n = 0; n + 1 < edges.length; n++) pieces.push(await recording(events.slice(edges[n], edges[n + 1]), 5));
+      for (let n = 0; n + 1 < edges.length; n++)
+        pieces.push(await recording(events.slice(edges[n], edges[n + 1]), size));
       return { whole, cuts: places, pieces, window: { from, to: Math.max(from, to) } };
     });
 }

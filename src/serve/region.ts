@@ -64,7 +64,7 @@ export function askRows(
     summary.add(duration);
     if (takesReason[reason] !== true) return;
     over++;
-    if (longest.admits(duration)) longest.add({ begin, duration, thread, reason });
+    if (longest.admits(duration, begin)) longest.add({ begin, duration, thread, reason });
   });
   const seconds = unit === 'ns' && Number.isFinite(query.to - query.from) ? (query.to - query.from) / 1e9 : Number.NaN;
   const all = byReason.flatMap((summary, reason) =>

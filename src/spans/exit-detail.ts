@@ -4,7 +4,7 @@ import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { isEntry, isExit } from './exit-events.ts';
-import type { ExitPairing, ExitSpans, VcpuThread } from './exits.ts';
+import type { ExitPairing, ExitSeam, ExitSpans, VcpuThread } from './exits.ts';
 import { FirstSources } from './first-sources.ts';
 import { type InnerEvent, type InnerKind, InnerKinds } from './inner-events.ts';
 
@@ -24,6 +24,29 @@ const maxValues = 1 << 16;
 const nothing = 0;
 const others = 1;
 const firstValue = 2;
+
+/** Where a thread is; of one that was not seen so far, nothing is known. */
+const unseen = 0;
+const within = 1;
+const out = 2;
+
+/** What `ExitDetail` learnt of a stretch of a recording, as plain data. */
+export type DetailPart = {
+  labels: readonly (DetailLabel | undefined)[];
+  /** By address, two numbers each: upper half, lower half. */
+  addresses: Uint32Array;
+  /** Whether there may have been more values than are told apart. */
+  full: boolean;
+  /** By thread. */
+  outside: Uint8Array;
+  seen: Int32Array;
+  vague: Uint8Array;
+  /** By tid: what was seen before the thread's first exit or entry. */
+  ahead: ReadonlyMap<number, Seen>;
+};
+
+/** What was seen within an exit, and whether that tells no more than a page. */
+type Seen = { group: number; vague: number };
 
 type Source = {
   event: string;
@@ -62,15 +85,17 @@ export class ExitDetail {
   readonly #readers: (DetailReader | undefined)[] = [];
   readonly #ids = new IdTable();
   readonly #texts = new Map<string, number>();
-  readonly #labels: DetailLabel[] = [
+  readonly #labels: (DetailLabel | undefined)[] = [
     { value: undefined, direction: undefined },
     { value: 'others', direction: undefined },
   ];
-  /** By thread: whether it is out of the guest, and what was seen since. */
+  /** By thread: whether it is in the guest or out of it, and what was seen since. */
   #outside = new Uint8Array(64);
   #seen = new Int32Array(64);
   /** Whether what was seen tells no more than a page. */
   #vague = new Uint8Array(64);
+  /** By tid: of threads that have not been seen to leave or enter the guest. It is for `join`. */
+  readonly #ahead = new Map<number, Seen>();
 
   constructor(name: DetailName, pairing: ExitPairing) {
     this.#name = name;
@@ -90,22 +115,26 @@ export class ExitDetail {
       const reader = this.#readers[b.type[i] as number];
       if (reader === undefined) continue;
       const thread = this.#pairing.find(b.tid[i] as number);
-      if (thread < 0) continue;
       if (thread >= this.#seen.length) this.#grow(thread);
+      if (typeof reader === 'object' && reader.what === 'source' && (thread < 0 || this.#outside[thread] === unseen)) {
+        this.#noteAhead(reader, b, i);
+        continue;
+      }
+      if (thread < 0) continue;
       if (reader === 'exit') {
         // Where exits are only counted, the next ends the last.
         if (spans.endsAt[span] === i && span < spans.count) this.group[span++] = this.#seen[thread] as number;
-        this.#outside[thread] = 1;
+        this.#outside[thread] = out;
         this.#seen[thread] = nothing;
         this.#vague[thread] = 0;
       } else if (reader === 'entry') {
-        this.#outside[thread] = 0;
+        this.#outside[thread] = within;
         if (spans.endsAt[span] === i && span < spans.count) this.group[span++] = this.#seen[thread] as number;
       } else if (reader.what === 'fault') {
         if (spans.endsAt[span] === i && span < spans.count) this.group[span++] = this.#seen[thread] as number;
-        this.#outside[thread] = 1;
+        this.#outside[thread] = out;
         this.#seen[thread] = this.#faultGroup(reader, b, i);
-      } else if (this.#outside[thread] === 1 && (this.#seen[thread] === nothing || this.#vague[thread] === 1)) {
+      } else if (this.#outside[thread] === out && (this.#seen[thread] === nothing || this.#vague[thread] === 1)) {
         this.#seen[thread] = this.#group(reader, b, i);
         this.#vague[thread] = reader.page ? 1 : 0;
       }
@@ -116,6 +145,54 @@ export class ExitDetail {
   rest(spans: ExitSpans): void {
     if (this.group.length < spans.count) this.group = new Int32Array(spans.count);
     for (let k = 0; k < spans.count; k++) this.group[k] = this.#seen[spans.thread[k] as number] ?? nothing;
+  }
+
+  part(): DetailPart {
+    return {
+      labels: this.#labels,
+      addresses: this.#ids.values(),
+      full: this.#ids.size >= maxValues || this.#texts.size >= maxValues || this.#ahead.size >= maxValues,
+      outside: this.#outside,
+      seen: this.#seen,
+      vague: this.#vague,
+      ahead: this.#ahead,
+    };
+  }
+
+  /**
+   * Takes over what another learnt of the stretch that follows, after pairing did, and tells the groups of what ended at the seam. Gives what that one's groups
+   * are here.
+   */
+  join({ labels, addresses, outside, seen, vague, ahead }: DetailPart, { spans, threads }: ExitSeam): Int32Array {
+    const groups = Int32Array.from(labels, (label, group) => {
+      if (group < firstValue || label === undefined) return group;
+      if (this.#name === 'userspace') return this.#named(label.value as string);
+      const id = (group - firstValue) >> 1;
+      return this.#numbered(addresses[2 * id] as number, addresses[2 * id + 1] as number, label.direction === 'write');
+    });
+    for (const [tid, early] of ahead) {
+      const t = this.#pairing.find(tid);
+      if (t < 0 || this.#outside[t] !== out || (this.#seen[t] !== nothing && this.#vague[t] === 0)) continue;
+      this.#seen[t] = groups[early.group] as number;
+      this.#vague[t] = early.vague;
+    }
+    this.rest(spans);
+    threads.forEach((t, theirs) => {
+      if (t >= this.#seen.length) this.#grow(t);
+      this.#outside[t] = outside[theirs] as number;
+      this.#seen[t] = groups[seen[theirs] as number] as number;
+      this.#vague[t] = vague[theirs] as number;
+    });
+    return groups;
+  }
+
+  /** An event of a thread that may have been out of the guest before all that was read. */
+  #noteAhead(reader: SourceReader, b: EventBatch, i: number): void {
+    const tid = b.tid[i] as number;
+    const known = this.#ahead.get(tid);
+    if (known !== undefined && known.group !== nothing && known.vague === 0) return;
+    if (known === undefined && this.#ahead.size >= maxValues) return;
+    this.#ahead.set(tid, { group: this.#group(reader, b, i), vague: reader.page ? 1 : 0 });
   }
 
   label(group: number): DetailLabel {

@@ -15,6 +15,14 @@ export type Stats = {
   p999: number;
 };
 
+/** A summary as plain data, which can be handed to another thread: the samples collected so far, and what is known of the others. */
+export type SummaryPart = {
+  samples: Float64Array;
+  collected: number;
+  counted: Tally;
+  buckets: Uint32Array | undefined;
+};
+
 /** Up to this many samples are kept one by one; beyond that they are counted in buckets. */
 export const exactSamples = 4096;
 
@@ -56,11 +64,26 @@ export class Summary {
 
   /** Takes over the samples of another, which stays as it was. */
   merge(from: Summary): void {
-    for (let i = 0; i < from.#collected; i++) this.add(from.#samples[i] as number);
-    const { count, min, max } = from.#counted;
+    this.join(from.part());
+  }
+
+  /** What it knows, as plain data. */
+  part(): SummaryPart {
+    return {
+      samples: this.#samples,
+      collected: this.#collected,
+      counted: this.#counted,
+      buckets: this.#buckets,
+    };
+  }
+
+  /** Takes over the samples of another. */
+  join({ samples, collected, counted, buckets }: SummaryPart): void {
+    for (let i = 0; i < collected; i++) this.add(samples[i] as number);
+    const { count, min, max } = counted;
     if (count === 0) return;
-    this.#counted = sum(this.#counted, from.#counted);
-    const theirs = from.#buckets as Uint32Array;
+    this.#counted = sum(this.#counted, counted);
+    const theirs = buckets as Uint32Array;
     this.#buckets ??= new Uint32Array(bucketCount);
     const mine = this.#buckets;
     const last = bucketOf(max);

@@ -59,6 +59,13 @@ export class IdTable {
     return this.#high[id] as number;
   }
 
+  /** The values by id, two numbers each: bits 32–63, bits 0–31. */
+  values(): Uint32Array {
+    const values = new Uint32Array(2 * this.#size);
+    for (let id = 0; id < this.#size; id++) values.set([this.high(id), this.low(id)], 2 * id);
+    return values;
+  }
+
   #grow(): void {
     const low = grown(this.#low);
     const high = grown(this.#high);

@@ -1,10 +1,17 @@
-import { type DetailLabel, type DetailName, ExitDetail } from '../spans/exit-detail.ts';
+import { type DetailLabel, type DetailName, type DetailPart, ExitDetail } from '../spans/exit-detail.ts';
 import { reasonFromText } from '../spans/exit-reasons.ts';
-import { ExitPairing, type ExitSpans, type PairingCounts, type VcpuThread } from '../spans/exits.ts';
+import {
+  ExitPairing,
+  type ExitPart,
+  type ExitSeam,
+  type ExitSpans,
+  type PairingCounts,
+  type VcpuThread,
+} from '../spans/exits.ts';
 import { nothing, type Stats, Summary } from '../spans/summary.ts';
 import { isChosen, type Vcpu, type VcpuChoice, vcpuOf } from '../spans/vcpu.ts';
 import { type ExitParts, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
-import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
+import { type Analysis, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
@@ -16,7 +23,7 @@ import { type Measured, measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
 import type { LockNames, LocksView } from './locks.ts';
 import { type Parts, type SlowExit, Slowest } from './slowest.ts';
-import { defaultSlow, SpanView } from './span-view.ts';
+import { defaultSlow, SpanView, type SpanViewPart } from './span-view.ts';
 import { type Untold, untold } from './vcpus.ts';
 
 /** What exits can be grouped by. */
@@ -116,8 +123,33 @@ const maxRips = 4096;
 /** Rows of two dimensions; further ones are grouped in the last. */
 const maxRows = 20_000;
 
+/** What `Exits` learnt of a stretch of a recording, as plain data. */
+export type ExitsPart = {
+  /** Whether it was given anything at all. */
+  fed: boolean;
+  pairing: ExitPart;
+  /** Undefined once it was certain that exits can be timed. */
+  untimed: ExitsPart | undefined;
+  view: SpanViewPart<never>;
+  details: { [name in DetailName]?: DetailPart };
+  /** By rip, and by row of two dimensions: two numbers each, as tables of ids have them. */
+  rips: Uint32Array;
+  pairs: Uint32Array;
+  /** By thread: 1 taken, 2 left out, 0 not decided. */
+  choice: readonly number[];
+};
+
+/**
+ * Whether the answer to such a question can be joined of what several readings of parts of the recording give. Not where slow exits are told in full, or their
+ * time is divided; nor of stretches in the guest by what the exit before did.
+ */
+export function canJoin({ slow, than, breakdown, timeline, picture, inGuest, by }: ExitOptions): boolean {
+  if (slow !== undefined || than !== undefined || breakdown === true || timeline === true) return false;
+  return picture === undefined && (inGuest !== true || !by.some(isDetail));
+}
+
 /** Everything that `virtap exits` answers, in one pass. */
-export class Exits implements Analysis {
+export class Exits implements Analysis, Joinable<ExitsPart> {
   readonly pairing: ExitPairing;
   readonly #options: ExitOptions;
   readonly #details: { [name in DetailName]?: ExitDetail } = {};
@@ -210,6 +242,68 @@ export class Exits implements Analysis {
     this.#draw(spans);
     if (this.pairing.entered && tellsTime(trace.clock)) this.#untimed = undefined;
     this.#untimed?.batch(trace, b);
+  }
+
+  part(): ExitsPart {
+    return {
+      fed: this.#trace !== undefined,
+      pairing: this.pairing.part(),
+      untimed: this.#untimed?.part(),
+      view: this.#view.part(),
+      details: Object.fromEntries(Object.entries(this.#details).map(([name, detail]) => [name, detail.part()])),
+      rips: this.#rips.values(),
+      pairs: this.#pairs.values(),
+      choice: this.#threadChoice,
+    };
+  }
+
+  accepts(part: ExitsPart): boolean {
+    return (
+      canJoin(this.#options) &&
+      this.pairing.accepts(part.pairing) &&
+      (this.#untimed === undefined || part.untimed === undefined || this.#untimed.accepts(part.untimed)) &&
+      // Where not all were told apart, it matters which came first.
+      part.rips.length < 2 * maxRips &&
+      part.pairs.length < 2 * maxRows &&
+      !Object.values(part.details).some((detail) => detail.full) &&
+      this.#choosesAlike(part)
+    );
+  }
+
+  join(trace: Trace, part: ExitsPart): void {
+    if (!part.fed) return;
+    this.#trace = trace;
+    const seam = this.pairing.join(part.pairing);
+    const details: { [name in DetailName]?: Int32Array } = {};
+    this.#filter(seam.spans);
+    for (const name of Object.keys(this.#details) as DetailName[]) {
+      details[name] = (this.#details[name] as ExitDetail).join(part.details[name] as DetailPart, seam);
+    }
+    this.#summarise(seam.spans);
+    this.#draw(seam.spans);
+    this.#view.join(part.view, this.#rowOf(part, seam, details));
+    part.choice.forEach((choice, theirs) => {
+      if (choice > 0) this.#setChoice(seam.threads[theirs] as number, choice);
+    });
+    if (part.untimed === undefined) this.#untimed = undefined;
+    else this.#untimed?.join(trace, part.untimed);
+  }
+
+  /** Gives what another's rows are here. */
+  #rowOf(part: ExitsPart, { threads, reasons }: ExitSeam, details: { [name in DetailName]?: Int32Array }) {
+    const rips = Int32Array.from({ length: part.rips.length / 2 }, (_, id) =>
+      this.#ripId(part.rips[2 * id] as number, part.rips[2 * id + 1] as number),
+    );
+    const keyOf = (dimension: Dimension, key: number): number => {
+      if (dimension === 'reason') return reasons[key] as number;
+      if (dimension === 'vcpu' || dimension === 'vm') return threads[key] as number;
+      return (dimension === 'rip' ? rips : (details[dimension] as Int32Array))[key] as number;
+    };
+    const { by } = this.#options;
+    const first = (row: number) => 2 * keyOf(by[0] as Dimension, row >> 1) + (row & 1);
+    if (by.length === 1) return first;
+    return (row: number) =>
+      this.#pairId(first(part.pairs[2 * row] as number), keyOf(by[1] as Dimension, part.pairs[2 * row + 1] as number));
   }
 
   /** Of `counting`: takes the exits that nothing followed. */
@@ -330,13 +424,34 @@ export class Exits implements Analysis {
       this.#leftOut.push(this.#exclude.has(foldReason(names[id] as string)));
     }
     if (this.#leftOut[reason] === true) return false;
-    let choice = this.#threadChoice[thread] ?? 0;
-    if (choice === 0) {
-      choice = isChosen(this.#vcpu(this.pairing.threads[thread] as VcpuThread), this.#options) ? 1 : 2;
-      while (this.#threadChoice.length <= thread) this.#threadChoice.push(0);
-      this.#threadChoice[thread] = choice;
-    }
-    return choice === 1;
+    const known = this.#threadChoice[thread] ?? 0;
+    if (known > 0) return known === 1;
+    const chosen = isChosen(this.#vcpu(this.pairing.threads[thread] as VcpuThread), this.#options);
+    this.#setChoice(thread, chosen ? 1 : 2);
+    return chosen;
+  }
+
+  #setChoice(thread: number, choice: number): void {
+    while (this.#threadChoice.length <= thread) this.#threadChoice.push(0);
+    this.#threadChoice[thread] = choice;
+  }
+
+  /** Whether what is known of threads here, there, or of both decides alike which are asked for. */
+  #choosesAlike({ pairing, choice }: ExitsPart): boolean {
+    const { vcpus, pids } = this.#options;
+    if (vcpus === undefined && pids === undefined) return true;
+    return pairing.threads.every((theirs, n) => {
+      const t = this.pairing.find(theirs.tid);
+      const own = this.pairing.threads[t] ?? theirs;
+      const told = { ...own, ...withMore(own, pairing.ahead.get(theirs.tid) ?? own) };
+      const both = { ...own, ...withMore(told, theirs) };
+      const here = this.#threadChoice[t] ?? 0;
+      const decisions =
+        here > 0 ? [here] : [own, told, both].map((thread) => (isChosen(this.#vcpu(thread), this.#options) ? 1 : 2));
+      const there = choice[n] ?? 0;
+      if (there > 0) decisions.push(there);
+      return new Set(decisions).size === 1;
+    });
   }
 
   #summarise(spans: ExitSpans): void {
@@ -352,10 +467,7 @@ export class Exits implements Analysis {
     if (by.length === 2) {
       const second = this.#keys(by[1] as Dimension, spans);
       for (let k = 0; k < spans.count; k++) {
-        const high = rows[k] as number;
-        const low = second[k] as number;
-        const known = this.#pairs.find(high, low);
-        rows[k] = known >= 0 ? known : this.#pairs.size < maxRows ? this.#pairs.id(high, low) : maxRows;
+        rows[k] = this.#pairId(rows[k] as number, second[k] as number);
       }
     }
     this.#view.summarise(spans, rows);
@@ -372,16 +484,21 @@ export class Exits implements Analysis {
       case 'rip': {
         if (this.#ripIds.length < spans.count) this.#ripIds = new Int32Array(spans.begin.length);
         for (let k = 0; k < spans.count; k++) {
-          const high = spans.ripHigh[k] as number;
-          const low = spans.ripLow[k] as number;
-          const known = this.#rips.find(high, low);
-          this.#ripIds[k] = known >= 0 ? known : this.#rips.size < maxRips ? this.#rips.id(high, low) : maxRips;
+          this.#ripIds[k] = this.#ripId(spans.ripHigh[k] as number, spans.ripLow[k] as number);
         }
         return this.#ripIds;
       }
       default:
         return (this.#details[dimension] as ExitDetail).group;
     }
+  }
+
+  #ripId(high: number, low: number): number {
+    return idOf(this.#rips, high, low, maxRips);
+  }
+
+  #pairId(high: number, low: number): number {
+    return idOf(this.#pairs, high, low, maxRows);
   }
 
   /** Adds how each exit's time divides to its row. */
@@ -490,6 +607,20 @@ export class Exits implements Analysis {
   #vcpu(thread: VcpuThread): Vcpu {
     return vcpuOf(thread, this.#trace);
   }
+}
+
+/** What is known of a thread, and what more another knows. */
+function withMore(known: Omit<VcpuThread, 'tid'>, other: Omit<VcpuThread, 'tid'>): Omit<VcpuThread, 'tid'> {
+  return {
+    pid: known.pid >= 0 ? known.pid : other.pid,
+    vcpu: known.vcpu >= 0 ? known.vcpu : other.vcpu,
+  };
+}
+
+/** The id of a value, `limit` where it would be more than so many. */
+function idOf(table: IdTable, high: number, low: number, limit: number): number {
+  const known = table.find(high, low);
+  return known >= 0 ? known : table.size < limit ? table.id(high, low) : limit;
 }
 
 function noParts(): Parts {

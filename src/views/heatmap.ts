@@ -21,6 +21,9 @@ export type Heat = {
   total: number;
 };
 
+/** A heat map as plain data, which can be handed to another thread. */
+export type HeatPart = { from: number; step: number; counts: Uint32Array; total: number };
+
 /**
  * Counts spans by time and latency without knowing how long the trace will be: time bins become twice as wide,
  * two and two merged, whenever they run out. Latency buckets are eighths of octaves, of equal width in each octave.
@@ -51,15 +54,26 @@ export class HeatMap {
 
   /** Takes over the spans of another with the same beginning, which stays as it was. */
   merge(other: HeatMap): void {
-    this.start(other.#from);
-    while (this.#step < other.#step) this.#coarsen();
-    const bins = this.#step / other.#step;
-    other.#counts.forEach((n, at) => {
+    this.join(other.part());
+  }
+
+  /** What it counted, as plain data. */
+  part(): HeatPart {
+    const last = this.#counts.findLastIndex((n) => n > 0);
+    return { from: this.#from, step: this.#step, counts: this.#counts.slice(0, last + 1), total: this.#total };
+  }
+
+  /** Takes over what another with the same beginning counted. */
+  join({ from, step, counts, total }: HeatPart): void {
+    this.start(from);
+    while (this.#step < step) this.#coarsen();
+    const bins = this.#step / step;
+    counts.forEach((n, at) => {
       if (n === 0) return;
       const to = Math.floor(Math.floor(at / latencyBins) / bins) * latencyBins + (at % latencyBins);
       this.#counts[to] = (this.#counts[to] as number) + n;
     });
-    this.#total += other.#total;
+    this.#total += total;
   }
 
   /** The counts, without the empty buckets at either end of latency and the empty bins at the end of time. */

@@ -131,11 +131,11 @@ export class LockLog {
   #keepSlow(trace: Trace, b: EventBatch, spans: LockSpans, events: ThreadEvents): void {
     events.batch(trace);
     for (let k = 0; k < spans.count; k++) {
+      const begin = spans.begin[k] as number;
       const duration = spans.duration[k] as number;
       const view = this.#mutexes.length === 0 ? this.#chosen : this.#of[k];
-      if (view?.slowest?.admits(duration) !== true) continue;
+      if (view?.slowest?.admits(duration, begin) !== true) continue;
       events.advance(b, (spans.endsAt[k] as number) + 1);
-      const begin = spans.begin[k] as number;
       const thread = spans.thread[k] as number;
       const behind = this.#options.holds === true ? [] : this.#holders(spans, k);
       const of = behind[0]?.thread ?? thread;

@@ -526,7 +526,7 @@ export class LocksView implements Analysis {
     const oldest = new Longest<UnfinishedLock>(maxUnfinished);
     for (const { kind, begin, thread, mutex, site } of locks.unfinished()) {
       const duration = this.#end - begin;
-      if (!oldest.admits(duration)) continue;
+      if (!oldest.admits(duration, begin)) continue;
       const holder = kind === 'wait' ? locks.holderOf(mutex) : undefined;
       oldest.add({
         kind,

@@ -286,7 +286,7 @@ export class PairsView implements Analysis {
       while (this.#states.length <= group) this.#states.push(undefined);
       this.#states[group] = sumOf(this.#states[group], states);
     }
-    if (slowest?.admits(duration) !== true) return;
+    if (slowest?.admits(duration, spans.begin[span] as number) !== true) return;
     slowest.add(this.#describe(entry, span, trace, b, i, spans, states));
   }
 

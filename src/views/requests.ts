@@ -523,7 +523,7 @@ export class RequestsView implements Analysis {
     const fill = times[point.fill] as number;
     const { operation, tid } = this.path.facets[facet] as (typeof this.path.facets)[number];
     const ranked = rankOf(times, this.#options.rank ?? 'request');
-    if (slowest?.admits(ranked) !== true) return undefined;
+    if (slowest?.admits(ranked, request.pop) !== true) return undefined;
     this.#events?.advance(b, i + 1);
     this.#noteWaits(i);
     const later: Later = { times: times.slice(), interrupted: -1 };

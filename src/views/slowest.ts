@@ -128,7 +128,8 @@ export class Slowest {
         };
       };
       offer?.(reason, begin, duration, describe);
-      if ((reasons.halt[reason] !== true || halts) && this.#longest.admits(duration)) this.#longest.add(describe());
+      if ((reasons.halt[reason] !== true || halts) && this.#longest.admits(duration, begin))
+        this.#longest.add(describe());
     });
     while (wait < locks.waits.count) this.#note(wait++);
   }

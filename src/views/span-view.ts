@@ -1,6 +1,6 @@
-import { Summary } from '../spans/summary.ts';
-import { type Heat, HeatMap } from './heatmap.ts';
-import { Longest } from './longest.ts';
+import { Summary, type SummaryPart } from '../spans/summary.ts';
+import { type Heat, HeatMap, type HeatPart } from './heatmap.ts';
+import { Longest, type LongestPart } from './longest.ts';
 
 /** Spans of any kind that ended within a batch. */
 export type SpanColumns = {
@@ -15,6 +15,13 @@ export type SpanViewOptions = {
   /** How many of the longest to keep, and from which duration on. Nothing is kept where neither is given. */
   slow?: number | undefined;
   than?: number | undefined;
+};
+
+/** A view as plain data, which can be handed to another thread. */
+export type SpanViewPart<Slow> = {
+  summaries: readonly (SummaryPart | undefined)[];
+  heat: HeatPart | undefined;
+  slowest: LongestPart<Slow> | undefined;
 };
 
 /** Slow spans shown where only a threshold was given. */
@@ -67,6 +74,26 @@ export class SpanView<Slow extends { begin: number; duration: number }> {
   merge(other: SpanView<Slow>): void {
     if (other.#heat !== undefined) this.#heat?.merge(other.#heat);
     if (other.slowest !== undefined) this.slowest?.merge(other.slowest);
+  }
+
+  /** What it knows. */
+  part(): SpanViewPart<Slow> {
+    return {
+      summaries: this.summaries.map((summary) => summary?.part()),
+      heat: this.#heat?.part(),
+      slowest: this.slowest?.part(),
+    };
+  }
+
+  /** Takes over what another with the same options knows, whose time begins with the same; `groupOf` gives what its groups are here. */
+  join({ summaries, heat, slowest }: SpanViewPart<Slow>, groupOf: (group: number) => number): void {
+    summaries.forEach((summary, theirs) => {
+      if (summary === undefined) return;
+      const group = groupOf(theirs);
+      (this.summaries[group] ?? this.#newSummary(group)).join(summary);
+    });
+    if (heat !== undefined) this.#heat?.join(heat);
+    if (slowest !== undefined) this.slowest?.join(slowest);
   }
 
   heat(): Heat | undefined {

@@ -122,7 +122,7 @@ export class SpansView implements Analysis {
     for (let k = 0; k < spans.count; k++) {
       const length = duration(k);
       this.#view.add(begin(k), length, this.#groups.of(k), this.#window?.from ?? 0);
-      if (slowest?.admits(length) === true) {
+      if (slowest?.admits(length, begin(k)) === true) {
         slowest.add({ begin: begin(k), duration: length, cells: rowOf(this.#options.kind, spans, k) });
       }
     }
