@@ -1,5 +1,6 @@
 import type { Analysis, Window } from '../trace/analysis.ts';
 import { hex64 } from '../trace/event-type.ts';
+import type { Trace } from '../trace/trace.ts';
 
 /** An address, or other 64 bits, as `0x…` without leading zeros: exact, as no number would be. Compare and join it as text; `BigInt` takes it. */
 export type Hex = `0x${string}`;
@@ -55,7 +56,9 @@ export type HexReader = {
   high(k: number): number /** Whether there is one; there is, where this is not given. */;
   known?(k: number): boolean;
 };
-export type Reader = ((k: number) => unknown) | TextReader | HexReader;
+/** Of a thread, say, of which more may come to be known: `value` is what is known by now. */
+export type OwnerReader<Value = unknown> = { of(k: number): number; value(of: number): Value };
+export type Reader = ((k: number) => unknown) | TextReader | HexReader | OwnerReader;
 
 type ReaderOf<C> =
   C extends Column<infer Value>
@@ -63,10 +66,12 @@ type ReaderOf<C> =
       ? HexReader
       : [Value] extends [string]
         ? TextReader
-        : (k: number) => Value
+        : ((k: number) => Value) | OwnerReader<Value>
     : never;
 
-export type Readers<C extends Columns> = { readonly [Name in keyof C]: ReaderOf<C[Name]> };
+export type Readers<C extends Columns> = {
+  readonly [Name in keyof C]: Name extends 'begin' | 'duration' ? (k: number) => number : ReaderOf<C[Name]>;
+};
 
 /** Spans of one kind as they come out of a trace's events. */
 export interface Spans<C extends Columns = Columns> extends Analysis {
@@ -82,7 +87,23 @@ export interface Spans<C extends Columns = Columns> extends Analysis {
   endsAt(k: number): number;
   /** The spans that have not ended, with what is known of them, the oldest first. */
   open(): Iterable<Partial<RowOf<C>> & { begin: number }>;
+  /** Undefined for a kind whose spans cannot be joined of those of several stretches: it is read in one go. */
+  readonly joining?: Joining;
 }
+
+/**
+ * How the spans of a stretch of a recording are joined with those of the stretch that follows: `Joinable`, but that what is handed over is the kind's own affair. An end without
+ * its beginning, an open span, and what hangs on who is which are kept by key, so that a join takes time with the threads, queues or keys that there are, and not with the events.
+ */
+export type Joining = {
+  part(): unknown;
+  accepts(part: unknown): boolean;
+  /**
+   * Afterwards `count` and `read` are about the spans that ended, or came to be known, because the two were joined; `endsAt` says nothing of them. Gives what the ids of a column
+   * of text, or of owners, in that stretch are here.
+   */
+  join(trace: Trace, part: unknown): (column: string, id: number) => number;
+};
 
 /** Events of a running machine: by patterns, and for what virtap's commands learn from. */
 export type Wanted = { patterns?: readonly string[]; purposes?: readonly ('exits' | 'leaks' | 'requests' | 'locks')[] };
@@ -112,6 +133,7 @@ export type SpanKind<C extends Columns = Columns> = {
 /** What a reader reads of span `k`. */
 export function cellOf(reader: Reader, k: number): unknown {
   if (typeof reader === 'function') return reader(k);
+  if ('of' in reader) return reader.value(reader.of(k));
   if ('low' in reader) return reader.known?.(k) === false ? '' : hex64(reader.high(k), reader.low(k));
   const id = reader.id(k);
   return id < 0 ? '' : reader.name(id);

@@ -142,10 +142,14 @@ export class KindSide extends Windowed implements SideView {
     const { from, to } = this.window ?? wholeOf(trace);
     const lengths = this.#blocks.lengths(to);
     const all = new BlockRow();
-    const rows = this.#blocks.rows.flatMap((row, group): SideRow[] => {
-      if (row === undefined) return [];
+    const rows = this.#groups.rows().flatMap(({ cells, groups }): SideRow[] => {
+      const row = new BlockRow();
+      for (const group of groups) {
+        const one = this.#blocks.rows[group];
+        if (one !== undefined) row.merge(one);
+      }
+      if (row.summary.count === 0) return [];
       all.merge(row);
-      const cells = this.#groups.cells(group);
       const names = this.kind.by.map((_, n) => (cells === undefined ? 'others' : cellText(cells[n]) || 'unknown'));
       return [spanRow(names, 'row', row, lengths, trace.clock.resolution)];
     });

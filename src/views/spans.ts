@@ -1,14 +1,22 @@
-import { type Column, rowOf, type SpanKind, type Spans } from '../spans/kind.ts';
+import {
+  type Column,
+  type Columns,
+  type Joining,
+  type OwnerReader,
+  rowOf,
+  type SpanKind,
+  type Spans,
+} from '../spans/kind.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
-import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
+import { type Analysis, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from './conditions.ts';
 import { measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
-import { cellText, SpanGroups } from './span-groups.ts';
-import { SpanView } from './span-view.ts';
+import { cellText, type GroupsPart, SpanGroups } from './span-groups.ts';
+import { SpanView, type SpanViewPart } from './span-view.ts';
 
 export type SpansOptions = {
   kind: SpanKind;
@@ -39,17 +47,25 @@ export type SpansResult = {
   seen: boolean;
 };
 
+/** A slow span, and what its columns of owners are read from, of which more may come to be known. */
+type SlowSpan = SpanCells & { owners: Readonly<Record<string, number>> };
+
+/** What `SpansView` learnt of a stretch of a recording, as plain data. */
+export type SpansPart = { spans: unknown; groups: GroupsPart; view: SpanViewPart<SlowSpan> };
+
 /** Groups told apart; the rest is one. */
 const maxGroups = 20_000;
 /** Open spans that are listed; all are counted. */
 const maxOpen = 1000;
 
 /** What every kind of span is asked: statistics by group, a heat map, the longest, and what has not ended. */
-export class SpansView implements Analysis {
+export class SpansView implements Analysis, Joinable<SpansPart> {
   readonly #options: SpansOptions;
   readonly #by: readonly string[];
   readonly #spans: Spans;
-  readonly #view: SpanView<SpanCells>;
+  readonly #view: SpanView<SlowSpan>;
+  /** The columns of owners. */
+  readonly #owners: readonly [name: string, reader: OwnerReader][];
   readonly #groups: SpanGroups;
   #window: Window | undefined;
   #trace: Trace | undefined;
@@ -60,6 +76,9 @@ export class SpansView implements Analysis {
     this.#by = by ?? kind.by;
     this.#spans = kind.start();
     this.#view = new SpanView({ heatmap, slow, than });
+    this.#owners = Object.entries<Spans['read'][string]>(this.#spans.read).flatMap(([name, reader]) =>
+      typeof reader === 'object' && 'of' in reader ? [[name, reader] as const] : [],
+    );
     this.#groups = new SpanGroups(this.#spans, this.#by, maxGroups);
   }
 
@@ -87,10 +106,11 @@ export class SpansView implements Analysis {
   result(): SpansResult {
     const { kind } = this.#options;
     const all = new Summary();
-    const rows = this.#view.summaries.flatMap((summary, group) => {
-      if (summary === undefined) return [];
+    const rows = this.#groups.rows().flatMap(({ cells, groups }) => {
+      const summary = this.#view.merged(groups);
+      if (summary.count === 0) return [];
       all.merge(summary);
-      return [{ group: this.#groups.cells(group), stats: summary.result() }];
+      return [{ group: cells, stats: summary.result() }];
     });
     const { from, to } = this.#window ?? wholeOf(this.#trace);
     const open = [...this.#spans.open()].filter(({ begin }) => begin >= from);
@@ -100,7 +120,7 @@ export class SpansView implements Analysis {
       rows,
       all: all.result(),
       heat: this.#view.heat(),
-      slow: this.#view.slowest?.result(),
+      slow: this.#view.slowest?.result().map((span) => this.#told(span)),
       over: this.#view.slowest?.over ?? 0,
       open: open.slice(0, maxOpen).map((cells) => ({ begin: cells.begin, duration: to - cells.begin, cells })),
       openCount: open.length,
@@ -115,6 +135,41 @@ export class SpansView implements Analysis {
     this.#take();
   }
 
+  part(): SpansPart {
+    return { spans: this.#spans.joining?.part(), groups: this.#groups.part(), view: this.#view.part() };
+  }
+
+  accepts({ spans, groups }: SpansPart): boolean {
+    return this.#spans.joining?.accepts(spans) === true && !groups.full;
+  }
+
+  join(trace: Trace, { spans, groups, view }: SpansPart): void {
+    this.#trace = trace;
+    const idOf = (this.#spans.joining as Joining).join(trace, spans);
+    this.#take();
+    const slowest = view.slowest && {
+      ...view.slowest,
+      items: view.slowest.items.map((item) => ({
+        ...item,
+        owners: Object.fromEntries(Object.entries(item.owners).map(([name, id]) => [name, idOf(name, id)])),
+      })),
+    };
+    this.#view.join({ ...view, slowest }, this.#groups.join(groups, idOf));
+  }
+
+  /** With what is known of its owners by now. */
+  #told({ begin, duration, cells, owners }: SlowSpan): SpanCells {
+    const { columns }: { columns: Columns } = this.#options.kind;
+    const known: Record<string, unknown> = { ...cells };
+    for (const [name, reader] of this.#owners) {
+      const value = reader.value(owners[name] as number);
+      known[name] = value;
+      const was = columns[name]?.was;
+      if (was !== undefined) known[was] = value;
+    }
+    return { begin, duration, cells: known };
+  }
+
   #take(): void {
     const spans = this.#spans;
     const { begin, duration } = spans.read;
@@ -123,7 +178,8 @@ export class SpansView implements Analysis {
       const length = duration(k);
       this.#view.add(begin(k), length, this.#groups.of(k), this.#window?.from ?? 0);
       if (slowest?.admits(length, begin(k)) === true) {
-        slowest.add({ begin: begin(k), duration: length, cells: rowOf(this.#options.kind, spans, k) });
+        const owners = Object.fromEntries(this.#owners.map(([name, reader]) => [name, reader.of(k)]));
+        slowest.add({ begin: begin(k), duration: length, cells: rowOf(this.#options.kind, spans, k), owners });
       }
     }
   }

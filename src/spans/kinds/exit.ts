@@ -2,10 +2,11 @@ import type { Window } from '../../trace/analysis.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import type { Trace } from '../../trace/trace.ts';
-import { ExitPairing, ExitSpans, type VcpuThread } from '../exits.ts';
+import { ExitPairing, type ExitPart, ExitSpans, type VcpuThread } from '../exits.ts';
 import {
   flag,
   hex,
+  type Joining,
   length,
   number,
   type Readers,
@@ -16,7 +17,7 @@ import {
   text,
   time,
 } from '../kind.ts';
-import { vcpuOf } from '../vcpu.ts';
+import { type Vcpu, vcpuOf } from '../vcpu.ts';
 
 const columns = {
   begin: time('kvm_exit'),
@@ -37,18 +38,29 @@ class Exits implements Spans<typeof columns> {
   readonly read: Readers<typeof columns>;
   readonly #pairing = new ExitPairing({ inner: true });
   #spans = new ExitSpans();
+  readonly joining: Joining = {
+    part: () => this.#pairing.part(),
+    accepts: (part) => this.#pairing.accepts(part as ExitPart),
+    join: (trace, part) => {
+      this.#trace = trace;
+      const { spans, threads, reasons } = this.#pairing.join(part as ExitPart);
+      this.#spans = spans;
+      return (column, id) => (column === 'reason' ? reasons : threads)[id] as number;
+    },
+  };
   #trace: Trace | undefined;
 
   constructor() {
     const { reasons } = this.#pairing;
     const { names } = reasons;
+    const of = (k: number) => this.#spans.thread[k] as number;
     this.read = {
       begin: (k) => this.#spans.begin[k] as number,
       duration: (k) => this.#spans.duration[k] as number,
       cpu: (k) => this.#spans.cpu[k] as number,
-      tid: (k) => this.#thread(k).tid,
-      pid: (k) => vcpuOf(this.#thread(k), this.#trace).vm ?? -1,
-      vcpu: (k) => vcpuOf(this.#thread(k), this.#trace).number ?? -1,
+      tid: { of, value: (thread) => this.#vcpu(thread).tid },
+      pid: { of, value: (thread) => this.#vcpu(thread).vm ?? -1 },
+      vcpu: { of, value: (thread) => this.#vcpu(thread).number ?? -1 },
       reason: { id: (k) => this.#spans.reason[k] as number, name: (id) => names[id] as string },
       halt: (k) => reasons.halt[this.#spans.reason[k] as number] as boolean,
       rip: { low: (k) => this.#spans.ripLow[k] as number, high: (k) => this.#spans.ripHigh[k] as number },
@@ -81,9 +93,9 @@ class Exits implements Spans<typeof columns> {
   }
 
   *open(): Iterable<Partial<Exit> & { begin: number }> {
-    const { reasons, threads } = this.#pairing;
+    const { reasons } = this.#pairing;
     for (const { thread, begin, reason } of [...this.#pairing.open()].sort((a, b) => a.begin - b.begin)) {
-      const { tid, vm = -1, number: vcpu = -1 } = vcpuOf(threads[thread] as VcpuThread, this.#trace);
+      const { tid, vm = -1, number: vcpu = -1 } = this.#vcpu(thread);
       yield {
         begin,
         tid,
@@ -95,8 +107,8 @@ class Exits implements Spans<typeof columns> {
     }
   }
 
-  #thread(k: number): VcpuThread {
-    return this.#pairing.threads[this.#spans.thread[k] as number] as VcpuThread;
+  #vcpu(thread: number): Vcpu {
+    return vcpuOf(this.#pairing.threads[thread] as VcpuThread, this.#trace);
   }
 }
 

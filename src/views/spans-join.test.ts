@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { inOneGo, inPieces, recordingOf, type Tally } from '../../test/parts.ts';
+import { vcpuRecordings } from '../../test/random-events.ts';
+import type { SpanKind } from '../spans/kind.ts';
+import { kindNamed } from '../spans/kinds.ts';
+import { isGroup, type SpansOptions, type SpansResult, SpansView } from './spans.ts';
+
+/** Rows that are equal in what they are sorted by stand in any order. */
+function inOrder({ rows, ...rest }: SpansResult): unknown {
+  const keyed = rows.map((row) => ({ key: JSON.stringify(row.group), row }));
+  return { ...rest, rows: keyed.sort((a, b) => (a.key < b.key ? -1 : 1)) };
+}
+
+function asked(kind: SpanKind): fc.Arbitrary<SpansOptions> {
+  const groups = Object.keys(kind.columns).filter((name) => isGroup(kind.columns[name] as SpanKind['columns'][string]));
+  return fc.record({
+    kind: fc.constant(kind),
+    by: fc.uniqueArray(fc.constantFrom(...groups), { minLength: 1, maxLength: 3 }),
+    heatmap: fc.constantFrom(false, false, false, true),
+    slow: fc.constantFrom(undefined, 1, 3, 100),
+    than: fc.constantFrom(undefined, 40),
+  });
+}
+
+/** The kinds that can be joined, and recordings that have such spans. */
+const joinable = [['exit', vcpuRecordings, ['samples/host-kvm.dat', 'test/data/exits/boot.perf.data.zst']]] as const;
+
+for (const [name, recordings, files] of joinable) {
+  const kind = kindNamed(name) as SpanKind;
+
+  test(`${kind.plural} of the pieces of a recording, joined, are those of the whole`, async () => {
+    const tally: Tally = { joined: 0, refused: 0 };
+    await fc.assert(
+      fc.asyncProperty(recordings, asked(kind), async (cut, options) => {
+        const { whole, cuts, pieces, window } = await cut();
+        const start = () => new SpansView(options);
+        const joined = inPieces(whole, cuts, start, { window, tally, pieces });
+        assert.deepEqual(inOrder(joined.result()), inOrder(inOneGo(whole, start, window).result()));
+      }),
+      { numRuns: 100 },
+    );
+    assert.ok(tally.joined > 3 * tally.refused && tally.joined > 100, JSON.stringify(tally));
+  });
+
+  test(`so are ${kind.plural} of real recordings`, async () => {
+    for (const file of files) {
+      const whole = await recordingOf(file);
+      const start = () => new SpansView({ kind, heatmap: true, slow: 20 });
+      const expected = inOrder(inOneGo(whole, start).result());
+      const tally: Tally = { joined: 0, refused: 0 };
+      for (const cuts of fc.sample(fc.array(fc.nat(whole.count), { minLength: 1, maxLength: 3 }), 3)) {
+        assert.deepEqual(inOrder(inPieces(whole, cuts, start, { tally }).result()), expected, `${file} ${cuts}`);
+      }
+      assert.ok(tally.joined > tally.refused, JSON.stringify({ file, ...tally }));
+    }
+  });
+}
