@@ -15,7 +15,7 @@ async function bytesOf(stored: Uint8Array): Promise<Buffer> {
   const input = await Input.open(path);
   const parts: Uint8Array[] = [];
   try {
-    for await (const chunk of input.chunks()) parts.push(chunk);
+    for await (const chunk of input.chunks()) parts.push(chunk.slice());
   } finally {
     await input.close();
   }
@@ -32,10 +32,10 @@ for (const [name, pack] of [
   ['zstd', zstdCompressSync],
 ] as const) {
   test(`${name}: a file of one member, and one of several, gives all its bytes`, async () => {
-    assert.deepEqual(await bytesOf(pack(content)), content);
+    assert.ok(content.equals(await bytesOf(pack(content))));
     const cuts = [0, 1000, 1_500_000, content.length];
     const members = cuts.slice(1).map((end, n) => pack(content.subarray(cuts[n], end)));
-    assert.deepEqual(await bytesOf(Buffer.concat(members)), content);
+    assert.ok(content.equals(await bytesOf(Buffer.concat(members))));
   });
 
   test(`${name}: a file cut in the middle says so, with the file's name`, async () => {

@@ -3,11 +3,12 @@ import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { createGunzip } from 'node:zlib';
 import { Budget, Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import { ChunkPump } from './chunk-pump.ts';
 import { RandomFile } from './random-file.ts';
+import { ZstdStream } from './zstd.ts';
 
 /** How much of an input is looked at to recognise its format. */
 const headSize = 64 << 10;
@@ -113,7 +114,7 @@ export class Input {
     return input;
   }
 
-  /** The bytes of the input in order, decompressed. A broken stream throws a TraceError after the bytes before it. */
+  /** The bytes of the input in order, decompressed; each piece stands until the next is asked for. A broken stream throws a TraceError after the bytes before it. */
   async *chunks(): AsyncGenerator<Uint8Array> {
     if (this.#rest !== undefined) {
       yield this.head;
@@ -252,7 +253,8 @@ export class Input {
     do {
       const next = await source.next();
       if (next.done === true) break;
-      head.push(next.value);
+      // What is unpacked stands until the next is asked for.
+      head.push(next.value.slice());
       have += next.value.length;
     } while (have < (this.#stream !== undefined ? 64 : headSize));
     this.head = Buffer.concat(head);
@@ -314,59 +316,22 @@ async function* gunzip(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8
   }
 }
 
-/** Node's zstd stream ends with the first frame that has input behind it; pzstd and `cat` write several frames. */
+/** The frames of a zstd file: pzstd and `cat` write several. What it gives stands until the next is asked for. */
 async function* unzstd(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let pending: Uint8Array | undefined;
-  for (;;) {
-    const unpacker = createZstdDecompress({ chunkSize: streamChunk });
-    let failed: Error | undefined;
-    let ended = false;
-    let taken = false;
-    let wake: (() => void) | undefined;
-    unpacker.on('error', (error) => {
-      failed = error;
-      wake?.();
-    });
-    unpacker.on('end', () => {
-      ended = true;
-      wake?.();
-    });
-    unpacker.on('readable', () => wake?.());
-    try {
-      for (let fed = 0; ; ) {
-        const next: Uint8Array | undefined = pending ?? (await source.next()).value;
-        pending = undefined;
-        taken = false;
-        if (next !== undefined) {
-          fed += next.length;
-          unpacker.write(next, () => {
-            taken = true;
-            wake?.();
-          });
-        } else if (fed === 0) return;
-        else unpacker.end();
-        for (;;) {
-          const chunk = unpacker.read() as Buffer | null;
-          if (chunk !== null) yield chunk;
-          else if (failed !== undefined) throw failed;
-          else if (taken || ended) break;
-          else {
-            await new Promise<void>((resolve) => {
-              wake = resolve;
-            });
-          }
-        }
-        if (next === undefined) return;
-        // What it did not take is the next frame.
-        const left = fed - unpacker.bytesWritten;
-        if (left > 0) {
-          pending = next.subarray(next.length - left);
-          break;
-        }
+  const stream = new ZstdStream();
+  // Such that it is still in the cache when it is read.
+  const chunk = new Uint8Array(256 << 10);
+  try {
+    for await (const packed of source) {
+      let piece = packed;
+      for (let n = chunk.length; n === chunk.length; piece = piece.subarray(piece.length - stream.left)) {
+        n = await stream.unpack(piece, chunk);
+        if (n > 0) yield chunk.subarray(0, n);
       }
-    } finally {
-      unpacker.destroy();
     }
+    await stream.end();
+  } finally {
+    stream.close();
   }
 }
 

@@ -17,8 +17,10 @@ type Handle = {
 };
 type Decompressor = ZstdDecompress & { _handle?: Handle | null; _writeState?: Uint32Array };
 
-/** ZSTD_e_flush. */
+/** ZSTD_e_flush and ZSTD_e_end: whether more may follow. */
 const flush = 1;
+const end = 2;
+const nothing = new Uint8Array(0);
 const oneByte = new Uint8Array(1);
 let decompressor: Decompressor | undefined;
 
@@ -40,13 +42,13 @@ export function unzstdInto(packed: Uint8Array, target: Uint8Array): number {
   handle.writeSync(flush, packed, 0, packed.length, target, 0, target.length);
   let made = target.length - (left[0] as number);
   const rest = left[1] as number;
-  const { errored } = decompressor;
-  if (errored === null && made === target.length) {
-    // What did not fit would come now.
-    handle.writeSync(flush, packed, packed.length - rest, rest, oneByte, 0, 1);
-    if (left[0] === 0) made++;
-    else if (rest === 0) return made;
+  if (decompressor.errored === null && made === target.length) {
+    // What did not fit would come now, and an error where the frame's end is missing.
+    handle.writeSync(end, packed, packed.length - rest, rest, oneByte, 0, 1);
+    if (decompressor.errored === null && left[0] === 0) made++;
+    else if (decompressor.errored === null && rest === 0) return made;
   }
+  const { errored } = decompressor;
   // It stands in the midst of a frame.
   decompressor = undefined;
   if (errored === null) return made;
@@ -83,12 +85,38 @@ export class ZstdStream {
    */
   async unpack(piece: Uint8Array, target: Uint8Array): Promise<number> {
     if (!this.#private) return await this.#unpackByStream(piece, target);
+    this.left = piece.length;
+    let made = 0;
+    // Each call ends with a frame.
+    for (let before = -1; made < target.length && before !== made + piece.length - this.left; ) {
+      before = made + piece.length - this.left;
+      made += this.#write(flush, piece, piece.length - this.left, target, made);
+      if (this.left === 0) break;
+    }
+    return made;
+  }
+
+  /** Throws the decompressor's error where the stream may not end here. */
+  async end(): Promise<void> {
+    // Without room, it would not look.
+    if (this.#private) this.#write(end, nothing, 0, oneByte, 0);
+    else {
+      const stream = this.#decompressor;
+      stream.resume();
+      await new Promise<void>((resolve, reject) => {
+        stream.once('error', reject);
+        stream.end(resolve);
+      });
+    }
+  }
+
+  #write(operation: number, piece: Uint8Array, from: number, target: Uint8Array, to: number): number {
     const { _handle: handle, _writeState: state } = this.#decompressor as Required<Decompressor>;
-    (handle as Handle).writeSync(flush, piece, 0, piece.length, target, 0, target.length);
+    (handle as Handle).writeSync(operation, piece, from, piece.length - from, target, to, target.length - to);
     const { errored } = this.#decompressor;
     if (errored !== null) throw errored;
     this.left = state[1] as number;
-    return target.length - (state[0] as number);
+    return target.length - to - (state[0] as number);
   }
 
   async #unpackByStream(piece: Uint8Array, target: Uint8Array): Promise<number> {
