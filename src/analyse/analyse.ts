@@ -1,5 +1,6 @@
 import { watched } from '../spans/holes.ts';
 import { Requests } from '../spans/requests.ts';
+import { openAgain } from '../trace/again.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type ExitOptions, type ExitResult, Exits } from '../views/exits.ts';
@@ -50,11 +51,20 @@ export async function analyse<const Q extends Questions>(
   questions: Q,
   options: ReadOptions = {},
 ): Promise<Answers<Q>> {
-  // As the commands do: holes that nothing marks are set aside.
-  const whole = watched(trace);
-  const asked = new Asked(whole, questions);
-  const reading = await read(whole, asked.analyses, options);
-  if (reading.partial.length === 0) await trace.close();
+  // As the commands do: holes that nothing marks are set aside, also those that come to light late.
+  let whole = watched(trace);
+  let asked = new Asked(whole, questions);
+  let reading = await read(whole, asked.analyses, options);
+  const stopped = options.watch !== undefined && reading.partial.length > 0;
+  const { foresight } = whole;
+  const again = stopped || foresight === undefined ? undefined : await openAgain(trace);
+  if (again !== undefined) {
+    await trace.close();
+    whole = watched(again, foresight);
+    asked = new Asked(whole, questions);
+    reading = await read(whole, asked.analyses, options);
+  }
+  if (reading.partial.length === 0) await whole.close();
   const answers = Object.entries<() => unknown>(asked.results).map(([name, result]) => [name, result()]);
   return { ...Object.fromEntries(answers), reading } as Answers<Q>;
 }

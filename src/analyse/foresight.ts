@@ -1,6 +1,7 @@
 import { readdirSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Foresight, WatchedTrace } from '../spans/holes.ts';
+import { type Foresight, type WatchedTrace, watched } from '../spans/holes.ts';
+import { openAgain } from '../trace/again.ts';
 import type { Trace } from '../trace/trace.ts';
 
 /*
@@ -23,6 +24,29 @@ let again = true;
 export function foresightOf(files: readonly string[]): Foresight | undefined {
   const state = stateOf(files);
   return state === undefined ? undefined : foreseen.get(state);
+}
+
+/**
+ * A trace with the holes that nothing marks, all of them known when the first batch is, for who gives out what is found as it is found: what it
+ * is of is read beforehand for these alone, where it can be read twice.
+ */
+export async function scouted(trace: Trace): Promise<WatchedTrace> {
+  let scout: WatchedTrace;
+  try {
+    const before = await openAgain(trace);
+    if (before === undefined) return watched(trace);
+    scout = watched(before);
+  } catch (error) {
+    await trace.close();
+    throw error;
+  }
+  try {
+    // Damage ends it as it will end the reading itself.
+    for await (const _ of scout.batches(() => false));
+  } finally {
+    await scout.close();
+  }
+  return watched(trace, scout.foresight);
 }
 
 /** Takes note that a trace is of these files. */

@@ -116,7 +116,10 @@ test('a stretch of time begins and ends at the same place for every command', ()
   assert.ok(first('--event', 'kvm_exit', '--from', `${begin + 1}ns`, idle) > begin);
   for (const [args, sentence] of [
     [['--from', '2s', '--to', '1s'], /^virtap: the stretch of time ends before it begins\n$/],
-    [['--from', '1000s'], /there is nothing in that stretch of time; the trace begins at \d+\.\d{9}\n$/],
+    [
+      ['--from', '1000s'],
+      /there is nothing in that stretch of time; the trace begins at \d+\.\d{9} and ends at \d+\.\d{9}\n$/,
+    ],
     [['--to', '0'], /there is nothing in that stretch of time/],
   ] as const) {
     for (const command of ['events', 'exits']) {
@@ -140,6 +143,25 @@ test('a file that is given twice is refused, whatever its name', () => {
   const { status, stdout, stderr } = virtap('exits', idle, join(data, '../data/perf/idle.data.zst'));
   assert.deepEqual([status, stdout], [2, '']);
   assert.match(stderr, /idle\.data\.zst is given twice\n$/);
+  // A copy is known by its events, also where an offset shifts them: before any of them is given out.
+  const folder = mkdtempSync(join(tmpdir(), 'virtap-twice-'));
+  try {
+    const copy = join(folder, 'copy.data.zst');
+    copyFileSync(idle, copy);
+    for (const [command = '', ...args] of [
+      ['exits'],
+      ['dump'],
+      ['export', '--to', 'ftrace'],
+      ['exits', '--offset', 'copy.data.zst=5s'],
+      ['dump', '--offset', 'copy.data.zst=5s'],
+    ]) {
+      const { status, stdout, stderr } = virtap(command, idle, copy, ...args);
+      assert.deepEqual([status, stdout], [2, ''], command);
+      assert.match(stderr, /copy\.data\.zst: holds the same events as .*idle\.data\.zst/);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('mistyped commands, options, events and fields get suggestions', () => {

@@ -2,6 +2,7 @@ import { foresightOf, stateOf, withForesight } from '../analyse/foresight.ts';
 import { type ReadAnalysis, type ReadOptions, read } from '../analyse/read.ts';
 import { UsageError } from '../analyse/usage-error.ts';
 import { escapeText } from '../report/escape.ts';
+import { openAgain } from '../trace/again.ts';
 import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
@@ -34,6 +35,7 @@ export async function runAnalyses(
   { from, to, every, quiet, once }: RunOptions = {},
   answer?: (reading: Reading) => Promise<unknown>,
 ): Promise<Reading> {
+  if (once === true) await refuseTwice(trace);
   const progress = new Progress(trace, quiet !== true);
   const interrupt = onInterrupt(trace.file === '<stdin>', trace.end?.bind(trace));
   const interval = every === undefined || answer === undefined ? Infinity : every / 1e6;
@@ -57,6 +59,17 @@ export async function runAnalyses(
   } finally {
     interrupt.end();
     progress.end();
+  }
+}
+
+/** Throws where several files hold the same events, before the first of them is given out. */
+async function refuseTwice(trace: Trace): Promise<void> {
+  const again = trace.doubtful === undefined ? undefined : await openAgain(trace);
+  if (again === undefined) return;
+  try {
+    for await (const _ of again.batches()) if (again.doubtful !== true) break;
+  } finally {
+    await again.close();
   }
 }
 

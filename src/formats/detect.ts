@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { opensAgain } from '../trace/again.ts';
 import { Budget } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -28,6 +29,13 @@ const known =
  * Throws a TraceError with one sentence for what cannot be read or is no trace.
  */
 export async function openTrace(path: string, options: OpenOptions = {}): Promise<Trace> {
+  const trace = await openOnce(path, options);
+  const kind = path === '-' ? undefined : statSync(path, { throwIfNoEntry: false });
+  if (kind?.isFile() !== true && kind?.isDirectory() !== true) return trace;
+  return opensAgain(trace, () => openTrace(path, { ...options, budget: undefined }));
+}
+
+async function openOnce(path: string, options: OpenOptions): Promise<Trace> {
   const budget = options.budget ?? new Budget(options.maxMemory);
   const folder = path === '-' ? undefined : await openFolder(path, options, budget);
   if (folder !== undefined) return folder;

@@ -6,7 +6,18 @@ import { after, test } from 'node:test';
 import { zstdDecompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { type SyntheticEvent, synthetic } from '../../test/synthetic.ts';
-import { events, exits, lockHolds, lockWaits, openTrace, pairs, requests, TraceError } from '../index.ts';
+import {
+  analyse,
+  events,
+  exits,
+  lockHolds,
+  lockWaits,
+  mergeTraces,
+  openTrace,
+  pairs,
+  requests,
+  TraceError,
+} from '../index.ts';
 
 const data = join(import.meta.dirname, '../../test/data');
 
@@ -226,6 +237,16 @@ test('spans across lost events are left out, and the loss is told', async () => 
     [found.map(({ begin, duration, halt }) => [begin, duration, halt]), losses],
     [[[4, 2, true]], [loss]],
   );
+});
+
+test('a hole that comes to light late sets aside the same, whoever asks', async () => {
+  // Both exits of the vCPU span a hole on another CPU, where it may have been: the lines behind them tell of that.
+  const open = () => openTrace(join(data, 'mutants/late-loss.txt'));
+  assert.deepEqual(await all(exits(await open())), []);
+  const { exits: answer } = await analyse(await open(), { exits: { by: ['reason'] } });
+  assert.deepEqual([answer.all.count, answer.counts.exits, answer.counts.straddlingLoss], [0, 2, 2]);
+  const trace = await open();
+  assert.deepEqual(await all(exits(mergeTraces([trace], new Map([[trace, 0n]])))), []);
 });
 
 test('a cut file gives what came before, and then its damage; a loop that is left closes it', async () => {

@@ -1,3 +1,4 @@
+import { scouted } from '../analyse/foresight.ts';
 import { watched } from '../spans/holes.ts';
 import { type Columns, type RowOf, rowOf, type SpanKind } from '../spans/kind.ts';
 import { type Exit, exit } from '../spans/kinds/exit.ts';
@@ -22,7 +23,7 @@ export type IterateOptions = {
 
 /*
  * All of these read the trace to its end, once, and close it then, or when the loop is left. What is damaged gives what came before, and then
- * throws the TraceError.
+ * throws the TraceError. Spans are given as they end, so a file is read beforehand for the holes that come to light too late.
  */
 
 /** The exits of vCPUs, from kvm_exit to kvm_entry, in the order of their ends. */
@@ -64,7 +65,7 @@ export async function* events(
   const wants = (type: EventType) => wanted.map((one) => one.takes(type)).includes(true);
   const taken: (object | null | undefined)[] = [];
   let cursor: Cursor | undefined;
-  for await (const b of batches(trace, wants, lost)) {
+  for await (const b of batches(watched(trace), wants, lost)) {
     cursor ??= new Cursor(trace, b, timestamps(trace.origin, trace.clock.unit));
     cursor.b = b;
     for (let i = 0; i < b.count; i++) {
@@ -90,8 +91,9 @@ export async function* spans<C extends Columns>(
   { lost }: IterateOptions = {},
 ): AsyncGenerator<RowOf<C>, void> {
   const all = kind.start();
-  for await (const b of batches(trace, (type) => all.wants(type), lost)) {
-    all.batch(trace, b);
+  const whole = await scouted(trace);
+  for await (const b of batches(whole, (type) => all.wants(type), lost)) {
+    all.batch(whole, b);
     for (let k = 0; k < all.count; k++) yield rowOf(kind, all, k);
   }
   if (all.finish === undefined) return;
@@ -105,7 +107,7 @@ async function* batches(
   lost: IterateOptions['lost'],
 ): AsyncGenerator<EventBatch, void> {
   try {
-    for await (const b of watched(trace).batches(wants)) {
+    for await (const b of trace.batches(wants)) {
       if (lost !== undefined) for (const loss of b.losses) lost(loss);
       yield b;
     }

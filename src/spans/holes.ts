@@ -1,3 +1,4 @@
+import { isReadable, openAgain, opensAgain } from '../trace/again.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
@@ -27,7 +28,9 @@ export type Foresight = {
 
 /** The same trace, whose batches hold the holes that nothing marks among their losses. Its events are those of `trace`. */
 export function watched(trace: Trace, foresight?: Foresight): WatchedTrace {
-  return new WatchedTrace(trace, foresight);
+  const watched = new WatchedTrace(trace, foresight);
+  if (isReadable(trace)) opensAgain(watched, () => openAgain(trace) as Promise<Trace>);
+  return watched;
 }
 
 /** Holes remembered for another reading. */
@@ -89,6 +92,9 @@ export class WatchedTrace implements Trace {
   }
   get alignments(): Trace['alignments'] {
     return this.#trace.alignments;
+  }
+  get doubtful(): boolean | undefined {
+    return this.#trace.doubtful;
   }
   get companions(): Trace['companions'] {
     return this.#trace.companions;

@@ -1,3 +1,4 @@
+import { isReadable, openAgain, opensAgain } from './again.ts';
 import type { Alignment } from './alignment.ts';
 import { EventBatch } from './batch.ts';
 import type { Clock } from './clock.ts';
@@ -5,14 +6,21 @@ import { TraceError } from './error.ts';
 import type { EventType } from './event-type.ts';
 import { GuestLayout, type GuestOf, guestName } from './guests.ts';
 import type { Loss } from './loss.ts';
+import { OneMachine } from './one-machine.ts';
 import { type Placement, type Shift, type Timeline, timelineOf } from './timeline.ts';
 import { type Thread, type Trace, TypeTable } from './trace.ts';
 import { Twice } from './twice.ts';
 
 const batchSize = 16384;
 
-/** A recording that goes on in another file does so within this time (ns). */
+/**
+ * A recording that goes on in another file does so within this time (ns); and within some times the longest silence in its first part, where
+ * that has events enough to tell and the silence is not the shortest that is worth a thought.
+ */
 const longestGap = 60e9;
+const silences = 8;
+const telling = 64;
+const shortestGap = 1e9;
 
 /**
  * Several traces as one, in time order. Throws a TraceError, with the remedy, where their clocks do not agree and
@@ -26,7 +34,19 @@ export function mergeTraces(traces: readonly Trace[], shifts: ReadonlyMap<Trace,
   const whole = [...shifts].map(
     ([trace, shift]) => [trace, typeof shift === 'bigint' ? { offset: shift } : shift] as const,
   );
-  return new MergedTrace(timelineOf(traces, new Map(whole)));
+  const merged = new MergedTrace(timelineOf(traces, new Map(whole)));
+  return traces.every(isReadable) ? opensAgain(merged, () => mergeAgain(traces, new Map(whole))) : merged;
+}
+
+/** The same of traces that were read: of what they are of, opened once more. */
+async function mergeAgain(traces: readonly Trace[], shifts: ReadonlyMap<Trace, Shift>): Promise<Trace> {
+  const opened = new Map<Trace, Trace>();
+  for (const trace of traces) opened.set(trace, (await openAgain(trace)) as Trace);
+  const placed = [...shifts].map(([trace, shift]): [Trace, Shift] => [
+    opened.get(trace) as Trace,
+    { ...shift, guest: shift.guest && { ...shift.guest, host: shift.guest.host && opened.get(shift.guest.host) } },
+  ]);
+  return mergeTraces([...opened.values()], new Map(placed));
 }
 
 /** One of the traces, and how far it was taken. */
@@ -42,6 +62,12 @@ type Source = {
   batch: EventBatch | undefined;
   next: number;
   head: number;
+  /** How many of its events were taken, when the last of them was, and the longest time without one. */
+  taken: number;
+  latest: number;
+  silence: number;
+  /** Whether somebody said where it belongs. */
+  said: boolean;
   /** What to add to its times; and what more for each ns since its origin. */
   shift: number;
   rate: number;
@@ -60,6 +86,7 @@ class MergedTrace implements Trace {
   readonly threads: ReadonlyMap<number, Thread>;
   readonly #traces: readonly Trace[];
   #twice: Twice;
+  readonly #oneMachine: OneMachine;
   readonly #placements: readonly Placement[];
   #sources: readonly Source[] = [];
   /** Holes in guests' traces, by trace: they make nothing unsure that the host recorded. */
@@ -68,7 +95,12 @@ class MergedTrace implements Trace {
   constructor({ clock, placements }: Timeline) {
     const traces = placements.map((placement) => placement.trace);
     this.#traces = traces;
-    this.#twice = new Twice(traces.length, clock.unit === 'ns');
+    this.#twice = new Twice(
+      traces.length,
+      clock.unit === 'ns',
+      placements.some(({ said }) => said),
+    );
+    this.#oneMachine = new OneMachine(traces.length);
     this.#placements = placements;
     this.file = traces.map((trace) => trace.file).join(', ');
     this.format = [...new Set(traces.map((trace) => trace.format))].join(' + ');
@@ -104,6 +136,10 @@ class MergedTrace implements Trace {
     return this.#traces.find((trace) => trace.damage !== undefined)?.damage;
   }
 
+  get doubtful(): boolean {
+    return this.#twice.isOpen;
+  }
+
   progress(): { read: number; size: number | undefined } {
     let read = 0;
     let size: number | undefined = 0;
@@ -123,7 +159,7 @@ class MergedTrace implements Trace {
   }
 
   async *batches(wants?: (type: EventType) => boolean): AsyncGenerator<EventBatch> {
-    const sources = this.#placements.map(({ trace, offset, rate, since, guest }, number): Source => {
+    const sources = this.#placements.map(({ trace, offset, rate, since, guest, said }, number): Source => {
       const types: (EventType | undefined)[] = [];
       const source = {
         number,
@@ -134,6 +170,10 @@ class MergedTrace implements Trace {
         batch: undefined,
         next: 0,
         head: Number.POSITIVE_INFINITY,
+        taken: 0,
+        latest: Number.NaN,
+        silence: 0,
+        said: said === true,
         shift: 0,
         rate,
         types,
@@ -171,6 +211,7 @@ class MergedTrace implements Trace {
         yield out;
         if (source.next >= (source.batch as EventBatch).count) await fetch(source);
         if (source.batch !== undefined) continue;
+        this.#oneMachine.forget(source.number);
         const same = this.#twice.end(source.number);
         if (same >= 0) throw this.#sameAs(source.number, same);
       }
@@ -183,13 +224,18 @@ class MergedTrace implements Trace {
   #start(source: Source, started: Set<Source>): void {
     const before = [...started];
     started.add(source);
-    if (before.length === 0 || before.some(({ batch }) => batch !== undefined)) return;
+    if (before.length === 0 || before.some(({ batch }) => batch !== undefined) || this.clock.unit !== 'ns') return;
     const gap = source.shift - Math.max(...before.map((one) => placed(one, one.trace.last)));
-    if (this.clock.unit !== 'ns' || !(gap > longestGap)) return;
+    if (!(gap > shortestGap)) return;
     const others = before.map(({ trace }) => trace.file).join(', ');
+    const silence = before.reduce((longest, one) => Math.max(longest, one.silence), 0);
+    const tells = !source.said && before.every(({ taken, said }) => !said && taken >= telling);
+    const quiet = tells && gap > silences * silence;
+    if (!(gap > longestGap || quiet)) return;
+    const why = gap > longestGap ? '' : `, and no silence in it is longer than ${rounded(silence)}`;
     throw new TraceError(
       source.trace.file,
-      `begins ${Math.round(gap / 1e9)} s after ${others} ends, so they are not of one time`,
+      `begins ${rounded(gap)} after ${others} ends${why}, so they are not of one time`,
       undefined,
       'recordings of one time, or an --offset that says how they belong together',
     );
@@ -202,6 +248,16 @@ class MergedTrace implements Trace {
       `holds the same events as ${(first as Trace).file}: one run that was recorded twice, or a copy, would be counted twice`,
       undefined,
       'one of the two',
+    );
+  }
+
+  #strangers(one: number, other: number): TraceError {
+    const [first, second] = [Math.min(one, other), Math.max(one, other)].map((n) => this.#traces[n] as Trace);
+    return new TraceError(
+      (second as Trace).file,
+      `tells of other threads on the same CPUs than ${(first as Trace).file} at the same time: they are of two machines, or of two boots of one`,
+      undefined,
+      'recordings of one machine and time, or an --offset that says how they belong together',
     );
   }
 
@@ -231,15 +287,18 @@ class MergedTrace implements Trace {
   /** Moves the next events of a source, up to (`inclusive`: and at) `bound`, at least one, into the batch. */
   #take(source: Source, bound: number, inclusive: boolean, out: EventBatch): void {
     const batch = source.batch as EventBatch;
-    const { types, guest, number } = source;
+    const { types, guest, number, said } = source;
     const twice = this.#twice;
     const start = source.next;
     const end = Math.min(batch.count, start + batchSize);
     let i = start;
     let n = 0;
+    let { latest, silence } = source;
     for (; i < end; i++, n++) {
       const time = placed(source, batch.time[i] as number);
       if (n > 0 && (time > bound || (time === bound && !inclusive))) break;
+      if (time - latest > silence) silence = time - latest;
+      latest = time;
       const id = batch.type[i] as number;
       const type = types[id] ?? this.#merged(source, source.trace.types[id] as EventType);
       out.time[n] = time;
@@ -247,8 +306,13 @@ class MergedTrace implements Trace {
       if (guest === undefined) {
         const same = twice.take(number, type, batch, i, time);
         if (same >= 0) throw this.#sameAs(number, same);
+        const stranger = said ? -1 : this.#oneMachine.take(number, type, batch, i);
+        if (stranger >= 0) throw this.#strangers(number, stranger);
       }
     }
+    source.latest = latest;
+    source.silence = silence;
+    source.taken += n;
     for (const column of ['cpu', 'tid', 'pid', 'at', 'size'] as const) {
       const from = batch[column];
       const to = out[column];
@@ -260,6 +324,7 @@ class MergedTrace implements Trace {
     out.view = batch.view;
     out.losses = [];
     const losses = start === 0 ? batch.losses : [];
+    if (losses.length > 0) this.#oneMachine.forget(number);
     if (guest !== undefined) {
       if (losses.length > 0)
         this.#guestHoles.set(source.trace, (this.#guestHoles.get(source.trace) ?? 0) + losses.length);
@@ -319,6 +384,12 @@ function shiftLoss(loss: Loss, source: Source): Loss {
 function placedOrigin({ trace, offset, rate, since }: Source): bigint {
   const { origin } = trace;
   return origin + offset + (rate === 0 ? 0n : BigInt(Math.round(Number(origin - since) * rate)));
+}
+
+/** A length of time in words: in whole seconds or, where it is short, in tenths or milliseconds. */
+function rounded(ns: number): string {
+  if (ns < 1e9) return `${Math.ceil(ns / 1e6)} ms`;
+  return `${ns < 10e9 ? (ns / 1e9).toFixed(1) : Math.round(ns / 1e9)} s`;
 }
 
 /** A time of one of the traces on the timeline: a whole number. */

@@ -15,6 +15,8 @@ export type Placement = {
   /** The host's trace, and its threads that are this trace's CPUs, where it is of a guest. */
   guest: GuestOf | undefined;
   alignment?: Alignment | undefined;
+  /** Whether the user said how, or it was found out of events: not the files themselves. */
+  said?: true;
   /** What a person should know of how it was placed, one sentence each. */
   notes: string[];
 };
@@ -95,7 +97,14 @@ export function placesOf(
     const given = shifts.get(trace);
     if (given !== undefined) {
       if (trace.clock.unit === 'none') return new Unplaced(trace, disagreement(reference, trace));
-      return { trace, ...lineOf(given), guest, alignment: given.alignment, notes: [...(given.notes ?? [])] };
+      return {
+        trace,
+        ...lineOf(given),
+        guest,
+        alignment: given.alignment,
+        said: true,
+        notes: [...(given.notes ?? [])],
+      };
     }
     if (guest?.synchronised === false) return new Unplaced(trace, unsynchronised(trace, guest), guest);
     const from = guest?.host ?? trace;

@@ -72,6 +72,8 @@ export interface Trace {
   readonly holes?: readonly Loss[] | undefined;
   /** Of several files: how far those are apart whose clocks had to be found out. */
   readonly alignments?: readonly Alignment[] | undefined;
+  /** Of several files: whether their events may still show, and end the reading, that they hold the same ones. */
+  readonly doubtful?: boolean | undefined;
   /** What the file says of recordings made together with it. */
   readonly companions?: Companions | undefined;
   /** How many bytes of the input were read so far, and its size where known: for a progress bar. */

@@ -86,3 +86,57 @@ test('recordings that are not of one time, machine, kernel or boot are refused; 
   assert.equal(await read(pair(machine('one', '6.1'), machine('', ''))), 20);
   assert.equal(await read(pair(clock(0n), clock(50_000_000n))), 20);
 });
+
+test('a copy is refused though an offset shifts its events; other recordings are not, whatever the offset', async () => {
+  const uneven = (from: number, count: number, seed: number): SyntheticEvent[] =>
+    run(from, count).map((event, n) => ({ ...event, time: event.time + ((n * n * seed) % 40_000) }));
+  for (const offset of [5_000_000_000n, 70_001n, -3_000_000_000n]) {
+    for (const skipped of [0, 100]) {
+      const [a, b] = [recording('a', uneven(ms, 500, 7)), recording('b', uneven(ms, 500, 7).slice(skipped))];
+      await assert.rejects(read([a, b], new Map([[b, offset]])), refused(/^b: holds the same events as a/));
+    }
+    if (offset === 70_001n) continue;
+    const [a, b] = [recording('a', uneven(ms, 500, 7)), recording('b', uneven(ms, 500, 11))];
+    assert.equal(await read([a, b], new Map([[b, offset]])), 1000);
+  }
+});
+
+test('recordings with a silence between them that neither knows are not of one time; nor such with other threads on one CPU', async () => {
+  const two = (gap: number): [Trace, Trace] => [
+    recording('a', run(0, 200)),
+    recording('b', run(0, 200, 0, 7, 9999), {}, BigInt(200 * 50_000 + gap)),
+  ];
+  await assert.rejects(
+    read(two(5e9)),
+    refused(/^b: begins 5\.0 s after a ends, and no silence in it is longer than 1 ms/),
+  );
+  assert.equal(await read(two(0.9e9)), 400);
+  const [a, b] = two(5e9);
+  assert.equal(await read([a, b], new Map([[b, 0n]])), 400);
+  // A guest that sleeps long.
+  const slow = run(0, 200).map((event, n) => ({ ...event, time: event.time + (n > 100 ? 4e9 : 0) }));
+  assert.equal(await read([recording('a', slow), recording('b', run(0, 200), {}, 9_000_000_000n)]), 400);
+
+  /** Three threads that take turns on a CPU. */
+  const turns = (first: number, step: number, cpu = 0): SyntheticEvent[] =>
+    Array.from({ length: 600 }, (_, n) => ({
+      name: 'sched:sched_switch',
+      time: n * step,
+      tid: first + (n % 3),
+      cpu,
+      fields: { prev_pid: first + (n % 3), next_pid: first + ((n + 1) % 3) },
+    }));
+  const boots = (): [Trace, Trace] => [recording('a', turns(100, 50_000)), recording('b', turns(200, 61_000))];
+  await assert.rejects(read(boots()), refused(/^b: tells of other threads on the same CPUs than a at the same time/));
+  const [one, other] = boots();
+  assert.equal(await read([one, other], new Map([[other, 0n]])), 1200);
+  assert.equal(await read([recording('a', turns(100, 50_000)), recording('b', turns(200, 61_000, 1))]), 1200);
+  // QEMU's own events of the threads that run.
+  const own = turns(100, 50_000).map(({ time, tid }) => ({
+    name: 'qemu:x',
+    time: time - 20_000,
+    tid: tid as number,
+    cpu: 0,
+  }));
+  assert.equal(await read([recording('a', turns(100, 50_000)), recording('b', own)]), 1200);
+});

@@ -3,7 +3,8 @@ import type { EventType, FieldReader } from './event-type.ts';
 
 /*
  * One run recorded by two tools, or a copy of a recording, would be counted twice. The same event in two files has the same name, thread, CPU
- * and fields, and a time that differs by no more than the two tracers take one after the other.
+ * and fields, and a time that differs by no more than the two tracers take one after the other. Where somebody says that a file's clock is another
+ * one, a copy's events stand at other times: what follows what, and how long after it, stays the same.
  */
 
 /** How far apart (ns) two tracers stamp one hit of a tracepoint, on slow machines too. */
@@ -15,6 +16,10 @@ const enough = 16;
 
 /** Fields that tell events of one type apart. */
 const telling = ['exit_reason', 'guest_rip', 'prev_pid', 'next_pid', 'vq', 'elem', 'gpa', 'vec'];
+
+/** Events in a row that are one sign, and signs of a file that are kept: those whose number is small, and ever smaller. */
+const inRow = 4;
+const maxSigns = 1 << 15;
 
 /** The last events of one file. */
 class Recent {
@@ -32,6 +37,15 @@ class Recent {
   begun = false;
   ended = false;
   seen = 0;
+  /** Where times may be shifted: when the last event was, by the file's own clock; what the last ones were; and signs of all so far, kept up to `most`. */
+  last = Number.NaN;
+  readonly row = new Int32Array(inRow);
+  taken = 0;
+  readonly signs = new Set<number>();
+  most = 0x7fffffff;
+  /** Signs looked for in the others, and by file how many were there. */
+  looked = 0;
+  readonly found: number[] = [];
 }
 
 type Reading = { name: number; mask: number; readers: FieldReader[] };
@@ -45,9 +59,12 @@ export class Twice {
   readonly #types: (Reading | undefined)[] = [];
   /** Events that are the same though stamped at two times are looked for only where times are ns. */
   readonly #slack: number;
+  readonly #shifted: boolean;
   #done = false;
 
-  constructor(files: number, inNs: boolean) {
+  /** `shifted`: whether events of one file may stand at other times than those of another. */
+  constructor(files: number, inNs: boolean, shifted = false) {
+    this.#shifted = shifted;
     this.#files = Array.from({ length: files }, () => new Recent());
     this.#same = new Array<number>(files * files).fill(0);
     this.#slack = inNs ? slack : 0;
@@ -61,6 +78,10 @@ export class Twice {
     const { name, mask, readers } = this.#types[type.id] ?? this.#learn(type);
     let digest = 0;
     for (const reader of readers) digest = (Math.imul(digest, 31) + reader.low(b, i)) | 0;
+    if (this.#shifted) {
+      const other = this.#follow(file, own, name ^ digest, b, i);
+      if (other >= 0) return other;
+    }
     const [tid, pid, cpu] = [b.tid[i] as number, b.pid[i] as number, b.cpu[i] as number];
     // Where no CPU and thread is known, only the very same time tells.
     const near = tid >= 0 && cpu >= 0 ? this.#slack : 0;
@@ -94,6 +115,48 @@ export class Twice {
     own.digest[at] = digest;
     own.used[at] = 0;
     return -1;
+  }
+
+  /** Takes an event by what it follows; gives the other file in which most of so many do the same. */
+  #follow(file: number, own: Recent, what: number, b: EventBatch, i: number): number {
+    const time = b.time[i] as number;
+    const mixed = Math.imul(what ^ Math.imul(b.tid[i] as number, 0x9e3779b1), 0x85ebca6b) ^ ((time - own.last) | 0);
+    own.last = time;
+    const { row } = own;
+    row[own.taken++ % inRow] = Math.imul(mixed ^ (mixed >>> 15), 0xc2b2ae35);
+    if (own.taken <= inRow) return -1;
+    let sign = 0;
+    for (let k = 0; k < inRow; k++) sign = (Math.imul(sign, 31) + (row[(own.taken + k) % inRow] as number)) | 0;
+    sign = (sign ^ (sign >>> 16)) & 0x7fffffff;
+    if (own.looked < looked) {
+      own.looked++;
+      for (let other = 0; other < this.#files.length; other++) {
+        const its = this.#files[other] as Recent;
+        if (other === file || sign > its.most || !its.signs.has(sign)) continue;
+        const found = (own.found[other] ?? 0) + 1;
+        own.found[other] = found;
+        // Of a long file a part of the signs is kept.
+        const share = its.most / 0x7fffffff;
+        if (found >= enough && found > (own.looked * share) / 2) return other;
+      }
+    }
+    if (sign <= own.most) {
+      own.signs.add(sign);
+      if (own.signs.size > maxSigns) {
+        own.most = Math.floor(own.most / 2);
+        for (const kept of own.signs) if (kept > own.most) own.signs.delete(kept);
+      }
+    }
+    return -1;
+  }
+
+  /** Whether it may still turn out that two files hold the same events. */
+  get isOpen(): boolean {
+    if (this.#done) return false;
+    const open = this.#files.filter(({ ended }) => !ended);
+    // What is over was compared with all that was there meanwhile; shifted, it is with what comes.
+    if (this.#shifted && open.some((one) => one.looked < looked)) return true;
+    return open.length > 1 && open.some(({ seen }) => seen < looked);
   }
 
   /** A file has no more events; gives the other that holds most of the same ones, else -1: of short files there are few to tell by. */
