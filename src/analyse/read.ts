@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
+import { type Analysis, isStretch, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
@@ -116,8 +116,8 @@ export async function read(
       if (looking !== undefined) await looking;
       if (analyses.some((analysis) => analysis.enough === true)) break;
       if (last > to) {
-        const curious = analyses.filter((analysis) => analysis.behind !== undefined);
-        if (curious.length === 0) break;
+        const curious = analyses.filter(({ behind }) => behind !== undefined);
+        if (!curious.some((analysis) => analysis.curious?.() ?? true)) break;
         keep(batch, batch.count, count);
         for (const analysis of curious) analysis.behind?.(trace, batch);
       }
@@ -132,11 +132,12 @@ export async function read(
   }
   if (once !== true && reading.partial.length === 0) await rememberHoles(trace);
   for (const analysis of analyses) analysis.finish?.(reading.window.to);
-  const goesOn = reading.window.to > reading.window.from && analyses.every((one) => one.goesOn?.() === true);
-  if (reading.events === 0 && range !== undefined && reading.partial.length === 0 && !goesOn) {
+  // That nothing happened in a stretch is an answer; not where the recording does not reach to it.
+  if (range !== undefined && reading.partial.length === 0 && (range[0] > trace.last || range[1] < 0)) {
+    const [begins, ends] = [0, trace.last].map((time) => timestamp(trace.origin, time, trace.clock.unit));
     throw new TraceError(
       trace.file,
-      `there is nothing in that stretch of time; the trace begins at ${timestamp(trace.origin, 0, trace.clock.unit)}`,
+      `there is nothing in that stretch of time; the trace begins at ${begins} and ends at ${ends}`,
     );
   }
   reading.unmarked.places = reading.losses.flatMap((loss) => {
@@ -145,7 +146,7 @@ export async function read(
     return [{ from: from as string, to: to as string, cpu: loss.cpu, ...loss.unmarked }];
   });
   if (trace.damage !== undefined) {
-    if (reading.events === 0) throw trace.damage;
+    if (reading.events === 0 && !isStretch(reading.window)) throw trace.damage;
     reading.partial.push(trace.damage.message);
   }
   reading.notes.push(...trace.notes);

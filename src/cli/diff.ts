@@ -1,8 +1,11 @@
 import { type Command, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
 import { type DiffAnswer, type DiffKind, type DiffSource, diffCsv, diffJson, diffText } from '../report/diff-text.ts';
+import { noneThere } from '../report/empty-stretch.ts';
 import { noExits } from '../report/exits-text.ts';
+import { isExit } from '../spans/exits.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
+import { isStretch } from '../trace/analysis.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { clockOptions } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -112,9 +115,8 @@ async function compareTraces(traces: readonly Trace[], options: DiffOptions, out
     sources.push({ trace, views, reading });
   }
   const [a, b] = sources as [Source, Source];
-  const ranged = options.from !== undefined || options.to !== undefined;
   const kind = what ?? choose(a, b);
-  for (const source of [a, b]) check(kind, source, ranged);
+  for (const source of [a, b]) check(kind, source);
   const [sideA, sideB] = [a, b].map(({ views, trace }) =>
     (views[typeof kind === 'string' ? kind : 'spans'] as SideView).side(trace),
   ) as [Side, Side];
@@ -178,33 +180,39 @@ function choose(a: Source, b: Source): (typeof own)[number] {
   if (both.length === 1) return both[0] as (typeof own)[number];
   if (both.length > 1)
     throw new UsageError(`both recordings hold ${both.join(' and ')}: say which to compare, --what ${both.join('|')}`);
+  const nothing = 'no exits, requests or locks';
   const holds = (source: Source, kinds: readonly string[]) =>
-    `${source.trace.file} holds ${kinds.length === 0 ? 'no exits, requests or locks' : kinds.join(' and ')}`;
+    `${source.trace.file} holds ${kinds.length > 0 ? kinds.join(' and ') : isStretch(source.reading.window) ? noneThere(nothing, source) : nothing}`;
   throw new UsageError(`there is nothing to compare: ${holds(a, of)}, ${holds(b, also)}`);
 }
 
 /** Throws a UsageError where a recording cannot tell of what was asked for. */
-function check(kind: DiffKind, { trace, views, reading }: Source, ranged: boolean): void {
+function check(kind: DiffKind, { trace, views, reading }: Source): void {
   if (typeof kind !== 'string') {
     if (views.spans?.count === 0)
-      throw new UsageError(`${trace.file}: there is no ${kind.word} in it; it takes ${kind.needs}`);
+      throw new UsageError(
+        `${trace.file}: ${noneThere(`there is no ${kind.word}`, { trace, reading })}; it takes ${kind.needs}`,
+      );
     return;
   }
   if (kind === 'locks') {
     const { view, spans } = views.locks as LockSide;
     refuse(trace, view);
-    if (spans === 0) throw new UsageError(`${trace.file}: no wait for a mutex and no hold is over in it`);
+    if (spans === 0)
+      throw new UsageError(
+        `${trace.file}: ${noneThere('no wait for a mutex and no hold is over', { trace, reading })}`,
+      );
     return;
   }
   if (kind === 'requests') {
-    const { path, spans } = views.requests as RequestSide;
+    const { spans } = views.requests as RequestSide;
     if (spans > 0) return;
-    path.requests.finish();
-    needPopsAndFills(trace, path.requests.seen, 'how long requests took');
-    throw new UsageError(`${trace.file}: no request was both popped and filled in it`);
+    needPopsAndFills(trace, 'how long requests took');
+    throw new UsageError(`${trace.file}: ${noneThere('no request was both popped and filled', { trace, reading })}`);
   }
   const { counts } = (views[kind] as ExitSide | VcpuSide).pairing;
-  if (counts.exits === 0) throw new UsageError(...noExits({ trace, reading }, ranged));
+  if (!trace.types.some(isExit)) throw new UsageError(...noExits({ trace, reading }));
+  if (counts.exits === 0) throw new UsageError(`${trace.file}: ${noneThere('no exit', { trace, reading })}`);
   if (counts.pairs === 0 && kind === 'vcpus')
     throw new UsageError(`${trace.file}: none of its ${counts.exits} exits can be timed: no kvm_entry follows them`);
 }

@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import { type LiveEvents, usualEvents } from '../live/event-sets.ts';
 import { alignmentNotes } from '../report/alignment.ts';
+import { noneThere } from '../report/empty-stretch.ts';
 import { csvHeader, csvLines, type EventWriter, jsonLines, textLines } from '../report/event-line.ts';
 import { json } from '../report/json.ts';
 import { remarks, remarksJson } from '../report/remarks.ts';
-import type { Analysis } from '../trace/analysis.ts';
+import { type Analysis, isStretch } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -48,6 +49,9 @@ async function run(files: string[], options: DumpOptions): Promise<void> {
   if (out.form === 'json') await out.write(await dump.jsonEnd(trace, json(remarksJson(reading))));
   else if (out.form === 'text') {
     // On standard error: what comes out is events only.
+    if (dump.written === 0 && isStretch(reading.window)) {
+      say(`virtap: ${trace.file}: ${noneThere('no event that was selected', { trace, reading })}\n`);
+    }
     say(remarks({ ...reading, notes: alignmentNotes(reading) }, out.terminal, ''));
   }
 }
@@ -96,6 +100,13 @@ class Dump implements Analysis {
         this.#text = '';
       }
     }
+  }
+
+  /** The recording is read on while it may still hold what was named: each type is asked about as it comes. */
+  behind(): void {}
+
+  curious(): boolean {
+    return this.#selection.patterns.unused().length > 0;
   }
 
   /** Hands on what was printed since the last call. */

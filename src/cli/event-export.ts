@@ -46,6 +46,13 @@ export class EventExport implements ReadAnalysis {
     }
   }
 
+  /** The recording is read on while it may still hold what was named: each type is asked about as it comes. */
+  behind(): void {}
+
+  curious(): boolean {
+    return this.#selection.patterns.unused().length > 0;
+  }
+
   settle(): Promise<void> {
     return this.#sink.settle();
   }

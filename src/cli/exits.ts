@@ -3,6 +3,7 @@ import { UsageError } from '../analyse/usage-error.ts';
 import { exitsCsv, exitsJson } from '../report/exits-json.ts';
 import { exitsText, groupNames, noExits, untimedWhy } from '../report/exits-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
+import { isExit } from '../spans/exits.ts';
 import { withoutVm } from '../spans/vcpu.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { recordTimes } from '../trace/recorders.ts';
@@ -131,14 +132,11 @@ async function run(files: string[], options: ExitCommandOptions, command: Comman
   const answer = async (reading: Reading) => {
     needEvents(trace, reading);
     const result = exits.result();
-    if (result.counts.exits === 0) {
-      const ranged = options.from !== undefined || options.to !== undefined;
-      throw new UsageError(...noExits({ trace, reading }, ranged));
-    }
+    if (!trace.types.some(isExit)) throw new UsageError(...noExits({ trace, reading }));
     if (result.untimed !== undefined) refuseTimes(trace, result.untimed, asked);
     const { exits: left, exitsWithoutThread } = result.counts;
     const within = by.find((dimension) => isDetail(dimension));
-    if (within !== undefined && left === exitsWithoutThread)
+    if (within !== undefined && left > 0 && left === exitsWithoutThread)
       throw new UsageError(
         `${trace.file}: ${untimedWhy.threads}, so that nobody knows what happened within which exit, which --by ${within} needs`,
       );

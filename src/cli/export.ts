@@ -1,10 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
 import { alignmentNotes } from '../report/alignment.ts';
+import { noneThere } from '../report/empty-stretch.ts';
 import { escapeText } from '../report/escape.ts';
 import type { ExportSource, SpanWriter } from '../report/span-rows.ts';
 import type { SpanKind } from '../spans/kind.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
+import { isStretch } from '../trace/analysis.ts';
 import { tellsTime } from '../trace/clock.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
@@ -115,7 +117,8 @@ async function runEvents(files: string[], options: ExportOptions, to: EventForm)
     needEvents(trace, reading);
     if (events.count === 0) {
       explainNone(trace, selection, files);
-      throw new UsageError(`no event of ${trace.file} was selected`);
+      if (!isStretch(reading.window)) throw new UsageError(`no event of ${trace.file} was selected`);
+      say(`virtap: ${trace.file}: ${noneThere('no event that was selected', { trace, reading })}\n`);
     }
     for (const pattern of selection.patterns.unused()) say(`virtap: no event is called ${pattern}\n`);
     await sink.end(trace);
@@ -179,7 +182,11 @@ function tell(reading: Reading, spans: SpanExport, trace: Trace, chosen: readonl
   for (const why of reading.partial) say(`virtap: partial: ${why}\n`);
   for (const note of alignmentNotes(reading)) say(`virtap: ${escapeText(note)}\n`);
   if (reading.losses.length > 0) say('virtap: events were lost; spans that they may be missing from are left out\n');
-  if (spans.count === 0) {
+  if (spans.count > 0) return;
+  if (isStretch(reading.window) && spans.seen) {
+    const none = `no ${chosen.map(({ plural }) => plural).join(' and no ')}`;
+    say(`virtap: ${trace.file}: ${noneThere(none, { trace, reading })}\n`);
+  } else {
     throw new UsageError(
       asked
         ? `${trace.file} has no ${chosen.map(({ plural }) => plural).join(' and no ')} to export`

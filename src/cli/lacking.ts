@@ -1,6 +1,7 @@
 import { UsageError } from '../analyse/usage-error.ts';
 import { type Clock, tellsTime } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
+import type { EventType } from '../trace/event-type.ts';
 import { qemuOf, recordLines } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
@@ -35,13 +36,12 @@ export async function needTimes(trace: Trace, remedy = ''): Promise<void> {
   throw trace.damage ?? refusal(new TraceError(trace.file, 'holds no event'), trace.notes);
 }
 
-/** Refuses a trace without pops or fills of virtqueues; `cannot` says what it can therefore not tell, `seen` how many events of each name there were. */
-export function needPopsAndFills(trace: Trace, seen: ReadonlyMap<string, number>, cannot: string): void {
-  const lacking = ['virtqueue_pop', 'virtqueue_fill'].filter((name) => (seen.get(name) ?? 0) === 0);
+/** Refuses a recording without pops or fills of virtqueues; `cannot` says what it can therefore not tell. */
+export function needPopsAndFills(trace: Trace, cannot: string): void {
+  const typesOf = (name: string) => trace.types.filter((type) => type.name === `qemu:${name}`);
+  const lacking = ['virtqueue_pop', 'virtqueue_fill'].filter((name) => !typesOf(name).some(tellsElement));
   if (lacking.length === 0) return;
-  const unread = lacking.filter((name) =>
-    trace.types.some((type) => type.name === `qemu:${name}` && !(type.reader('vq') && type.reader('elem'))),
-  );
+  const unread = lacking.filter((name) => typesOf(name).length > 0);
   const held = [...new Set(trace.types.map((type) => type.name.split(':', 1)[0]))].slice(0, 8).join(', ');
   const damaged = trace.damage === undefined ? '' : ', and is damaged';
   const error =
@@ -59,4 +59,9 @@ export function needPopsAndFills(trace: Trace, seen: ReadonlyMap<string, number>
           `a recording of both, such as ${recordLines('queues', qemuOf(trace))[0]}`,
         );
   throw refusal(error, trace.notes);
+}
+
+/** Whether an event says which element of which queue it is about. */
+function tellsElement(type: EventType): boolean {
+  return type.reader('vq')?.kind === 'int' && type.reader('elem')?.kind === 'int';
 }

@@ -42,7 +42,7 @@ async function run(files: string[], options: LeaksOptions): Promise<void> {
   const answer = async (reading: Reading) => {
     needEvents(trace, reading);
     const report = judgeLeaks(requests, trace.clock);
-    needPopsAndFills(trace, requests.seen, 'what leaked');
+    needPopsAndFills(trace, 'what leaked');
     if (options.plain === true) await out.write(leaksPlain(report));
     else {
       await out.answer({

@@ -77,14 +77,15 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
   const view = new LocksView({ bql: bql ?? [], mutexes: chosen, heatmap: heatmap === true, slow, than, holds });
   const answer = async (reading: Reading) => {
     needEvents(trace, reading);
-    refuse(trace, view, options.from !== undefined || options.to !== undefined);
+    refuse(trace, view);
     const result = view.result();
+    const known = view.known();
     for (const address of bql ?? []) {
-      if (result.mutexes.some(({ mutex }) => mutex === address)) continue;
+      if (known.some(({ mutex }) => mutex === address)) continue;
       throw new UsageError(`${trace.file}: no mutex has the address ${address}`);
     }
     for (const name of chosen) {
-      if (result.mutexes.some((mutex) => mutex.mutex === name || mutex.name === name)) continue;
+      if (known.some((mutex) => mutex.mutex === name || mutex.name === name)) continue;
       const more = name === 'BQL' ? ' is recognised as the BQL; --bql names it' : ` is called ${name}`;
       throw new UsageError(`${trace.file}: no mutex${more}`);
     }
@@ -101,31 +102,31 @@ async function run(files: string[], options: LocksCommandOptions): Promise<void>
   failIf(options.failIf, () => lockSubjects(result));
 }
 
-/** Throws a UsageError where the trace cannot tell of locks, with what to record instead. */
-export function refuse(trace: Trace, { locks: { counts } }: LocksView, ranged = false): void {
+/** Throws a UsageError where the recording cannot tell of locks, with what to record instead. */
+export function refuse(trace: Trace, { locks: { counts } }: LocksView): void {
   const error = (sentence: string) =>
     new UsageError(
       `${trace.file}: ${sentence}. To record locks with threads and times:`,
       ...recordLines('locks', qemuOf(trace)).map((line) => `  ${line}`),
     );
-  const seen = counts.lock + counts.locked + counts.unlock;
-  if (ranged && counts.locked === 0) throw new UsageError(`${trace.file}: no mutex was taken in this stretch of time`);
-  if (seen === 0) {
+  const holds = (word: string) => trace.types.some(({ name }) => name === `qemu:qemu_mutex_${word}`);
+  const lacking = ['lock', 'locked', 'unlock'].filter((word) => !holds(word));
+  if (lacking.length === 3) {
     const names = [...new Set(trace.types.map(({ name }) => name.split(':', 1)[0]))].slice(0, 8).join(', ');
     throw error(
       `there is no qemu_mutex_lock, qemu_mutex_locked or qemu_mutex_unlock in it${names === '' ? '' : ` (it holds events of ${names})`}`,
     );
   }
-  if (counts.withoutThread === seen) {
+  const seen = counts.lock + counts.locked + counts.unlock;
+  if (seen > 0 && counts.withoutThread === seen) {
     throw error(`its events do not say which thread they are of, so nobody can tell who waits for whom${why(trace)}`);
   }
   if (!tellsTime(trace.clock)) {
     throw error(untimeable(trace.clock));
   }
-  const lacking = (['lock', 'locked', 'unlock'] as const).filter((kind) => counts[kind] === 0);
-  if (counts.locked === 0) {
+  if (!holds('locked')) {
     throw error(
-      `there is no ${lacking.map((kind) => `qemu_mutex_${kind}`).join(' and no ')} in it, so no wait or hold can be timed`,
+      `there is no ${lacking.map((word) => `qemu_mutex_${word}`).join(' and no ')} in it, so no wait or hold can be timed`,
     );
   }
 }

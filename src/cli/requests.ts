@@ -89,13 +89,13 @@ async function run(files: string[], options: RequestsCommandOptions): Promise<vo
   const answer = async (reading: Reading) => {
     needEvents(trace, reading);
     const result = view.result();
-    needPopsAndFills(trace, view.path.requests.seen, 'how long requests took');
+    needPopsAndFills(trace, 'how long requests took');
     if (!tellsTime(trace.clock)) {
       throw new UsageError(
         `${trace.file}: ${untimeable(trace.clock)}; ${clockOptions.qemu} adds times to QEMU's log, ${clockOptions['trace-cmd']} to trace-cmd's recordings`,
       );
     }
-    if (result.queues.length === 0) {
+    if (result.queues.length === 0 && (device !== undefined || queue !== undefined)) {
       throw new UsageError(`${trace.file}: none of its queues is one that was asked for`);
     }
     if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);

@@ -155,6 +155,8 @@ class Printer {
       wants: (type) => analysis.wants(type),
       within: (window) => analysis.within(window),
       batch: (trace, batch) => analysis.batch(trace, batch),
+      behind: (trace, batch) => analysis.behind(trace, batch),
+      curious: () => analysis.curious(),
       settle: () => this.settle(),
       get enough() {
         return analysis.enough;

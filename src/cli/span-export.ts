@@ -1,5 +1,6 @@
 import type { ReadAnalysis } from '../analyse/read.ts';
 import type { SpanRow, SpanWriter } from '../report/span-rows.ts';
+import { Held } from '../spans/held.ts';
 import { rowOf, type SpanKind, type Spans } from '../spans/kind.ts';
 import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -9,13 +10,16 @@ import type { Trace } from '../trace/trace.ts';
 /** Spans of any kinds as rows, in the order of their ends, written as they come. */
 export class SpanExport implements ReadAnalysis {
   count = 0;
-  readonly #all: { kind: SpanKind; spans: Spans }[];
+  readonly #all: { kind: SpanKind; spans: Spans; held: Held }[];
   readonly #writer: SpanWriter;
   readonly #out: (bytes: Uint8Array | string) => Promise<void>;
   #pending: (Uint8Array | string)[] = [];
 
   constructor(kinds: readonly SpanKind[], writer: SpanWriter, out: (bytes: Uint8Array | string) => Promise<void>) {
-    this.#all = kinds.map((kind) => ({ kind, spans: kind.start() }));
+    this.#all = kinds.map((kind) => {
+      const spans = kind.start();
+      return { kind, spans, held: new Held(kind, spans) };
+    });
     this.#writer = writer;
     this.#out = out;
   }
@@ -31,6 +35,19 @@ export class SpanExport implements ReadAnalysis {
   batch(trace: Trace, b: EventBatch): void {
     for (const { spans } of this.#all) spans.batch(trace, b);
     this.#give(this.#all);
+  }
+
+  behind(trace: Trace, b: EventBatch): void {
+    for (const { held } of this.#all) held.behind(trace, b);
+  }
+
+  curious(): boolean {
+    return !this.seen;
+  }
+
+  /** Whether the recording holds what any of the kinds begins and ends with. */
+  get seen(): boolean {
+    return this.#all.some(({ held }) => held.seen);
   }
 
   finish(end: number): void {

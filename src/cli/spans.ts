@@ -4,6 +4,7 @@ import { kindsText, noSpans, secondsOf, spansCsv, spansJson, spansText } from '.
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import type { SpanKind } from '../spans/kind.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
+import { isStretch } from '../trace/analysis.ts';
 import type { Condition } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
 import { isGroup, SpansView, spanSubjects } from '../views/spans.ts';
@@ -77,7 +78,8 @@ async function run(word: string | undefined, files: string[], options: SpansComm
     needEvents(trace, reading);
     const result = view.result();
     if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
-    if (result.all.count === 0 && result.openCount === 0) {
+    const nothing = result.all.count === 0 && result.openCount === 0;
+    if (nothing && !(result.seen && isStretch(reading.window))) {
       throw new UsageError(...noSpans({ trace, result, reading }, out.terminal));
     }
     const found = { trace, reading, result, sort, than };

@@ -3,10 +3,7 @@ import { UsageError } from '../analyse/usage-error.ts';
 import { noExits, untimedWhy } from '../report/exits-text.ts';
 import { vcpusCsv, vcpusJson, vcpusText } from '../report/vcpus-text.ts';
 import { isEntry, isExit } from '../spans/exit-events.ts';
-import type { PairingCounts } from '../spans/exits.ts';
-import type { EventType } from '../trace/event-type.ts';
 import { recordTimes } from '../trace/recorders.ts';
-import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
 import { Vcpus, vcpuSubjects } from '../views/vcpus.ts';
@@ -56,20 +53,16 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
   const answer = async (reading: Reading) => {
     needEvents(trace, reading);
     const result = vcpus.result();
-    const ranged = options.from !== undefined || options.to !== undefined;
     const { exits, exitsWithoutThread } = vcpus.pairing.counts;
     if (exits > 0 && exits === exitsWithoutThread)
       throw new UsageError(`${trace.file}: ${untimedWhy.threads}, so nobody knows what each vCPU did`);
-    if (result.threads === 0) {
-      throw new UsageError(...noExits({ trace, reading }, ranged));
-    }
-    // What a time range shows can be the guest alone; a recording without the event tells nothing of it.
-    const lacking = lacksEvent(trace, vcpus.pairing.counts, ranged);
-    if (lacking !== undefined)
+    const holds = { exits: trace.types.some(isExit), entries: trace.types.some(isEntry) };
+    if (!holds.exits && !holds.entries) throw new UsageError(...noExits({ trace, reading }));
+    if (!holds.exits || !holds.entries)
       throw new UsageError(
-        `${trace.file}: there is no ${lacking} in it, so nobody knows when its vCPUs were in the guest`,
+        `${trace.file}: there is no ${holds.exits ? 'kvm_entry' : 'kvm_exit'} in it, so nobody knows when its vCPUs were in the guest`,
       );
-    if (result.rows.length === 0)
+    if (result.rows.length === 0 && result.threads > 0)
       throw new UsageError(`${trace.file}: none of its ${result.threads} vCPUs is one that was asked for`);
     const found = { trace, result, reading };
     await out.answer({
@@ -81,15 +74,4 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
   };
   const result = await answerFrom(trace, [vcpus], runOptions(options), answer);
   failIf(options.failIf, () => vcpuSubjects(result));
-}
-
-/** Which of the two events that the division rests on the recording does not hold. */
-function lacksEvent(
-  { types }: Trace,
-  counts: Pick<PairingCounts, 'exits' | 'entries'>,
-  ranged: boolean,
-): string | undefined {
-  const holds = (count: number, is: (type: EventType) => boolean) => count > 0 || (ranged && types.some(is));
-  if (!holds(counts.exits, isExit)) return 'kvm_exit';
-  return holds(counts.entries, isEntry) ? undefined : 'kvm_entry';
 }

@@ -60,7 +60,14 @@ export type EventsJson = LossesJson & {
   repeated?: number;
   cpus: number | null;
   cpus_seen: number[];
-  types: { name: string; count: number; rate: number | null; recorded_as?: { name: string; count: number }[] }[];
+  types: {
+    name: string;
+    count: number;
+    rate_per_s: number | null;
+    /** The former name of `rate_per_s`; goes with the next version. */
+    rate: number | null;
+    recorded_as?: { name: string; count: number }[];
+  }[];
   processes: { pid: number | null; comm: string; threads: number; events: number }[];
   machines: {
     pid: number | null;

@@ -6,7 +6,7 @@ import type { Reading } from '../views/reading.ts';
 import type { EventsJson } from './answers.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
-import { ns } from './json.ts';
+import { ns, number } from './json.ts';
 import { lossSentence, remarks, remarksJson } from './remarks.ts';
 import { table } from './table.ts';
 import { type Terminal, truncate, wrap } from './terminal.ts';
@@ -235,6 +235,7 @@ export function eventsJson(view: InventoryView, asked: readonly Question[], read
     types: view.types.map((type) => ({
       name: type.name,
       count: type.count,
+      rate_per_s: number(type.count / seconds),
       rate: Number.isNaN(seconds) ? null : type.count / seconds,
       ...(type.recordedAs.length > 0 ? { recorded_as: type.recordedAs } : {}),
     })),

@@ -1,7 +1,7 @@
 import { Asked } from '../analyse/analyse.ts';
 import { version } from '../own/files.ts';
 import type { ExitSpans } from '../spans/exits.ts';
-import type { Analysis } from '../trace/analysis.ts';
+import { type Analysis, isStretch } from '../trace/analysis.ts';
 import type { Trace } from '../trace/trace.ts';
 import { ExitPicture } from '../views/exit-picture.ts';
 import type { InventoryView } from '../views/inventory.ts';
@@ -79,10 +79,7 @@ export async function askEverything(
     reading,
     inventory: view,
     asked,
-    exits:
-      can('exits') && answer.result.untimed === undefined && answer.result.counts.pairs > 0
-        ? { answer, picture }
-        : undefined,
+    exits: can('exits') && isTimed(answer) ? { answer, picture } : undefined,
     vcpus: can('vcpus') ? { trace, reading, result: results.vcpus() } : undefined,
     leaks: can('leaks') ? results.leaks() : undefined,
     requests: can('requests')
@@ -95,6 +92,11 @@ export async function askEverything(
       ? { trace, reading, result: results.locks(), holds: false, than: undefined, chosen: [] }
       : undefined,
   };
+}
+
+/** Whether exits were timed; where a stretch was asked for, there need be none in it. */
+function isTimed({ result: { untimed, counts }, reading }: ExitAnswer): boolean {
+  return untimed === undefined && (counts.pairs > 0 || (counts.exits === 0 && isStretch(reading.window)));
 }
 
 /** The same as a page shows it, with the packed cells of its pictures by the kind of their section. */

@@ -6,6 +6,7 @@ import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Dimension, ExitResult, ExitRow, Group, Untimed } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
+import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
 import { type DividedLine, divisionsOf, divisionTable, heldLine, sumOf } from './exit-division.ts';
 import { heatmapText } from './heatmap-text.ts';
@@ -33,11 +34,11 @@ export type ExitAnswer = {
   than: number | undefined;
 };
 
-/** Why nothing can be said of exits in this trace, and what to record: a sentence, and lines that follow it. */
-export function noExits(
-  { trace, reading }: Pick<ExitAnswer, 'trace' | 'reading'>,
-  ranged: boolean,
-): [sentence: string, ...lines: string[]] {
+/** Why nothing can be said of exits in a recording without them, and what to record: a sentence, and lines that follow it. */
+export function noExits({
+  trace,
+  reading,
+}: Pick<ExitAnswer, 'trace' | 'reading'>): [sentence: string, ...lines: string[]] {
   const names = trace.types.slice(0, 6).map((type) => type.name);
   if (trace.types.length > names.length) names.push('…');
   const holds = names.length === 0 ? '' : ` It holds ${names.join(', ')}.`;
@@ -48,7 +49,7 @@ export function noExits(
     ];
   const partial = reading.partial.length === 0 ? '' : ` What was read is not all: ${reading.partial.join(' ')}`;
   return [
-    `${trace.file}: there is no kvm_exit in ${ranged ? 'this time range' : 'it'}.${holds}${partial} To record exits:`,
+    `${trace.file}: there is no kvm_exit in it.${holds}${partial} To record exits:`,
     ...recordLines('exits').map((line) => `  ${line}`),
     `  (${recordInner})`,
     ...reading.notes.map((note) => `Note: ${note}`),
@@ -59,7 +60,7 @@ export function noExits(
 export function exitsText(answer: ExitAnswer, terminal: Terminal): string {
   const { result, reading } = answer;
   const parts = [heading(answer, terminal)];
-  if (result.all.count === 0) parts.push(nothingLeft(result));
+  if (result.all.count === 0) parts.push(nothingLeft(answer));
   else if (result.untimed !== undefined) parts.push(countTable(answer, terminal));
   else {
     parts.push(statsTable(answer, terminal));
@@ -79,7 +80,9 @@ export function exitsText(answer: ExitAnswer, terminal: Terminal): string {
 }
 
 /** Exits there are, but none that can be counted, or none of those asked for. */
-function nothingLeft({ counts, vcpus, untimed, allExcluded }: ExitResult): string {
+function nothingLeft(answer: ExitAnswer): string {
+  const { counts, vcpus, untimed, allExcluded } = answer.result;
+  if (counts.exits === 0) return noneText('no exit', answer);
   if (allExcluded) return 'All reasons are excluded.\n';
   if (counts.pairs === 0 && untimed === undefined) return 'None of them can be timed.\n';
   return `None of them is of the kind asked for. There are exits of ${vcpuSummary(vcpus)}.\n`;
@@ -90,7 +93,8 @@ function heading({ trace, result }: ExitAnswer, terminal: Terminal): string {
   const format = lengths(result.unit);
   const title = terminal.style('heading', escapeText(trace.file));
   const time = Number.isNaN(length) ? '' : ` in ${format.long(length)}`;
-  const what = `${plural(counts.exits, 'exit')}${time}, ${vcpuSummary(vcpus)}`;
+  const of = vcpus.length === 0 ? '' : `, ${vcpuSummary(vcpus)}`;
+  const what = `${plural(counts.exits, 'exit')}${time}${of}`;
   return `${title}\n  ${what}\n`;
 }
 

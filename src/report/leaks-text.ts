@@ -7,6 +7,7 @@ import { bad, type LeakReport, type QueueReport, type Unfinished, type Verdict, 
 import type { Reading } from '../views/reading.ts';
 import type { LeaksJson, VerdictsJson } from './answers.ts';
 import { csv } from './csv.ts';
+import { noneText } from './empty-stretch.ts';
 import { ns } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
 import { type Cell, type Column, table } from './table.ts';
@@ -31,7 +32,11 @@ export function leaksText(
   all: boolean,
   terminal: Terminal,
 ): string {
-  const parts = [queueTable(report, trace, terminal)];
+  const parts = [
+    report.queues.length === 0
+      ? noneText('no element was popped', { trace, reading })
+      : queueTable(report, trace, terminal),
+  ];
   for (const verdict of verdicts) {
     const elements = report.elements.filter((one) => one.verdict === verdict);
     if (elements.length === 0 || !(all || bad.has(verdict))) continue;

@@ -4,6 +4,7 @@ import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { LockGroup, LockRole, LocksResult, MutexResult, SlowLock } from '../views/locks.ts';
 import type { Reading } from '../views/reading.ts';
+import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
 import { heatmapText } from './heatmap-text.ts';
 import { remarks } from './remarks.ts';
@@ -41,9 +42,10 @@ export function locksText(answer: LocksAnswer, terminal: Terminal): string {
   for (const mutex of result.mutexes) {
     if (mutex.name === 'BQL') parts.push(sentences(summary(mutex, several), terminal));
   }
-  parts.push(mutexTable(answer, several, terminal));
+  if (result.mutexes.length === 0) parts.push(noneText('no mutex was taken', answer));
+  else parts.push(mutexTable(answer, several, terminal));
   const told = detailed(answer);
-  if (told.length === 0) parts.push(sentences(noBql, terminal));
+  if (told.length === 0 && !result.bqlKnown) parts.push(sentences(noBql, terminal));
   for (const mutex of told) {
     parts.push(siteTable(mutex, several, terminal), threadTable(mutex, several, terminal));
     if (mutex.held > 0) parts.push(behindTable(mutex, several, terminal));

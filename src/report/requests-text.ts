@@ -6,6 +6,7 @@ import type { LockRole } from '../views/locks.ts';
 import type { QueueName } from '../views/queue-name.ts';
 import type { Reading } from '../views/reading.ts';
 import type { Rank, RequestQueue, RequestsResult, SlowRequest } from '../views/requests.ts';
+import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
 import { heatmapText } from './heatmap-text.ts';
 import { verdictsText } from './leaks-text.ts';
@@ -38,7 +39,7 @@ export function requestsText(answer: RequestsAnswer, terminal: Terminal): string
   const { trace, result, reading } = answer;
   const queues = ordered(answer);
   const parts = [`${terminal.style('heading', escapeText(trace.file))}\n  ${summary(answer)}\n`];
-  parts.push(queueTable(answer, queues, terminal));
+  parts.push(queues.length === 0 ? noneText('no request was popped', answer) : queueTable(answer, queues, terminal));
   const paths = queues.filter(({ hops }) => hops.length > 1);
   for (const queue of paths.slice(0, shownQueues)) parts.push(pathPart(answer, queue, terminal));
   if (paths.length > shownQueues) {

@@ -5,6 +5,7 @@ import type { Reading } from '../views/reading.ts';
 import { cellText } from '../views/span-groups.ts';
 import type { SpanCells, SpansResult } from '../views/spans.ts';
 import { csv } from './csv.ts';
+import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
 import { heatJson, heatmapText } from './heatmap-text.ts';
 import { integer, type Json, number } from './json.ts';
@@ -46,6 +47,7 @@ export function spansText(answer: SpansAnswer, terminal: Terminal): string {
   const title = terminal.style('heading', escapeText(trace.file));
   const length = reading.window.to - reading.window.from;
   const parts = [`${title}\n  ${plural(all.count, kind.word)} in ${format.long(length)}: ${kind.meaning}\n`];
+  if (all.count === 0 && result.openCount === 0) parts.push(noneText(`no ${kind.word}`, answer));
   if (all.count > 0) {
     parts.push(statsTable(answer, terminal));
     if (result.heat !== undefined) {
@@ -77,10 +79,8 @@ export function noSpans(
   terminal: Terminal,
 ): [string, ...string[]] {
   const { kind, seen } = result;
-  const { from, bounded } = reading.window;
-  const where = from > 0 || bounded === true ? 'that stretch of it' : 'it';
   const why = seen
-    ? `no ${kind.word} begins and ends in ${where} (${kind.meaning})`
+    ? `no ${kind.word} begins and ends in it (${kind.meaning})`
     : `there is no ${kind.word} in it; it takes ${kind.needs}`;
   const closing = remarks(reading, terminal, leftOut(kind)).trimEnd();
   return [`${trace.file}: ${why}`, ...(closing === '' ? [] : closing.split('\n'))];

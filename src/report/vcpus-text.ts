@@ -6,6 +6,7 @@ import type { Reading } from '../views/reading.ts';
 import { heldOutside, type VcpuRow, type VcpusResult } from '../views/vcpus.ts';
 import type { VcpusJson } from './answers.ts';
 import { csv } from './csv.ts';
+import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
 import { number, whole } from './json.ts';
 import { remarks, remarksJson } from './remarks.ts';
@@ -21,6 +22,9 @@ export type VcpusAnswer = { trace: Trace; result: VcpusResult; reading: Reading 
 export function vcpusText(answer: VcpusAnswer, terminal: Terminal): string {
   const { trace, result, reading } = answer;
   const parts = [`${terminal.style('heading', escapeText(trace.file))}\n  ${summary(result)}\n`];
+  // In a stretch before anything told of them.
+  if (result.rows.length === 0)
+    return `${parts[0]}\n${noneText('no event tells of a vCPU', answer)}${remarks(reading, terminal, '')}`;
   parts.push(sharesTable(answer, terminal));
   if (result.timeline !== undefined) parts.push(timelineText(result, terminal));
   parts.push(statesTable(answer, terminal));

@@ -91,7 +91,7 @@ function leaksVerdicts({ totals, elements, queues }: LeaksJson): Verdict[] {
       evidence: 'leaks',
     });
   }
-  if (found.length === 0) {
+  if (found.length === 0 && popped > 0) {
     found.push({
       level: 'good',
       text: `No virtqueue element was leaked, lost or stuck, of ${count(popped)} that QEMU popped.`,

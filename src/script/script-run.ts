@@ -83,7 +83,7 @@ export class ScriptRun implements Analysis {
   unused(): { file: string; events: string[]; spans: { name: string; needs: string }[]; all: boolean }[] {
     return this.#running.map(({ file, events, spans, handlers }) => {
       const names = events.filter((event) => event.unused()).map(({ name }) => name);
-      const lacking = spans.filter((one) => !one.spans.seen);
+      const lacking = spans.filter((one) => !one.held.seen);
       return {
         file,
         events: names,
@@ -119,6 +119,15 @@ export class ScriptRun implements Analysis {
       if (isBefore(b, from)) this.#learn(trace, b);
       else this.#handle(b);
     });
+  }
+
+  /** The recording is read on while it may still hold what handlers are for, which a mistake in their names would not. */
+  behind(trace: Trace, b: EventBatch): void {
+    this.#spans.behind(trace, b);
+  }
+
+  curious(): boolean {
+    return this.unused().some(({ events, spans }) => events.length + spans.length > 0);
   }
 
   #learn(trace: Trace, b: EventBatch): void {

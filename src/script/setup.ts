@@ -1,4 +1,5 @@
-import type { SpanKind, Spans, Wanted } from '../spans/kind.ts';
+import type { Held } from '../spans/held.ts';
+import type { SpanKind, Wanted } from '../spans/kind.ts';
 import { parseLength } from '../trace/time-units.ts';
 import type { Tick, Tools } from './analyzer.ts';
 import { type EventNames, eventNames } from './event-names.ts';
@@ -22,7 +23,7 @@ export type Running = {
   self: object;
   handlers: Map<string, Handler>;
   events: (EventNames & { name: string; call: Handler })[];
-  spans: { name: string; kind: SpanKind; spans: Spans }[];
+  spans: { name: string; kind: SpanKind; held: Held }[];
 };
 
 /** A handler to be called for events or spans, and whose it is. */
@@ -101,7 +102,7 @@ export class Setup {
     if (special.includes(name)) return;
     const bound = { running, name, call: handler };
     const kind = kindOfHandler(name);
-    if (kind !== undefined) running.spans.push({ name, kind, spans: this.spans.add(kind, bound) });
+    if (kind !== undefined) running.spans.push({ name, kind, held: this.spans.add(kind, bound) });
     else running.events.push({ ...eventNames(name), name, call: handler });
   }
 
@@ -109,8 +110,8 @@ export class Setup {
     if (this.#done) throw new ScriptError('pair is for the setup function of analyzer');
     const name = `pair from ${options.from} to ${options.to}`;
     const kind: SpanKind = pairKind(options);
-    const spans = this.spans.add(kind, { running, name, call: checked(name, call) });
-    running.spans.push({ name, kind, spans });
+    const held = this.spans.add(kind, { running, name, call: checked(name, call) });
+    running.spans.push({ name, kind, held });
   }
 
   #addTimer(running: Running, period: string, call: unknown): void {

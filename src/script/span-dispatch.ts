@@ -1,3 +1,4 @@
+import { Held } from '../spans/held.ts';
 import { rowOf, type Span, type SpanKind, type Spans } from '../spans/kind.ts';
 import { kinds } from '../spans/kinds.ts';
 import type { Window } from '../trace/analysis.ts';
@@ -11,7 +12,7 @@ export function kindOfHandler(name: string): SpanKind | undefined {
 }
 
 /** Spans of one kind, who is called for each, and the next of those that ended with the batch. */
-type Followed<Bound> = { kind: SpanKind; spans: Spans; bound: Bound[]; next: number };
+type Followed<Bound> = { kind: SpanKind; spans: Spans; held: Held; bound: Bound[]; next: number };
 
 /** Makes spans of events, and hands each to its handlers when its last event's turn has come. */
 export class SpanDispatch<Bound> {
@@ -19,16 +20,17 @@ export class SpanDispatch<Bound> {
   next = Number.POSITIVE_INFINITY;
   readonly #followed: Followed<Bound>[] = [];
 
-  /** Adds a handler of spans. Scripts share what makes the spans of a kind. */
-  add(kind: SpanKind, bound: Bound): Spans {
+  /** Adds a handler of spans; gives what knows whether the recording has any. Scripts share what makes the spans of a kind. */
+  add(kind: SpanKind, bound: Bound): Held {
     const known = this.#followed.find((one) => one.kind === kind);
     if (known !== undefined) {
       known.bound.push(bound);
-      return known.spans;
+      return known.held;
     }
     const spans = kind.start();
-    this.#followed.push({ kind, spans, bound: [bound], next: 0 });
-    return spans;
+    const held = new Held(kind, spans);
+    this.#followed.push({ kind, spans, held, bound: [bound], next: 0 });
+    return held;
   }
 
   wants(type: EventType): boolean {
@@ -38,6 +40,10 @@ export class SpanDispatch<Bound> {
 
   within(window: Window): void {
     for (const { spans } of this.#followed) spans.within(window);
+  }
+
+  behind(trace: Trace, b: EventBatch): void {
+    for (const { held } of this.#followed) held.behind(trace, b);
   }
 
   batch(trace: Trace, b: EventBatch): void {

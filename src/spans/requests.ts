@@ -76,8 +76,6 @@ export class Requests implements Analysis {
   /** Time of the last event that was looked at, and of the last that requests rest on: until then it is known what became of them. */
   end = Number.NaN;
   seenUntil = Number.NaN;
-  /** Events seen, by name without `qemu:`. */
-  readonly seen = new Map<string, number>();
   /** Holes in which events were lost, in order of becoming known. */
   readonly holes: Loss[] = [];
   /** Whether virtio_set_status was seen, so that resets are known. */
@@ -89,7 +87,6 @@ export class Requests implements Analysis {
   /** Of each event, which source is believed: the first seen. One recording can hold an event twice. */
   readonly #sources = new Map<string, string>();
   readonly #handlers: (Handler | null | undefined)[] = [];
-  readonly #counts: number[] = [];
   #trace: Trace | undefined;
   readonly #byPid = new Map<number, QemuProcess>();
   #machine: QemuProcess | undefined;
@@ -164,7 +161,6 @@ export class Requests implements Analysis {
     let handler = this.#handlers[id];
     if (handler === undefined) handler = this.#prepare(id);
     if (handler === null) return false;
-    this.#counts[id] = (this.#counts[id] as number) + 1;
     this.seenUntil = b.time[i] as number;
     handler.act(b, i, handler);
     return true;
@@ -173,17 +169,6 @@ export class Requests implements Analysis {
   /** Whether events may be missing at this time. */
   unsureAt(time: number): boolean {
     return time <= this.#unsureUntil;
-  }
-
-  /** Ends the analysis: counts by event are complete, and what is open is handed out, oldest first. */
-  finish(): Request[] {
-    const types = this.#trace?.types ?? [];
-    this.seen.clear();
-    this.#counts.forEach((n, id) => {
-      const name = (types[id]?.name ?? '').slice(5);
-      this.seen.set(name, (this.seen.get(name) ?? 0) + n);
-    });
-    return this.open();
   }
 
   /** The requests that are open now, the oldest first. */
@@ -262,7 +247,6 @@ export class Requests implements Analysis {
       }
     }
     this.#handlers[id] = handler;
-    this.#counts[id] = 0;
     return handler;
   }
 

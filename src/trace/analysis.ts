@@ -18,6 +18,11 @@ export function wholeOf(trace: Trace | undefined): Window {
   return { from: 0, to: Math.max(0, trace?.last ?? 0) };
 }
 
+/** Whether a part of the recording is asked about: what is not in it may be elsewhere in the recording. */
+export function isStretch({ from, bounded }: Window): boolean {
+  return from > 0 || bounded === true;
+}
+
 /**
  * What began before this time is not counted. Stamps can be a little before the recording's first event (recorders write them out of order):
  * a stretch that begins with the recording leaves out nothing.
@@ -43,8 +48,6 @@ export interface Analysis {
    * recording knows; it counts nothing of them, and no span that began before.
    */
   within?(window: Window): void;
-  /** Whether what was learnt before the stretch is an answer, though no event is in that: what goes on goes on in it. */
-  goesOn?(): boolean;
   /** After the last batch: what is only known at the end, which is given, is settled. */
   finish?(end: number): void;
   /**
@@ -52,6 +55,8 @@ export interface Analysis {
    * was before.
    */
   behind?(trace: Trace, batch: EventBatch): void;
+  /** Whether it still has to learn from what is behind the stretch; with `behind` it has, unless it says otherwise. */
+  curious?(): boolean;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type DetailLabel, type DetailName, type DetailPart, ExitDetail } from '../spans/exit-detail.ts';
 import { reasonFromText } from '../spans/exit-reasons.ts';
+import { isEntry } from '../spans/exit-events.ts';
 import {
   ExitPairing,
   type ExitPart,
@@ -11,7 +12,7 @@ import {
 import { nothing, type Stats, Summary } from '../spans/summary.ts';
 import { isChosen, type Vcpu, type VcpuChoice, vcpuOf } from '../spans/vcpu.ts';
 import { type ExitParts, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
-import { type Analysis, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
+import { type Analysis, isStretch, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
@@ -317,14 +318,14 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
   result(): ExitResult {
     const untimed = this.#untimed;
     if (untimed === undefined || this.#trace === undefined) return this.#result();
+    const { exits, exitsWithoutThread } = this.pairing.counts;
+    const threadless = exits > 0 && exits === exitsWithoutThread;
+    // That a stretch has none says nothing of the recording.
+    const elsewhere = isStretch(this.#window ?? wholeOf(this.#trace)) && this.#trace.types.some(isEntry);
+    if (tellsTime(this.#trace.clock) && !threadless && elsewhere) return this.#result();
     untimed.#rest();
     const counted = untimed.#result();
-    const { exits, exitsWithoutThread } = this.pairing.counts;
-    const why = !tellsTime(this.#trace.clock)
-      ? 'times'
-      : exits > 0 && exits === exitsWithoutThread
-        ? 'threads'
-        : 'entries';
+    const why = !tellsTime(this.#trace.clock) ? 'times' : threadless ? 'threads' : 'entries';
     const own = this.#result();
     return {
       ...own,

@@ -32,14 +32,17 @@ export type InventoryView = {
   processes: ProcessCount[];
   /** QEMU processes, found by their KVM or QEMU events. */
   machines: Machine[];
-  /** Whether there are events with which a vCPU leaves the guest, and such with which it goes back in. */
+  /** The names of the events that the recording holds, whatever stretch of it was asked for. */
+  holds: ReadonlySet<string>;
+  /** Whether it holds events with which a vCPU leaves the guest, and such with which it goes back in; and whether these say which thread they are of. */
   hasExits: boolean;
   hasEntries: boolean;
+  hasVcpuThreads: boolean;
   /** What QEMU's binary is called for the machine's architecture. */
   qemu: string;
   /** Events that the file holds twice, to the nanosecond, and that count once. */
   repeated: number;
-  /** Whether QEMU's events say which thread they are of. */
+  /** Whether QEMU's events in the recording say which thread they are of. */
   hasQemuThreads: boolean;
 };
 
@@ -91,6 +94,8 @@ export class Inventory implements Analysis {
   #last = Number.NaN;
   #events = 0;
   #window: Window | undefined;
+  /** By type id: whether an event of it stands in the recording with its thread. */
+  readonly #threaded: boolean[] = [];
 
   wants(): boolean {
     return true;
@@ -102,7 +107,11 @@ export class Inventory implements Analysis {
 
   batch(trace: Trace, b: EventBatch): void {
     const { count, type, tid, pid, cpu } = b;
-    if (count === 0 || isBefore(b, this.#window?.from ?? 0)) return;
+    if (count === 0) return;
+    if (isBefore(b, this.#window?.from ?? 0)) {
+      this.behind(trace, b);
+      return;
+    }
     if (this.#events === 0) this.#first = b.time[0] as number;
     this.#last = b.time[count - 1] as number;
     this.#events += count;
@@ -124,6 +133,7 @@ export class Inventory implements Analysis {
       } else {
         const t = threads.index(thread);
         threads.events[t] = (threads.events[t] as number) + 1;
+        this.#threaded[id] = true;
         if ((pid[i] as number) >= 0) threads.pid[t] = pid[i] as number;
         if (look !== null && (threads.vcpu[t] as number) < (this.#numbering[id] === true ? -1 : 0)) {
           const vcpu = look.kind === 'int' ? look.number(b, i) : Number.NaN;
@@ -139,12 +149,22 @@ export class Inventory implements Analysis {
     }
   }
 
+  /** Of what is not in the stretch only that it is in the recording counts. */
+  behind(_: Trace, { count, type, tid }: EventBatch): void {
+    const threaded = this.#threaded;
+    for (let i = 0; i < count; i++) if ((tid[i] as number) >= 0) threaded[type[i] as number] = true;
+  }
+
   get #duration(): number {
     const { from, to } = this.#window ?? { from: this.#first, to: this.#last };
     return to - from;
   }
 
   view(trace: Trace): InventoryView {
+    const { types } = trace;
+    const isVcpus = (type: EventType) => isExit(type) || isEntry(type);
+    const isThreaded = (is: (type: EventType) => boolean) =>
+      types.some((type) => this.#threaded[type.id] === true && is(type));
     return {
       file: trace.file,
       format: trace.format,
@@ -161,11 +181,13 @@ export class Inventory implements Analysis {
       types: this.#typeCounts(trace),
       processes: this.#processCounts(trace),
       machines: this.#machines(trace),
-      hasExits: trace.types.some((type) => isExit(type) && (this.#byType[type.id] ?? 0) > 0),
-      hasEntries: trace.types.some((type) => isEntry(type) && (this.#byType[type.id] ?? 0) > 0),
+      holds: new Set(types.map(({ name }) => name)),
+      hasExits: types.some(isExit),
+      hasEntries: types.some(isEntry),
+      hasVcpuThreads: isThreaded(isVcpus),
       qemu: qemuOf(trace),
       repeated: [...(trace.repeated?.values() ?? [])].reduce((sum, count) => sum + count, 0),
-      hasQemuThreads: this.#qemuByTid.size > 0,
+      hasQemuThreads: isThreaded(({ name }) => name.startsWith('qemu:')),
     };
   }
 

@@ -371,7 +371,7 @@ test('pops and fills are paired as a naive pairing does', async () => {
       const trace = synthetic(events, { batchSize });
       const requests = new Requests();
       for await (const batch of trace.batches()) requests.batch(trace, batch);
-      const rest = [...requests.ended.filter((one) => !one.filledAfterAll), ...requests.finish()];
+      const rest = [...requests.ended.filter((one) => !one.filledAfterAll), ...requests.open()];
       const got = rest.map((one) => {
         const elem = elems.indexOf((BigInt(one.high) << 32n) | BigInt(one.low));
         const end =

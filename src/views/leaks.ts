@@ -102,7 +102,7 @@ const certain = 1000;
 
 /** Judges every element that was popped and not filled. `clock` is the trace's. */
 export function judgeLeaks(requests: Requests, clock: Clock): LeakReport {
-  const open = requests.finish();
+  const open = requests.open();
   const kinds = new Map<Device, DeviceKind | undefined>();
   for (const { device } of requests.queues) if (device !== undefined) kinds.set(device, device.kind);
   const reports = new Map<Queue, QueueReport>();

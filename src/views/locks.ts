@@ -3,7 +3,7 @@ import { type LockCounts, Locks, type LockThread, type Mutex, siteName } from '.
 import { addRuns, RunHistory, type RunParts } from '../spans/run-history.ts';
 import type { Stats } from '../spans/summary.ts';
 import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
-import { type Analysis, isBefore, type Window, wholeOf } from '../trace/analysis.ts';
+import { type Analysis, isBefore, isStretch, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -124,6 +124,8 @@ export type LocksResult = {
   missed: number;
   unfinished: UnfinishedLock[];
   counts: LockCounts;
+  /** Whether it is known which mutex is the BQL, though it may not be among `mutexes`. */
+  bqlKnown: boolean;
   /** Whether it is told who held a mutex while others waited: not where no mutex is seen to be let go. */
   holdersTold: boolean;
   /** How long the stretch is that all this is of, in ns. */
@@ -277,6 +279,7 @@ export class LocksView implements Analysis {
       missed,
       unfinished: this.#unfinished(role, name),
       counts: locks.counts,
+      bqlKnown: this.#bqls().size > 0,
       holdersTold: this.#holdersTold,
       duration: this.#end - this.#begin,
     };
@@ -287,13 +290,20 @@ export class LocksView implements Analysis {
     const bql = this.#bqls();
     return {
       role: (thread) => roles[thread] as LockRole,
-      mutex: (mutex) => (bql.has(mutex) ? 'BQL' : addressOf(this.locks.mutexes[mutex] as Mutex)),
+      mutex: (mutex) => (bql.has(mutex) ? 'BQL' : addressOf((this.#whole ?? this).locks.mutexes[mutex] as Mutex)),
       site: (site) => this.#site(site),
     };
   }
 
+  /** The mutexes of the recording, as far as it was read. */
+  known(): { mutex: string; name: string }[] {
+    const { locks } = this.#whole ?? this;
+    const { mutex: name } = this.names([]);
+    return locks.mutexes.map((mutex, m) => ({ mutex: addressOf(mutex), name: name(m) }));
+  }
+
   get #holdersTold(): boolean {
-    return this.locks.unlocks;
+    return (this.#whole ?? this).locks.unlocks;
   }
 
   get #begin(): number {
@@ -424,7 +434,8 @@ export class LocksView implements Analysis {
     });
     // Of a stretch, those that were used in it.
     const used = results.filter(
-      ({ acquisitions, wait, hold }) => this.#begin === 0 || acquisitions + wait.count + hold.count > 0,
+      ({ acquisitions, wait, hold }) =>
+        !isStretch(this.#window ?? wholeOf(this.#trace)) || acquisitions + wait.count + hold.count > 0,
     );
     return used.sort(
       (a, b) => (b.held || 0) - (a.held || 0) || b.wait.total - a.wait.total || b.acquisitions - a.acquisitions,

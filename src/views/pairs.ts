@@ -177,6 +177,13 @@ export class PairsView implements Analysis {
     this.#view.draw(spans, this.#window?.from ?? 0);
   }
 
+  /** The recording is read on while it may still hold what was named: each type is asked about as it comes. */
+  behind(): void {}
+
+  curious(): boolean {
+    return [this.from, this.to].some((patterns) => patterns.unused().length > 0) || this.unknownFields().length > 0;
+  }
+
   /** Names in `by` and `group` that no event of the end in question has, with what there is. */
   unknownFields(): { name: string; end: 'from' | 'to'; fields: string[] }[] {
     const unknown: { name: string; end: 'from' | 'to'; fields: string[] }[] = [];

@@ -25,8 +25,7 @@ export function questions(inventory: InventoryView): Question[] {
 }
 
 function questionsOf(inventory: InventoryView): Lacking[] {
-  const seen = new Set(inventory.types.map((type) => type.name));
-  const lacks = (names: readonly string[]) => names.filter((name) => !seen.has(name));
+  const lacks = (names: readonly string[]) => names.filter((name) => !inventory.holds.has(name));
   return [
     exits(inventory, lacks),
     vcpus(inventory, lacks),
@@ -45,7 +44,7 @@ function exits(inventory: InventoryView, lacks: (names: readonly string[]) => st
   }
   const lacking = !tellsTime(inventory.clock)
     ? noTimes(inventory)
-    : !hasVcpuThreads(inventory)
+    : !inventory.hasVcpuThreads
       ? 'its events do not say which thread they are of'
       : inventory.hasEntries
         ? undefined
@@ -64,11 +63,6 @@ function exits(inventory: InventoryView, lacks: (names: readonly string[]) => st
   };
 }
 
-/** Whether exits and entries say which thread they are of. */
-function hasVcpuThreads({ machines }: InventoryView): boolean {
-  return machines.some(({ vcpus }) => vcpus.length > 0);
-}
-
 function vcpus(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Lacking {
   const command = 'vcpus';
   const missing = [...(inventory.hasExits ? [] : ['kvm:kvm_exit']), ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
@@ -79,7 +73,7 @@ function vcpus(inventory: InventoryView, lacks: (names: readonly string[]) => st
     const why = tellsTime(inventory.clock) ? 'its clock counts cycles.' : `${noTimes(inventory)}.`;
     return { command, answer: 'no', why, record: 'kernel' };
   }
-  if (!hasVcpuThreads(inventory))
+  if (!inventory.hasVcpuThreads)
     return { command, answer: 'no', why: 'its events do not say which thread they are of.', record: 'kernel' };
   const why = "how vCPUs' time divides: guest, KVM, QEMU, preempted, halted";
   const inside = lacks(['sched:sched_switch', 'sched:sched_waking', 'kvm:kvm_userspace_exit']);
@@ -153,7 +147,7 @@ function locks(inventory: InventoryView, lacks: (names: readonly string[]) => st
 
 function dump(inventory: InventoryView): Lacking {
   const command = 'dump';
-  if (inventory.events === 0) return { command, answer: 'no', why: 'there are no events in it.' };
+  if (inventory.holds.size === 0) return { command, answer: 'no', why: 'there are no events in it.' };
   return { command, answer: 'yes', why: 'the events as text.' };
 }
 

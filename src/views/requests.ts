@@ -258,7 +258,7 @@ export class RequestsView implements Analysis {
     const { path } = this;
     const { requests, inFlight } = path;
     const { from, to } = this.#within;
-    const open = requests.finish();
+    const open = requests.open();
     const judged = this.#trace === undefined ? [] : judgeLeaks(requests, this.#trace.clock).queues;
     const verdictsOf = new Map(judged.map(({ queue, verdicts }) => [queue, verdicts]));
     const role = this.#roles();

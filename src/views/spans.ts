@@ -1,3 +1,4 @@
+import { Held } from '../spans/held.ts';
 import {
   type Column,
   type Columns,
@@ -43,7 +44,7 @@ export type SpansResult = {
   /** Those that have not ended, the oldest first, with their age at the last event; and how many there are. */
   open: SpanCells[];
   openCount: number;
-  /** Whether any event came that a span can begin or end with. */
+  /** Whether the recording holds any event that a span can begin or end with. */
   seen: boolean;
 };
 
@@ -63,6 +64,7 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
   readonly #options: SpansOptions;
   readonly #by: readonly string[];
   readonly #spans: Spans;
+  readonly #held: Held;
   readonly #view: SpanView<SlowSpan>;
   /** The columns of owners. */
   readonly #owners: readonly [name: string, reader: OwnerReader][];
@@ -75,6 +77,7 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
     this.#options = options;
     this.#by = by ?? kind.by;
     this.#spans = kind.start();
+    this.#held = new Held(kind, this.#spans);
     this.#view = new SpanView({ heatmap, slow, than });
     this.#owners = Object.entries<Spans['read'][string]>(this.#spans.read).flatMap(([name, reader]) =>
       typeof reader === 'object' && 'of' in reader ? [[name, reader] as const] : [],
@@ -97,9 +100,12 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
     this.#take();
   }
 
-  /** What ends with the stretch lasts all through it. */
-  goesOn(): boolean {
-    return this.#spans.finish !== undefined && this.#spans.seen;
+  behind(trace: Trace, b: EventBatch): void {
+    this.#held.behind(trace, b);
+  }
+
+  curious(): boolean {
+    return !this.#held.seen;
   }
 
   /** The answer so far; after the last batch, `finish` comes first. */
@@ -124,7 +130,7 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
       over: this.#view.slowest?.over ?? 0,
       open: open.slice(0, maxOpen).map((cells) => ({ begin: cells.begin, duration: to - cells.begin, cells })),
       openCount: open.length,
-      seen: this.#spans.seen,
+      seen: this.#held.seen,
     };
   }
 

@@ -80,10 +80,6 @@ export class Vcpus implements Analysis {
     this.#time.batch(trace, b);
   }
 
-  goesOn(): boolean {
-    return this.pairing.threads.length > 0;
-  }
-
   result(): VcpusResult {
     const time = this.#time;
     const { from, to } = this.#window ?? wholeOf(this.#trace);

@@ -32,8 +32,8 @@ export function recordingPart(recording: EventsJson): HTMLElement {
     {
       title: 'rate',
       number: true,
-      cell: (type) => rate(type.rate ?? Number.NaN),
-      key: (type) => type.rate ?? Number.NaN,
+      cell: (type) => rate(type.rate_per_s ?? Number.NaN),
+      key: (type) => type.rate_per_s ?? Number.NaN,
     },
   ]);
   types.show(recording.types);

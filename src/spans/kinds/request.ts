@@ -127,7 +127,7 @@ class Requests implements Spans<typeof columns> {
   }
 
   get seen(): boolean {
-    return this.#path.requests.queues.some(({ popped }) => popped > 0);
+    return this.#path.requests.queues.some(({ directions: { in: i, out, both } }) => i + out + both > 0);
   }
 
   get count(): number {
