@@ -3,6 +3,7 @@ import type { Trace } from '../trace/trace.ts';
 import { type Change, confidence } from '../views/change.ts';
 import { countFigures, type Diff, type DiffFigure, type DiffRow, type Side, type SideRow } from '../views/diff.ts';
 import type { Untimed } from '../views/exits.ts';
+import { digitsOf } from '../views/figures.ts';
 import type { Reading } from '../views/reading.ts';
 import type { Untold } from '../views/vcpus.ts';
 import { csv } from './csv.ts';
@@ -119,10 +120,11 @@ function plainCell(text: string): Cell {
 }
 
 /** What a figure's value looks like. */
-function valueText(figure: DiffFigure, value: number | undefined): string {
+function valueText(figure: DiffFigure, side: SideRow | undefined): string {
+  const value = side?.values[figure];
   if (value === undefined || Number.isNaN(value)) return '-';
   if (figure === 'rate') return rate(value);
-  return figure === 'share' ? percent(value) : duration(value);
+  return figure === 'share' ? percent(value) : duration(value, digitsOf(figure, side?.stats?.count ?? 0));
 }
 
 /** A quotient as a change: `+17 %`, `-3.2 %`, `×13`. */
@@ -197,8 +199,8 @@ function newsPart(answer: DiffAnswer, terminal: Terminal): string {
         [
           ...nameCells(answer, row),
           figureTitles[figure],
-          valueText(figure, row.before?.values[figure]),
-          valueText(figure, row.after?.values[figure]),
+          valueText(figure, row.before),
+          valueText(figure, row.after),
           { text: ratioText(change.ratio), style: changeStyle(answer, change) },
           intervalText(change),
         ],
@@ -253,7 +255,7 @@ function overview(answer: DiffAnswer, terminal: Terminal): string {
       ...diff.figures.flatMap((figure): Cell[] => {
         const change = row.changes[figure];
         return [
-          sides((side) => valueText(figure, side?.values[figure])),
+          sides((side) => valueText(figure, side)),
           change?.news === true
             ? { text: ratioText(change.ratio), style: changeStyle(answer, change) }
             : { text: uncertainText(change), style: 'dim' },

@@ -1,4 +1,5 @@
 import { getSystemErrorName } from 'node:util';
+import { percentileDigits } from '../spans/summary.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { hex64 } from '../trace/event-type.ts';
 import { timestamp } from '../trace/time-stamp.ts';
@@ -77,7 +78,8 @@ function queueTable(report: LeakReport, trace: Source, terminal: Terminal): stri
     ...told.map((verdict): Column => ({ title: verdict, align: 'right', priority: bad.has(verdict) ? 0 : 1 })),
   ];
   const age = ageText(trace);
-  const latency = (report: QueueReport, value: number) => (report.latency.count === 0 ? '-' : age(value));
+  const latency = ({ latency: { count: n } }: QueueReport, value: number, digits = percentileDigits(n)) =>
+    n === 0 ? '-' : age(value, digits);
   const rows = report.queues.map((one): Cell[] => {
     const { queue, verdicts: of } = one;
     return [
@@ -87,7 +89,9 @@ function queueTable(report: LeakReport, trace: Source, terminal: Terminal): stri
       count(queue.popped),
       count(queue.filled),
       ...(unseen ? [number(queue.unseenPops)] : []),
-      ...(timed ? [latency(one, one.latency.p50), latency(one, one.latency.p99), latency(one, one.latency.max)] : []),
+      ...(timed
+        ? [latency(one, one.latency.p50), latency(one, one.latency.p99), latency(one, one.latency.max, 4)]
+        : []),
       ...told.map((verdict): Cell => {
         const text = number(of[verdict]);
         const style = of[verdict] > 0 ? styles[verdict] : undefined;
@@ -225,7 +229,7 @@ function pidText(pid: number): string {
 }
 
 /** A length of time in the trace's clock. */
-function ageText({ clock }: Source): (age: number) => string {
+function ageText({ clock }: Source): (age: number, digits?: number) => string {
   if (clock.unit === 'ns') return shortDuration;
   return clock.unit === 'ticks' && tellsTime(clock) ? (age) => `${count(age)} ticks` : () => '-';
 }

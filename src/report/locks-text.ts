@@ -1,5 +1,5 @@
 import type { RunParts } from '../spans/run-history.ts';
-import type { Stats } from '../spans/summary.ts';
+import { percentileDigits, type Stats } from '../spans/summary.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { LockGroup, LockRole, LocksResult, MutexResult, SlowLock } from '../views/locks.ts';
@@ -136,10 +136,8 @@ function besidesText(wait: number, held: number, free: Stats, time?: number): st
   const rest = wait - held - free.total;
   const handed = rest > 0 ? `${told(rest)} passed between its being let go and its being there` : '';
   if (free.count === 0) return handed === '' ? '' : `Besides, ${handed}.`;
-  const each =
-    free.min === free.p50
-      ? shortDuration(free.p50)
-      : `${shortDuration(free.min)} at least, ${shortDuration(free.p50)} in the median`;
+  const median = shortDuration(free.p50, percentileDigits(free.count));
+  const each = free.min === free.p50 ? median : `${shortDuration(free.min)} at least, ${median} in the median`;
   const taken = `${told(free.total)} went into taking it ${plural(free.count, 'time')} while it was free, ${each}: what that costs in this recording, its tracing included`;
   return `Besides, ${taken}${handed === '' ? '' : `; ${handed}`}.`;
 }
@@ -210,13 +208,18 @@ const columns: readonly Column[] = [
 ];
 
 function cells({ acquisitions, contended, heldUp, uncontended, hold }: LockGroup): string[] {
-  const figures = (s: Stats) => [s.count === 0 ? '-' : duration(s.total), ...[s.mean, s.p99, s.max].map(duration)];
+  const figures = (s: Stats) => [
+    s.count === 0 ? '-' : duration(s.total),
+    duration(s.mean),
+    duration(s.p99, percentileDigits(s.count)),
+    duration(s.max),
+  ];
   return [
     count(acquisitions),
     count(contended),
     percent(contended / acquisitions),
     ...figures(heldUp),
-    duration(uncontended.p50),
+    duration(uncontended.p50, percentileDigits(uncontended.count)),
     ...figures(hold),
   ];
 }

@@ -1,3 +1,4 @@
+import { percentileDigits } from '../spans/summary.ts';
 import type { ThreadState } from '../spans/thread-time.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -211,7 +212,7 @@ function delayPart(answer: RequestsAnswer, queues: readonly RequestQueue[], term
       queueName(queue.name),
       count(delay.stats.count),
       unit.long(delay.stats.mean),
-      unit.long(delay.stats.p99),
+      unit.long(delay.stats.p99, percentileDigits(delay.stats.count)),
       unit.long(delay.stats.max),
       { text: percent(delay.share), style: 'strong' },
       ...states.map((state) => (told === 0 ? '-' : percent(delay.meanwhile[state] / told))),

@@ -1,5 +1,5 @@
 import { nothing, type Stats } from '../spans/summary.ts';
-import { type Figure, figures, measured, type StatsJson, type Unit } from '../views/figures.ts';
+import { digitsOf, type Figure, figures, measured, type StatsJson, type Unit } from '../views/figures.ts';
 import { integer, number } from './json.ts';
 import type { Column } from './table.ts';
 import { count, cycles, duration, lengthText, percent, rate } from './units.ts';
@@ -27,10 +27,12 @@ export function figureCells(stats: Stats, share: number, seconds: number, { long
   const write = {
     number: count,
     rate,
-    time: long,
+    time: (n: number, digits: number) => long(n, digits),
     share: () => (Number.isNaN(share) ? '' : percent(share)),
   };
-  return figures.map(({ measure, of }) => write[measure](of(stats, Number.NaN, seconds)));
+  return figures.map(({ name, measure, of }) =>
+    write[measure](of(stats, Number.NaN, seconds), digitsOf(name, stats.count)),
+  );
 }
 
 /** Rows in the order of a figure, largest first; equal ones by name. */
@@ -51,8 +53,8 @@ export function howMany(shown: number, over: number): string {
   return over > shown ? `, the ${count(shown)} slowest of ${count(over)}` : `: ${count(shown)}`;
 }
 
-/** How durations are written: in ns, or in cycles where nobody knows how long those are. */
-export type Lengths = { long: (n: number) => string; short: (n: number) => string };
+/** How durations are written: in ns, or in cycles where nobody knows how long those are; `long` with four digits where nobody says how many are known. */
+export type Lengths = { long: (n: number, digits?: number) => string; short: (n: number) => string };
 
 export function lengths(unit: 'ns' | 'cycles'): Lengths {
   return { long: unit === 'ns' ? duration : cycles, short: lengthText(unit) };

@@ -1,3 +1,4 @@
+import { percentileDigits } from '../spans/summary.ts';
 import { vcpuStates } from '../spans/vcpu-time.ts';
 import type { TopView } from '../views/top.ts';
 import { escapeText } from './escape.ts';
@@ -74,7 +75,7 @@ function reasonLines({ reasons, interval }: TopView, { sort, halts }: TopOptions
       rate(stats.count / (interval / 1e9)),
       duration(stats.total),
       duration(stats.mean),
-      duration(stats.p99),
+      duration(stats.p99, percentileDigits(stats.count)),
       duration(stats.max),
     ]);
   const left = shown.length - cells.length;

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Summary } from '../spans/summary.ts';
 import { timestamp } from '../trace/time-stamp.ts';
+import { figureCells, figureColumns } from './stats-table.ts';
 import { bytes, count, duration, percent, plural, rate, roughLength, shortDuration } from './units.ts';
 
 test('what is known to a tenth is written with two digits', () => {
@@ -31,6 +33,23 @@ test('lengths of time have four digits and the unit that fits', () => {
     assert.equal(duration(ns), long);
     assert.equal(shortDuration(ns), short);
   }
+});
+
+test('a percentile of many, which is known within 1 part in 2048, has three digits in every table', () => {
+  for (const [ns, text] of [
+    [22_011, '22.0 µs'],
+    [999_400, '999 µs'],
+    [999_600, '1.00 ms'],
+    [512, '512 ns'],
+  ] as const)
+    assert.equal(duration(ns, 3), text);
+  const cell = (samples: number, name: string) => {
+    const summary = new Summary();
+    for (let n = 0; n < samples; n++) summary.add(22_000 + (n % 32));
+    return figureCells(summary.result(), Number.NaN, 1)[figureColumns.findIndex(({ title }) => title === name)];
+  };
+  assert.deepEqual([cell(4096, 'p50'), cell(4096, 'avg')], ['22.02 µs', '22.02 µs']);
+  assert.deepEqual([cell(4097, 'p50'), cell(4097, 'p99.9'), cell(4097, 'avg')], ['22.0 µs', '22.0 µs', '22.02 µs']);
 });
 
 test('counts, rates, shares and sizes', () => {

@@ -3,39 +3,40 @@ import { printedUnits as steps } from '../trace/time-units.ts';
 /** Numbers as people read them. Nothing here knows of colours or of the terminal. */
 
 /**
- * A length of time with four significant digits and the unit that fits: `38.25 µs`, `1.200 ms`, `512 ns`, `12,345 s`.
+ * A length of time with four significant digits, or fewer where fewer are known, and the unit that fits: `38.25 µs`, `1.200 ms`, `512 ns`, `12,345 s`.
  * Made for columns: the table's `unit` alignment puts such values under each other.
  */
-export function duration(ns: number): string {
+export function duration(ns: number, digits = 4): string {
   if (Number.isNaN(ns)) return '-';
   if (!Number.isFinite(ns)) return ns > 0 ? '∞' : '-∞';
   const size = Math.abs(ns);
   let step = 0;
   // What rounds up to 1000 of a unit is 1 of the next.
-  while (step < 3 && size / (steps[step] as [string, number])[1] >= 999.95) step++;
+  while (step < 3 && size / (steps[step] as [string, number])[1] >= 1000 - 10 ** (3 - digits) / 2) step++;
   const [unit, length] = steps[step] as [string, number];
   const value = ns / length;
   if (step === 0) return `${Number.isInteger(ns) || size >= 100 ? Math.round(ns) : ns.toPrecision(3)} ns`;
   if (size / length >= 9999.5) return `${count(Math.round(value))} ${unit}`;
-  return `${value.toPrecision(4)} ${unit}`;
+  return `${value.toPrecision(digits)} ${unit}`;
 }
 
 /** The same without zeros that say nothing, for sentences and axes: `1.2 ms`, `10 µs`, `1 s`. */
-export function shortDuration(ns: number): string {
-  return duration(ns)
+export function shortDuration(ns: number, digits = 4): string {
+  return duration(ns, digits)
     .replace(/(\.\d*?)0+ /, '$1 ')
     .replace('. ', ' ');
 }
 
 /** A number of cycles with four significant digits and the unit that fits: `1.234 kcyc`. */
-export function cycles(n: number): string {
+export function cycles(n: number, digits = 4): string {
   if (Number.isNaN(n)) return '-';
   const sizes: [unit: string, size: number][] = [
     ['Gcyc', 1e9],
     ['Mcyc', 1e6],
     ['kcyc', 1e3],
   ];
-  for (const [unit, size] of sizes) if (Math.abs(n) >= size * 0.99995) return `${(n / size).toPrecision(4)} ${unit}`;
+  const rounded = Number(n.toPrecision(digits));
+  for (const [unit, size] of sizes) if (Math.abs(rounded) >= size) return `${(n / size).toPrecision(digits)} ${unit}`;
   return `${Math.round(n)} cyc`;
 }
 

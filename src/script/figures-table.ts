@@ -89,16 +89,19 @@ function more(hidden: number, { rows }: TableOptions, terminal: Terminal): strin
 function units(unit: Unit): Lengths {
   if (unit === 'ns') return lengths('ns');
   const long = unit === 'bytes' ? size : plain;
-  return { long, short: long };
+  return { long, short: (n) => long(n) };
 }
 
-function size(n: number): string {
-  return Number.isNaN(n) ? '-' : n < 0 ? `-${bytes(-n)}` : bytes(Number.isInteger(n) ? n : Number(n.toPrecision(4)));
+function size(n: number, digits = 4): string {
+  if (Number.isNaN(n)) return '-';
+  const known = Number.isInteger(n) && digits === 4 ? n : Number(n.toPrecision(digits));
+  return known < 0 ? `-${bytes(-known)}` : bytes(known);
 }
 
 /** A number with thousands separators, and four significant digits where it is not whole. */
-function plain(n: number): string {
+function plain(n: number, digits = 4): string {
   if (!Number.isFinite(n)) return '-';
+  if (digits < 4) return plain(Number(n.toPrecision(digits)));
   if (Number.isInteger(n) || Math.abs(n) >= 9999.5) return count(n);
   return n.toPrecision(4);
 }

@@ -26,6 +26,11 @@ export type SummaryPart = {
 /** Up to this many samples are kept one by one; beyond that they are counted in buckets. */
 export const exactSamples = 4096;
 
+/** How many significant digits of a percentile of so many samples are true, up to the four that lengths are written with. */
+export function percentileDigits(count: number): number {
+  return count > exactSamples ? 3 : 4;
+}
+
 /** Buckets per octave, as a power of two: the middle of one is at most 1/2048 away from what is in it. */
 const bucketBits = 10;
 const buckets = 1 << bucketBits;

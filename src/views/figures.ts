@@ -1,4 +1,4 @@
-import type { Stats } from '../spans/summary.ts';
+import { percentileDigits, type Stats } from '../spans/summary.ts';
 
 /** What a figure's value is, and so how it is written. */
 export type Measure = 'number' | 'rate' | 'time' | 'share';
@@ -13,6 +13,8 @@ type FigureOf = {
   readonly meaning: string;
   /** What gives way first where a terminal is narrow: the largest number; 0 never. */
   readonly priority: number;
+  /** Whether it is a percentile, of which not all digits are known where there are many samples. */
+  readonly isPercentile?: true;
   /** `whole` is the total that a share is of; rates are per second of `seconds`. */
   of(stats: Stats, whole: number, seconds: number): number;
 };
@@ -56,16 +58,34 @@ export const figures = [
   },
   {
     name: 'p50',
+    isPercentile: true,
     json: 'p50',
     measure: 'time',
     priority: 5,
     meaning: 'the median, by nearest rank',
     of: ({ p50 }) => p50,
   },
-  { name: 'p90', json: 'p90', measure: 'time', priority: 9, meaning: '90 % are no longer', of: ({ p90 }) => p90 },
-  { name: 'p99', json: 'p99', measure: 'time', priority: 4, meaning: '99 % are no longer', of: ({ p99 }) => p99 },
+  {
+    name: 'p90',
+    isPercentile: true,
+    json: 'p90',
+    measure: 'time',
+    priority: 9,
+    meaning: '90 % are no longer',
+    of: ({ p90 }) => p90,
+  },
+  {
+    name: 'p99',
+    isPercentile: true,
+    json: 'p99',
+    measure: 'time',
+    priority: 4,
+    meaning: '99 % are no longer',
+    of: ({ p99 }) => p99,
+  },
   {
     name: 'p99.9',
+    isPercentile: true,
     json: 'p999',
     measure: 'time',
     priority: 6,
@@ -82,6 +102,12 @@ export type Measured = { [figure in Figure]?: number };
 /** The figures of statistics. `whole` is the total that a share is of; rates are per second of `seconds`. */
 export function measured(stats: Stats, whole: number, seconds: number): Measured {
   return Object.fromEntries(figures.map(({ name, of }) => [name, of(stats, whole, seconds)]));
+}
+
+/** How many significant digits of a figure of so many samples are true, up to the four that lengths are written with. */
+export function digitsOf(figure: string, count: number): number {
+  const { isPercentile } = figures.find(({ name }) => name === figure) as FigureOf;
+  return isPercentile === true ? percentileDigits(count) : 4;
 }
 
 /** What a figure's value is. */

@@ -2,6 +2,7 @@ import type { ExitRowJson, ExitsJson, SlowExitJson, StatsJson } from '../../src/
 import type { ExitsSection } from '../../src/report/page-data.ts';
 import { figure } from '../../src/report/timed.ts';
 import { count, cycles, duration, percent, plural, rate, roughLength } from '../../src/report/units.ts';
+import { percentileDigits } from '../../src/spans/summary.ts';
 import { askPicture, askRegion, type RegionAnswer } from './data.ts';
 import { el, svg } from './dom.ts';
 import type { Picture, Region } from './picture.ts';
@@ -205,7 +206,7 @@ class ExitsPart {
     const rough = roughLength(this.#section.answer.unit);
     const percentile = (title: string, of: (line: Line) => number) => ({
       ...length(title, of),
-      cell: (line: Line) => (Number.isNaN(line.min) ? rough : long)(of(line)),
+      cell: (line: Line) => (Number.isNaN(line.min) ? rough(of(line)) : long(of(line), percentileDigits(line.count))),
     });
     return new Table<Line>(
       'Exits by reason',

@@ -1,5 +1,6 @@
 import type { ElementJson, LeaksJson, QueueJson, VerdictsJson } from '../../src/report/answers.ts';
 import { count, duration, plural, shortDuration } from '../../src/report/units.ts';
+import { percentileDigits } from '../../src/spans/summary.ts';
 import { el } from './dom.ts';
 import { type Column, Table } from './table.ts';
 
@@ -25,7 +26,7 @@ export function leaksPart(answer: LeaksJson): HTMLElement {
   const latency = (title: string, key: 'p50_ns' | 'p99_ns' | 'max_ns'): Column<QueueJson> => ({
     title,
     number: true,
-    cell: (queue) => duration(queue[key] ?? Number.NaN),
+    cell: (queue) => duration(queue[key] ?? Number.NaN, key === 'max_ns' ? 4 : percentileDigits(queue.filled)),
     key: (queue) => queue[key] ?? Number.NaN,
   });
   const table = new Table<QueueJson>('Virtqueues', [

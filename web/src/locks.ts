@@ -1,6 +1,7 @@
 import type { HolderJson, LocksJson, MutexJson, SlowLockJson, ThreadJson } from '../../src/report/answers.ts';
 import { figure } from '../../src/report/timed.ts';
 import { count, duration, percent } from '../../src/report/units.ts';
+import { percentileDigits } from '../../src/spans/summary.ts';
 import { el } from './dom.ts';
 import { Table } from './table.ts';
 
@@ -29,7 +30,7 @@ export function locksPart(answer: LocksJson, summary: string): HTMLElement {
       {
         title: 'when free',
         number: true,
-        cell: ({ uncontended }) => duration(figure(uncontended, 'p50', 'ns')),
+        cell: ({ uncontended }) => duration(figure(uncontended, 'p50', 'ns'), percentileDigits(uncontended.count)),
         key: ({ uncontended }) => figure(uncontended, 'p50', 'ns'),
       },
       ...(['held_by_others', 'hold'] as const).flatMap((kind) =>
@@ -37,7 +38,8 @@ export function locksPart(answer: LocksJson, summary: string): HTMLElement {
           title:
             name === 'total' ? (kind === 'hold' ? 'held' : 'waited') : `${name} ${kind === 'hold' ? 'hold' : 'wait'}`,
           number: true,
-          cell: (mutex: MutexJson) => duration(figure(mutex[kind], name, 'ns')),
+          cell: (mutex: MutexJson) =>
+            duration(figure(mutex[kind], name, 'ns'), name === 'p99' ? percentileDigits(mutex[kind].count) : 4),
           key: (mutex: MutexJson) => figure(mutex[kind], name, 'ns'),
         })),
       ),

@@ -14,6 +14,7 @@ import { figure } from '../../src/report/timed.ts';
 import { count, cycles, duration, lengthText, percent, plural, rate, roughLength } from '../../src/report/units.ts';
 import { points } from '../../src/spans/request-path.ts';
 import type { ThreadState } from '../../src/spans/thread-time.ts';
+import { digitsOf } from '../../src/views/figures.ts';
 import { el, svg } from './dom.ts';
 import { deviceName, queueName } from './leaks.ts';
 import { roleOf } from './locks.ts';
@@ -122,7 +123,7 @@ function isIn(request: SlowRequestJson, { filter, region }: State, { frame }: Pi
   );
 }
 
-function longs(unit: Unit): (length: number) => string {
+function longs(unit: Unit): (length: number, digits?: number) => string {
   return unit === 'ns' ? duration : cycles;
 }
 
@@ -136,7 +137,7 @@ function queueTable({ queues, unit, totals }: RequestsJson): HTMLElement {
   const length = (title: string, name: string): Column<RequestQueueJson> => ({
     title,
     number: true,
-    cell: (queue) => longs(unit)(figure(queue, name, unit)),
+    cell: (queue) => longs(unit)(figure(queue, name, unit), digitsOf(name, queue.count)),
     key: (queue) => figure(queue, name, unit),
   });
   const table = new Table<RequestQueueJson>(
