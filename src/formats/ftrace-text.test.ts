@@ -514,8 +514,13 @@ test('a clock that numbers events is told from one that counts cycles', async ()
     stamps.map((stamp) => ` qemu-100 [001] d..1. ${stamp}: kvm_entry: vcpu 0\n`).join('');
   const clock = async (...stamps: number[]) => (await readText(text(stamps))).trace.clock.name;
   assert.equal(await clock(4, 5, 7, 8, 30), 'counter');
-  // Cycles; ticks of 10 ms, of which many events have the same; too few to tell.
+  // Two are enough: cycles so few apart there are not.
+  assert.equal(await clock(4, 5), 'counter');
+  assert.equal(await clock(4), 'unknown');
+  // Cycles; ticks of 10 ms, of which many events have the same.
   assert.equal(await clock(2_000_000, 2_000_900, 2_004_000, 2_004_700), 'unknown');
   assert.equal(await clock(4, 4, 4, 5, 5, 5), 'unknown');
-  assert.equal(await clock(4, 5), 'unknown');
+  // Who wrote it down may say.
+  const said = async (name: string) => (await readText(`# ${name}\n${text([4, 4, 90])}`)).trace.clock.name;
+  assert.deepEqual([await said('clock: counter'), await said('trace_clock: x86-tsc')], ['counter', 'unknown']);
 });

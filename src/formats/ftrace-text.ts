@@ -162,11 +162,18 @@ class FtraceText extends LineTrace {
 
 /** Events looked at to tell a clock that numbers them, how many it takes, and by how much it goes on at most: a TSC's cycles are hundreds. */
 const lookedAt = 256;
-const enoughNumbered = 3;
+const enoughNumbered = 2;
 const mostBetween = 16;
 
-/** Whether the times of an input's first events are bare integers that number them: each is more than the last, by little. */
+/** What people write above text of which they know the clock: `# clock: counter`. */
+const clockComment = /^#[ \t]*(?:trace[_ ]?)?clock[ \t]*[:=][ \t]*([\w-]+)/im;
+
+/** Whether the times of an input's first events are bare integers that number them: each is more than the last, by little; or somebody says so. */
 function numbersEvents(head: Uint8Array): boolean {
+  const said = clockComment.exec(
+    Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, 4096)).toString('latin1'),
+  );
+  if (said !== null) return said[1] === 'counter';
   const parts = new LineParts();
   const between: number[] = [];
   let last = Number.NaN;
