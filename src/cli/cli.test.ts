@@ -250,12 +250,22 @@ test('dump picks by event, filter, time and number, and merges files', () => {
   const copied = virtap('dump', '-e', 'kvm_entry', idle, again);
   assert.equal(copied.status, 2);
   assert.match(copied.stderr, /holds the same events as .*would be counted twice/);
-  // As if it were another recording, a second later.
-  const both = lines('-e', 'kvm_entry', idle, again, '--offset', `${again}=1s`);
-  const times = both.map((line) => line.match(/ (\d+\.\d{9}):/)?.[1] as string);
-  assert.equal(both.length, 2 * all.length);
-  assert.deepEqual(times, times.toSorted());
-  for (const line of all) assert.ok(both.includes(line));
+  const folder = mkdtempSync(join(tmpdir(), 'virtap-dump-'));
+  try {
+    const other = join(folder, 'other.txt');
+    const stamps = [0, 10, 20].map((n) => all[n]?.match(/ (\d+\.\d{9}):/)?.[1] as string);
+    writeFileSync(
+      other,
+      stamps.map((stamp) => ` CPU 0/KVM-99 [000] d..1. ${stamp}: kvm_entry: vcpu 0, rip 0x1\n`).join(''),
+    );
+    const both = lines('-e', 'kvm_entry', idle, other, '--offset', `${other}=0ns`);
+    const times = both.map((line) => line.match(/ (\d+\.\d{9}):/)?.[1] as string);
+    assert.equal(both.length, all.length + stamps.length);
+    assert.deepEqual(times, times.toSorted());
+    for (const line of all) assert.ok(both.includes(line));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('dump --json is one document, with 64-bit values as strings', () => {

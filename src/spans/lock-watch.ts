@@ -1,7 +1,7 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import { Locks } from './locks.ts';
+import { type Contended, Locks } from './locks.ts';
 
 /**
  * Says event by event which threads wait for a mutex of QEMU that another thread holds. Taking a mutex that is free is no such wait,
@@ -41,11 +41,11 @@ export class LockWatch {
   }
 
   /** Tells what changes with event `i`, where `next` is that. */
-  take(i: number, changed: (tid: number, held: boolean) => void): void {
+  take(i: number, changed: (tid: number, held: Contended) => void): void {
     const { contention, threads } = this.#locks;
     for (; this.#n < contention.count && (contention.at[this.#n] as number) <= i; this.#n++) {
       const thread = threads[contention.thread[this.#n] as number];
-      if (thread !== undefined) changed(thread.tid, contention.held[this.#n] === 1);
+      if (thread !== undefined) changed(thread.tid, contention.held[this.#n] as Contended);
     }
     this.#seek();
   }

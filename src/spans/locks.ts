@@ -125,12 +125,16 @@ export class Stretches extends tableOf({
   }
 }
 
+/** What becomes of a thread's wait: nobody holds the mutex, another thread does; nobody knows whether one has since before the trace began, and then: one did, until now. */
+export const contended = { no: 0, yes: 1, maybe: 2, was: 3 } as const;
+export type Contended = (typeof contended)[keyof typeof contended];
+
 /**
- * Within a batch, which threads came to wait for a mutex that another one held (`held` 1), and which ceased to (0), in the order of the
+ * Within a batch, which threads came to wait for a mutex that another one held (`held`), and which ceased to, in the order of the
  * events: `at` is the event's index in the batch, `thread` an index into `Locks.threads`.
  */
 class Contention extends tableOf({ at: 'i32', thread: 'i32', held: 'u8' }) {
-  append(at: number, thread: number, held: 0 | 1): void {
+  append(at: number, thread: number, held: Contended): void {
     const n = this.add();
     this.at[n] = at;
     this.thread[n] = thread;
@@ -231,6 +235,8 @@ export class Locks {
   readonly #open = new OpenStretches();
   /** States that wait for a mutex which another thread is known to hold. */
   readonly #heldUp = new Set<number>();
+  /** States that wait for a mutex which another thread may hold since before the trace began. */
+  readonly #doubted = new Set<number>();
   /** Whether a mutex was taken that nobody was seen to let go: where no unlock is seen at all, none is recorded. */
   #unlocksMissing = false;
 
@@ -246,6 +252,7 @@ export class Locks {
     for (let n = 0; n < b.losses.length; n++) {
       this.#epoch++;
       for (const s of this.#heldUp) this.#setHeld(s, 0, 0);
+      for (const s of this.#doubted) this.#resolve(s, contended.no, 0);
     }
     this.waits.reserve(b.count);
     this.holds.reserve(b.count);
@@ -353,6 +360,7 @@ export class Locks {
     const mutex = state.mutex[s] as number;
     const holder = this.#holder[mutex] as number;
     if (holder >= 0 && holder !== s && state.epoch[holder] === this.#epoch) this.#setHeld(s, 1, i);
+    else if (this.#taken[mutex] === 0) this.#doubt(s, i);
     // First in the list of those who wait.
     const next = this.#firstWaiter[mutex] as number;
     state.next[s] = next;
@@ -424,6 +432,17 @@ export class Locks {
     this.contention.append(i, this.#state.thread[s] as number, held);
   }
 
+  /** Whether another thread holds the mutex since before the trace began is told when it lets go, or another gets it. */
+  #doubt(s: number, i: number): void {
+    if (this.#doubted.size === maxWaiters) return;
+    this.#doubted.add(s);
+    this.contention.append(i, this.#state.thread[s] as number, contended.maybe);
+  }
+
+  #resolve(s: number, held: typeof contended.no | typeof contended.was, i: number): void {
+    if (this.#doubted.delete(s)) this.contention.append(i, this.#state.thread[s] as number, held);
+  }
+
   #unlock(s: number, time: number, site: number, cpu: number, i: number): void {
     const state = this.#state;
     const mutex = state.mutex[s] as number;
@@ -434,6 +453,10 @@ export class Locks {
       // It has held the mutex since before the trace began.
       if (state.seen[s] === 0 && this.#taken[mutex] === 0) {
         this.#blame(mutex, s, Number.NEGATIVE_INFINITY, time, none);
+        this.#taken[mutex] = 1;
+        for (const w of this.#doubted) {
+          if (state.mutex[w] === mutex && w !== s) this.#resolve(w, contended.was, i);
+        }
       }
       state.seen[s] = 1;
       return;
@@ -525,6 +548,7 @@ export class Locks {
   #stopWaiting(s: number, i: number): void {
     const state = this.#state;
     this.#setHeld(s, 0, i);
+    this.#resolve(s, contended.no, i);
     const next = state.next[s] as number;
     const previous = state.previous[s] as number;
     if (previous >= 0) state.next[previous] = next;

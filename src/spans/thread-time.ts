@@ -4,7 +4,7 @@ import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { FirstSources } from './first-sources.ts';
 import { LockWatch } from './lock-watch.ts';
-import type { Locks } from './locks.ts';
+import { type Contended, contended, type Locks } from './locks.ts';
 import { isSched, leaves, leaving, type SchedEvent, schedEvent } from './sched.ts';
 
 /** What a thread can be at, as far as the scheduler's and the mutexes' events tell. */
@@ -42,7 +42,9 @@ export class ThreadTime {
   readonly #stretches: Float64Array[] = [];
   readonly #count: number[] = [];
   readonly #watch: LockWatch;
-  readonly #changed = (tid: number, held: boolean) => this.#setHeldUp(tid, held);
+  readonly #changed = (tid: number, held: Contended) => this.#setHeldUp(tid, held);
+  /** By thread: since when it waits for a mutex that another thread may hold, and what the sums were then. */
+  readonly #doubts = new Map<number, { since: number; sums: Float64Array }>();
   #trace: Trace | undefined;
   #time = 0;
 
@@ -63,7 +65,10 @@ export class ThreadTime {
   begin(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     // Who holds a mutex is not known any more.
-    if (b.losses.length > 0) this.#heldUp.fill(false);
+    if (b.losses.length > 0) {
+      this.#heldUp.fill(false);
+      this.#doubts.clear();
+    }
     this.#watch.batch(trace, b);
     for (let id = this.#roles.length; id < trace.types.length; id++) {
       this.#roles.push(roleOf(trace.types[id] as EventType));
@@ -125,11 +130,35 @@ export class ThreadTime {
     this.#seen.locks = true;
   }
 
-  #setHeldUp(tid: number, held: boolean): void {
+  #setHeldUp(tid: number, held: Contended): void {
     const own = this.#find(tid);
     if (own < 0) return;
     this.#account(own, this.#time);
-    this.#heldUp[own] = held;
+    this.#heldUp[own] = held === contended.yes;
+    const at = own * states;
+    if (held === contended.was) this.#wasHeldUp(own);
+    if (held !== contended.maybe) this.#doubts.delete(own);
+    else this.#doubts.set(own, { since: this.#time, sums: this.#sums.slice(at, at + states) });
+  }
+
+  /** What a thread did since it came to wait was to wait for another. */
+  #wasHeldUp(own: number): void {
+    const doubt = this.#doubts.get(own);
+    if (doubt === undefined) return;
+    const at = own * states;
+    for (let s = 0; s < states; s++) {
+      if (s === lock) continue;
+      const length = (this.#sums[at + s] as number) - (doubt.sums[s] as number);
+      this.#sums[at + s] = doubt.sums[s] as number;
+      this.#sums[at + lock] = (this.#sums[at + lock] as number) + length;
+    }
+    const stretches = this.#stretches[own] as Float64Array;
+    const count = this.#count[own] as number;
+    for (let n = count - 1; n >= 0 && n >= count - remembered; n--) {
+      const place = 3 * (n % remembered);
+      if ((stretches[place] as number) < doubt.since) break;
+      stretches[place + 2] = lock;
+    }
   }
 
   /**

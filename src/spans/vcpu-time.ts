@@ -8,7 +8,7 @@ import { isEntry, isExit } from './exit-events.ts';
 import type { ExitPairing, VcpuThread } from './exits.ts';
 import { FirstSources } from './first-sources.ts';
 import { LockWatch } from './lock-watch.ts';
-import type { Locks } from './locks.ts';
+import { type Contended, contended, type Locks } from './locks.ts';
 import { LossTable } from './losses.ts';
 import { isSched, leaves, leaving, type SchedEvent, schedEvent } from './sched.ts';
 
@@ -114,6 +114,9 @@ export class ExitParts {
   }
 }
 
+/** Pieces of one wait that are remembered. */
+const maxPieces = 1024;
+
 /** One vCPU thread. A handful of them exist, so an object each is cheap; nothing is allocated per event. */
 class Following {
   place = nowhere;
@@ -122,6 +125,9 @@ class Following {
   heldUp = false;
   halting = false;
   haltInQemu = false;
+  /** Whether it waits for a mutex that another thread may hold; and what it did since it does, which is decided when that is known. */
+  doubted = false;
+  readonly pieces: { state: number; from: number; to: number }[] = [];
   /** Whether it has slept since its kvm_exit. */
   slept = false;
   cpu = -1;
@@ -182,7 +188,7 @@ export class VcpuTime {
   readonly #threads: (Following | undefined)[] = [];
   readonly #sources = new FirstSources();
   readonly #watch: LockWatch;
-  readonly #heldUp = (tid: number, held: boolean) => this.#setHeldUp(tid, held);
+  readonly #heldUp = (tid: number, held: Contended) => this.#setHeldUp(tid, held);
   readonly #losses = new LossTable();
   #trace: Trace | undefined;
   #time = 0;
@@ -266,6 +272,7 @@ export class VcpuTime {
     this.#threads.forEach((one, thread) => {
       if (one === undefined || one.end <= this.from) return;
       if (one.place !== over) this.#account(one, end);
+      this.#decide(one, false);
       this.#settle(one, Number.NaN);
       this.#longest(one, one.stretchState, one.stretchFrom, one.stretchTo);
       this.#tell(one, true);
@@ -356,11 +363,22 @@ export class VcpuTime {
   }
 
   /** From now on, a thread waits for a mutex that another one holds, or does so no more. */
-  #setHeldUp(tid: number, held: boolean): void {
+  #setHeldUp(tid: number, held: Contended): void {
     const one = this.#find(tid);
     if (one === undefined || one.place === over) return;
     this.#account(one, this.#time);
-    one.heldUp = held;
+    this.#decide(one, held === contended.was);
+    one.heldUp = held === contended.yes;
+    one.doubted = held === contended.maybe && one.place === inQemu;
+  }
+
+  /** What a thread did since it came to wait for a mutex was to wait for another thread, unless it had no CPU; or it was not. */
+  #decide(one: Following, waited: boolean): void {
+    one.doubted = false;
+    for (const { state, from, to } of one.pieces) {
+      this.#add(one, waited && (state === qemu || state === blocked) ? lock : state, from, to);
+    }
+    one.pieces.length = 0;
   }
 
   #switch({ previous, next, state }: SchedEvent & { what: 'switch' }, b: EventBatch, i: number): void {
@@ -415,6 +433,7 @@ export class VcpuTime {
   /** The thread is known to be there, and running. */
   #arrive(one: Following, time: number, place: number): void {
     this.#account(one, time);
+    this.#decide(one, false);
     one.place = place;
     one.run = running;
     if (place !== inQemu) one.heldUp = false;
@@ -429,6 +448,7 @@ export class VcpuTime {
         this.#account(one, Math.max(one.since, from));
         one.heldUp = false;
       }
+      this.#decide(one, false);
       if (unmarked?.ofThread === true) {
         if (this.#tidOf(one) !== unmarked.tid) continue;
       } else if (cpu >= 0 && this.#whereOf(one) >= 0 && one.cpu !== cpu) continue;
@@ -534,6 +554,11 @@ export class VcpuTime {
   }
 
   #add(one: Following, state: number, from: number, to: number): void {
+    if (one.doubted) {
+      one.pieces.push({ state, from, to });
+      if (one.pieces.length === maxPieces) this.#decide(one, false);
+      return;
+    }
     this.#credit(one, state, from, to);
     if (state === one.stretchState && from === one.stretchTo) {
       one.stretchTo = to;

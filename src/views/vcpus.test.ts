@@ -184,6 +184,28 @@ test('waiting for a QEMU lock that another thread holds is told apart from other
   );
 });
 
+test('a lock that another thread has held since before the recording is one, too: its unlock tells', async () => {
+  const story = (...end: SyntheticEvent[]) => [
+    entry(0),
+    exit(10),
+    userspace(20),
+    mutex(25, 'lock'),
+    out(30, 1),
+    ...end,
+    into(90),
+    mutex(95, 'locked'),
+    mutex(97, 'unlock'),
+    fpu(100, 1),
+    entry(110),
+  ];
+  const waited = await rowOf(story(mutex(80, 'unlock', rival), waking(80)));
+  assert.deepEqual(waited.states, only({ guest: 10, kvm: 20, qemu: 5 + 5 + 5, lock: 55, preempted: 10 }));
+  assert.equal(waited.longest.lock?.duration, 55);
+  // Nobody lets it go: it was free.
+  const free = await rowOf(story(waking(80)));
+  assert.deepEqual(free.states, only({ guest: 10, kvm: 20, qemu: 5 + 5 + 10, blocked: 50, preempted: 10 }));
+});
+
 test('taking a lock that is free is no waiting, however long it takes', async () => {
   const { states, result } = await rowOf([
     entry(0),
