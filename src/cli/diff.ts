@@ -3,7 +3,7 @@ import { UsageError } from '../analyse/usage-error.ts';
 import { type DiffAnswer, type DiffKind, type DiffSource, diffCsv, diffJson, diffText } from '../report/diff-text.ts';
 import { noneThere } from '../report/empty-stretch.ts';
 import { noExits } from '../report/exits-text.ts';
-import { isExit } from '../spans/exits.ts';
+import { isExit } from '../spans/exit-events.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
 import { isStretch } from '../trace/analysis.ts';
 import { tellsTime } from '../trace/clock.ts';

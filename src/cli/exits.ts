@@ -3,7 +3,7 @@ import { UsageError } from '../analyse/usage-error.ts';
 import { exitsCsv, exitsJson } from '../report/exits-json.ts';
 import { exitsText, groupNames, noExits, untimedWhy } from '../report/exits-text.ts';
 import { type SortKey, sortKeys } from '../report/stats-table.ts';
-import { isExit } from '../spans/exits.ts';
+import { isExit } from '../spans/exit-events.ts';
 import { withoutVm } from '../spans/vcpu.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { recordTimes } from '../trace/recorders.ts';

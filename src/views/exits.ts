@@ -1,6 +1,6 @@
 import { type DetailLabel, type DetailName, type DetailPart, ExitDetail } from '../spans/exit-detail.ts';
-import { reasonFromText } from '../spans/exit-reasons.ts';
 import { isEntry } from '../spans/exit-events.ts';
+import { reasonFromText } from '../spans/exit-reasons.ts';
 import {
   ExitPairing,
   type ExitPart,
