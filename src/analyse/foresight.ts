@@ -1,6 +1,6 @@
 import { readdirSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Foresight, type WatchedTrace, watched } from '../spans/holes.ts';
+import { type Foresight, WatchedTrace, watched } from '../spans/holes.ts';
 import { openAgain } from '../trace/again.ts';
 import type { Trace } from '../trace/trace.ts';
 
@@ -64,6 +64,12 @@ export async function rememberHoles(trace: Trace): Promise<void> {
   foreseen.set(known.files, foresight);
   await trace.close();
   throw new HolesFound();
+}
+
+/** What there is to say of a trace that was read where holes came to light too late, and it cannot be read again. */
+export function lateHoles(trace: Trace): string | undefined {
+  if (!(trace instanceof WatchedTrace) || readable.has(trace) || trace.foresight === undefined) return undefined;
+  return `Holes came to light after the events that they make unsure, and ${trace.file === '<stdin>' ? 'standard input' : trace.file} cannot be read twice: what ended before is counted as if nothing were missing. Of a file it is left out.`;
 }
 
 /** Calls `answer`, and again where the reading in it found holes that must be known beforehand. */

@@ -6,7 +6,7 @@ import type { EventType } from '../trace/event-type.ts';
 import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import { addLoss, emptyReading, type Reading } from '../views/reading.ts';
-import { rememberHoles } from './foresight.ts';
+import { lateHoles, rememberHoles } from './foresight.ts';
 import { spareMemory } from './spare-memory.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -150,6 +150,7 @@ export async function read(
     reading.partial.push(trace.damage.message);
   }
   reading.notes.push(...trace.notes);
+  reading.late = lateHoles(trace);
   reading.alignments = trace.alignments;
   return reading;
 }

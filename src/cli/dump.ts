@@ -52,7 +52,7 @@ async function run(files: string[], options: DumpOptions): Promise<void> {
     if (dump.written === 0 && isStretch(reading.window)) {
       say(`virtap: ${trace.file}: ${noneThere('no event that was selected', { trace, reading })}\n`);
     }
-    say(remarks({ ...reading, notes: alignmentNotes(reading) }, out.terminal, ''));
+    say(remarks({ ...reading, notes: alignmentNotes(reading), late: undefined }, out.terminal, ''));
   }
 }
 

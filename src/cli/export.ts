@@ -181,6 +181,7 @@ async function runSpans(files: string[], options: ExportOptions, to: Form): Prom
 function tell(reading: Reading, spans: SpanExport, trace: Trace, chosen: readonly SpanKind[], asked: boolean): void {
   for (const why of reading.partial) say(`virtap: partial: ${why}\n`);
   for (const note of alignmentNotes(reading)) say(`virtap: ${escapeText(note)}\n`);
+  if (reading.late !== undefined) say(`virtap: ${escapeText(reading.late)}\n`);
   if (reading.losses.length > 0) say('virtap: events were lost; spans that they may be missing from are left out\n');
   if (spans.count > 0) return;
   if (isStretch(reading.window) && spans.seen) {

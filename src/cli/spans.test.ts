@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -140,4 +140,19 @@ test('what is not there is named', () => {
   );
   assert.match(virtap('spans', 'requests', kvm).stderr, /there is no request in it; it takes qemu:virtqueue_pop/);
   assert.match(virtap('spans').stdout, /^exits\n {2}a vCPU out of the guest/);
+});
+
+test('of a pipe, which cannot be read twice, a hole that comes to light late is counted across, and that is said', () => {
+  const input = readFileSync(join(root, 'test/data/mutants/late-loss.txt'));
+  const piped = (...args: string[]) => spawnSync(process.execPath, [main, ...args, '-'], { encoding: 'utf8', input });
+  const late = /Holes came to light after the events that they make unsure, and standard input cannot be read twice/;
+  for (const command of ['exits', 'vcpus', 'spans exits', 'export --to csv']) {
+    const { stdout, stderr } = piped(...command.split(' '));
+    assert.match(stdout + stderr, late, command);
+  }
+  assert.match(JSON.parse(piped('exits', '--json').stdout).notes.join(), late);
+  // A file is read again instead; and nothing ended before a hole that is told in time.
+  assert.doesNotMatch(virtap('exits', join(root, 'test/data/mutants/late-loss.txt')).stdout, late);
+  const intime = readFileSync(kvm);
+  assert.doesNotMatch(spawnSync(process.execPath, [main, 'exits', '-'], { encoding: 'utf8', input: intime }).stdout, late);
 });

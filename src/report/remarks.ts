@@ -16,6 +16,7 @@ export function remarks(reading: Reading, terminal: Terminal, unsure: string): s
   if (reading.holes > 0) lines.push(terminal.style('warn', `${lossSentence(reading)} ${unsure}`.trimEnd()));
   if (reading.unmarked.contradictions > 0)
     lines.push(terminal.style('warn', `${unmarkedSentence(reading)} ${reading.holes > 0 ? '' : unsure}`.trimEnd()));
+  if (reading.late !== undefined) lines.push(terminal.style('warn', escapeText(reading.late)));
   for (const why of reading.partial) lines.push(terminal.style('warn', `Partial: ${escapeText(why)}`));
   for (const note of reading.notes) lines.push(terminal.style('dim', `Note: ${escapeText(note)}`));
   return lines.map((line) => `${line}\n`).join('');
@@ -63,6 +64,7 @@ const contradictionOf: Record<Unmarked['why'], string> = {
 
 /** The same facts for JSON answers, to be spread into the answer's object. Times are from the trace's beginning. */
 export function remarksJson(reading: Reading): LossesJson {
+  const notes = [...reading.notes, ...(reading.late === undefined ? [] : [reading.late])];
   return {
     partial: reading.partial.length > 0,
     ...(reading.partial.length > 0 ? { why: reading.partial } : {}),
@@ -78,7 +80,7 @@ export function remarksJson(reading: Reading): LossesJson {
       count: loss.count ?? null,
       ...(loss.unmarked === undefined ? {} : { unmarked: loss.unmarked.why, tid: loss.unmarked.tid }),
     })),
-    ...(reading.notes.length > 0 ? { notes: reading.notes } : {}),
+    ...(notes.length > 0 ? { notes } : {}),
     ...(reading.alignments?.length ? { alignments: reading.alignments.map(alignmentJson) } : {}),
   };
 }

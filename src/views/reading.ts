@@ -28,6 +28,8 @@ export type Reading = {
     /** The contradictions among `losses`, with the time stamps of the two events; filled when all is read. */
     places: UnmarkedPlace[];
   };
+  /** Where holes came to light after what they make unsure was counted, which could not be taken back: a sentence. */
+  late?: string | undefined;
   /** Facts about the recording, one sentence each. */
   notes: string[];
   /** How far files are apart whose clocks had to be found out. */
