@@ -284,6 +284,35 @@ test('dump --json is one document, with 64-bit values as strings', () => {
   assert.match(row as string, /^\d+\.\d{9},\d+,/);
 });
 
+test('of events whose description is not in the file, nobody can tell which they are: what to record is no answer', () => {
+  // perf.data's features, but for the formats (1) and the names of events (12): a section each, in the order of their bits.
+  const bytes = zstdDecompressSync(readFileSync(idle));
+  const table = Number(bytes.readBigUInt64LE(40) + bytes.readBigUInt64LE(48));
+  const features = Array.from({ length: 256 }, (_, n) => n).filter(
+    (n) => ((bytes[72 + (n >> 3)] as number) >> (n & 7)) & 1,
+  );
+  const sections = features.map((_, n) => Buffer.from(bytes.subarray(table + 16 * n, table + 16 * n + 16)));
+  let kept = 0;
+  features.forEach((feature, n) => {
+    if (feature === 1 || feature === 12)
+      bytes[72 + (feature >> 3)] = (bytes[72 + (feature >> 3)] as number) & ~(1 << (feature & 7));
+    else sections[n]?.copy(bytes, table + 16 * kept++);
+  });
+  const file = join(folder, 'undescribed.data');
+  writeFileSync(file, bytes);
+  for (const command of ['exits', 'vcpus', 'leaks', 'requests', 'locks', 'spans exits', 'report']) {
+    const { status, stdout, stderr } = virtap(...command.split(' '), file);
+    assert.deepEqual([status, stdout], [2, ''], command);
+    assert.match(stderr, /whether there is any .* in it cannot be told: it holds no format of tracepoint:\d+/, command);
+    assert.doesNotMatch(stderr, /trace-cmd record -e|there is no/, command);
+  }
+  const { events, answers } = JSON.parse(virtap('events', '--json', file).stdout);
+  assert.ok(events > 1000);
+  for (const { command, why, record } of answers) {
+    if (command !== 'dump') assert.deepEqual([/cannot be told/.test(why), record], [true, []]);
+  }
+});
+
 test('a damaged file is answered as far as it goes, and said to be partial', () => {
   const whole = zstdDecompressSync(readFileSync(idle));
   const file = join(folder, 'cut.data');

@@ -9,6 +9,7 @@ import { isStretch } from '../trace/analysis.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { clockOptions } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
+import { untellable } from '../trace/undescribed.ts';
 import type { Condition, Subject } from '../views/conditions.ts';
 import {
   compare,
@@ -181,8 +182,15 @@ function choose(a: Source, b: Source): (typeof own)[number] {
   if (both.length > 1)
     throw new UsageError(`both recordings hold ${both.join(' and ')}: say which to compare, --what ${both.join('|')}`);
   const nothing = 'no exits, requests or locks';
-  const holds = (source: Source, kinds: readonly string[]) =>
-    `${source.trace.file} holds ${kinds.length > 0 ? kinds.join(' and ') : isStretch(source.reading.window) ? noneThere(nothing, source) : nothing}`;
+  const holds = (source: Source, kinds: readonly string[]) => {
+    const { trace, reading } = source;
+    if (kinds.length > 0) return `${trace.file} holds ${kinds.join(' and ')}`;
+    const untold = untellable(
+      trace.types.map(({ name }) => name),
+      'anything to compare',
+    );
+    return untold ?? `${trace.file} holds ${isStretch(reading.window) ? noneThere(nothing, source) : nothing}`;
+  };
   throw new UsageError(`there is nothing to compare: ${holds(a, of)}, ${holds(b, also)}`);
 }
 

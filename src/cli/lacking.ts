@@ -4,6 +4,7 @@ import { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
 import { qemuOf, recordLines } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
+import { untellable } from '../trace/undescribed.ts';
 import type { Reading } from '../views/reading.ts';
 
 /** A refusal, followed by what the reader noted of the input, a line a note: it may say why there is no answer. */
@@ -42,6 +43,12 @@ export function needPopsAndFills(trace: Trace, cannot: string): void {
   const lacking = ['virtqueue_pop', 'virtqueue_fill'].filter((name) => !typesOf(name).some(tellsElement));
   if (lacking.length === 0) return;
   const unread = lacking.filter((name) => typesOf(name).length > 0);
+  const untold = untellable(
+    trace.types.map(({ name }) => name),
+    `any ${lacking.join(' or ')} event`,
+  );
+  if (untold !== undefined)
+    throw refusal(new TraceError(trace.file, `${untold}, so it cannot tell ${cannot}`), trace.notes);
   const held = [...new Set(trace.types.map((type) => type.name.split(':', 1)[0]))].slice(0, 8).join(', ');
   const damaged = trace.damage === undefined ? '' : ', and is damaged';
   const error =

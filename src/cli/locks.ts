@@ -5,6 +5,7 @@ import { locksText } from '../report/locks-text.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { qemuOf, recordLines } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
+import { untellable } from '../trace/undescribed.ts';
 import type { Condition } from '../views/conditions.ts';
 import { LocksView, lockSubjects } from '../views/locks.ts';
 import type { Reading } from '../views/reading.ts';
@@ -111,6 +112,14 @@ export function refuse(trace: Trace, { locks: { counts } }: LocksView): void {
     );
   const holds = (word: string) => trace.types.some(({ name }) => name === `qemu:qemu_mutex_${word}`);
   const lacking = ['lock', 'locked', 'unlock'].filter((word) => !holds(word));
+  const untold =
+    lacking.length === 0
+      ? undefined
+      : untellable(
+          trace.types.map(({ name }) => name),
+          `any qemu_mutex_${lacking[0]}`,
+        );
+  if (untold !== undefined) throw new UsageError(`${trace.file}: ${untold}`);
   if (lacking.length === 3) {
     const names = [...new Set(trace.types.map(({ name }) => name.split(':', 1)[0]))].slice(0, 8).join(', ');
     throw error(

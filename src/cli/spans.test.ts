@@ -154,5 +154,8 @@ test('of a pipe, which cannot be read twice, a hole that comes to light late is 
   // A file is read again instead; and nothing ended before a hole that is told in time.
   assert.doesNotMatch(virtap('exits', join(root, 'test/data/mutants/late-loss.txt')).stdout, late);
   const intime = readFileSync(kvm);
-  assert.doesNotMatch(spawnSync(process.execPath, [main, 'exits', '-'], { encoding: 'utf8', input: intime }).stdout, late);
+  assert.doesNotMatch(
+    spawnSync(process.execPath, [main, 'exits', '-'], { encoding: 'utf8', input: intime }).stdout,
+    late,
+  );
 });

@@ -4,6 +4,7 @@ import { noExits, untimedWhy } from '../report/exits-text.ts';
 import { vcpusCsv, vcpusJson, vcpusText } from '../report/vcpus-text.ts';
 import { isEntry, isExit } from '../spans/exit-events.ts';
 import { recordTimes } from '../trace/recorders.ts';
+import { untellable } from '../trace/undescribed.ts';
 import type { Condition } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
 import { Vcpus, vcpuSubjects } from '../views/vcpus.ts';
@@ -58,10 +59,12 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
       throw new UsageError(`${trace.file}: ${untimedWhy.threads}, so nobody knows what each vCPU did`);
     const holds = { exits: trace.types.some(isExit), entries: trace.types.some(isEntry) };
     if (!holds.exits && !holds.entries) throw new UsageError(...noExits({ trace, reading }));
-    if (!holds.exits || !holds.entries)
-      throw new UsageError(
-        `${trace.file}: there is no ${holds.exits ? 'kvm_entry' : 'kvm_exit'} in it, so nobody knows when its vCPUs were in the guest`,
-      );
+    if (!holds.exits || !holds.entries) {
+      const lacking = holds.exits ? 'kvm_entry' : 'kvm_exit';
+      const names = trace.types.map(({ name }) => name);
+      const why = untellable(names, `any ${lacking}`) ?? `there is no ${lacking} in it`;
+      throw new UsageError(`${trace.file}: ${why}, so nobody knows when its vCPUs were in the guest`);
+    }
     if (result.rows.length === 0 && result.threads > 0)
       throw new UsageError(`${trace.file}: none of its ${result.threads} vCPUs is one that was asked for`);
     const found = { trace, result, reading };

@@ -4,6 +4,7 @@ import { inOrder, numbersRepeat, type Vcpu, vcpuName } from '../spans/vcpu.ts';
 import { isArm64, recordLines } from '../trace/recorders.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
+import { untellable } from '../trace/undescribed.ts';
 import type { Dimension, ExitResult, ExitRow, Group, Untimed } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
 import { noneText } from './empty-stretch.ts';
@@ -47,6 +48,11 @@ export function noExits({
     return [
       `${trace.file}: there is no kvm_exit in it.${holds} perf script leaves out the samples that perf takes for a guest's, and on an arm64 host these are all kvm_exit and kvm_entry; perf script --guest-code prints them, and virtap reads perf.data itself.`,
     ];
+  const unread = untellable(
+    trace.types.map(({ name }) => name),
+    'any kvm_exit',
+  );
+  if (unread !== undefined) return [`${trace.file}: ${unread}`, ...reading.notes.map((note) => `Note: ${note}`)];
   const partial = reading.partial.length === 0 ? '' : ` What was read is not all: ${reading.partial.join(' ')}`;
   return [
     `${trace.file}: there is no kvm_exit in it.${holds}${partial} To record exits:`,

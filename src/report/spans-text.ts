@@ -1,6 +1,7 @@
 import type { Column, SpanKind } from '../spans/kind.ts';
 import { timestamp, timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
+import { untellable } from '../trace/undescribed.ts';
 import type { Reading } from '../views/reading.ts';
 import { cellText } from '../views/span-groups.ts';
 import type { SpanCells, SpansResult } from '../views/spans.ts';
@@ -81,7 +82,12 @@ export function noSpans(
   const { kind, seen } = result;
   const why = seen
     ? `no ${kind.word} begins and ends in it (${kind.meaning})`
-    : `there is no ${kind.word} in it; it takes ${kind.needs}`;
+    : `${
+        untellable(
+          trace.types.map(({ name }) => name),
+          `any ${kind.word}`,
+        ) ?? `there is no ${kind.word} in it`
+      }; it takes ${kind.needs}`;
   const closing = remarks(reading, terminal, leftOut(kind)).trimEnd();
   return [`${trace.file}: ${why}`, ...(closing === '' ? [] : closing.split('\n'))];
 }

@@ -1,5 +1,6 @@
 import { tellsTime } from '../trace/clock.ts';
 import { type Need, recordLines } from '../trace/recorders.ts';
+import { untellable } from '../trace/undescribed.ts';
 import type { InventoryView } from './inventory.ts';
 
 /** Whether a command of virtap can answer from a trace, and what to record where it cannot. */
@@ -13,15 +14,25 @@ export type Question = {
   record: string[];
 };
 
-type Lacking = Omit<Question, 'record'> & { record?: Need };
+type Lacking = Omit<Question, 'record'> & { record?: Need | undefined; lacking?: readonly string[] };
 
 /** What each command of virtap can learn from a trace. */
 export function questions(inventory: InventoryView): Question[] {
   const lttng = /lttng/.test(inventory.version);
-  return questionsOf(inventory).map(({ record, ...question }) => ({
-    ...question,
-    record: record === undefined ? [] : recordLines(record, inventory.qemu, lttng),
-  }));
+  return questionsOf(inventory).map((one) => {
+    // What to record is no answer where it may have been recorded, and the file lacks its description.
+    const untold =
+      one.lacking === undefined ? undefined : untellable(inventory.holds, `any ${list(one.lacking, 'or')}`);
+    const {
+      record,
+      lacking: _,
+      ...question
+    } = untold === undefined ? one : { ...one, why: `${untold}.`, record: undefined };
+    return {
+      ...question,
+      record: record === undefined ? [] : recordLines(record, inventory.qemu, lttng),
+    };
+  });
 }
 
 function questionsOf(inventory: InventoryView): Lacking[] {
@@ -40,7 +51,13 @@ function exits(inventory: InventoryView, lacks: (names: readonly string[]) => st
   const command = 'exits';
   if (!inventory.hasExits) {
     const missing = ['kvm:kvm_exit', ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
-    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: 'kernel' };
+    return {
+      command,
+      answer: 'no',
+      why: `there is no ${list(missing, 'or')} in it.`,
+      lacking: missing,
+      record: 'kernel',
+    };
   }
   const lacking = !tellsTime(inventory.clock)
     ? noTimes(inventory)
@@ -67,7 +84,13 @@ function vcpus(inventory: InventoryView, lacks: (names: readonly string[]) => st
   const command = 'vcpus';
   const missing = [...(inventory.hasExits ? [] : ['kvm:kvm_exit']), ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
   if (missing.length > 0) {
-    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: 'kernel' };
+    return {
+      command,
+      answer: 'no',
+      why: `there is no ${list(missing, 'or')} in it.`,
+      lacking: missing,
+      record: 'kernel',
+    };
   }
   if (inventory.clock.unit !== 'ns') {
     const why = tellsTime(inventory.clock) ? 'its clock counts cycles.' : `${noTimes(inventory)}.`;
@@ -90,7 +113,13 @@ function requests(inventory: InventoryView, lacks: (names: readonly string[]) =>
   const command = 'requests';
   const missing = lacks(['qemu:virtqueue_pop', 'qemu:virtqueue_fill']);
   if (missing.length > 0) {
-    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: 'queues' };
+    return {
+      command,
+      answer: 'no',
+      why: `there is no ${list(missing, 'or')} in it.`,
+      lacking: missing,
+      record: 'queues',
+    };
   }
   if (!tellsTime(inventory.clock)) {
     return { command, answer: 'no', why: `${noTimes(inventory)}.`, record: 'queues' };
@@ -111,7 +140,13 @@ function leaks(lacks: (names: readonly string[]) => string[]): Lacking {
   const missing = lacks(['qemu:virtqueue_pop', 'qemu:virtqueue_fill']);
   if (missing.length > 0) {
     // Fills alone tell nothing; pops alone are all open, which says as little.
-    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: 'queues' };
+    return {
+      command,
+      answer: 'no',
+      why: `there is no ${list(missing, 'or')} in it.`,
+      lacking: missing,
+      record: 'queues',
+    };
   }
   const why = 'which virtqueue elements QEMU took and never gave back';
   if (lacks(['qemu:virtio_set_status']).length > 0) {
@@ -137,7 +172,13 @@ function locks(inventory: InventoryView, lacks: (names: readonly string[]) => st
   const command = 'locks';
   const missing = lacks(['qemu:qemu_mutex_lock', 'qemu:qemu_mutex_locked', 'qemu:qemu_mutex_unlock']);
   if (missing.length > 0)
-    return { command, answer: 'no', why: `there is no ${list(missing, 'or')} in it.`, record: 'locks' };
+    return {
+      command,
+      answer: 'no',
+      why: `there is no ${list(missing, 'or')} in it.`,
+      lacking: missing,
+      record: 'locks',
+    };
   if (!inventory.hasQemuThreads)
     return { command, answer: 'no', why: 'its events do not say which thread they are of.', record: 'locks' };
   if (inventory.clock.unit !== 'ns')
