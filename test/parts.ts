@@ -82,17 +82,15 @@ export function inPieces<Part, A extends Analysis & Joinable<Part>>(
     pieces = [],
   }: { window?: Window; tally?: Tally; pieces?: Recording[] } = {},
 ): A {
-  const begin = () => {
-    const analysis = start();
-    analysis.within?.(window);
-    return analysis;
-  };
-  const first = begin();
+  const first = start();
+  first.within?.(window);
   const edges = [0, ...[...cuts].sort((a, b) => a - b), whole.count];
   whole.feed(first, 0, edges[1] as number, window);
   for (let n = 1; n < edges.length - 1; n++) {
     const [from, to] = [edges[n] as number, edges[n + 1] as number];
-    const later = begin();
+    const later = start();
+    later.inMiddle?.();
+    later.within?.(window);
     const piece = pieces[n];
     if (piece === undefined) whole.feed(later, from, to, window);
     else piece.feed(later, 0, piece.count, window);

@@ -96,3 +96,14 @@ export const vcpuRecordings = fc.oneof(
   cutRecordings(vcpuEvents('kvm')),
   cutRecordings(vcpuEvents('arm')),
 );
+
+/** Of threads that are switched most of the time, some of which run vCPUs. */
+export const switchRecordings = cutRecordings(({ what, tid, cpu, value }, time) => {
+  const at = { time, tid, cpu };
+  if (what < 12) return { name: 'kvm:kvm_exit', ...at, fields: { exit_reason: 0x78, isa: 2 } };
+  if (what < 24) return { name: 'kvm:kvm_entry', ...at, fields: { vcpu_id: tid % 5 } };
+  const other = [0, 0, 7, 11][value % 4] as number;
+  const [prev_pid, next_pid] = value < 4 ? [tid, other] : [other, tid];
+  const fields = { prev_pid, prev_state: value % 3, next_pid };
+  return { name: 'sched:sched_switch', ...at, tid: prev_pid, fields };
+});

@@ -9,6 +9,20 @@ export class FirstSources {
   /** By type id. */
   readonly #taken: (boolean | undefined)[] = [];
 
+  /** By name, which was taken. */
+  part(): ReadonlyMap<string, string> {
+    return this.#first;
+  }
+
+  /** Whether one that saw only what comes later took the same. */
+  accepts(later: ReadonlyMap<string, string>): boolean {
+    return [...later].every(([name, source]) => (this.#first.get(name) ?? source) === source);
+  }
+
+  join(later: ReadonlyMap<string, string>): void {
+    for (const [name, source] of later) this.#first.set(name, source);
+  }
+
   /** Whether events of this type count, one of which was seen just now. */
   takes(type: EventType): boolean {
     const known = this.#taken[type.id];

@@ -96,6 +96,7 @@ export interface Spans<C extends Columns = Columns> extends Analysis {
  * its beginning, an open span, and what hangs on who is which are kept by key, so that a join takes time with the threads, queues or keys that there are, and not with the events.
  */
 export type Joining = {
+  inMiddle?(): void;
   part(): unknown;
   accepts(part: unknown): boolean;
   /**

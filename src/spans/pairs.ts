@@ -1,12 +1,13 @@
 import { isBefore, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
+import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { FirstSources } from './first-sources.ts';
-import { LossTable } from './losses.ts';
+import { type LossPart, LossTable } from './losses.ts';
 import { OpenTable } from './open-table.ts';
 import { isSwitch } from './sched.ts';
-import { tableOf } from './table.ts';
+import { type Arrays, tableOf } from './table.ts';
 
 /** Spans that are open at once; of more, the oldest are forgotten, and counted. */
 const maxOpen = 1 << 20;
@@ -57,6 +58,31 @@ export class PairSpans extends tableOf({
   endsAt: 'i32',
 }) {}
 
+/** Events by key, as columns: what they are a row of, the keys, stand beside. */
+const keyedSchema = { time: 'f64', cpu: 'i32', tid: 'i32', note: 'i32' } as const;
+class Keyed extends tableOf(keyedSchema) {}
+type KeyedPart = Arrays<typeof keyedSchema> & { count: number; keys: Uint32Array };
+
+/** What pairing learnt of a stretch of a recording that it was given alone, as plain data. */
+export type PairsPart = {
+  counts: ReturnType<typeof noCounts>;
+  /** The first event of each key: an end (`note` 1) or a beginning; and when its thread had been switched out, as `LossTable.leftAt` gives it. */
+  heads: KeyedPart & { left: readonly number[] };
+  open: KeyedPart;
+  /** More came than is remembered. */
+  tooMany: boolean;
+  losses: LossPart;
+  /** By loss: how many keys had been seen before it came to be known. */
+  lossAt: readonly number[];
+  /** Keys and losses of the time before what is asked about: they are the first. */
+  before: { heads: number; losses: number };
+  /** Time of its first event, NaN where there was none. */
+  first: number;
+  /** Whether a pair was set aside because nothing told that its thread stayed where it was. */
+  presumed: boolean;
+  sources: ReadonlyMap<string, string>;
+};
+
 function noCounts(): Omit<PairCounts, 'forgotten' | 'openAtEnd'> {
   return { begins: 0, ends: 0, pairs: 0, beganAgain: 0, endsFirst: 0, straddlingLoss: 0, withoutKey: 0 };
 }
@@ -81,6 +107,9 @@ export type PairCounts = {
 /** A pair that has not ended. */
 export type OpenPair = { begin: number; cpu: number; tid: number; note: number; entry: number };
 
+/** What texts' keys are made from: the same in every part of a recording. */
+const textSeed = 0x9e3779b9 | 0;
+
 const isBegin = 1;
 const isEnd = 2;
 /** Whether events of this type are taken is known with the first of them. */
@@ -104,7 +133,14 @@ export class Pairs {
   readonly #roles: number[] = [];
   readonly #fromKeys: (readonly (FieldReader | undefined)[])[] = [];
   readonly #toKeys: (readonly (FieldReader | undefined)[])[] = [];
-  readonly #seed = (Math.random() * 0x100000000) | 0;
+  /** For `join`, where the stretch begins in the middle: as `PairsPart` has them. */
+  #heads: OpenTable | undefined;
+  readonly #headLeft: number[] = [];
+  readonly #lossAt: number[] = [];
+  #before = { heads: 0, losses: 0 };
+  #tooMany = false;
+  #first = Number.NaN;
+  #presumed = false;
 
   constructor(from: PairEnd, to: PairEnd, options: PairOptions) {
     this.#from = from;
@@ -126,6 +162,8 @@ export class Pairs {
   batch(trace: Trace, b: EventBatch): PairSpans {
     this.#learnTypes(trace);
     this.#losses.take(trace, b);
+    while (this.#lossAt.length < this.#losses.told) this.#lossAt.push(this.#headLeft.length);
+    if (b.count > 0 && Number.isNaN(this.#first)) this.#first = b.time[0] as number;
     const { spans } = this;
     const counts = this.#counts;
     const roles = this.#roles;
@@ -158,7 +196,87 @@ export class Pairs {
       if ((role & isChange) !== 0) this.#losses.left(b.tid[i] as number, b.time[i] as number);
     }
     counts.pairs += spans.count;
-    if (isBefore(b, this.#since)) Object.assign(counts, noCounts());
+    if (isBefore(b, this.#since)) {
+      Object.assign(counts, noCounts());
+      this.#before = { heads: this.#headLeft.length, losses: this.#lossAt.length };
+    }
+    return spans;
+  }
+
+  /** What it is given begins in the middle of a recording: what is before matters to the first event of each key. */
+  inMiddle(): void {
+    this.#heads = new OpenTable(2 * this.#options.keys, maxOpen);
+  }
+
+  /** What it learnt of its stretch: for the pairing of the stretch before. */
+  part(): PairsPart {
+    const heads = this.#heads ?? new OpenTable(2 * this.#options.keys, 1);
+    return {
+      counts: this.#counts,
+      heads: { ...keyed(heads, 2 * this.#options.keys), left: this.#headLeft },
+      open: keyed(this.#open, 2 * this.#options.keys),
+      tooMany: this.#tooMany || this.#open.forgotten > 0,
+      losses: this.#losses.part(),
+      lossAt: this.#lossAt,
+      before: this.#before,
+      first: this.#first,
+      presumed: this.#presumed,
+      sources: this.#sources.part(),
+    };
+  }
+
+  /** Whether all that was taken for granted in the stretch that follows is so, as far as is known here. */
+  accepts({ losses, first, presumed, tooMany, open, sources }: PairsPart): boolean {
+    return (
+      !tooMany &&
+      this.#open.size + open.count <= maxOpen &&
+      this.#losses.accepts(losses, first) &&
+      !(presumed && this.#losses.switches) &&
+      this.#sources.accepts(sources)
+    );
+  }
+
+  /** Takes over what another pairing, with the same options, learnt of the stretch that follows. Gives the pairs that ended in that; their `endsAt` is which of its heads ended them. */
+  join(part: PairsPart): PairSpans {
+    const counts = this.#counts;
+    const { spans } = this;
+    const { heads, open: opened, losses, before } = part;
+    spans.reserve(heads.count);
+    spans.count = 0;
+    for (const name in counts) counts[name as keyof typeof counts] += part.counts[name as keyof typeof counts];
+    this.#sources.join(part.sources);
+    const open = this.#open;
+    const words = 2 * this.#options.keys;
+    let known = 0;
+    for (let h = 0; h < heads.count; h++) {
+      for (; (part.lossAt[known] ?? Number.POSITIVE_INFINITY) <= h; known++)
+        this.#losses.join(losses.told[known] as Loss);
+      this.#losses.joinLeft(heads.tid[h] as number, heads.left[h] as number);
+      open.key.set(heads.keys.subarray(words * h, words * (h + 1)));
+      const entry = open.find();
+      if (entry < 0) continue;
+      const time = heads.time[h] as number;
+      const lost = this.#lost(entry, time, heads.tid[h] as number, heads.cpu[h] as number);
+      const n = h < before.heads ? 0 : 1;
+      if (heads.note[h] !== 1) counts[lost ? 'straddlingLoss' : 'beganAgain'] += n;
+      else if ((open.begin[entry] as number) >= this.#since) {
+        counts[lost ? 'straddlingLoss' : 'pairs'] += n;
+        counts.endsFirst -= n;
+        if (!lost) this.#give(entry, time, h);
+      }
+      open.remove(entry);
+    }
+    for (const loss of losses.told.slice(known)) this.#losses.join(loss);
+    for (const [tid, left] of losses.left ?? []) this.#losses.joinLeft(tid, left);
+    for (let k = 0; k < opened.count; k++) {
+      open.key.set(opened.keys.subarray(words * k, words * (k + 1)));
+      const entry = open.add();
+      open.begin[entry] = opened.time[k] as number;
+      open.cpu[entry] = opened.cpu[k] as number;
+      open.tid[entry] = opened.tid[k] as number;
+      open.note[entry] = opened.note[k] as number;
+    }
+    if (Number.isNaN(this.#first)) this.#first = part.first;
     return spans;
   }
 
@@ -183,7 +301,8 @@ export class Pairs {
   #begin(trace: Trace, b: EventBatch, i: number): void {
     const open = this.#open;
     const before = open.find();
-    if (before >= 0) {
+    if (before < 0) this.#noteHead(b, i, 0);
+    else {
       if (this.#straddles(before, b, i)) this.#counts.straddlingLoss++;
       else this.#counts.beganAgain++;
       open.remove(before);
@@ -200,36 +319,70 @@ export class Pairs {
     const open = this.#open;
     const entry = open.find();
     if (entry < 0) {
+      this.#noteHead(b, i, 1);
       this.#counts.endsFirst++;
       return;
     }
     if ((open.begin[entry] as number) < this.#since) this.#counts.endsFirst++;
     else if (this.#straddles(entry, b, i)) this.#counts.straddlingLoss++;
     else {
-      const { spans } = this;
-      const n = spans.count++;
-      const begin = open.begin[entry] as number;
-      spans.begin[n] = begin;
-      spans.duration[n] = (b.time[i] as number) - begin;
-      spans.cpu[n] = open.cpu[entry] as number;
-      spans.tid[n] = open.tid[entry] as number;
-      spans.note[n] = open.note[entry] as number;
-      spans.endsAt[n] = i;
+      const n = this.#give(entry, b.time[i] as number, i);
       this.#options.listener?.ended(entry, n, trace, b, i);
     }
     open.remove(entry);
   }
 
+  /** Gives the pair that ends at a time. */
+  #give(entry: number, end: number, at: number): number {
+    const { spans } = this;
+    const open = this.#open;
+    const n = spans.count++;
+    const begin = open.begin[entry] as number;
+    spans.begin[n] = begin;
+    spans.duration[n] = end - begin;
+    spans.cpu[n] = open.cpu[entry] as number;
+    spans.tid[n] = open.tid[entry] as number;
+    spans.note[n] = open.note[entry] as number;
+    spans.endsAt[n] = at;
+    return n;
+  }
+
+  /** Event `i` is of a key that is not open: it may be the first of that. */
+  #noteHead(b: EventBatch, i: number, isEnd: 0 | 1): void {
+    const heads = this.#heads;
+    if (heads === undefined) return;
+    heads.key.set(this.#open.key);
+    if (heads.find() >= 0) return;
+    if (heads.size === maxOpen) {
+      this.#tooMany = true;
+      return;
+    }
+    const head = heads.add();
+    const tid = b.tid[i] as number;
+    heads.begin[head] = b.time[i] as number;
+    heads.cpu[head] = b.cpu[i] as number;
+    heads.tid[head] = tid;
+    heads.note[head] = isEnd;
+    this.#headLeft.push(this.#losses.leftAt(tid));
+  }
+
   #straddles(entry: number, b: EventBatch, i: number): boolean {
+    return this.#lost(entry, b.time[i] as number, b.tid[i] as number, b.cpu[i] as number);
+  }
+
+  /** Whether events may have been lost until a later one. */
+  #lost(entry: number, end: number, tid: number, cpu: number): boolean {
     if (!this.#losses.some) return false;
     const begin = this.#open.begin[entry] as number;
-    const end = b.time[i] as number;
-    const cpu = this.#open.cpu[entry] as number;
+    const first = this.#open.cpu[entry] as number;
     switch (this.#options.of) {
       case 'cpu':
-        return this.#losses.straddle(begin, end, cpu, b.cpu[i] as number);
-      case 'thread':
-        return this.#losses.straddleOf(b.tid[i] as number, begin, end, cpu, b.cpu[i] as number);
+        return this.#losses.straddle(begin, end, first, cpu);
+      case 'thread': {
+        const lost = this.#losses.straddleOf(tid, begin, end, first, cpu);
+        if (lost && !this.#losses.switches) this.#presumed = true;
+        return lost;
+      }
       default:
         return this.#losses.straddle(begin, end, -1, -1);
     }
@@ -266,8 +419,8 @@ export class Pairs {
   }
 
   #digest(bytes: Uint8Array, start: number, end: number, n: number): true {
-    let low = this.#seed;
-    let high = ~this.#seed;
+    let low = textSeed;
+    let high = ~textSeed;
     for (let p = start; p < end; p++) {
       const c = bytes[p] as number;
       low = Math.imul(low ^ c, 0x85ebca6b);
@@ -291,4 +444,19 @@ export class Pairs {
       this.#toKeys.push(ends ? this.#to.keys(type) : []);
     }
   }
+}
+
+/** What stands in a table, the oldest first. */
+function keyed(table: OpenTable, words: number): KeyedPart {
+  const rows = new Keyed(Math.max(1, table.size));
+  const keys = new Uint32Array(words * table.size);
+  for (let entry = table.oldest; entry >= 0; entry = table.younger[entry] as number) {
+    const k = rows.add();
+    for (let n = 0; n < words; n++) keys[words * k + n] = table.word(entry, n);
+    rows.time[k] = table.begin[entry] as number;
+    rows.cpu[k] = table.cpu[entry] as number;
+    rows.tid[k] = table.tid[entry] as number;
+    rows.note[k] = table.note[entry] as number;
+  }
+  return { ...rows.copy(), count: rows.count, keys };
 }

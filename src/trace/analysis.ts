@@ -68,6 +68,8 @@ export interface Analysis {
  * and notes what it took for granted.
  */
 export interface Joinable<Part> {
+  /** Told before the first batch: its stretch begins in the middle of the recording, and what it learns is to be joined. Who needs not be told has none. */
+  inMiddle?(): void;
   /** What was learnt of its stretch so far, as plain data (columns, names, numbers), which can be handed to another thread. The analysis is not to be fed any more. */
   part(): Part;
   /** Whether it can take over what was learnt of the stretch that follows. Where that took something for granted that was not so, it cannot: then the events of that stretch are to be read here, by `batch`. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { inOneGo, inPieces, recordingOf, type Tally } from '../../test/parts.ts';
-import { vcpuRecordings } from '../../test/random-events.ts';
+import { switchRecordings, vcpuRecordings } from '../../test/random-events.ts';
 import type { SpanKind } from '../spans/kind.ts';
 import { kindNamed } from '../spans/kinds.ts';
 import { isGroup, type SpansOptions, type SpansResult, SpansView } from './spans.ts';
@@ -25,7 +25,10 @@ function asked(kind: SpanKind): fc.Arbitrary<SpansOptions> {
 }
 
 /** The kinds that can be joined, and recordings that have such spans. */
-const joinable = [['exit', vcpuRecordings, ['samples/host-kvm.dat', 'test/data/exits/boot.perf.data.zst']]] as const;
+const joinable = [
+  ['exit', vcpuRecordings, ['samples/host-kvm.dat', 'test/data/exits/boot.perf.data.zst']],
+  ['migration', switchRecordings, ['samples/host-kvm.dat', 'samples/kvm-and-qemu.dat']],
+] as const;
 
 for (const [name, recordings, files] of joinable) {
   const kind = kindNamed(name) as SpanKind;

@@ -85,6 +85,10 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
     this.#groups = new SpanGroups(this.#spans, this.#by, maxGroups);
   }
 
+  inMiddle(): void {
+    this.#spans.joining?.inMiddle?.();
+  }
+
   wants(type: EventType): boolean {
     return this.#spans.wants(type);
   }

@@ -2,9 +2,20 @@ import type { Window } from '../../trace/analysis.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import type { Trace } from '../../trace/trace.ts';
-import { ExitPairing, type VcpuThread } from '../exits.ts';
-import { length, number, type Readers, type RowOf, type SpanKind, type Spans, text, time } from '../kind.ts';
-import { type PairEnd, Pairs } from '../pairs.ts';
+import { isEntry, isExit } from '../exit-events.ts';
+import { ExitPairing, type ExitPart, type VcpuThread } from '../exits.ts';
+import {
+  type Joining,
+  length,
+  number,
+  type Readers,
+  type RowOf,
+  type SpanKind,
+  type Spans,
+  text,
+  time,
+} from '../kind.ts';
+import { type PairEnd, type PairSpans, Pairs, type PairsPart } from '../pairs.ts';
 import { leaves, leaving, schedEvent } from '../sched.ts';
 import { tableOf } from '../table.ts';
 import { vcpuOf } from '../vcpu.ts';
@@ -33,6 +44,16 @@ class Moves extends tableOf({
   endsAt: 'i32',
 }) {}
 
+/** Migrations that are kept of threads that may be vCPUs'. */
+const maxUnknown = 1 << 16;
+
+type Part = {
+  vcpus: ExitPart;
+  switches: PairsPart;
+  since: readonly number[];
+  unknown: ReturnType<Moves['copy']> & { count: number };
+};
+
 /** By `leaves`. */
 const ways = ['preempted', 'asleep', 'gone'];
 
@@ -49,19 +70,31 @@ class Migrations implements Spans<typeof columns> {
   });
   /** By thread: when it was seen to be a vCPU's. */
   readonly #since: number[] = [];
+  /** Of a stretch in the middle: those of threads that were not seen to be vCPUs' so far; `thread` is the tid. */
+  #unknown: Moves | undefined;
+  readonly joining: Joining = {
+    inMiddle: () => {
+      this.#switches.inMiddle();
+      this.#unknown = new Moves();
+    },
+    part: () => this.#part(),
+    accepts: (part) => this.#accepts(part as Part),
+    join: (trace, part) => this.#join(trace, part as Part),
+  };
   #trace: Trace | undefined;
 
   constructor() {
     const moves = this.#moves;
-    const vcpu = (k: number) => vcpuOf(this.#vcpus.threads[moves.thread[k] as number] as VcpuThread, this.#trace);
+    const of = (k: number) => moves.thread[k] as number;
+    const vcpu = (thread: number) => vcpuOf(this.#vcpus.threads[thread] as VcpuThread, this.#trace);
     this.read = {
       begin: (k) => moves.begin[k] as number,
       duration: (k) => moves.duration[k] as number,
       cpu: (k) => moves.cpu[k] as number,
       to: (k) => moves.to[k] as number,
-      tid: (k) => vcpu(k).tid,
-      pid: (k) => vcpu(k).vm ?? -1,
-      vcpu: (k) => vcpu(k).number ?? -1,
+      tid: { of, value: (thread) => vcpu(thread).tid },
+      pid: { of, value: (thread) => vcpu(thread).vm ?? -1 },
+      vcpu: { of, value: (thread) => vcpu(thread).number ?? -1 },
       left: { id: (k) => moves.left[k] as number, name: (id) => ways[id] as string },
     };
   }
@@ -86,25 +119,73 @@ class Migrations implements Spans<typeof columns> {
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     this.#learnThreads(trace, b);
-    const { count, begin, duration, cpu, note, endsAt } = this.#switches.batch(trace, b);
+    const spans = this.#switches.batch(trace, b);
+    this.#moves.count = 0;
+    for (let k = 0; k < spans.count; k++) {
+      const at = spans.endsAt[k] as number;
+      this.#switched(spans, k, this.#next(trace, b, at), b.cpu[at] as number);
+    }
+  }
+
+  /** A thread got a CPU again, to which it had been switched out of `spans`' one. */
+  #switched(spans: PairSpans, k: number, tid: number, to: number): void {
+    const cpu = spans.cpu[k] as number;
+    if (tid < 0 || to === cpu || to < 0) return;
+    const [begin, duration] = [spans.begin[k] as number, spans.duration[k] as number];
+    let thread = this.#vcpus.find(tid);
+    let moves: Moves | undefined = this.#moves;
+    if (thread < 0 || begin + duration < (this.#since[thread] as number)) {
+      moves = this.#unknown;
+      thread = tid;
+      if (moves === undefined || moves.count > maxUnknown) return;
+    }
+    const n = moves.add();
+    moves.begin[n] = begin;
+    moves.duration[n] = duration;
+    moves.cpu[n] = cpu;
+    moves.to[n] = to;
+    moves.thread[n] = thread;
+    moves.left[n] = spans.note[k] as number;
+    moves.endsAt[n] = spans.endsAt[k] as number;
+  }
+
+  #part(): Part {
+    return {
+      vcpus: this.#vcpus.part(),
+      switches: this.#switches.part(),
+      since: this.#since,
+      unknown: { ...(this.#unknown ?? new Moves()).copy(), count: this.#unknown?.count ?? 0 },
+    };
+  }
+
+  #accepts({ vcpus, switches, unknown }: Part): boolean {
+    return this.#vcpus.accepts(vcpus) && this.#switches.accepts(switches) && unknown.count <= maxUnknown;
+  }
+
+  #join(trace: Trace, { vcpus, switches, since, unknown }: Part): ReturnType<Joining['join']> {
+    this.#trace = trace;
     const moves = this.#moves;
     moves.count = 0;
-    for (let k = 0; k < count; k++) {
-      const at = endsAt[k] as number;
-      const to = b.cpu[at] as number;
-      if (to === cpu[k] || to < 0) continue;
-      const next = this.#next(trace, b, at);
-      const thread = next < 0 ? -1 : this.#vcpus.find(next);
-      if (thread < 0 || (begin[k] as number) + (duration[k] as number) < (this.#since[thread] as number)) continue;
+    // Those of a thread that was known here already are migrations of a vCPU.
+    for (let k = 0; k < unknown.count; k++) {
+      const thread = this.#vcpus.find(unknown.thread[k] as number);
+      if (thread < 0) continue;
       const n = moves.add();
-      moves.begin[n] = begin[k] as number;
-      moves.duration[n] = duration[k] as number;
-      moves.cpu[n] = cpu[k] as number;
-      moves.to[n] = to;
+      for (const column of ['begin', 'duration', 'cpu', 'to', 'left'] as const)
+        moves[column][n] = unknown[column][k] as number;
       moves.thread[n] = thread;
-      moves.left[n] = note[k] as number;
-      moves.endsAt[n] = at;
     }
+    const { threads } = this.#vcpus.join(vcpus);
+    threads.forEach((thread, n) => {
+      this.#since[thread] ??= since[n] as number;
+    });
+    const spans = this.#switches.join(switches);
+    const { keys, cpu } = switches.heads;
+    for (let k = 0; k < spans.count; k++) {
+      const head = spans.endsAt[k] as number;
+      this.#switched(spans, k, keys[2 * head] as number, cpu[head] as number);
+    }
+    return (column, id) => (column === 'left' ? id : (threads[id] as number));
   }
 
   endsAt(k: number): number {
@@ -120,7 +201,8 @@ class Migrations implements Spans<typeof columns> {
     this.#vcpus.batch(trace, b);
     for (let i = 0; this.#since.length < threads.length && i < b.count; i++) {
       const { tid } = threads[this.#since.length] as VcpuThread;
-      if (b.tid[i] === tid && this.#vcpus.wants(trace.types[b.type[i] as number] as EventType)) {
+      const type = trace.types[b.type[i] as number] as EventType;
+      if (b.tid[i] === tid && (isExit(type) || isEntry(type))) {
         this.#since.push(b.time[i] as number);
       }
     }
