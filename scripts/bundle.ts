@@ -8,7 +8,7 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
 import { type OutputOptions, type Plugin, type PluginContext, rolldown } from 'rolldown';
 import { threads } from '../src/own/thread.ts';
 import { v8Flag } from '../src/own/v8-flag.ts';
@@ -62,7 +62,7 @@ const output = {
 } satisfies OutputOptions;
 
 /** Those that a reader is asked for first, and what they need. */
-const usualFormats = ['formats/simpletrace.ts', 'formats/trace-dat.ts', 'formats/perf-data.ts'];
+const usualFormats = ['formats/trace-dat.ts', 'formats/perf-data.ts', 'formats/simpletrace.ts'];
 
 /**
  * Modules of Node.js become modules of the bundle, which run, as all others, when somebody who needs them does: as they are, all that a file imports would be loaded
@@ -131,9 +131,10 @@ export async function build(folder: string): Promise<void> {
       chunk.name === 'index' || chunk.name === 'script' ? unlessOld((sentence) => `throw new Error(${sentence});`) : '',
     codeSplitting: {
       groups: [
-        { ...group('start', 'cli/program.ts'), priority: 3 },
+        { ...group('start', 'cli/program.ts'), priority: 6 },
         // What every command that reads a trace needs.
-        { ...group('common', 'cli/exits.ts', ...usualFormats), priority: 2 },
+        { ...group('common', 'cli/exits.ts'), priority: 5 },
+        ...usualFormats.map((file, i) => ({ ...group(basename(file, '.ts'), file), priority: 4 - i })),
         { name: 'shared', minShareCount: 3, priority: 1, test: /[\\/]src[\\/]/ },
       ],
     },

@@ -10,18 +10,24 @@ const interval = 100;
 export class Progress {
   readonly #trace: Trace;
   readonly #began = performance.now();
-  readonly #timer: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #drawn = false;
 
   constructor(trace: Trace, shows: boolean) {
     this.#trace = trace;
     // By the clock, not by the events: a file may take long before its first, or have none.
-    if (shows && process.stderr.isTTY === true) this.#timer = setInterval(() => this.#draw(), interval).unref();
+    if (shows) this.#timer = setTimeout(() => this.#start(), showAfter).unref();
+  }
+
+  /** Asks now what standard error is, as that takes longer than to read a small recording. */
+  #start(): void {
+    if (process.stderr.isTTY !== true) return;
+    this.#draw();
+    this.#timer = setInterval(() => this.#draw(), interval).unref();
   }
 
   #draw(): void {
     const now = performance.now();
-    if (now - this.#began < showAfter) return;
     this.#drawn = true;
     const { read, size } = this.#trace.progress();
     const name = this.#trace.file;

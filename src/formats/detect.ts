@@ -8,9 +8,9 @@ import { Input } from './input.ts';
 
 /** Every format, asked in this order: those with a magic number first, then text, the least particular last. Loaded when asked. */
 const formats: readonly (() => Promise<Format>)[] = [
-  async () => (await import('./simpletrace.ts')).simpletrace,
   async () => (await import('./trace-dat.ts')).traceDat,
   async () => (await import('./perf-data.ts')).perfData,
+  async () => (await import('./simpletrace.ts')).simpletrace,
   async () => (await import('./raw-pages.ts')).rawPages,
   async () => (await import('./perfetto/perfetto.ts')).perfetto,
   async () => (await import('./function-graph.ts')).functionGraph,

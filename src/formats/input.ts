@@ -1,5 +1,4 @@
 import { constants, createReadStream, mkdtempSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
-import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -79,7 +78,8 @@ export class Input {
         status = data;
       }
       if (status.isFIFO()) {
-        await input.#startStream(await openFifo(input.name));
+        input.#stream = await openFifo(input.name);
+        await input.#startStream(input.#stream);
         return input;
       }
       const file = RandomFile.open(input.name);
@@ -232,7 +232,7 @@ export class Input {
   }
 
   async #startStream(stream: Readable): Promise<void> {
-    if (this.path === undefined || stream instanceof Socket) this.#stream = stream;
+    if (this.path === undefined) this.#stream = stream;
     let source = this.#counted(stream);
     const first: Uint8Array[] = [];
     let have = 0;
@@ -296,7 +296,8 @@ export class Input {
  * A named pipe, once it has a writer, as a stream that does not block a thread: the process could not end before its writer does.
  */
 async function openFifo(path: string): Promise<Readable> {
-  const { open } = await import('node:fs/promises');
+  // Loaded here, as hardly any input is one.
+  const [{ open }, { Socket }] = await Promise.all([import('node:fs/promises'), import('node:net')]);
   const file = await open(path, 'r');
   const again = openSync(`/proc/self/fd/${file.fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
   await file.close();
