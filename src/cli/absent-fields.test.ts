@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
+import { virtap } from '../../test/virtap.ts';
 
 /* Events whose fields lack a value, or are not there: what is not known prints as `?` or is left out, whatever asks for it. */
 
-const root = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-absent-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -116,21 +115,19 @@ const asked = [
 ];
 const lines = asked.flatMap((command) => [kernel, exits, qemu].map((file) => [...command, file]));
 
-let out = '';
-before(() => {
-  const { stdout, stderr } = spawnSync(process.execPath, [join(root, 'test/many-lines.ts')], {
-    input: JSON.stringify(lines),
-    maxBuffer: 1 << 30,
-    encoding: 'utf8',
-  });
-  assert.equal(stdout.match(/^\$ /gm)?.length, lines.length, stderr.slice(-2000));
-  out = stdout + stderr;
-});
+/** What each printed, on both streams, behind its command line. */
+const said = new Map(
+  lines.map((line) => {
+    const { stdout, stderr } = virtap(...line);
+    return [line.join(' '), stdout + stderr];
+  }),
+);
+const out = [...said.values()].join('\n');
 
 test('nothing prints as NaN, undefined or Infinity', () => {
-  for (const block of out.split(/^(?=\$ )/m)) {
-    const found = /^.*(NaN|undefined|Infinity|\[object ).*$/m.exec(block);
-    assert.equal(found, null, `${block.slice(0, block.indexOf('\n'))}: ${found?.[0]}`);
+  for (const [line, text] of said) {
+    const found = /^.*(NaN|undefined|Infinity|\[object ).*$/m.exec(text);
+    assert.equal(found, null, `${line}: ${found?.[0]}`);
   }
 });
 
@@ -141,8 +138,7 @@ test('what is absent is said to be unknown', () => {
 });
 
 test('pops and fills without an address are of no element, and leave no verdict about others', () => {
-  const start = out.indexOf(`$ ${JSON.stringify(['leaks', qemu])}`);
-  const leaks = out.slice(start, out.indexOf('\n$ ', start)).replace(/\s+/g, ' ');
+  const leaks = said.get(`leaks ${qemu}`)?.replace(/\s+/g, ' ') ?? '';
   assert.match(leaks, /\d+ virtqueue events lack the address of the queue or the element: left out/);
   assert.doesNotMatch(leaks, /elem 0x0\b/);
 });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { gzipSync, zstdDecompressSync } from 'node:zlib';
 import { needs } from '../../test/tools.ts';
+import { virtap } from '../../test/virtap.ts';
 import { commands } from './commands.ts';
 
 const data = join(import.meta.dirname, '../../test/data');
@@ -14,15 +15,6 @@ const main = join(import.meta.dirname, 'main.ts');
 const env = { ...process.env, NO_COLOR: '1', COLUMNS: '', LC_ALL: 'C.UTF-8' };
 const folder = mkdtempSync(join(tmpdir(), 'virtap-test-'));
 after(() => rmSync(folder, { recursive: true }));
-
-function virtap(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
-    encoding: 'utf8',
-    env,
-    maxBuffer: 64 << 20,
-  });
-  return { status, stdout, stderr };
-}
 
 function start(...args: string[]): { child: ChildProcess; output: Promise<string>[] } {
   const child = spawn(process.execPath, [main, ...args], { env });

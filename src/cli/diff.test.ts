@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { virtap, virtapIn } from '../../test/virtap.ts';
 
 const root = join(import.meta.dirname, '../..');
 const busy = join(root, 'samples/host-kvm.dat');
@@ -13,17 +13,11 @@ after(() => rmSync(folder, { recursive: true }));
 const log = join(root, 'samples/kvm-and-qemu.log.zst');
 const leak = join(root, 'samples/qemu-leak.bin.zst');
 
-function virtap(args: string[], columns = ''): { status: number | null; stderr: string; stdout: string } {
-  return spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), 'diff', ...args], {
-    encoding: 'utf8',
-    env: { ...process.env, NO_COLOR: '1', COLUMNS: columns, LC_ALL: 'C.UTF-8' },
-    maxBuffer: 32 << 20,
-  });
-}
+const diff = (args: readonly string[], columns = '') => virtapIn({ env: { COLUMNS: columns } }, 'diff', ...args);
 
 test('what changed stands first, with both values and the interval; noise is a range; it fits the terminal', () => {
   for (const columns of ['80', '200']) {
-    const { status, stdout, stderr } = virtap([quiet, busy], columns);
+    const { status, stdout, stderr } = diff([quiet, busy], columns);
     assert.deepEqual([status, stderr], [0, '']);
     const table = stdout.split('\n\n')[1] as string;
     assert.match(
@@ -36,11 +30,11 @@ test('what changed stands first, with both values and the interval; noise is a r
     assert.match(stdout, /^npf .* [-+][\d.]+…\+[\d.]+ %|×/m);
     assert.equal(/^interrupt .* 21\.69 ms → 369\.5 ms/m.test(stdout), columns === '200');
   }
-  assert.match(virtap([busy, busy]).stdout, /^Nothing changed by more than noise, in \d+ comparisons\.$/m);
+  assert.match(diff([busy, busy]).stdout, /^Nothing changed by more than noise, in \d+ comparisons\.$/m);
 });
 
 test('JSON and CSV have the same figures as the text, and all of them', () => {
-  const answer = JSON.parse(virtap([quiet, busy, '--json']).stdout);
+  const answer = JSON.parse(diff([quiet, busy, '--json']).stdout);
   assert.deepEqual([answer.what, answer.before.file, answer.after.vcpus], ['exits', quiet, 2]);
   const interrupt = answer.rows.find(({ reason }: { reason: string }) => reason === 'interrupt');
   assert.deepEqual([interrupt.before.count, interrupt.after.count, interrupt.after.avg_ns], [223, 1163, 1902523]);
@@ -48,16 +42,16 @@ test('JSON and CSV have the same figures as the text, and all of them', () => {
     [interrupt.changes.avg.news, interrupt.changes.avg.ratio > 10, interrupt.changes.avg.low > 5],
     [true, true, true],
   );
-  const lines = virtap([quiet, busy, '--csv']).stdout.trimEnd().split('\n');
+  const lines = diff([quiet, busy, '--csv']).stdout.trimEnd().split('\n');
   assert.equal(lines[0], 'reason,kind,figure,before,after,ratio,low,high,p,news');
   assert.equal(lines.length, 1 + 5 * answer.rows.length);
   assert.ok(lines.some((line) => line.startsWith('interrupt,row,avg_ns,')));
 });
 
 test('what is compared follows from the files; where that is not clear, a sentence says what to do', () => {
-  assert.match(virtap(['--what', 'locks', log, log]).stdout, /^before .* 6,282 waits and holds +in 1\.735 s$/m);
-  assert.match(virtap([leak, leak]).stdout, /^before .* 15,834 requests +in 18\.97 s$/m);
-  assert.match(virtap(['--what', 'vcpus', quiet, busy]).stdout, /^preempted +share .* ×\d/m);
+  assert.match(diff(['--what', 'locks', log, log]).stdout, /^before .* 6,282 waits and holds +in 1\.735 s$/m);
+  assert.match(diff([leak, leak]).stdout, /^before .* 15,834 requests +in 18\.97 s$/m);
+  assert.match(diff(['--what', 'vcpus', quiet, busy]).stdout, /^preempted +share .* ×\d/m);
   const cases: [string[], RegExp][] = [
     [[log, busy], /there is nothing to compare: .*log\.zst holds requests and locks, .*host-kvm\.dat holds exits/],
     [[log, log], /both recordings hold requests and locks: say which to compare, --what requests\|locks/],
@@ -74,14 +68,14 @@ test('what is compared follows from the files; where that is not clear, a senten
     [['--from', '100s', busy, busy], /there is nothing in that stretch of time; the trace begins at 1382\.004307030/],
   ];
   for (const [args, sentence] of cases) {
-    const { status, stdout, stderr } = virtap(args);
+    const { status, stdout, stderr } = diff(args);
     assert.deepEqual([status, stdout], [2, ''], args.join(' '));
     assert.match(stderr, sentence);
   }
 });
 
 test('a time range is of each recording from its first event on', () => {
-  const answer = JSON.parse(virtap(['--from', '1s', '--to', '1500ms', busy, busy, '--json']).stdout);
+  const answer = JSON.parse(diff(['--from', '1s', '--to', '1500ms', busy, busy, '--json']).stdout);
   assert.equal(answer.before.duration_ns, 5e8);
   assert.ok(answer.before.count > 500);
 });
@@ -101,7 +95,7 @@ test('conditions are on changes that are more than noise', () => {
     [['--fail-if', 'change(max(exit))>1%'], 2, /exit has no max; it has total, rate, avg, p50, p99/],
   ];
   for (const [args, status, stderr] of cases) {
-    const result = virtap([quiet, busy, ...args]);
+    const result = diff([quiet, busy, ...args]);
     assert.equal(result.status, status, args.join(' '));
     assert.match(result.stderr, stderr);
   }
@@ -109,7 +103,7 @@ test('conditions are on changes that are more than noise', () => {
 
 test('exits that cannot be timed are compared by how often they occur', () => {
   const trace = join(import.meta.dirname, '../../test/data/pasted/exit-only.txt');
-  const answer = JSON.parse(virtap(['--json', trace, trace]).stdout);
+  const answer = JSON.parse(diff(['--json', trace, trace]).stdout);
   assert.deepEqual(
     answer.rows.map((row: { reason: string; before: object }) => [row.reason, row.before]),
     [
@@ -120,26 +114,25 @@ test('exits that cannot be timed are compared by how often they occur', () => {
     ],
   );
   assert.match(
-    virtap([trace, trace]).stdout,
+    diff([trace, trace]).stdout,
     /there is no kvm_entry in it, so that only how often exits occur can be compared/,
   );
-  assert.match(virtap(['--fail-if', 'change(p99(exit))>10%', trace, trace]).stderr, /exit has no p99; it has rate/);
+  assert.match(diff(['--fail-if', 'change(p99(exit))>10%', trace, trace]).stderr, /exit has no p99; it has rate/);
 });
 
 test('spans of any kind are compared by the columns that group them, and conditions call them by their values', () => {
-  const { stdout } = virtap(['--what', 'states', quiet, busy, '--json']);
+  const { stdout } = diff(['--what', 'states', quiet, busy, '--json']);
   const { what, rows } = JSON.parse(stdout) as {
     what: string;
     rows: { state: string; kind: string; before: { total_ns: number } | null; after: { total_ns: number } | null }[];
   };
   assert.equal(what, 'states');
-  const { vcpus } = JSON.parse(
-    spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), 'vcpus', '--json', busy], { encoding: 'utf8' })
-      .stdout,
-  ) as { vcpus: { states: Record<string, number> }[] };
+  const { vcpus } = JSON.parse(virtap('vcpus', '--json', busy).stdout) as {
+    vcpus: { states: Record<string, number> }[];
+  };
   const preempted = vcpus.reduce((sum, { states }) => sum + (states.preempted ?? 0), 0);
   assert.equal(rows.find(({ state }) => state === 'preempted')?.after?.total_ns, preempted);
-  const failing = (condition: string) => virtap(['--what', 'states', quiet, busy, '--fail-if', condition]).status;
+  const failing = (condition: string) => diff(['--what', 'states', quiet, busy, '--fail-if', condition]).status;
   assert.equal(failing('change(total(state:preempted))>10%'), 3);
   assert.equal(failing('change(total(state:preempted))<-10%'), 0);
 });
@@ -157,7 +150,7 @@ test('of recordings that are too short to say anything for sure, the figures are
     return path;
   };
   const files = [record('short-before.txt', 10), record('short-after.txt', 30)];
-  const text = virtap(['--what', 'exits', ...files]);
+  const text = diff(['--what', 'exits', ...files]);
   assert.equal(text.status, 0, text.stderr);
   assert.match(
     text.stdout,
@@ -165,10 +158,10 @@ test('of recordings that are too short to say anything for sure, the figures are
   );
   assert.match(text.stdout, /^npf .*10\.00 µs → 30\.00 µs +\+200 % \?/m);
   assert.match(text.stdout, /\?: it rests on too little to say/);
-  const { rows } = JSON.parse(virtap(['--json', '--what', 'exits', ...files]).stdout) as {
+  const { rows } = JSON.parse(diff(['--json', '--what', 'exits', ...files]).stdout) as {
     rows: { reason: string; changes: Record<string, unknown> }[];
   };
   const unsure = { ratio: 3, low: null, high: null, p: null, news: false };
   assert.deepEqual(rows.find(({ reason }) => reason === 'npf')?.changes.avg, unsure);
-  assert.match(virtap(['--csv', '--what', 'exits', ...files]).stdout, /^npf,row,avg_ns,10000,30000,3,,,,false$/m);
+  assert.match(diff(['--csv', '--what', 'exits', ...files]).stdout, /^npf,row,avg_ns,10000,30000,3,,,,false$/m);
 });

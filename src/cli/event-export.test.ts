@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { needs } from '../../test/tools.ts';
+import { virtap as run } from '../../test/virtap.ts';
 
 const root = join(import.meta.dirname, '../..');
 const kvm = join(root, 'samples/host-kvm.dat');
@@ -13,13 +14,6 @@ const leak = join(root, 'samples/qemu-leak.bin.zst');
 const lost = join(root, 'test/data/trace-dat/lost-v7.dat');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-export-'));
 after(() => rmSync(folder, { recursive: true }));
-
-function run(...args: string[]) {
-  return spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
-    encoding: 'utf8',
-    maxBuffer: 256 << 20,
-  });
-}
 
 function virtap(...args: string[]): string {
   const { status, stdout, stderr } = run(...args);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { virtapIn } from '../../test/virtap.ts';
 
 const data = join(import.meta.dirname, '../../test/data');
 const boot = join(data, 'exits/boot.perf.data.zst');
@@ -12,18 +12,7 @@ const pasted = join(data, 'pasted');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-exits-'));
 after(() => rmSync(folder, { recursive: true }));
 
-function virtap(args: string[], env = {}): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    [join(import.meta.dirname, 'main.ts'), 'exits', ...args],
-    {
-      encoding: 'utf8',
-      env: { ...process.env, NO_COLOR: '1', COLUMNS: '', LANG: 'C.UTF-8', ...env },
-      maxBuffer: 32 << 20,
-    },
-  );
-  return { status, stdout, stderr };
-}
+const exits = (args: readonly string[], env = {}) => virtapIn({ env }, 'exits', ...args);
 
 /** A file of ftrace's text, one line an event: `exit 1.000010 0 HLT`, `entry 1.000030 0`. */
 function ftrace(name: string, events: string[]): string {
@@ -41,7 +30,7 @@ function ftrace(name: string, events: string[]): string {
 }
 
 test('JSON has the documented shape, times as integers', () => {
-  const { status, stdout, stderr } = virtap(['--json', '--heatmap', '--slow', '2', idle]);
+  const { status, stdout, stderr } = exits(['--json', '--heatmap', '--slow', '2', idle]);
   assert.deepEqual([status, stderr], [0, '']);
   const answer = JSON.parse(stdout);
   assert.deepEqual(
@@ -75,7 +64,7 @@ test('JSON has the documented shape, times as integers', () => {
 });
 
 test('--sort, --exclude and --csv', () => {
-  const { stdout } = virtap(['--csv', '--sort', 'count', '--exclude', 'hlt,io', boot]);
+  const { stdout } = exits(['--csv', '--sort', 'count', '--exclude', 'hlt,io', boot]);
   const rows = stdout
     .trimEnd()
     .split('\n')
@@ -93,7 +82,7 @@ test('--sort, --exclude and --csv', () => {
 });
 
 test('the table in a terminal of 80 columns is no wider', () => {
-  const { stdout } = virtap([boot], { COLUMNS: '80' });
+  const { stdout } = exits([boot], { COLUMNS: '80' });
   // The note of who recorded is as long as the command line that it quotes.
   for (const line of stdout.split('\n')) assert.ok(line.length <= 80 || line.startsWith('Note: Recorded on '), line);
   assert.match(stdout, /stddev/);
@@ -114,7 +103,7 @@ test('exits before the first kvm_entry and after the last are accounted for', ()
     'entry 1.000095 0',
     'exit 1.000099 0 npf',
   ]);
-  const { unpaired, rows } = JSON.parse(virtap(['--json', '--sort', 'name', trace]).stdout);
+  const { unpaired, rows } = JSON.parse(exits(['--json', '--sort', 'name', trace]).stdout);
   assert.deepEqual(unpaired, {
     exits: 5,
     entries: 4,
@@ -135,9 +124,9 @@ test('exits before the first kvm_entry and after the last are accounted for', ()
       ['npf', 25_000],
     ],
   );
-  const { stdout } = virtap([trace]);
+  const { stdout } = exits([trace]);
   assert.match(stdout, /^1 exit before the first kvm_entry of the thread; perf kvm stat does not count such\.$/m);
-  const slow = virtap(['--than', '9us', trace]).stdout;
+  const slow = exits(['--than', '9us', trace]).stdout;
   assert.match(slow, /^Exits longer than 9 µs: 2; halts left out/m);
   assert.match(slow, /^1\.000040000 {2}vCPU 0 \(thread 100\) {2}CPU 0 {2}npf {2}10\.00 µs {2}rip 0xfff0$/m);
   assert.match(slow, /^ {2}\+1\.000 µs +kvm:kvm_pio +pio_write at 0x3f8 size 1 count 1 val 0x41$/m);
@@ -145,11 +134,11 @@ test('exits before the first kvm_entry and after the last are accounted for', ()
 
 test('without kvm_entry exits are counted, and the remedy is named', () => {
   const trace = ftrace('exits-only.txt', ['exit 1.000000 0 HLT', 'exit 1.500000 0 HLT', 'exit 2.000000 0 MSR_WRITE']);
-  const { status, stdout } = virtap([trace]);
+  const { status, stdout } = exits([trace]);
   assert.equal(status, 0);
   assert.match(stdout, /^HLT +2 +2\/s +66\.7 %$/m);
   assert.match(stdout, /no kvm_entry.*\n {2}sudo virtap record .*\n {2}trace-cmd record .*kvm_entry/);
-  const { rows, totals, not_timed } = JSON.parse(virtap(['--json', trace]).stdout);
+  const { rows, totals, not_timed } = JSON.parse(exits(['--json', trace]).stdout);
   assert.deepEqual([rows[0].reason, rows[0].count, rows[0].total_ns], ['HLT', 2, null]);
   assert.deepEqual([totals.all.count, totals.without_halts.count, totals.halts.count], [3, 1, 2]);
   assert.equal(not_timed, 'there is no kvm_entry in it');
@@ -157,21 +146,21 @@ test('without kvm_entry exits are counted, and the remedy is named', () => {
 
 test('without kvm_entry, what asks for counts is answered, and what asks for times is refused by name', () => {
   const trace = join(pasted, 'exit-only.txt');
-  const rips = virtap(['--csv', '--by', 'rip', trace]).stdout.trimEnd().split('\n').slice(1);
+  const rips = exits(['--csv', '--by', 'rip', trace]).stdout.trimEnd().split('\n').slice(1);
   assert.deepEqual(
     rips.map((row) => row.split(',').slice(0, 3).join()),
     ['0xffffffff8b632f49,false,1', '0xffffffff8b360413,false,1', '0xffffffff8c3f2e2f,true,2'],
   );
-  const gate = virtap(['--fail-if', 'count(exit:EPT_MISCONFIG)>0', trace]);
+  const gate = exits(['--fail-if', 'count(exit:EPT_MISCONFIG)>0', trace]);
   assert.deepEqual([gate.status, gate.stderr], [3, 'virtap: count(exit:EPT_MISCONFIG)>0: it is 1\n']);
-  assert.equal(virtap(['--fail-if', 'count(exit:EPT_MISCONFIG)>1', trace]).status, 0);
-  const p99 = virtap(['--fail-if', 'p99(exit)>1us', trace]);
+  assert.equal(exits(['--fail-if', 'count(exit:EPT_MISCONFIG)>1', trace]).status, 0);
+  const p99 = exits(['--fail-if', 'p99(exit)>1us', trace]);
   assert.deepEqual(
     [p99.status, p99.stderr],
     [2, 'virtap: --fail-if p99(exit)>1us: exit has no p99; it has count, rate\n'],
   );
   for (const asked of [['--slow', '2'], ['--heatmap'], ['--than', '1us'], ['--breakdown'], ['--sort', 'p99']]) {
-    const { status, stdout, stderr } = virtap([...asked, trace]);
+    const { status, stdout, stderr } = exits([...asked, trace]);
     assert.deepEqual([status, stdout], [2, ''], asked[0]);
     assert.ok(
       stderr.endsWith(
@@ -180,13 +169,13 @@ test('without kvm_entry, what asks for counts is answered, and what asks for tim
       stderr,
     );
   }
-  const none = virtap(['--exclude', 'hlt,ept_violation,ept_misconfig', trace]);
+  const none = exits(['--exclude', 'hlt,ept_violation,ept_misconfig', trace]);
   assert.match(none.stdout, /^All reasons are excluded\.$/m);
 });
 
 test('without kvm_exit there is nothing to answer: what it holds, and what to record', () => {
   const trace = ftrace('none.txt', ['entry 1.000000 0']);
-  const { status, stdout, stderr } = virtap([trace]);
+  const { status, stdout, stderr } = exits([trace]);
   assert.deepEqual([status, stdout], [2, '']);
   assert.match(
     stderr,
@@ -195,14 +184,14 @@ test('without kvm_exit there is nothing to answer: what it holds, and what to re
 });
 
 test('what is left after filters may be nothing', () => {
-  const { status, stdout } = virtap(['--vcpu', '7', idle]);
+  const { status, stdout } = exits(['--vcpu', '7', idle]);
   assert.equal(status, 0);
   assert.match(stdout, /None of them is of the kind asked for\. There are exits of .*vCPU 0, 1/);
 });
 
 test('a time range takes part of the exits', () => {
-  const part = JSON.parse(virtap(['--json', '--from', '5s', '--to', '10s', idle]).stdout);
-  const whole = JSON.parse(virtap(['--json', idle]).stdout);
+  const part = JSON.parse(exits(['--json', '--from', '5s', '--to', '10s', idle]).stdout);
+  const whole = JSON.parse(exits(['--json', idle]).stdout);
   assert.ok(part.unpaired.pairs > 0 && part.unpaired.pairs < whole.unpaired.pairs);
   assert.ok(part.duration_ns <= 5e9);
 });
@@ -216,7 +205,7 @@ test('options that cannot be met are refused in one sentence', () => {
     [['--tsc-mhz', '2000', idle], /--tsc-mhz is for traces with the clock x86-tsc/],
     [[join(folder, 'no such file')], /no such file/],
   ] as const) {
-    const { status, stdout, stderr } = virtap([...args]);
+    const { status, stdout, stderr } = exits([...args]);
     assert.deepEqual([status, stdout], [2, ''], args.join(' '));
     assert.match(stderr, message);
   }
@@ -233,18 +222,18 @@ test('vCPUs of several VMs are told apart, also where the trace does not say whi
     line(21, 5, 'kvm_entry: vcpu 0'),
   ];
   writeFileSync(file, `${lines.join('\n')}\n`);
-  const { stdout } = virtap(['--by', 'vcpu', file]);
+  const { stdout } = exits(['--by', 'vcpu', file]);
   assert.match(stdout, /^0 \(thread 10\) +1 .*\n?/m);
   assert.match(stdout, /^0 \(thread 21\) +1 /m);
   assert.match(stdout, /vCPU 0 \(thread 10\), 0 \(thread 21\)$/m);
   // By its number alone, each of them is meant.
-  const gate = virtap(['--by', 'vcpu', '--fail-if', 'max(exit:0)>1500ns', file]);
+  const gate = exits(['--by', 'vcpu', '--fail-if', 'max(exit:0)>1500ns', file]);
   assert.deepEqual([gate.status, gate.stderr], [3, 'virtap: max(exit:0)>1500ns: it is 2 µs\n']);
 });
 
 test('without threads, what happened within exits is refused by name', () => {
   const file = join(pasted, 'perf-script-no-tid.txt');
-  const { status, stderr } = virtap(['--by', 'port', file]);
+  const { status, stderr } = exits(['--by', 'port', file]);
   assert.deepEqual([status, /which --by port needs\n$/.test(stderr)], [2, true]);
-  assert.match(virtap([file]).stdout, /^VMCALL +1 /m);
+  assert.match(exits([file]).stdout, /^VMCALL +1 /m);
 });

@@ -7,6 +7,7 @@ import { after, test } from 'node:test';
 import { zstdDecompressSync } from 'node:zlib';
 import { decodeFromCompressedBase64, initWebAssemblySync } from 'hdr-histogram-js';
 import { parquetReadObjects } from 'hyparquet';
+import { virtap as run } from '../../test/virtap.ts';
 
 const root = join(import.meta.dirname, '../..');
 const kvm = join(root, 'samples/host-kvm.dat');
@@ -15,10 +16,7 @@ const folder = mkdtempSync(join(tmpdir(), 'virtap-export-'));
 after(() => rmSync(folder, { recursive: true }));
 
 function virtap(...args: string[]): string {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
-    encoding: 'utf8',
-    maxBuffer: 256 << 20,
-  });
+  const { status, stdout, stderr } = run(...args);
   assert.ok(status === 0 || status === 3, stderr);
   return stdout;
 }
@@ -265,9 +263,7 @@ test('in Perfetto each request whose kick is known has a flow from the exit that
 });
 
 test('a trace without spans, and a file that cannot be written, are refused', () => {
-  const run = (...args: string[]) =>
-    spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), 'export', ...args], { encoding: 'utf8' });
-  const unwritable = run('--to', 'csv', '-o', join(folder, 'no/such/folder'), kvm);
+  const unwritable = run('export', '--to', 'csv', '-o', join(folder, 'no/such/folder'), kvm);
   assert.equal(unwritable.status, 2);
   assert.match(unwritable.stderr, /^virtap: cannot write .*no\/such\/folder: there is no such directory/);
   const bare = join(folder, 'bare.txt');
@@ -275,11 +271,11 @@ test('a trace without spans, and a file that cannot be written, are refused', ()
     bare,
     '# tracer: nop\n#\n   a-7 [000] d..1. 1.000001: sched_waking: comm=a pid=7 prio=120 target_cpu=000\n',
   );
-  const none = run('--to', 'csv', bare);
+  const none = run('export', '--to', 'csv', bare);
   assert.equal(none.status, 2);
   assert.match(none.stderr, /has nothing to export: no exits \(kvm:kvm_exit and kvm:kvm_entry\), no requests/);
   assert.match(
-    run('--to', 'csv', '--spans', 'exits,hold-ups', kvm).stderr,
+    run('export', '--to', 'csv', '--spans', 'exits,hold-ups', kvm).stderr,
     /Expected some of exits, states, requests, waits, holds/,
   );
 });
@@ -291,11 +287,6 @@ test('a recording that is cut short is exported, and scripts run on it, as far a
   writeFileSync(cut, whole.subarray(0, 2_000_001));
   const { totals } = JSON.parse(virtap('requests', '--json', cut)) as { totals: { count: number } };
   assert.ok(totals.count > 1000);
-  const run = (...args: string[]) =>
-    spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
-      encoding: 'utf8',
-      maxBuffer: 64 << 20,
-    });
   const exported = run('export', '--to', 'csv', '--spans', 'requests', cut);
   assert.match(exported.stderr, /^virtap: partial: .*cut\.bin: byte \d+: the file ends/);
   assert.equal(exported.stdout.trim().split('\n').length - 1, totals.count);
@@ -309,12 +300,12 @@ test('a recording that is cut short is exported, and scripts run on it, as far a
 });
 
 test('what can be read once only is read once: a pipe, and standard input', () => {
-  const run = (command: string) =>
+  const shell = (command: string) =>
     spawnSync('sh', ['-c', command], { encoding: 'utf8', maxBuffer: 64 << 20, timeout: 60_000 });
   const main = `${process.execPath} ${join(import.meta.dirname, 'main.ts')}`;
-  const whole = run(`${main} export --to csv ${kvm}`).stdout;
+  const whole = shell(`${main} export --to csv ${kvm}`).stdout;
   assert.ok(whole.length > 100_000);
-  assert.equal(run(`${main} export --to csv - <${kvm}`).stdout, whole);
+  assert.equal(shell(`${main} export --to csv - <${kvm}`).stdout, whole);
   const pipe = join(folder, 'pipe');
-  assert.equal(run(`mkfifo ${pipe}; cat ${kvm} >${pipe} & ${main} export --to csv ${pipe}`).stdout, whole);
+  assert.equal(shell(`mkfifo ${pipe}; cat ${kvm} >${pipe} & ${main} export --to csv ${pipe}`).stdout, whole);
 });

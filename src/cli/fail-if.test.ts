@@ -1,20 +1,12 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { virtap } from '../../test/virtap.ts';
 
 const root = join(import.meta.dirname, '../..');
 const kvm = join(root, 'samples/host-kvm.dat');
 const leak = join(root, 'samples/qemu-leak.bin.zst');
 const log = join(root, 'samples/kvm-and-qemu.log.zst');
-
-function virtap(...args: string[]): { status: number | null; stderr: string; stdout: string } {
-  return spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
-    encoding: 'utf8',
-    env: { ...process.env, NO_COLOR: '1' },
-    maxBuffer: 32 << 20,
-  });
-}
 
 test('the status is 3 where a condition holds, which is said, and the answer is printed all the same', () => {
   const cases: [string[], status: number, stderr: RegExp][] = [

@@ -1,29 +1,18 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { virtap } from '../../test/virtap.ts';
 
 const data = join(import.meta.dirname, '../../test/data');
 const leaky = join(data, 'leaks/e-leak.bin.zst');
 const clean = join(data, 'leaks/d3-ioerr.bin.zst');
 
-function virtap(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    [join(import.meta.dirname, 'main.ts'), 'leaks', ...args],
-    {
-      encoding: 'utf8',
-      env: { ...process.env, NO_COLOR: '1', COLUMNS: '' },
-      maxBuffer: 32 << 20,
-    },
-  );
-  return { status, stdout, stderr };
-}
+const leaks = (...args: string[]) => virtap('leaks', ...args);
 
 test('--plain prints process and element of what leaked; the status is 3', () => {
-  const { status, stdout, stderr } = virtap('--plain', leaky);
+  const { status, stdout, stderr } = leaks('--plain', leaky);
   const truth = readFileSync(join(data, 'leaks/e-leak.truth.txt'), 'utf8')
     .split('\n')
     .flatMap((line) => /elem=(\S+)/.exec(line)?.[1] ?? [])
@@ -33,7 +22,7 @@ test('--plain prints process and element of what leaked; the status is 3', () =>
 });
 
 test('without a leak the status is 0, and a sentence says so', () => {
-  const { status, stdout } = virtap(clean);
+  const { status, stdout } = leaks(clean);
   assert.equal(status, 0);
   assert.match(
     stdout,
@@ -42,7 +31,7 @@ test('without a leak the status is 0, and a sentence says so', () => {
 });
 
 test('JSON holds queues, and elements with their verdicts', () => {
-  const { stdout } = virtap('--json', leaky);
+  const { stdout } = leaks('--json', leaky);
   const answer = JSON.parse(stdout);
   assert.equal(answer.elements.length, 42);
   const [first] = answer.elements;
@@ -67,27 +56,27 @@ test('JSON holds queues, and elements with their verdicts', () => {
   const queue = answer.queues.find((one: { vq: string }) => one.vq === '0x7fd760c2c0a8');
   assert.deepEqual([queue.popped, queue.filled, queue.leaked], [329, 312, 17]);
   assert.deepEqual([answer.partial, answer.lost, answer.losses], [false, 0, []]);
-  assert.equal(JSON.parse(virtap('--json', '--all', leaky).stdout).elements.length, 43);
+  assert.equal(JSON.parse(leaks('--json', '--all', leaky).stdout).elements.length, 43);
 });
 
 test('CSV has one row an element', () => {
-  const rows = virtap('--csv', leaky).stdout.trimEnd().split('\n');
+  const rows = leaks('--csv', leaky).stdout.trimEnd().split('\n');
   assert.equal(rows.length, 43);
   assert.match(rows[1] as string, /^leaked,29281,virtio-blk,0x56112e1233c0,1,request,0x7fd760c2c0a8,0x56112d2bc400,/);
 });
 
 test('--all lists the others', () => {
   assert.match(
-    virtap('--all', clean).stdout,
+    leaks('--all', clean).stdout,
     /held on error: 1 element\n.*\n +Its device failed it with error -5 \(EIO\) 2\.81 ms after/,
   );
 });
 
 test('what cannot answer says what it holds and what to record; the status is 2', () => {
-  const { status, stdout, stderr } = virtap('--event-less', leaky);
+  const { status, stdout, stderr } = leaks('--event-less', leaky);
   assert.deepEqual([status, stdout], [2, '']);
   assert.match(stderr, /unknown option/);
-  const kernel = virtap(join(data, 'perf/idle.data.zst'));
+  const kernel = leaks(join(data, 'perf/idle.data.zst'));
   assert.equal(kernel.status, 2);
   assert.match(
     kernel.stderr,
@@ -99,7 +88,7 @@ test('arguments that trace-events-all does not name are said to be the reason', 
   const folder = mkdtempSync(join(tmpdir(), 'virtap-leaks-'));
   const events = join(folder, 'trace-events-all');
   writeFileSync(events, 'virtqueue_pop(void *a, void *b, int c, int d) "%p %p %d %d"\n');
-  const { status, stderr } = virtap('--trace-events', events, leaky);
+  const { status, stderr } = leaks('--trace-events', events, leaky);
   rmSync(folder, { recursive: true });
   assert.equal(status, 2);
   assert.match(
@@ -115,7 +104,7 @@ test('a trace whose events have no names says so where it cannot tell what leake
   const head = [0xffffffffffffffffn, 0xf2b177cb0aa429b4n, 3n, 7n, 1000n, 24n];
   writeFileSync(join(folder, 'trace-events-all'), '# none\n');
   writeFileSync(file, Buffer.from(BigUint64Array.from(head).buffer));
-  const { status, stderr } = virtap(file);
+  const { status, stderr } = leaks(file);
   rmSync(folder, { recursive: true });
   assert.equal(status, 2);
   assert.match(stderr, /^virtap: .*has no virtqueue_pop and no virtqueue_fill.*\nNote: .*--trace-events/);

@@ -1,22 +1,16 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { virtapIn } from '../../test/virtap.ts';
 
 const root = join(import.meta.dirname, '../..');
 const sample = join(root, 'samples/kvm-and-qemu.log.zst');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-locks-'));
 after(() => rmSync(folder, { recursive: true }));
 
-function virtap(args: string[], env = {}): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), 'locks', ...args], {
-    encoding: 'utf8',
-    env: { ...process.env, NO_COLOR: '1', COLUMNS: '100', LANG: 'C.UTF-8', ...env },
-    maxBuffer: 32 << 20,
-  });
-}
+const locks = (args: readonly string[], env = {}) => virtapIn({ env: { COLUMNS: '100', ...env } }, 'locks', ...args);
 
 /** A log of QEMU's: `10 2000 locked util/main-loop.c:318` is what thread 10 did after 2000 µs, with mutex 0x10 unless another is named. */
 function log(
@@ -63,7 +57,7 @@ const behindMain = [
 
 test('two sentences say what the BQL costs the vCPUs, and behind whom; tables say the same by place and thread', () => {
   const file = log('behind-main.log', behindMain);
-  const { status, stdout, stderr } = virtap([file]);
+  const { status, stdout, stderr } = locks([file]);
   assert.deepEqual([status, stderr], [0, '']);
   // vCPU 0 is seen for 1000 µs, vCPU 1 for 990; only what ended is waiting time: 740 µs behind others, of 800.
   assert.match(stdout, /^vCPUs spent 37\.2 % of their time waiting for the BQL while another thread held it\.$/m);
@@ -93,13 +87,13 @@ test('taking a mutex that is free is no waiting: not in the headline, not for --
     '11 530 unlock system/physmem.c:2760',
     '11 1020 lock a.c:7 0x20',
   ]);
-  const { status, stdout } = virtap([free, '--fail-if', 'share(vcpu-wait:BQL)>0%', '--fail-if', 'total(wait:BQL)>0ns']);
+  const { status, stdout } = locks([free, '--fail-if', 'share(vcpu-wait:BQL)>0%', '--fail-if', 'total(wait:BQL)>0ns']);
   assert.equal(status, 0);
   assert.match(stdout, /^At no time did vCPUs wait for the BQL while another thread held it\.$/m);
   assert.match(stdout, /^Besides, 50\.0 % went into taking it 1 time while it was free, 500 µs: what that costs/m);
   assert.doesNotMatch(stdout, /Who held/);
-  assert.equal(virtap([free, '--fail-if', 'max(uncontended:BQL)>=500us']).status, 3);
-  const [bql] = (JSON.parse(virtap([free, '--json']).stdout) as { mutexes: Record<string, never>[] }).mutexes;
+  assert.equal(locks([free, '--fail-if', 'max(uncontended:BQL)>=500us']).status, 3);
+  const [bql] = (JSON.parse(locks([free, '--json']).stdout) as { mutexes: Record<string, never>[] }).mutexes;
   const { wait, held_by_others: held, uncontended, vcpus } = bql as Record<string, Record<string, unknown>>;
   assert.deepEqual([wait?.total_ns, held?.count, uncontended?.total_ns, uncontended?.max_ns], [505e3, 0, 505e3, 500e3]);
   assert.deepEqual([vcpus?.share, vcpus?.held_by_others_share], [0.5, 0]);
@@ -110,19 +104,19 @@ test('who holds a mutex cannot be told where none is seen to be let go, which no
     'no-unlock.log',
     behindMain.filter((line) => !line.includes('unlock')),
   );
-  const { stdout } = virtap([file]);
+  const { stdout } = locks([file]);
   assert.match(stdout, /^No qemu_mutex_unlock is in the recording, so it cannot be told/m);
   assert.doesNotMatch(stdout, /Who held/);
-  const judged = virtap([file, '--fail-if', 'share(vcpu-wait:BQL)>5%']);
+  const judged = locks([file, '--fail-if', 'share(vcpu-wait:BQL)>5%']);
   assert.equal(judged.status, 2);
   assert.match(judged.stderr, /nothing here is called vcpu-wait/);
-  const { mutexes } = JSON.parse(virtap([file, '--json']).stdout) as { mutexes: Record<string, unknown>[] };
+  const { mutexes } = JSON.parse(locks([file, '--json']).stdout) as { mutexes: Record<string, unknown>[] };
   assert.deepEqual([mutexes[0]?.contended, mutexes[0]?.held_by_others_ns], [null, null]);
 });
 
 test('text and JSON join holders by one rule: thread, where it locked, and where it was', () => {
-  const rows = [...virtap([sample], { COLUMNS: '200' }).stdout.matchAll(/^\S.* {2,}(\d+) +[\d.]+ [mµ]?s +[\d.]+ %$/gm)];
-  const { mutexes } = JSON.parse(virtap([sample, '--json']).stdout) as {
+  const rows = [...locks([sample], { COLUMNS: '200' }).stdout.matchAll(/^\S.* {2,}(\d+) +[\d.]+ [mµ]?s +[\d.]+ %$/gm)];
+  const { mutexes } = JSON.parse(locks([sample, '--json']).stdout) as {
     mutexes: { name: string; behind: { waits: number }[] }[];
   };
   const bql = mutexes.find(({ name }) => name === 'BQL');
@@ -133,7 +127,7 @@ test('text and JSON join holders by one rule: thread, where it locked, and where
 });
 
 test('waits and holds that are not over are listed, and who has what is waited for', () => {
-  const { stdout } = virtap([log('open.log', behindMain)]);
+  const { stdout } = locks([log('open.log', behindMain)]);
   assert.match(stdout, /^Still waiting: 2$/m);
   assert.match(
     stdout,
@@ -146,13 +140,13 @@ test('waits and holds that are not over are listed, and who has what is waited f
 });
 
 test('the slow log names holders with their place, for how long, and since when', () => {
-  const { stdout } = virtap([log('slow.log', behindMain), '--slow', '1'], { COLUMNS: '110' });
+  const { stdout } = locks([log('slow.log', behindMain), '--slow', '1'], { COLUMNS: '110' });
   assert.match(stdout, /^Slow waits, the 1 slowest of 5\nEach from lock to locked, /m);
   assert.match(
     stdout,
     /^1700000000\.000010000 {2}vCPU 0 \(thread 11\) {2}BQL {2}800\.0 µs {2}at system\/physmem\.c:2748\n {2}held 640\.0 µs {2}main loop {3}util\/main-loop\.c:318 {2}was at util\/qemu-timer\.c:547, had it for 9 µs before\n {2}held 100\.0 µs {2}RCU thread {2}util\/rcu\.c:269$/m,
   );
-  const { stdout: holds } = virtap([log('holds.log', behindMain), '--than', '200us', '--holds', '--mutex', 'bql']);
+  const { stdout: holds } = locks([log('holds.log', behindMain), '--than', '200us', '--holds', '--mutex', 'bql']);
   assert.match(
     holds,
     /^Holds of the BQL longer than 200 µs: 1\n\n1700000000\.000001000 {2}main loop \(thread 10\) {2}BQL {2}649\.0 µs/m,
@@ -160,7 +154,7 @@ test('the slow log names holders with their place, for how long, and since when'
 });
 
 test('JSON has the documented shape', () => {
-  const { status, stdout } = virtap([log('json.log', behindMain), '--json', '--slow', '1', '--heatmap']);
+  const { status, stdout } = locks([log('json.log', behindMain), '--json', '--slow', '1', '--heatmap']);
   assert.equal(status, 0);
   const answer = JSON.parse(stdout);
   assert.equal(answer.mutexes.length, 3);
@@ -202,7 +196,7 @@ test('JSON has the documented shape', () => {
 });
 
 test('CSV has a line for each mutex and call site', () => {
-  const { stdout } = virtap([sample, '--csv']);
+  const { stdout } = locks([sample, '--csv']);
   const [head = '', ...rows] = stdout.trimEnd().split('\n');
   const names = head.split(',');
   const column = (name: string) => rows.map((row) => row.split(',')[names.indexOf(name)]);
@@ -238,7 +232,7 @@ test('what cannot be told is refused, with what to record', () => {
     [log('part.log', ['1 1 lock a.c:1', '1 2 unlock a.c:1']), /there is no qemu_mutex_locked in it/],
   ];
   for (const [file, expected] of cases) {
-    const { status, stdout, stderr } = virtap([file]);
+    const { status, stdout, stderr } = locks([file]);
     assert.deepEqual([status, stdout], [2, ''], file);
     assert.match(stderr, expected);
     assert.match(stderr, /\n {2}qemu-system-x86_64 .*-trace 'qemu_mutex_\*'\n/);
@@ -254,20 +248,20 @@ test('mutexes that the trace does not have are named', () => {
     [[file, '--mutex', 'foo'], /Expected BQL, or addresses/],
   ];
   for (const [args, expected] of cases) {
-    const { status, stdout, stderr } = virtap(args);
+    const { status, stdout, stderr } = locks(args);
     assert.deepEqual([status, stdout], [2, '']);
     assert.match(stderr, expected);
   }
-  const { stdout } = virtap([file]);
+  const { stdout } = locks([file]);
   assert.match(stdout, /^0x10 +1 /m);
   assert.match(stdout, /^No mutex is recognised as the BQL, .* --bql ADDRESS\nnames it; /m);
-  const { stdout: named } = virtap([file, '--bql', '0X10']);
+  const { stdout: named } = locks([file, '--bql', '0X10']);
   assert.match(named, /^BQL +1 /m);
   assert.match(named, /^No thread is known to be a vCPU, so /m);
 });
 
 test('text from the trace reaches the terminal escaped', () => {
-  const { stdout } = virtap([
+  const { stdout } = locks([
     log('hostile.log', ['1 1 locked \x1b[31mx.c:1', '1 2 unlock \x1b[31mx.c:2']),
     '-m',
     '0x10',
@@ -277,7 +271,7 @@ test('text from the trace reaches the terminal escaped', () => {
 });
 
 test('on a narrow terminal columns are left out and named', () => {
-  const { stdout } = virtap([sample], { COLUMNS: '80' });
+  const { stdout } = locks([sample], { COLUMNS: '80' });
   const tables = stdout.slice(0, stdout.indexOf('Still held'));
   for (const line of tables.split('\n')) assert.ok(line.length <= 80, line);
   assert.match(stdout, /^not shown for want of width: share, avg wait, p99 wait, when free, avg hold, p99\nhold$/m);

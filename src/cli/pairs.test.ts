@@ -1,22 +1,16 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { virtapIn } from '../../test/virtap.ts';
 
 const root = join(import.meta.dirname, '../..');
 const kvm = join(root, 'samples/host-kvm.dat');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-pairs-'));
 after(() => rmSync(folder, { recursive: true }));
 
-function virtap(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), 'pairs', ...args], {
-    encoding: 'utf8',
-    env: { ...process.env, NO_COLOR: '1', COLUMNS: '120', LANG: 'C.UTF-8' },
-    maxBuffer: 32 << 20,
-  });
-}
+const ask = (...args: string[]) => virtapIn({ env: { COLUMNS: '120' } }, 'pairs', ...args);
 
 /** ftrace's text of writes to a port and entries: two writes to 0x3f8 take 30 and 50 µs, one to 0x80 takes 20 and one does not end. */
 const text = join(folder, 'pio.txt');
@@ -40,7 +34,7 @@ writeFileSync(
 const pioPairs = ['--from', 'kvm_pio', '--to', 'kvm_entry', '--by', 'tid', text];
 
 test('the text has groups, the slow log, what has not ended and what could not be paired', () => {
-  const { status, stdout, stderr } = virtap(...pioPairs, '--group', 'port', '--slow', '1');
+  const { status, stdout, stderr } = ask(...pioPairs, '--group', 'port', '--slow', '1');
   assert.deepEqual([status, stderr], [0, '']);
   assert.match(stdout, /^ {2}3 pairs from kvm_pio to kvm_entry by tid in 300\.0 µs$/m);
   assert.match(stdout, /^0x3f8 +2 .* 80\.00 µs +80\.0 % +30\.00 µs +40\.00 µs +50\.00 µs/m);
@@ -60,14 +54,14 @@ test('the text has groups, the slow log, what has not ended and what could not b
 
 test('either event may have a condition', () => {
   const of = (from: string, to: string) =>
-    JSON.parse(virtap('--from', from, '--to', to, '--by', 'tid', text, '--json').stdout).totals.total_ns;
+    JSON.parse(ask('--from', from, '--to', to, '--by', 'tid', text, '--json').stdout).totals.total_ns;
   assert.equal(of('kvm_pio if port == 0x3f8', 'kvm_entry'), 80_000);
   assert.equal(of('kvm_pio if port == 0x3f8', 'kvm_entry if vcpu_id == 1'), 50_000);
   assert.equal(of('kvm_pi? if port != 0x3f8', '*entry'), 20_000);
 });
 
 test('JSON has groups as objects, both events of slow pairs, and counts of what was not paired', () => {
-  const { stdout } = virtap(...pioPairs, '--group', 'port,vcpu', '--slow', '2', '--heatmap', '--json');
+  const { stdout } = ask(...pioPairs, '--group', 'port,vcpu', '--slow', '2', '--heatmap', '--json');
   const answer = JSON.parse(stdout);
   assert.deepEqual(
     answer.rows.map((row: { group: object; count: number; total_ns: number }) => [row.group, row.count, row.total_ns]),
@@ -91,19 +85,19 @@ test('JSON has groups as objects, both events of slow pairs, and counts of what 
 
 test('--breakdown says whether the threads ran, or that it cannot be told', () => {
   const exits = ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid', '--breakdown', kvm];
-  const { stdout } = virtap(...exits, '--group', 'reason', '--slow', '1');
+  const { stdout } = ask(...exits, '--group', 'reason', '--slow', '1');
   assert.match(stdout, /^Where the time went\nreason +total +running +preempted +blocked\n/m);
   assert.match(stdout, /^interrupt +2\.213 s +7\.0 % +93\.0 % +-$/m);
   assert.match(stdout, /interrupt {2}90\.61 ms\n {2}446\.7 µs running, 90\.16 ms preempted\n/);
-  const { totals, rows } = JSON.parse(virtap(...exits, '--json').stdout);
+  const { totals, rows } = JSON.parse(ask(...exits, '--json').stdout);
   const { running, preempted, blocked, unknown } = totals.states;
   assert.equal(running + preempted + blocked + unknown, totals.total_ns);
   assert.deepEqual(rows[0].states, totals.states);
-  assert.match(virtap(...pioPairs, '--breakdown').stdout, /^That cannot be told: there is no sched:sched_switch/m);
+  assert.match(ask(...pioPairs, '--breakdown').stdout, /^That cannot be told: there is no sched:sched_switch/m);
 });
 
 test('CSV has a column for each group', () => {
-  const { stdout } = virtap(...pioPairs, '--group', 'port', '--csv');
+  const { stdout } = ask(...pioPairs, '--group', 'port', '--csv');
   const [head, ...rows] = stdout.trimEnd().split('\n');
   assert.match(head as string, /^port,count,/);
   assert.deepEqual(
@@ -132,14 +126,14 @@ test('names that the trace does not have are said, with what was meant', () => {
     [['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'vcpu_id', '--breakdown'], /--by must have tid/],
   ];
   for (const [args, expected] of cases) {
-    const { status, stdout, stderr } = virtap(...args, kvm);
+    const { status, stdout, stderr } = ask(...args, kvm);
     assert.deepEqual([status, stdout], [2, ''], args.join(' '));
     assert.match(stderr, expected);
   }
 });
 
 test('where nothing pairs, a sentence says why', () => {
-  const none = (...args: string[]) => virtap(...args, text).stdout;
+  const none = (...args: string[]) => ask(...args, text).stdout;
   assert.match(
     none('--from', 'kvm_pio', '--to', 'kvm_entry', '--by', 'port=vcpu_id'),
     /There are 5 events to begin with and 4 to end with, but no two that follow each other are equal in port=vcpu_id\./,

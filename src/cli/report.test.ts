@@ -1,23 +1,15 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { virtap } from '../../test/virtap.ts';
 
 const root = join(import.meta.dirname, '../..');
 const host = join(root, 'samples/host-kvm.dat');
 const leak = join(root, 'samples/qemu-leak.bin.zst');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-report-'));
 after(() => rmSync(folder, { recursive: true }));
-
-function virtap(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
-    encoding: 'utf8',
-    maxBuffer: 64 << 20,
-  });
-  return { status, stdout, stderr };
-}
 
 test('the report in the terminal begins with the verdicts, the worst first, and has what each command prints', () => {
   const { status, stdout } = virtap('report', leak);

@@ -1,21 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { virtapIn } from '../../test/virtap.ts';
 
 const root = join(import.meta.dirname, '../..');
-const main = join(import.meta.dirname, 'main.ts');
-const env = { ...process.env, NO_COLOR: '1', COLUMNS: '100', LC_ALL: 'C.UTF-8' };
 
-function requests(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'requests', ...args], {
-    encoding: 'utf8',
-    env,
-    cwd: root,
-    maxBuffer: 64 << 20,
-  });
-  return { status, stdout, stderr };
-}
+const requests = (...args: string[]) => virtapIn({ env: { COLUMNS: '100' }, cwd: root }, 'requests', ...args);
 
 const log = 'samples/kvm-and-qemu.log.zst';
 const simpletrace = 'samples/qemu-leak.bin.zst';
@@ -69,7 +59,7 @@ test('requests and leaks give one queue one median, and one verdict on what was 
   type Figures = Record<string, unknown> & { vq: string; without_fill: Record<string, number> };
   for (const trace of [simpletrace, log]) {
     const ask = (command: string) => {
-      const { stdout } = spawnSync(process.execPath, [main, command, '--json', trace], { encoding: 'utf8', cwd: root });
+      const { stdout } = virtapIn({ cwd: root }, command, '--json', trace);
       return (JSON.parse(stdout) as { queues: Figures[] }).queues;
     };
     const judged = new Map(ask('leaks').map((queue) => [queue.vq, queue]));
@@ -85,10 +75,7 @@ test('requests and leaks give one queue one median, and one verdict on what was 
 
 test('a queue whose role is not known has none, in both JSONs', () => {
   const roles = (command: string) => {
-    const { stdout } = spawnSync(process.execPath, [main, command, '--json', 'test/data/requests/no-role.log'], {
-      encoding: 'utf8',
-      cwd: root,
-    });
+    const { stdout } = virtapIn({ cwd: root }, command, '--json', 'test/data/requests/no-role.log');
     return (JSON.parse(stdout) as { queues: { role: string | null }[] }).queues.map(({ role }) => role);
   };
   assert.deepEqual(roles('requests'), [null]);

@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { virtapIn } from '../../test/virtap.ts';
 
 const root = join(import.meta.dirname, '../..');
 const leaky = join(root, 'samples/qemu-leak.bin.zst');
@@ -11,21 +12,7 @@ const kvm = join(root, 'samples/host-kvm.dat');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-script-'));
 after(() => rmSync(folder, { recursive: true }));
 
-function runIn(
-  cwd: string,
-  main: string,
-  ...args: string[]
-): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'run', ...args], {
-    cwd,
-    encoding: 'utf8',
-    env: { ...process.env, NO_COLOR: '1', COLUMNS: '', LC_ALL: 'C.UTF-8' },
-    maxBuffer: 64 << 20,
-  });
-  return { status, stdout, stderr };
-}
-
-const run = (...args: string[]) => runIn(folder, join(import.meta.dirname, 'main.ts'), ...args);
+const run = (...args: string[]) => virtapIn({ cwd: folder }, 'run', ...args);
 
 /** Writes a script, and gives its path. */
 function script(name: string, text: string, imports = 'analyzer'): string {
@@ -135,7 +122,10 @@ test('an installed virtap runs scripts in TypeScript, also those below node_modu
   const main = join(installed, 'dist/virtap.js');
   const expected = run(script('leaks.ts', openElements), leaky).stdout;
   for (const file of ['leaks.ts', script('node_modules/virtap/examples/leaks.ts', openElements)]) {
-    const { status, stdout, stderr } = runIn(folder, main, file, leaky);
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'run', file, leaky], {
+      cwd: folder,
+      encoding: 'utf8',
+    });
     assert.deepEqual([status, stdout, stderr], [0, expected, '']);
   }
 });

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { virtap } from '../../test/virtap.ts';
 
 const root = join(import.meta.dirname, '../..');
 const kvm = join(root, 'samples/host-kvm.dat');
@@ -13,12 +14,6 @@ const main = join(import.meta.dirname, 'main.ts');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-spans-'));
 after(() => rmSync(folder, { recursive: true }));
 
-function virtap(...args: string[]) {
-  return spawnSync(process.execPath, [main, ...args], {
-    encoding: 'utf8',
-    maxBuffer: 64 << 20,
-  });
-}
 const json = (...args: string[]) => JSON.parse(virtap(...args, '--json').stdout) as Record<string, never>;
 type Row = { [column: string]: string | number | boolean };
 

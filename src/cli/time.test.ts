@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { virtapIn } from '../../test/virtap.ts';
 import { openTrace } from '../formats/detect.ts';
 import type { EventType } from '../trace/event-type.ts';
 import { openTraces } from './open.ts';
@@ -13,18 +13,14 @@ const sample = (name: string) => join(root, name);
 const folder = mkdtempSync(join(tmpdir(), 'virtap-time-'));
 after(() => rmSync(folder, { recursive: true }));
 
-function virtap(...args: string[]): string {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
-    encoding: 'utf8',
-    env: { ...process.env, NO_COLOR: '1', COLUMNS: '100', LANG: 'C.UTF-8' },
-    maxBuffer: 64 << 20,
-  });
+function printed(...args: string[]): string {
+  const { status, stdout, stderr } = virtapIn({ env: { COLUMNS: '100' } }, ...args);
   assert.equal(status, 0, stderr);
   return stdout;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the shape is that of each command's JSON
-const json = (...args: string[]) => JSON.parse(virtap(...args, '--json')) as any;
+const json = (...args: string[]) => JSON.parse(printed(...args, '--json')) as any;
 
 /** One of each format: where the kernel's CPUs stand one after the other in it, the first in the file is not the earliest. */
 const recordings = [
@@ -127,7 +123,7 @@ test('rates are over the recording, or the stretch that was asked for, in every 
   // Two of the exits are open at the end.
   near(exits.totals.all.rate_per_s, rateOf('kvm:kvm_exit') * (1 - 2 / 11_914));
   // All vCPUs together leave as often as events and exits say.
-  const all = virtap('vcpus', file)
+  const all = printed('vcpus', file)
     .split('\n')
     .find((line) => line.startsWith('all ')) as string;
   near(Number((/([\d,]+)\/s/.exec(all) as RegExpExecArray)[1]?.replace(',', '')), Math.round(rateOf('kvm:kvm_exit')));
@@ -172,7 +168,7 @@ test('pictures begin where the stretch does, with times from the first event on'
     assert.deepEqual([in_flight.from_ns, heatmap?.from_ns ?? 5e9], [5e9, 5e9]);
   }
   assert.equal(json('locks', sample('samples/kvm-and-qemu.log.zst'), '--heatmap').heatmap.from_ns, 0);
-  const axis = virtap('exits', file, '--heatmap', '--from', '2s', '--to', '4s')
+  const axis = printed('exits', file, '--heatmap', '--from', '2s', '--to', '4s')
     .split('\n')
     .find((line) => /^ +2\.0? ?s|^ +2 s|^ +2\.0 s/.test(line));
   assert.match(axis as string, /^ +2\.0 s .* 3\.0 s /);

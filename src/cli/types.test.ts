@@ -5,19 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { needs } from '../../test/tools.ts';
+import { virtapIn } from '../../test/virtap.ts';
 
 const root = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'virtap-types-'));
 after(() => rmSync(folder, { recursive: true }));
 
-function types(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'src/cli/main.ts'), 'types', ...args], {
-    cwd: folder,
-    encoding: 'utf8',
-    maxBuffer: 64 << 20,
-  });
-  return { status, stdout, stderr };
-}
+const types = (...args: string[]) => virtapIn({ cwd: folder }, 'types', ...args);
 
 test('declared events are known to the type check of scripts, and so are their fields', () => {
   const described = join(folder, 'trace-events-all');

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { virtap } from '../../test/virtap.ts';
 
 /*
  * A stretch of a recording, by --from and --to: what is counted in it, and what holds in it because the recording as a whole knows it.
@@ -16,10 +17,7 @@ const leak = sample('qemu-leak.bin.zst');
 
 // biome-ignore lint/suspicious/noExplicitAny: the shape is that of each command's JSON
 function json(...args: string[]): any {
-  const { stdout, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args, '--json'], {
-    encoding: 'utf8',
-    maxBuffer: 64 << 20,
-  });
+  const { stdout, stderr } = virtap(...args, '--json');
   assert.notEqual(stdout, '', stderr);
   return JSON.parse(stdout);
 }
