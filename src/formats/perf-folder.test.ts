@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { endWell } from '../../test/mutants.ts';
+import { amid, endWell } from '../../test/mutants.ts';
 import { perfFile, sampleRecord } from '../../test/perf-writer.ts';
 import { needs } from '../../test/tools.ts';
 import { openTrace } from './detect.ts';
@@ -170,20 +170,14 @@ test(
   },
 );
 
-/** A damaged copy of a part lies in a folder with sound ones, and one of the header with sound parts. */
-function beside(path: string, name: string, mutant: Uint8Array): void {
-  const whole = write([0, 1].map((cpu) => many(2, 300).map(({ time }) => sample(cpu, time))));
-  mkdirSync(path);
-  for (const file of readdirSync(whole)) writeFileSync(join(path, file), readFileSync(join(whole, file)));
-  rmSync(whole, { recursive: true });
-  writeFileSync(join(path, name), mutant);
-}
+/** A folder whose parts are sound. */
+const sound = write([0, 1].map((cpu) => many(2, 300).map(({ time }) => sample(cpu, time))));
 
 endWell(
   { 'perf.data folder, a part': () => Buffer.concat(many(2, 300).map(({ time }) => sample(1, time))) },
-  (path, mutant) => beside(path, 'data.1', mutant),
+  amid(sound, 'data.1'),
 );
 endWell(
   { 'perf.data folder, its header': () => perfFile({ little: true, events, records: [begun(true)], threads: 2 }) },
-  (path, mutant) => beside(path, 'data', mutant),
+  amid(sound, 'data'),
 );

@@ -143,7 +143,7 @@ class QemuLog implements Trace {
     this.#table = new TypeTable(input.meter);
     this.#signatures = signatures;
     this.#reader = new SlotReader(this.#arena, (target, offset) => input.readInto(target, offset));
-    this.#names = new QemuNames(signatures);
+    this.#names = QemuNames.of(signatures);
     this.#codes = new Int32Array(this.#names.events.length).fill(unresolved);
 
     // Time counts from the earliest stamp at the beginning: the first line's may be later than the second's.

@@ -72,7 +72,7 @@ test('fields that the user named, and strings that are addresses', () => {
 });
 
 test('names are found by the first word', () => {
-  const names = new QemuNames(signatures);
+  const names = QemuNames.of(signatures);
   const find = (text: string) => names.events[names.find(Buffer.from(text), 0, Buffer.byteLength(text))]?.name;
   assert.equal(find('virtqueue_pop vq 0x1'), 'virtqueue_pop');
   assert.equal(find('virtqueue_pop'), 'virtqueue_pop');

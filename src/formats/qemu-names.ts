@@ -104,8 +104,17 @@ export class QemuNames {
   readonly #names: Uint8Array[];
   readonly #slots: Int32Array;
 
-  constructor(signatures: Signatures) {
-    this.events = [...signatures.all()];
+  static #known = new WeakMap<ReadonlyMap<string, Signature>, QemuNames>();
+
+  /** Those of these signatures: made once for all traces that have the same. */
+  static of({ all }: Signatures): QemuNames {
+    const names = QemuNames.#known.get(all) ?? new QemuNames(all);
+    QemuNames.#known.set(all, names);
+    return names;
+  }
+
+  private constructor(all: ReadonlyMap<string, Signature>) {
+    this.events = [...all.values()];
     this.#names = this.events.map((event) => Buffer.from(event.name, 'latin1'));
     let slots = 64;
     while (slots < this.events.length * 3) slots *= 2;
@@ -168,7 +177,7 @@ export class QemuMarkers {
   /** The type of the text at `start` … `end`, an index into the types, or -1 where it is no event of QEMU's. */
   typeOf(bytes: Uint8Array, start: number, end: number): number {
     if (this.#names === undefined) {
-      this.#names = new QemuNames(this.#signatures);
+      this.#names = QemuNames.of(this.#signatures);
       this.#typeOf = new Int32Array(this.#names.events.length).fill(-1);
     }
     const index = this.#names.find(bytes, start, end);

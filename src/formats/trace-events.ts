@@ -210,7 +210,7 @@ export class Signatures {
   /** What a person should know about the search, one sentence each. */
   readonly notes: string[] = [];
   #events: readonly Signature[] | undefined;
-  #byName: Map<string, Signature> | undefined;
+  #all: ReadonlyMap<string, Signature> | undefined;
   readonly #beside: string | undefined;
 
   /** `path` is the trace's own, undefined for standard input. Throws a TraceError for a file that the user named and that is none. */
@@ -237,7 +237,7 @@ export class Signatures {
 
   /** The signature of an event (`virtqueue_pop`), or undefined where nobody knows it. */
   of(name: string): Signature | undefined {
-    return this.#all.get(name);
+    return this.all.get(name);
   }
 
   /** What the arguments of an event may be, the likeliest first: as the file says, then as built in, one for each version of QEMU. */
@@ -247,17 +247,10 @@ export class Signatures {
     return own === undefined ? others : [own, ...others];
   }
 
-  /** Every known event once. */
-  all(): Iterable<Signature> {
-    return this.#all.values();
-  }
-
-  get #all(): Map<string, Signature> {
-    if (this.#byName === undefined) {
-      this.#byName = new Map(this.inFile.map((event) => [event.name, event]));
-      for (const event of builtIn()) if (!this.#byName.has(event.name)) this.#byName.set(event.name, event);
-    }
-    return this.#byName;
+  /** Every known event once, by name; the same map for all traces that the same file describes. */
+  get all(): ReadonlyMap<string, Signature> {
+    this.#all ??= withBuiltIn(this.inFile);
+    return this.#all;
   }
 
   #find(): readonly Signature[] {
@@ -274,8 +267,21 @@ export class Signatures {
         this.notes.push(`not used: ${asTraceError(file, error).message}`);
       }
     }
-    return [];
+    return noFile;
   }
+}
+
+const noFile: readonly Signature[] = [];
+const byName = new WeakMap<readonly Signature[], ReadonlyMap<string, Signature>>();
+
+/** The events of a file by name, and those built in that it lacks. */
+function withBuiltIn(inFile: readonly Signature[]): ReadonlyMap<string, Signature> {
+  const known = byName.get(inFile);
+  if (known !== undefined) return known;
+  const all = new Map(inFile.map((event) => [event.name, event]));
+  for (const event of builtIn()) if (!all.has(event.name)) all.set(event.name, event);
+  byName.set(inFile, all);
+  return all;
 }
 
 /** The last file that was found, and its state then: a program that opens many traces parses it once. */
