@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { tables } from './doc-tables.ts';
+import { virtapIn } from './virtap.ts';
 
 /*
  * What the documentation shows is what the commands print. In a block marked `console`, each line that begins with
@@ -40,19 +41,37 @@ function writeScripts(page: string, text: string): string[] {
   });
 }
 
+/** A command of virtap's whose words need no shell but for their quotes, and what its output may go through. */
+const plain = /^virtap((?: (?:[^\s'"$*?;<>|&`\\]+|'[^']*'))*)(?: \| (.*))?$/;
+
+/** What a command line prints on a terminal: notes before the answer, as they come first. */
+function printedBy(command: string): string {
+  const [, words, filter] = plain.exec(command) ?? [];
+  if (words === undefined) return shell(command);
+  const args = words.match(/[^\s']+|'[^']*'/g) ?? [];
+  const options = { cwd: root, env: { COLUMNS: '100' } };
+  const { stdout, stderr } = virtapIn(options, ...args.map((word) => word.replaceAll("'", '')));
+  return filter === undefined ? stderr + stdout : shell(filter, stdout);
+}
+
+function shell(command: string, input = ''): string {
+  return spawnSync('sh', ['-c', `${command} 2>&1`], {
+    cwd: root,
+    encoding: 'utf8',
+    input,
+    env: { ...process.env, PATH: `${root}:${process.env.PATH}`, COLUMNS: '100', NO_COLOR: '1', LC_ALL: 'C.UTF-8' },
+    maxBuffer: 64 << 20,
+  }).stdout;
+}
+
 function run(shown: string, scripts: readonly string[]): string {
   const command = scripts
     .reduce((line, path) => line.replaceAll(` ${basename(path)} `, ` ${path} `), shown)
     .replace(/^node /, `node --import ${alias} `);
-  const { stdout } = spawnSync('sh', ['-c', `${command} 2>&1`], {
-    cwd: root,
-    encoding: 'utf8',
-    env: { ...process.env, PATH: `${root}:${process.env.PATH}`, COLUMNS: '100', NO_COLOR: '1', LC_ALL: 'C.UTF-8' },
-    maxBuffer: 64 << 20,
-  });
+  const printed = printedBy(command);
   // A script's errors name it as it is from here, which depends on where the clone is.
   const there = basename(folder);
-  return stdout
+  return printed
     .replaceAll(new RegExp(`[^ ]*${there}/[^/ ]+/`, 'g'), '')
     .split('\n')
     .map((line) => line.trimEnd())
