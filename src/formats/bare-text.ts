@@ -4,6 +4,7 @@ import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { kernelTextFit, qualifiedName } from './kernel-text.ts';
 import { holdsLine, type LineKind, LineParts, LineTrace, line, mostCpus } from './lines.ts';
+import type { LineTeller } from './wrapped-text.ts';
 
 /*
  * Kernel events as text that lacks some of what tracers print before an event: manuals, tickets and mails cut it away, `perf script -F` leaves
@@ -25,13 +26,19 @@ export const bareText: Format = {
   },
 };
 
+const lines: LineTeller = {
+  event: (bytes, start, end) => (parseEvent(bytes, start, end, told) !== undefined ? told : undefined),
+  own: () => false,
+};
+const told = new LineParts();
+
 class BareText extends LineTrace {
   readonly format = 'kernel text';
   readonly #timed: boolean;
   #ordinal = 0;
 
   constructor(input: Input, options: OpenOptions) {
-    super(input, options);
+    super(input, options, lines);
     const parts = new LineParts();
     this.#timed = holdsLine(input.head, (bytes, start, end) => parseEvent(bytes, start, end, parts) === 'timed');
     const threads = holdsLine(

@@ -15,6 +15,7 @@ import {
   parseTime,
 } from './lines.ts';
 import { decodeText, digitValue, startsWith } from './text-field.ts';
+import type { LineTeller } from './wrapped-text.ts';
 
 /*
  * The text of tracefs' `trace` and `trace_pipe` (linux: kernel/trace/trace_output.c, trace.c) and of `trace-cmd report`
@@ -42,13 +43,19 @@ export const ftraceText: Format = {
   },
 };
 
+const lines: LineTeller = {
+  event: (bytes, start, end) => (parseEvent(bytes, start, end, told) ? told : undefined),
+  own: () => false,
+};
+const told = new LineParts();
+
 class FtraceText extends LineTrace {
   readonly format = 'ftrace text';
 
   readonly #numbered: boolean;
 
   constructor(input: Input, options: OpenOptions) {
-    super(input, options);
+    super(input, options, lines);
     this.#numbered = numbersEvents(input.head);
     this.describe();
   }

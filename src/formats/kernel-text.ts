@@ -257,10 +257,11 @@ function namedFields(text: string, event: string): Map<string, NamedForm> {
   const found = new Map<string, NamedForm>();
   // A probe's fields follow the address that it stands at.
   if (text.startsWith('(')) found.set('__probe_ip', { key: Buffer.from('('), form: 'hex' });
-  const names = /(?<![\w.%/-])([A-Za-z_]\w*)(=|: ?| (?=-?(?:0x[0-9a-f]+|[0-9a-f]+)(?![\w.])))("?[^\s,;:)}\]]*)/gi;
+  const names = /(?<![\w.%/-])([A-Za-z_]\w*)(=|: *| (?=-?(?:0x[0-9a-f]+|[0-9a-f]+)(?![\w.])))("?[^\s,;:)}\]]*)/gi;
   const kvm = kvmEvents.test(event);
   for (let match = names.exec(text); match !== null && found.size < mostFields; match = names.exec(text)) {
-    const [, printed, separator, value] = groups<[string, string, string, string]>(match);
+    const [, printed, spaced, value] = groups<[string, string, string, string]>(match);
+    const separator = spaced.replace(/ +$/, ' ');
     const name = printed === 'vcpu' ? 'vcpu_id' : printed;
     // Hexadecimal digits alone can be a word: they are a number after a name that is known to have one.
     const loose = separator === ':' || (separator === ' ' && !/^-?(0x[0-9a-f]+|\d+)$/i.test(value));
@@ -294,6 +295,8 @@ class NamedValue implements Locator {
       if (bytes[p] !== key[0] || (p > from && isWord(bytes[p - 1] as number)) || !startsWith(bytes, p, to, key))
         continue;
       let start = p + key.length;
+      // Numbers may be set out in columns.
+      if (key[key.length - 1] === 0x20) while (start < to && bytes[start] === 0x20) start++;
       let end = start;
       if (bytes[start] === 0x22) {
         end = ++start;

@@ -16,6 +16,16 @@ import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
 import { decodeText, startsWith } from './text-field.ts';
 import { Signatures } from './trace-events.ts';
+import {
+  contentOf,
+  continuation,
+  joinedNote,
+  joinedText,
+  type LineTeller,
+  longestWrapped,
+  shortestWrapped,
+  Unwrapper,
+} from './wrapped-text.ts';
 
 const slotSize = 1 << 20;
 /** The longest line that is read. The kernel's own limit for one is 8 KiB. */
@@ -98,6 +108,8 @@ export abstract class LineTrace implements Trace {
 
   readonly #arena: Arena;
   readonly #sorter: EventSorter;
+  /** Where the text may have been wrapped. */
+  #unwrapper: Unwrapper | undefined;
   /** Names of threads, each from its first line on. */
   readonly #changes: NameChanges;
   #slot = -1;
@@ -155,7 +167,8 @@ export abstract class LineTrace implements Trace {
   #firstUnreadLine = '';
   #long = 0;
 
-  constructor(input: Input, options: OpenOptions) {
+  /** `tell` knows the format's lines, for texts that were wrapped. */
+  constructor(input: Input, options: OpenOptions, tell?: LineTeller) {
     this.file = input.name;
     this.#input = input;
     this.#arena = new Arena(slotSize, longestLine, input.room(64 << 20));
@@ -166,6 +179,8 @@ export abstract class LineTrace implements Trace {
     this.#types = new TypeTable(input.meter);
     this.#signatures = new Signatures(input.path, options);
     this.#markers = new QemuMarkers(this.#signatures, this.#types, 'ftrace:print', 0);
+    const unwrapper = tell === undefined ? undefined : new Unwrapper(tell);
+    if (unwrapper?.mayBeWrapped(input.head) === true) this.#unwrapper = unwrapper;
   }
 
   get types(): readonly EventType[] {
@@ -263,6 +278,7 @@ export abstract class LineTrace implements Trace {
           if (end !== reader.end) skipping = false;
           else continue;
         }
+        if (this.#unwrapper !== undefined) this.#joined += this.#unwrapper.unwrap(this.bytes, reader.pos, reader.end);
         reader.pos = this.#lines(reader);
         if (this.#wentBack + this.#wentAhead > 0) break;
         newestOf.push(this.#newest);
@@ -657,37 +673,10 @@ function afterComplaints(bytes: Uint8Array, start: number, end: number): number 
   }
 }
 
-/** Lines that are looked at as halves of a wrapped one are no longer than this, and arguments of those that were wrapped no shorter. */
-const longestWrapped = 4096;
-export const shortestWrapped = 20;
-/** How the rest of an event's line begins where nobody knows its form. */
-export const continuation = /^(\w+=|0x[0-9a-f]+\b|[,)\]])/i;
 /** Forms of one event that are told apart, and frames of a stack that are kept. */
 const mostForms = 8;
 const mostFrames = 128;
 const space = 0x20;
-
-/** Where a line's text begins, after spaces and the quote marks of a mail. */
-export function contentOf(bytes: Uint8Array, start: number, end: number, quoted = true): number {
-  let p = start;
-  while (p < end && (bytes[p] === space || bytes[p] === 0x09 || (quoted && bytes[p] === 0x3e))) p++;
-  return p;
-}
-
-/** Says how many lines were joined with the ones before them. */
-export function joinedNote(count: number): string {
-  const lines = count === 1 ? '1 line is' : `${count} lines are`;
-  return `${lines} the rest of the line before, as mail programs wrap them: joined again.`;
-}
-
-/** Two pieces of text with a space between. */
-export function joinedText(bytes: Uint8Array, start: number, end: number, from: number, to: number): Uint8Array {
-  const text = new Uint8Array(end - start + 1 + to - from);
-  text.set(bytes.subarray(start, end));
-  text[end - start] = space;
-  text.set(bytes.subarray(from, to), end - start + 1);
-  return text;
-}
 
 const newline = 0x0a;
 const tracingMarkWrite = Buffer.from('tracing_mark_write:', 'latin1');

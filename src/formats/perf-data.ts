@@ -232,7 +232,11 @@ class PerfTrace implements Trace {
   }
 
   get notes(): readonly string[] {
-    return [...recordedNote(this.#header.facts), ...this.#notes];
+    const { facts, attrs } = this.#header;
+    const chains = attrs.some((attr) => attr.hasCallchain)
+      ? ['The call chains of its samples are left out: perf script prints them.']
+      : [];
+    return [...recordedNote(facts), ...chains, ...this.#notes];
   }
 
   get machine(): Trace['machine'] {

@@ -15,6 +15,7 @@ import {
   parseTime,
 } from './lines.ts';
 import { decodeText, digitValue, startsWith } from './text-field.ts';
+import type { LineTeller } from './wrapped-text.ts';
 
 /*
  * The text of `perf script` (linux: tools/perf/builtin-script.c, perf_sample__fprintf_start and process_event):
@@ -39,6 +40,12 @@ export const perfScript: Format = {
   },
 };
 
+const lines: LineTeller = {
+  event: (bytes, start, end) => (parseEvent(bytes, start, end, told) ? told : undefined),
+  own: isChain,
+};
+const told = new LineParts();
+
 class PerfScript extends LineTrace {
   readonly format = 'perf script';
   override readonly traits: Traits = { recorder: 'perf', hidesGuestSamples: true };
@@ -49,7 +56,7 @@ class PerfScript extends LineTrace {
   readonly #processes: boolean;
 
   constructor(input: Input, options: OpenOptions) {
-    super(input, options);
+    super(input, options, lines);
     this.#processes = namesProcesses(input.head);
     if (this.#processes)
       this.note(

@@ -10,12 +10,13 @@ import { earliestOf } from './earliest.ts';
 import type { Format } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextLayout } from './kernel-text.ts';
-import { badLines, contentOf, continuation, cutLine, joinedNote, joinedText, shortestWrapped } from './lines.ts';
+import { badLines, cutLine } from './lines.ts';
 import { QemuNames } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
 import { decodeText } from './text-field.ts';
 import { type Signature, Signatures } from './trace-events.ts';
+import { contentOf, continuation, joinedNote, joinedText, shortestWrapped } from './wrapped-text.ts';
 
 /*
  * What QEMU's log backend writes (scripts/tracetool/backend/log.py, util/log.c), one line an event:

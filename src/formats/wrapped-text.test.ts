@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { readText } from '../../test/read-text.ts';
+
+const data = join(import.meta.dirname, '../../test/data');
+
+/** Events of a recording's text, from somewhere in it. */
+function lines(name: string): string[] {
+  const packed = readFileSync(join(data, name));
+  const text = (name.endsWith('.gz') ? gunzipSync(packed) : zstdDecompressSync(packed)).toString();
+  return text
+    .split('\n')
+    .filter((line) => /^ *\S.*\d: /.test(line))
+    .slice(10, 210);
+}
+
+/** As a mail program does it: at the last space that leaves a line no wider than this. */
+function mailed(text: readonly string[], width: number, prefix = ''): string {
+  const out: string[] = [];
+  for (let line of text) {
+    while (prefix.length + line.length > width) {
+      const room = width - prefix.length;
+      let space = line.lastIndexOf(' ', room);
+      if (space <= line.search(/\S/)) space = line.indexOf(' ', room);
+      if (space < 0) break;
+      out.push(`${prefix}${line.slice(0, space)}`.trimEnd());
+      line = line.slice(space + 1).trimStart();
+    }
+    out.push(prefix + line);
+  }
+  return `${out.join('\n')}\n`;
+}
+
+/** As a terminal does it. */
+function cut(text: readonly string[], width: number): string {
+  return `${text
+    .map((line) =>
+      line
+        .match(new RegExp(`.{1,${width}}`, 'g'))
+        ?.map((part) => part.trimEnd())
+        .join('\n'),
+    )
+    .join('\n')}\n`;
+}
+
+const said = async (text: string) =>
+  (await readText(text)).events.map(({ name, time, cpu, tid, fields }) => ({ name, time, cpu, tid, fields }));
+
+for (const name of [
+  'ftrace-text/trace-pipe.txt.gz',
+  'ftrace-text/report-kernel.txt.gz',
+  'perf-script/default.txt.gz',
+  'vcpus/arm64.txt.zst',
+  'vcpus/ppc64el.txt.zst',
+  'vcpus/riscv64.txt.zst',
+]) {
+  test(`${name} is the same however a mail program wrapped it`, async () => {
+    const text = lines(name);
+    const expected = await said(`${text.join('\n')}\n`);
+    assert.ok(expected.length > 100, `${expected.length}`);
+    for (const width of [72, 76, 80, 100])
+      for (const prefix of ['', '> ', '>> ', '    '])
+        assert.deepEqual(await said(mailed(text, width, prefix)), expected, `${width} ${prefix}`);
+  });
+}
+
+test('lines that a terminal cut amid words are put together without a space', async () => {
+  for (const [name, width] of [
+    ['ftrace-text/trace-pipe.txt.gz', 80],
+    ['vcpus/riscv64.txt.zst', 80],
+    ['vcpus/ppc64el.txt.zst', 100],
+  ] as const) {
+    const text = lines(name);
+    assert.deepEqual(await said(cut(text, width)), await said(`${text.join('\n')}\n`), `${name} ${width}`);
+  }
+});
+
+test('remarks between lines are not taken for parts of events', async () => {
+  const text = lines('ftrace-text/trace-pipe.txt.gz').slice(0, 40);
+  const expected = await said(`${text.join('\n')}\n`);
+  const remarks = [
+    'So here the guest is stuck.',
+    'this goes on for a while',
+    'And then it exits for no reason at all:',
+    '',
+  ];
+  const remarked = text.map((line, i) => (i % 7 === 3 ? `${line}\n${remarks[i % remarks.length]}` : line));
+  assert.deepEqual(await said(`${remarked.join('\n')}\n`), expected);
+  // Wrapped as well.
+  const wrapped = mailed(text, 76).split('\n');
+  const heads = wrapped.map((line, i) =>
+    /\[\d+\]/.test(wrapped[i + 1] ?? '') && i % 5 === 0 ? `${line}\n${remarks[i % 3]}` : line,
+  );
+  assert.deepEqual(await said(heads.join('\n')), expected);
+});
