@@ -98,6 +98,7 @@ const forms: Record<string, readonly (string | readonly string[])[]> = {
     [
       '{csbase:x}:{rip:x}: {insn:s} ({flags:s}){failed?) failed}',
       '{csbase:x}:{rip:x}:{insn:s} ({flags:s}){failed?) failed}',
+      '{csbase:x}:{rip:x} ({flags:s}){failed?) failed}',
       '{csbase:x}:{rip:x}: {insn:s}',
       '{csbase:x}:{rip:x}:{insn:s}',
     ],
@@ -216,6 +217,7 @@ class NamedValues implements TextLayout {
   readonly #sample: Uint8Array;
   readonly #event: string;
   #found: Map<string, NamedForm> | undefined;
+  #places: NamedValue[] | undefined;
 
   constructor(sample: Uint8Array, event: string) {
     this.#sample = sample.slice(0, longestSample);
@@ -226,9 +228,12 @@ class NamedValues implements TextLayout {
     return [...this.#named().keys()].map((name) => ({ name, declared: '' }));
   }
 
-  /** Whether it is none of the forms that are known of the event. */
+  /** Whether it is none of the forms that are known of the event, and has any of the sample's fields. */
   begins(bytes: Uint8Array, from: number, to: number): boolean {
-    return formOf(this.#event, bytes, from, to) === undefined;
+    if (formOf(this.#event, bytes, from, to) !== undefined) return false;
+    this.#places ??= [...this.#named().values()].map(({ key }) => new NamedValue(key));
+    for (const place of this.#places) if (place.find(bytes, from, to)) return true;
+    return this.#places.length === 0;
   }
 
   reader(name: string): FieldReader | undefined {
@@ -257,11 +262,13 @@ function namedFields(text: string, event: string): Map<string, NamedForm> {
   const found = new Map<string, NamedForm>();
   // A probe's fields follow the address that it stands at.
   if (text.startsWith('(')) found.set('__probe_ip', { key: Buffer.from('('), form: 'hex' });
-  const names = /(?<![\w.%/-])([A-Za-z_]\w*)(=|: *| (?=-?(?:0x[0-9a-f]+|[0-9a-f]+)(?![\w.])))("?[^\s,;:)}\]]*)/gi;
+  const names = /(?<![\w.%/-])([A-Za-z_]\w*)(=|: *| = | (?=-?(?:0x[0-9a-f]+|[0-9a-f]+)(?![\w.])))("?[^\s,;:)}\]]*)/gi;
   const kvm = kvmEvents.test(event);
+  // What libtraceevent prints where it cannot follow the kernel's own form: numbers as C has them.
+  const plain = text.startsWith('[FAILED TO PARSE]');
   for (let match = names.exec(text); match !== null && found.size < mostFields; match = names.exec(text)) {
     const [, printed, spaced, value] = groups<[string, string, string, string]>(match);
-    const separator = spaced.replace(/ +$/, ' ');
+    const separator = spaced.replace(/(?<!=) +$/, ' ');
     const name = printed === 'vcpu' ? 'vcpu_id' : printed;
     // Hexadecimal digits alone can be a word: they are a number after a name that is known to have one.
     const loose = separator === ':' || (separator === ' ' && !/^-?(0x[0-9a-f]+|\d+)$/i.test(value));
@@ -271,7 +278,7 @@ function namedFields(text: string, event: string): Map<string, NamedForm> {
     }
     if (found.has(name) || (separator !== '=' && value === '')) continue;
     // Bare digits are hexadecimal in tracefs' `sys_ioctl(fd: d, …)`.
-    const hex = event.startsWith('sys_enter_') ? separator === ': ' : kvm && hexadecimal.has(name);
+    const hex = event.startsWith('sys_enter_') ? separator === ': ' : kvm && !plain && hexadecimal.has(name);
     let form: NamedForm['form'] = 'text';
     if (/^-?0x[0-9a-f]+$/i.test(value) || (/^[0-9a-f]+$/i.test(value) && (hex || value.length >= 8))) form = 'hex';
     if (!hex && /^-?\d+$/.test(value)) form = 'integer';

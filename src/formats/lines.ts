@@ -670,6 +670,7 @@ function afterComplaints(bytes: Uint8Array, start: number, end: number): number 
     const found = complaints.map((complaint) => complaint.exec(text)?.[0]).find((one) => one !== undefined);
     if (found === undefined) return p;
     p += found.length;
+    while (p < end && bytes[p] === space) p++;
   }
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readText } from '../../test/read-text.ts';
+import { Reasons, reasonDecoder } from '../spans/exit-reasons.ts';
 
 const pasted = (name: string) => ({ file: join(import.meta.dirname, '../../test/data/pasted', name) });
 
@@ -104,6 +105,63 @@ test('an event may have several forms in one text: none decides for the others',
       ['HLT', undefined, undefined],
       [undefined, 'DABT_LOW', undefined],
       [undefined, undefined, '6'],
+    ],
+  );
+});
+
+test('forms of an event that nobody knows are told apart by their fields, and no row of exits is without a name', async () => {
+  const forms = [
+    'kvm_exit: exit_reason=120 isa=2 guest_rip=0xff info1=0 info2=0',
+    'kvm_entry: vcpu_id=0 rip=0x1',
+    'kvm_exit: reason=CPUID rip=0xff',
+    'kvm_entry: vcpu=0',
+    'kvm_exit: exit_reason: EXIT_NPF',
+    'kvm_entry:',
+    'kvm_exit: something else a=5',
+    'kvm_entry:',
+    // What libtraceevent complains of may stand apart from the event.
+    'kvm_exit: <CANT FIND FIELD exit_reason> IRQ: HSR_EC: 0x0000 (UNKNOWN), PC: 0xffff800010a1b2c4',
+    `kvm_entry: CAN'T FIND FIELD "vcpu_id"<CANT FIND FIELD rip> PC: 0xffff800010a1b2c8`,
+  ].map((form, n) => `qemu-100   [001] d..1.    10.0000${10 + n}: ${form}\n`);
+  const { trace, events } = await readText(forms.join(''));
+  const reasons = new Reasons();
+  const seen: string[] = [];
+  for (const { name, fields } of events) if (name === 'kvm:kvm_exit') seen.push(Object.keys(fields).join());
+  assert.deepEqual(seen, [
+    'exit_reason,isa,guest_rip,info1,info2',
+    'reason,rip',
+    'exit_reason',
+    'a',
+    'ret,esr_ec,esr_ec_name,vcpu_pc',
+  ]);
+  const names = trace.types.filter(({ name }) => name === 'kvm:kvm_exit').map((type) => reasonDecoder(type, reasons));
+  assert.equal(names.length, 5);
+  // What an exit lacks has no number of its own.
+  assert.equal(reasons.names[reasons.id('')], 'unknown');
+});
+
+test('numbers are what the printer meant, in columns and behind signs', async () => {
+  const head = 'qemu-100   [001] d..1.    10.000001:';
+  const { events } = await readText(
+    [
+      'kvm_timer_save_state: CTL: 0x000005 CVAL:       0x6344dfd6 arch_timer_ctx_index: 1',
+      'kvm_timer_save_state: CTL: 00000000 CVAL:                0 arch_timer_ctx_index: 0',
+      'kvm_try_async_get_page: gva = 0x7f00, gfn = 0x12',
+      'kvm_emulate_insn: 0:401000 (prot32)',
+      // Where libtraceevent cannot follow the kernel's form, numbers are decimal.
+      'kvm_mmu_get_page: [FAILED TO PARSE] mmu_valid_gen=0x0 gfn=1048574 role=122881',
+    ]
+      .map((text) => `${head} ${text}\n`)
+      .join(''),
+  );
+  assert.deepEqual(
+    events.map(({ integers }) => integers),
+    [
+      { CTL: 5n, CVAL: 0x6344dfd6n, arch_timer_ctx_index: 1n },
+      { CTL: 0n, CVAL: 0n, arch_timer_ctx_index: 0n },
+      { gva: 0x7f00n, gfn: 0x12n },
+      { csbase: 0n, rip: 0x401000n, failed: 0n },
+      { mmu_valid_gen: 0n, gfn: 1048574n, role: 122881n },
     ],
   );
 });

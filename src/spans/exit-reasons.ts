@@ -197,6 +197,7 @@ export class Reasons {
     const key = halt === halts.has(name) ? name : `${name}\0${halt}`;
     const known = this.#ids.get(key);
     if (known !== undefined) return known;
+    if (name === '') return this.id('unknown', halt);
     if (this.names.length >= maxReasons - 1 && name !== 'others') return this.id('others');
     const id = this.names.push(name) - 1;
     this.halt.push(halt);
@@ -254,7 +255,7 @@ export function reasonDecoder(type: EventType, reasons: Reasons): ReasonDecoder 
   ] as const) {
     const code = type.reader(field);
     if (code === undefined) continue;
-    if (code.kind === 'text') return new TextReason(code, reasons, (text) => text);
+    if (code.kind === 'text') return new TextReason(code, reasons, reasonFromText);
     return new CodeReason(code, absent, reasons, (value) => nameOf(names, value));
   }
   // LoongArch has an event for each reason.
@@ -297,6 +298,8 @@ class CodeReason implements ReasonDecoder {
   id(b: EventBatch, i: number): number {
     const code = this.#code.low(b, i);
     const isa = this.#isa.number(b, i);
+    // One of several forms of the event in one text may lack it.
+    if (code === 0 && Number.isNaN(this.#code.number(b, i))) return this.#reasons.id('');
     const id = this.#reasons.id(this.#name(code, isa));
     const { table } = this;
     if (table !== undefined && code < directCodes) {
