@@ -140,6 +140,8 @@ export async function read(
       `there is nothing in that stretch of time; the trace begins at ${begins} and ends at ${ends}`,
     );
   }
+  // They came to be known in an order that depends on what else was asked for.
+  reading.losses.sort((a, b) => a.from - b.from || a.to - b.to || a.cpu - b.cpu);
   reading.unmarked.places = reading.losses.flatMap((loss) => {
     if (loss.unmarked === undefined || loss.unmarked.why === 'silence') return [];
     const [from, to] = [loss.from, loss.to].map((time) => timestamp(trace.origin, time, trace.clock.unit));

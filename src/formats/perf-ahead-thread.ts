@@ -3,14 +3,17 @@ import { readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Rows } from '../trace/rows.ts';
 import { done, given, job, jobs, longestRecord, type Order, ready, type Shared } from './perf-ahead.ts';
-import { finishedRound, firstOfPerf, type SampleShape, ScanOutput, scanSamples } from './perf-scan.ts';
+import { finishedRound, firstOfPerf, lost, maxCpus, type SampleShape, ScanOutput, scanSamples } from './perf-scan.ts';
 
 /** Bytes read at a time: such that they are still in the cache when they are scanned. */
 const readSize = 512 << 10;
 
 const { arena, control, stops, newest, rows, segments } = workerData as Shared;
 const payloads = new Int32Array(arena.buffer);
-const outputs = rows.map((buffer) => new ScanOutput(new Rows(buffer), payloads));
+/** By CPU: the time of the latest sample that nobody wants. */
+const passed = new Float64Array(maxCpus).fill(Number.NEGATIVE_INFINITY);
+const outputs = rows.map((buffer) => new ScanOutput(new Rows(buffer), payloads, passed));
+const view = new DataView(arena.buffer);
 
 /** What was read of the file: bytes `pos` to `end` are still to be scanned. Before `readSize` bytes there is room for the rest of a record. */
 const bytes = new Uint8Array(longestRecord + readSize);
@@ -77,6 +80,10 @@ function fill(number: number, file: number, to: number, shape: SampleShape): boo
     payloads.set(records.subarray(pos >> 2, (pos + length) >> 2), out.at);
     out.at += length >> 2;
     pos += length;
+    if (type !== lost) continue;
+    const cpu = shape.trailerCpu > 0 ? (records[(pos - shape.trailerCpu) >> 2] as number) : -1;
+    view.setFloat64(out.at << 2, passed[cpu] ?? Number.NEGATIVE_INFINITY, true);
+    out.at += 2;
   }
   latest = Math.max(latest, out.newest);
   control[number * job.size + job.segments] = n / 2;

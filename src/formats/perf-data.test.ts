@@ -241,6 +241,23 @@ test('losses are told to the event, with CPU and the time the hole ends', async 
   assert.deepEqual(told.sort(), losses.sort());
 });
 
+test('where holes begin does not depend on what is asked for, whether one thread reads it or two', async () => {
+  const path = join(folder, 'lost-wanted.data');
+  writeFileSync(path, unpacked('lost.data.zst'));
+  const holes = async (wanted: RegExp, threads: number) => {
+    const trace = await openTrace(path, { threads });
+    const told: string[] = [];
+    for await (const b of trace.batches((type) => wanted.test(type.name)))
+      for (const { from, to, cpu, count } of b.losses) told.push(`${from} ${to} ${cpu} ${count}`);
+    await trace.close();
+    return told.sort();
+  };
+  const all = await holes(/./, 1);
+  assert.ok(all.length > 10);
+  for (const wanted of [/kvm_exit/, /sched_switch/, /nothing/])
+    for (const threads of [1, 2]) assert.deepEqual(await holes(wanted, threads), all, `${wanted} ${threads}`);
+});
+
 const probe = {
   system: 'kvm',
   name: 'kvm_mmio',

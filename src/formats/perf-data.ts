@@ -30,7 +30,7 @@ import {
   startsCompressed,
 } from './perf-header.ts';
 import { dropRepeated } from './perf-repeated.ts';
-import { firstOfPerf, guestMode, ScanOutput, scanSamples, unresolved, unwanted } from './perf-scan.ts';
+import { firstOfPerf, guestMode, maxCpus, ScanOutput, scanSamples, unresolved, unwanted } from './perf-scan.ts';
 import { PerfTypes } from './perf-types.ts';
 import { bytesBehind, PerfUnpacker } from './perf-unpack.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
@@ -50,8 +50,6 @@ export const perfData: Format = {
   },
 };
 
-/** Events of CPUs beyond this keep their CPU number, but their losses start at the trace's beginning. */
-const maxCpus = 8192;
 /** No record has a type above this (perf's own begin at 64): what says so is no record. */
 const mostTypes = 0xffff;
 /** Files from this size on are read by a second thread: its start takes as much of a processor as 100 MB of them, and smaller ones are soon through. */
@@ -342,7 +340,10 @@ class PerfTrace implements Trace {
     if (by === 0 || !Number.isFinite(by)) return 0;
     this.#sorter.rebase(by);
     this.#names.rebase(by);
-    for (let cpu = 0; cpu < maxCpus; cpu++) this.#lastOnCpu[cpu] = (this.#lastOnCpu[cpu] as number) - by;
+    for (let cpu = 0; cpu < maxCpus; cpu++) {
+      this.#lastOnCpu[cpu] = (this.#lastOnCpu[cpu] as number) - by;
+      this.#out.skipped[cpu] = (this.#out.skipped[cpu] as number) - by;
+    }
     this.#lastTime = Number.NEGATIVE_INFINITY;
     this.#maxTime -= by;
     this.#flushed -= by;
@@ -725,7 +726,11 @@ class PerfTrace implements Trace {
       }
     }
     const known = cpu >= 0 && cpu < maxCpus;
-    const from = known ? (this.#lastOnCpu[cpu] as number) : this.#lastTime;
+    const { skipped } = this.#out;
+    // The thread that reads ahead says behind the record what it has passed over on its CPU.
+    if (known && this.#reader.slot < 0)
+      skipped[cpu] = Math.max(skipped[cpu] as number, this.#arena.view.getFloat64(end, true));
+    const from = known ? Math.max(this.#lastOnCpu[cpu] as number, skipped[cpu] as number) : this.#lastTime;
     this.#lost += count;
     const loss: Loss = { from: Math.min(from, to), to, cpu: known ? cpu : -1, count };
     this.#sorter.begin(this.#slot, loss);

@@ -13,6 +13,7 @@ export const guestMode = 4;
 
 /** The types of records that the scan knows (perf_event.h), and the first that perf itself writes, not the kernel. */
 const sample = 9;
+export const lost = 2;
 export const finishedRound = 68;
 export const firstOfPerf = 64;
 
@@ -27,10 +28,15 @@ export type SampleShape = {
   restOfId: Int32Array;
   /** Offsets in words of 4 bytes that all attributes share, and the least length of a sample; undefined where they differ. */
   common: { tid: number; time: number; cpu: number; least: number } | undefined;
+  /** How far before a record's end its CPU stands, of records other than samples; 0 where they have none. */
+  trailerCpu: number;
   /** The time that times count from, in halves. */
   originHigh: number;
   originLow: number;
 };
+
+/** CPUs of which it is known when their last event was. */
+export const maxCpus = 8192;
 
 /** Where rows go: `count` of them so far. */
 export class ScanOutput {
@@ -41,13 +47,16 @@ export class ScanOutput {
   /** Times of the earliest and the latest sample that nobody wants. */
   oldest = Number.POSITIVE_INFINITY;
   newest = Number.NEGATIVE_INFINITY;
+  /** By CPU: the time of the latest sample that nobody wants. A hole does not begin before it. */
+  readonly skipped: Float64Array;
   /** The next place there, and the last place at which a payload may begin; both in words. */
   at = 0;
   limit = 0;
 
-  constructor(rows: Rows, payloads: Int32Array) {
+  constructor(rows: Rows, payloads: Int32Array, skipped = new Float64Array(maxCpus).fill(Number.NEGATIVE_INFINITY)) {
     this.rows = rows;
     this.payloads = payloads;
+    this.skipped = skipped;
   }
 
   /** Whether there may be no room for one more sample. */
@@ -70,7 +79,7 @@ export function scanSamples(
   const { kindOfId, restOfId, common, originHigh, originLow } = shape;
   if (common === undefined) return pos;
   const { tid: tidAt, time: timeAt, cpu: cpuAt, least } = common;
-  const { payloads, limit } = out;
+  const { payloads, limit, skipped } = out;
   const { times, words, capacity } = out.rows;
   let { count: n, at: to, oldest, newest } = out;
   let last = Number.NEGATIVE_INFINITY;
@@ -92,6 +101,8 @@ export function scanSamples(
       if (t > Number.MAX_SAFE_INTEGER || (oldest - t > farBefore && oldest !== Number.POSITIVE_INFINITY)) break;
       if (t < oldest) oldest = t;
       if (t > newest) newest = t;
+      const on = records[record + cpuAt] as number;
+      if (on >>> 0 < maxCpus) skipped[on] = t;
       pos += length;
       continue;
     }

@@ -27,6 +27,7 @@ export class PerfTypes {
     kindOfId: new Int32Array(0),
     restOfId: new Int32Array(0),
     common: undefined,
+    trailerCpu: 0,
     originHigh: 0,
     originLow: 0,
   };
@@ -128,6 +129,7 @@ export class PerfTypes {
       this.typeOf = new Int32Array(Math.max(attrs.length, 2 * old.length)).fill(unresolved);
       this.typeOf.set(old);
     }
+    this.shape.trailerCpu = first.sampleIdAll ? first.trailerCpu : 0;
     let least = this.shape.common?.least ?? 0;
     for (let index = seen; index < attrs.length; index++) {
       const attr = attrs[index] as PerfAttr;

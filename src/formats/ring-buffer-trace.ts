@@ -152,8 +152,9 @@ export class RingBufferTrace implements Trace {
     const read = this.#parts;
     const { payloads, waiting } = meter.budget;
     const page = read.reduce((most, { shape }) => Math.max(most, shape.pageSize), 4096);
-    // Each CPU has a page at hand and one that is read ahead, both with as much headroom.
-    const most = Math.max(1, Math.floor(payloads / page / 4));
+    const packed = read.some((part) => part.packed);
+    // Each CPU has a page at hand and one that is read ahead. Of packed ones, there are the rest of what a chunk unfolded to, and bytes of the next.
+    const most = Math.max(1, Math.floor(packed ? payloads / page / 4 : meter.budget.pages / page / 2));
     if (read.length > most) {
       this.damage ??= meter.error(
         `the data of ${read.length} CPUs, in pages of ${page} bytes`,
@@ -164,9 +165,9 @@ export class RingBufferTrace implements Trace {
     }
     const share = Math.min(pageMemory / Math.max(read.length, 1), largestShare);
     const slot = Math.max(1, Math.floor(share / page)) * page;
-    // A small file reserves little; how far a packed one unfolds is not known.
-    const packed = read.some((part) => part.packed);
-    const room = packed ? payloads : Math.min(payloads, 2 * size + 4 * read.length * (slot + page));
+    // A small file reserves little; how far a packed one unfolds is not known. The headroom is of address space only: pages end with an event.
+    const least = Math.ceil((2 + 1 / 8) * read.length) * (slot + page);
+    const room = Math.max(packed ? payloads : Math.min(payloads, 2 * size + 4 * read.length * (slot + page)), least);
     const arena = new Arena(slot, page, room);
     const window = Math.ceil(Math.max(share / 4, 4096));
     const sorter = new EventSorter(arena, waiting);

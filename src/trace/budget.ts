@@ -20,6 +20,8 @@ export class Budget {
   /** Payloads of events that wait for their turn, in bytes, and how many events these are. */
   readonly payloads: number;
   readonly waiting: number;
+  /** Bytes of the pages of all CPUs' ring buffers that are at hand at once: of machines with very many CPUs, more than other events wait in. */
+  readonly pages: number;
   /** Bytes of one part of a header, such as all event formats of a trace.dat. */
   readonly part: number;
   /** Bytes of one line of text: longer ones are passed over up to here, and end the reading there. */
@@ -30,6 +32,7 @@ export class Budget {
     this.memory = memory;
     this.facts = memory / 8;
     this.payloads = memory / 4;
+    this.pages = memory / 2;
     this.waiting = Math.floor(memory / 200);
     this.part = memory / 8;
     this.line = memory / 16;
