@@ -30,7 +30,7 @@ export type CpuPages = {
   /** Whether they are compressed, so that they unfold to nobody knows how much. */
   packed: boolean;
   /** `window` is how many bytes may be at hand of what is compressed. */
-  open(window: number): PageSource;
+  open(window: number, keep: number): PageSource;
 };
 
 /** What is known of a recording of ring buffers beside their pages. */
@@ -152,9 +152,8 @@ export class RingBufferTrace implements Trace {
     const read = this.#parts;
     const { payloads, waiting } = meter.budget;
     const page = read.reduce((most, { shape }) => Math.max(most, shape.pageSize), 4096);
-    const packed = read.some((part) => part.packed);
-    // Each CPU has a page at hand and one that is read ahead. Of packed ones, there are the rest of what a chunk unfolded to, and bytes of the next.
-    const most = Math.max(1, Math.floor(packed ? payloads / page / 4 : meter.budget.pages / page / 2));
+    // Each CPU has a page at hand and one that is read ahead.
+    const most = Math.max(1, Math.floor(meter.budget.pages / page / 2));
     if (read.length > most) {
       this.damage ??= meter.error(
         `the data of ${read.length} CPUs, in pages of ${page} bytes`,
@@ -165,11 +164,14 @@ export class RingBufferTrace implements Trace {
     }
     const share = Math.min(pageMemory / Math.max(read.length, 1), largestShare);
     const slot = Math.max(1, Math.floor(share / page)) * page;
-    // A small file reserves little; how far a packed one unfolds is not known. The headroom is of address space only: pages end with an event.
+    // A small file reserves little; how far a packed one unfolds is not known.
+    const packed = read.some((part) => part.packed);
+    // The headroom is of address space only: pages end with an event.
     const least = Math.ceil((2 + 1 / 8) * read.length) * (slot + page);
     const room = Math.max(packed ? payloads : Math.min(payloads, 2 * size + 4 * read.length * (slot + page)), least);
     const arena = new Arena(slot, page, room);
     const window = Math.ceil(Math.max(share / 4, 4096));
+    const keep = Math.floor(payloads / 2 / Math.max(read.length, 1));
     const sorter = new EventSorter(arena, waiting);
     const typeOf = noTypesYet();
     const little = read[0]?.shape.little ?? true;
@@ -181,7 +183,7 @@ export class RingBufferTrace implements Trace {
         decoder = new RingBufferDecoder(part.shape, arena, sorter, types, typeOf);
         decoders.set(part.shape, decoder);
       }
-      this.#streams.push(new CpuStream(part, arena, part.open(window), decoder));
+      this.#streams.push(new CpuStream(part, arena, part.open(window, keep), decoder));
     }
     return sorter;
   }

@@ -59,6 +59,14 @@ export class PlainPages implements PageSource {
 
 /** How many chunks of a CPU may be broken before the rest is left alone. */
 const mostHoles = 64;
+/** Where chunks are unpacked of which nothing is kept: what is needed of one is copied at once. */
+let scratch = new Uint8Array(0);
+
+function scratchOf(size: number): Uint8Array {
+  if (scratch.length < size) scratch = new Uint8Array(size);
+  return scratch.subarray(0, size);
+}
+
 /** What zlib's and zstd's data begin with. */
 const magics: Record<Codec, readonly number[]> = { none: [], zlib: [0x78], zstd: [0x28, 0xb5, 0x2f, 0xfd] };
 
@@ -90,6 +98,11 @@ export class PackedPages implements PageSource {
   #count = -1;
   #chunks = 0;
   #chunk: Uint8Array = new Uint8Array(0);
+  /** Where the chunk stands in the file; and bytes of it that are kept: of more, it is unpacked again for the next pages. */
+  #chunkAt = -1;
+  readonly #keep: number;
+  /** What was not taken yet of a chunk that was not kept. */
+  #left = 0;
   #unpacked = 0;
   /** Where the last chunks begin, in the pages and in the file. */
   #marks: { offset: number; fileOffset: number }[] = [];
@@ -103,8 +116,10 @@ export class PackedPages implements PageSource {
     { little, codec }: { little: boolean; codec: Codec },
     pageSize: number,
     windowSize: number,
+    keep: number,
     input: Input,
   ) {
+    this.#keep = keep;
     this.#input = input;
     this.#file = file;
     this.#name = name;
@@ -122,6 +137,10 @@ export class PackedPages implements PageSource {
     let filled = 0;
     try {
       while (filled < target.length) {
+        if (this.#left > 0) {
+          filled += await this.#unpackAgain(target.subarray(filled));
+          continue;
+        }
         if (this.#chunk.length === 0) {
           if (this.#failed !== undefined) break;
           const size = await this.#nextChunk(target.subarray(filled));
@@ -169,14 +188,19 @@ export class PackedPages implements PageSource {
         if (seekable) meter.read(packed);
         meter.unfold(size, at);
         const fits = size <= target.length;
-        const room = fits ? target.subarray(0, size) : undefined;
+        const kept = size - target.length <= this.#keep;
+        const room = fits ? target.subarray(0, size) : kept ? undefined : scratchOf(size);
         const chunk = unpack(this.#codec, bytes, size, this.#name, at, room);
-        if (!fits) this.#chunk = chunk;
+        if (!fits && kept) this.#chunk = chunk;
+        this.#chunkAt = at;
         this.#chunks++;
         if (this.#marks.length >= 1024) this.#marks.splice(0, 512);
         this.#marks.push({ offset: this.#unpacked, fileOffset: at });
         this.#unpacked += size;
-        return size;
+        if (fits || kept) return size;
+        target.set(chunk.subarray(0, target.length));
+        this.#left = size - target.length;
+        return target.length;
       } catch (error) {
         if (!(error instanceof TraceError) || error === meter.refused) throw error;
         const next = this.holes.length < mostHoles ? await this.#searchChunk(at + 1) : -1;
@@ -185,6 +209,22 @@ export class PackedPages implements PageSource {
         this.#next = next;
       }
     }
+  }
+
+  /** Unpacks the last chunk once more, and gives as much as fits of what was not taken yet. */
+  async #unpackAgain(target: Uint8Array): Promise<number> {
+    const next = this.#next;
+    this.#next = this.#chunkAt;
+    const sizes = await this.#bytes(8, 'a compressed chunk of pages');
+    const [packed, size] = [this.#u32(sizes, 0), this.#u32(sizes, 4)];
+    const bytes = await this.#bytes(packed, 'a compressed chunk of pages');
+    const chunk = unpack(this.#codec, bytes, size, this.#name, this.#chunkAt, scratchOf(size));
+    const from = size - this.#left;
+    const taken = Math.min(this.#left, target.length);
+    target.set(chunk.subarray(from, from + taken));
+    this.#left -= taken;
+    this.#next = next;
+    return taken;
   }
 
   /** Throws where there are fewer chunks than the file tells, or less of them; where there are more, the data's size is believed. */

@@ -9,6 +9,7 @@ import { Bytes, format, page, record, type TraceDatSpec, traceDatV6, traceDatV7 
 import { TraceError } from '../trace/error.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
+import { openTrace } from './detect.ts';
 import { Input } from './input.ts';
 import { traceDat } from './trace-dat.ts';
 
@@ -446,4 +447,41 @@ test('no damage makes it crash, hang or grow', async () => {
     ),
     { numRuns: 400 },
   );
+});
+
+test('machines of hundreds of CPUs and pages of 64 KiB are read whole, packed or not, in the usual memory', async () => {
+  const spec = (cpus: number, pages: number) => ({
+    pageSize: 65536,
+    systems: [{ name: 'x', formats: [format('y', 100)] }],
+    chunk: pages,
+    buffers: [
+      {
+        name: '',
+        cpus: Array.from({ length: cpus }, (_, cpu) =>
+          Array.from({ length: pages }, (_, n) =>
+            page(BigInt(1e9 + n * 1e6 + cpu), [{ delta: 10, data: record(100, 7, n * cpus + cpu) }], {
+              pageSize: 65536,
+            }),
+          ),
+        ),
+      },
+    ],
+  });
+  const values = async (bytes: Buffer, maxMemory?: number) => {
+    const path = join(folder, 'many-cpus.dat');
+    writeFileSync(path, bytes);
+    const trace = await openTrace(path, maxMemory === undefined ? {} : { maxMemory });
+    const found: number[] = [];
+    for await (const b of trace.batches())
+      for (let i = 0; i < b.count; i++)
+        found.push(trace.types[b.type[i] as number]?.reader('value')?.number(b, i) as number);
+    await trace.close();
+    assert.equal(trace.damage, undefined);
+    return found;
+  };
+  const numbers = (n: number) => Array.from({ length: n }, (_, k) => k);
+  assert.deepEqual(await values(traceDatV6(spec(310, 1))), numbers(310));
+  // Of chunks that there is no room for, what is not at hand is unpacked again.
+  for (const codec of ['zstd', 'zlib'] as const)
+    assert.deepEqual(await values(traceDatV7({ ...spec(100, 4), codec }), 64 << 20), numbers(400));
 });

@@ -94,9 +94,9 @@ function openBuffers(
       buffer: buffer.name,
       cpu: data.cpu,
       packed: buffer.compressed,
-      open: (window) =>
+      open: (window, keep) =>
         buffer.compressed
-          ? new PackedPages(file, size, input.name, data, header, buffer.pageSize, window, input)
+          ? new PackedPages(file, size, input.name, data, header, buffer.pageSize, window, keep, input)
           : new PlainPages(file, size, input.name, data),
     })),
   );

@@ -32,7 +32,7 @@ export class Budget {
     this.memory = memory;
     this.facts = memory / 8;
     this.payloads = memory / 4;
-    this.pages = memory / 2;
+    this.pages = memory / 3;
     this.waiting = Math.floor(memory / 200);
     this.part = memory / 8;
     this.line = memory / 16;
