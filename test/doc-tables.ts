@@ -10,7 +10,7 @@ export const tables: { readonly [name: string]: () => string } = {
       ['in tables and conditions', 'in JSON and CSV', 'what it is', 'means'],
       figures.map((figure) => {
         const json = 'json' in figure ? figure.json : 'share';
-        const name = figure.measure === 'time' ? `${json}_ns` : json;
+        const name = figure.measure === 'length' ? `${json}_ns` : json;
         return [`\`${figure.name}\``, `\`${name}\``, measures[figure.measure], figure.meaning];
       }),
     ),
@@ -34,7 +34,7 @@ export const tables: { readonly [name: string]: () => string } = {
 const measures = {
   number: 'a number',
   rate: 'per second',
-  time: 'a time',
+  length: 'a time',
   share: 'a fraction of 1',
 };
 

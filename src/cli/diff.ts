@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
 import { type DiffAnswer, type DiffKind, type DiffSource, diffCsv, diffJson, diffText } from '../report/diff-text.ts';
 import { noneThere } from '../report/empty-stretch.ts';
-import { noExits } from '../report/exits-text.ts';
+import { noExits } from '../report/no-exits.ts';
 import { isExit } from '../spans/exit-events.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
 import { isStretch } from '../trace/analysis.ts';

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { usualEvents } from '../live/event-sets.ts';
-import { eventsCsv, eventsJson, eventsText } from '../report/events-text.ts';
+import { eventsCsv, eventsJson } from '../report/events-json.ts';
+import { eventsText } from '../report/events-text.ts';
 import { json } from '../report/json.ts';
 import { TraceError } from '../trace/error.ts';
 import type { Condition } from '../views/conditions.ts';

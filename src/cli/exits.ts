@@ -1,8 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
+import { sortKeys } from '../report/columns.ts';
+import { groupNames } from '../report/exit-names.ts';
+import { exitColumns } from '../report/exits-columns.ts';
 import { exitsCsv, exitsJson } from '../report/exits-json.ts';
-import { exitsText, groupNames, noExits, untimedWhy } from '../report/exits-text.ts';
-import { type SortKey, sortKeys } from '../report/stats-table.ts';
+import { exitsText } from '../report/exits-text.ts';
+import { noExits, untimedWhy } from '../report/no-exits.ts';
 import { isExit } from '../spans/exit-events.ts';
 import { withoutVm } from '../spans/vcpu.ts';
 import { tellsTime } from '../trace/clock.ts';
@@ -32,7 +35,7 @@ import { didYouMean } from './suggest.ts';
 type ExitCommandOptions = TraceOptions &
   LiveOptions & {
     by: Dimension[];
-    sort: SortKey;
+    sort: string;
     exclude?: string[];
     vcpu?: number[];
     pid?: number[];
@@ -69,8 +72,8 @@ export default function define(command: Command): void {
       .option('-b, --by <what>', `group by ${dimensions.join(', ')}; two as in vcpu,reason`, parseBy, ['reason'])
       .addOption(
         new Option('-s, --sort <column>', 'sort the table by this column')
-          .choices([...sortKeys])
-          .default('total' as SortKey),
+          .choices(sortKeys(exitColumns, 'total'))
+          .default('total'),
       )
       .option('-x, --exclude <reasons>', 'leave out these reasons: hlt,npf; may be repeated', parseWords)
       .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
@@ -171,7 +174,7 @@ function timesAsked(options: ExitCommandOptions, command: Command): string[] {
 }
 
 /** What rows can be sorted by where exits are counted only. */
-const countedSorts: readonly SortKey[] = ['count', 'rate', 'name'];
+const countedSorts: readonly string[] = ['count', 'rate', 'name'];
 
 /** Throws a UsageError that names what was asked of a trace whose exits can only be counted. */
 function refuseTimes(trace: Trace, why: Untimed, asked: readonly string[]): void {

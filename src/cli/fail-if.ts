@@ -61,7 +61,7 @@ function written({ figure, change }: Condition, value: number): string {
       return percent(value);
     case 'rate':
       return rate(value);
-    case 'time':
+    case 'length':
       return shortDuration(value);
   }
 }

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import { leaksCsv, leaksJson, leaksPlain, leaksText } from '../report/leaks-text.ts';
+import { leaksCsv, leaksJson, leaksPlain } from '../report/leaks-json.ts';
+import { leaksText } from '../report/leaks-text.ts';
 import { Requests } from '../spans/requests.ts';
 import type { Condition } from '../views/conditions.ts';
 import { bad, judgeLeaks, leakSubjects } from '../views/leaks.ts';

@@ -2,8 +2,10 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Moment } from '../analyse/read.ts';
 import { UsageError } from '../analyse/usage-error.ts';
 import { schedEvents } from '../live/event-sets.ts';
-import { pairsCsv, pairsJson, pairsText } from '../report/pairs-text.ts';
-import { type SortKey, sortKeys } from '../report/stats-table.ts';
+import { sortKeys } from '../report/columns.ts';
+import { groupFigures } from '../report/groups.ts';
+import { pairsCsv, pairsJson } from '../report/pairs-json.ts';
+import { pairsText } from '../report/pairs-text.ts';
 import { groups } from '../trace/groups.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Condition } from '../views/conditions.ts';
@@ -37,7 +39,7 @@ type PairsCommandOptions = Omit<TraceOptions, 'from' | 'to'> &
     to: End;
     by: Key[];
     group?: string[];
-    sort: SortKey;
+    sort: string;
     breakdown?: true;
     heatmap?: true;
     slow?: number;
@@ -75,8 +77,8 @@ export default function define(command: Command): void {
       .option('--group <fields>', 'group by fields of either event: comm, to.ret', parseWords)
       .addOption(
         new Option('-s, --sort <column>', 'sort the table by this column')
-          .choices([...sortKeys])
-          .default('total' as SortKey),
+          .choices(sortKeys(groupFigures, 'total'))
+          .default('total'),
       )
       .option('--breakdown', 'how much of the time the thread ran, was preempted, slept; of pairs by tid')
       .option('--heatmap', 'draw a heat map: time across, duration up, count as colour')

@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
+import { sortKeys } from '../report/columns.ts';
+import { requestQueueColumns } from '../report/requests-columns.ts';
 import { requestsCsv, requestsJson } from '../report/requests-json.ts';
 import { requestsText } from '../report/requests-text.ts';
-import { type SortKey, sortKeys } from '../report/stats-table.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { clockOptions } from '../trace/recorders.ts';
 import type { Condition } from '../views/conditions.ts';
@@ -29,7 +30,7 @@ type RequestsCommandOptions = TraceOptions &
   LiveOptions & {
     device?: string[];
     queue?: number[];
-    sort: SortKey;
+    sort: string;
     heatmap?: true;
     slow?: number;
     than?: number;
@@ -56,8 +57,8 @@ export default function define(command: Command): void {
       .option('--queue <numbers>', 'only queues of these numbers: 0, or 0,2-4', parseNumbers)
       .addOption(
         new Option('-s, --sort <column>', 'sort the queues by this column')
-          .choices([...sortKeys])
-          .default('total' as SortKey),
+          .choices(sortKeys(requestQueueColumns, 'total'))
+          .default('total'),
       )
       .option('--heatmap', 'draw a heat map for each queue: time across, duration up, count as colour')
       .option('--slow <number>', 'show the slowest requests, each with its path', parseCount)

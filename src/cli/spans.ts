@@ -1,7 +1,9 @@
 import { type Command, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
-import { kindsText, noSpans, secondsOf, spansCsv, spansJson, spansText } from '../report/spans-text.ts';
-import { type SortKey, sortKeys } from '../report/stats-table.ts';
+import { sortKeys } from '../report/columns.ts';
+import { groupFigures } from '../report/groups.ts';
+import { spansCsv, spansJson } from '../report/spans-json.ts';
+import { kindsText, noSpans, spansScope, spansText } from '../report/spans-text.ts';
 import type { SpanKind } from '../spans/kind.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
 import { isStretch } from '../trace/analysis.ts';
@@ -28,7 +30,7 @@ import { didYouMean } from './suggest.ts';
 type SpansCommandOptions = TraceOptions &
   LiveOptions & {
     by?: string[];
-    sort: SortKey;
+    sort: string;
     heatmap?: true;
     slow?: number;
     than?: number;
@@ -48,7 +50,9 @@ export default function define(command: Command): void {
     )
       .option('--by <columns>', 'group by these columns of the kind (docs/spans.md)', parseWords)
       .addOption(
-        new Option('-s, --sort <figure>', 'order of the rows').choices([...sortKeys]).default('total' as SortKey),
+        new Option('-s, --sort <figure>', 'order of the rows')
+          .choices(sortKeys(groupFigures, 'total'))
+          .default('total'),
       )
       .option('--heatmap', 'draw them over time, by how long they took')
       .option('--slow <n>', 'list the n longest', parseCount)
@@ -88,7 +92,7 @@ async function run(word: string | undefined, files: string[], options: SpansComm
       csv: () => spansCsv(found),
       text: (terminal) => spansText(found, terminal),
     });
-    return { result, seconds: secondsOf(found) };
+    return { result, seconds: spansScope(found).seconds };
   };
   const { result, seconds } = await answerFrom(trace, [view], runOptions(options), answer);
   failIf(options.failIf, () => spanSubjects(result, seconds));

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
-import { noExits, untimedWhy } from '../report/exits-text.ts';
-import { vcpusCsv, vcpusJson, vcpusText } from '../report/vcpus-text.ts';
+import { noExits, untimedWhy } from '../report/no-exits.ts';
+import { vcpusCsv, vcpusJson } from '../report/vcpus-json.ts';
+import { vcpusText } from '../report/vcpus-text.ts';
 import { isEntry, isExit } from '../spans/exit-events.ts';
 import { recordTimes } from '../trace/recorders.ts';
 import { untellable } from '../trace/undescribed.ts';

@@ -6,13 +6,14 @@ import type { Untimed } from '../views/exits.ts';
 import { digitsOf } from '../views/figures.ts';
 import type { Reading } from '../views/reading.ts';
 import type { Untold } from '../views/vcpus.ts';
+import { shownRows } from './answer.ts';
+import { scopeOf, statsJson } from './columns.ts';
 import { csv } from './csv.ts';
 import { escapeText } from './escape.ts';
-import { untimedWhy } from './exits-text.ts';
 import { integer, type Json, number } from './json.ts';
+import { untimedWhy } from './no-exits.ts';
 import { remarks, remarksJson } from './remarks.ts';
-import { shownRows, statsJson } from './stats-table.ts';
-import { type Cell, type Column, table } from './table.ts';
+import { type Cell, type Layout, table } from './table.ts';
 import { type Style, type Terminal, wrap } from './terminal.ts';
 import { count, duration, percent, plural, rate, signedPercent } from './units.ts';
 import { stateLooks, untoldLine } from './vcpu-states.ts';
@@ -93,20 +94,18 @@ function headings({ kind, before, after, diff }: DiffAnswer, terminal: Terminal)
     `in ${duration(side.duration)}`,
     side.vcpus === undefined ? '' : plural(side.vcpus, 'vCPU'),
   ];
-  const columns: Column[] = [
+  const columns: Layout[] = [
     { title: '' },
     { title: '', shrink: 20, keep: 'end' },
     { title: '', align: 'right' },
     { title: '' },
     { title: '' },
   ];
-  const text = table(
+  return table(
     columns,
     [line('before', before, diff.before), line('after', after, diff.after)].map((cells) => cells.map(plainCell)),
     terminal,
   );
-  // Its first line is that of the titles, which are empty.
-  return text.slice(text.indexOf('\n') + 1);
 }
 
 function counted(kind: DiffKind, n: number): string {
@@ -162,7 +161,7 @@ function nameCells({ kind }: DiffAnswer, row: DiffRow): string[] {
   return row.names.map(escapeText);
 }
 
-function nameColumns({ kind }: DiffAnswer): Column[] {
+function nameColumns({ kind }: DiffAnswer): Layout[] {
   return titlesOf(kind).map((title) =>
     title === 'call site' ? { title, shrink: 24, keep: 'end' } : { title, shrink: 13 },
   );
@@ -183,7 +182,7 @@ function newsPart(answer: DiffAnswer, terminal: Terminal): string {
       : `Nothing changed by more than noise, in ${plural(diff.judged, 'comparison')}.`;
     return `${wrap(judged, terminal.tableWidth, 0).join('\n')}\n`;
   }
-  const columns: Column[] = [
+  const columns: Layout[] = [
     ...nameColumns(answer),
     { title: 'figure' },
     { title: 'before', align: 'unit', priority: 1 },
@@ -234,7 +233,7 @@ function overview(answer: DiffAnswer, terminal: Terminal): string {
   if (rows.length === 0) return '';
   // The median is left out first where there is no room.
   const order = diff.figures.toSorted((a, b) => Number(a === 'p50') - Number(b === 'p50'));
-  const columns: Column[] = [...nameColumns(answer)];
+  const columns: Layout[] = [...nameColumns(answer)];
   if (kind !== 'vcpus') columns.push({ title: 'count', align: 'right', priority: 7 });
   for (const figure of diff.figures) {
     const importance = order.indexOf(figure);
@@ -362,7 +361,7 @@ export function diffJson(answer: DiffAnswer): Json {
   const figures = (row: SideRow | undefined, side: Side): Json => {
     if (row === undefined) return null;
     if (row.stats !== undefined) {
-      const { count: n, rate_per_s, ...rest } = statsJson(row.stats, side.duration / 1e9);
+      const { count: n, rate_per_s, ...rest } = statsJson(row.stats, scopeOf('ns', side.duration));
       if (diff.figures === countFigures) return { count: n, rate_per_s };
       return { count: n, rate_per_s, total_ns_per_s: integer(row.values.total as number), ...rest };
     }

@@ -1,21 +1,17 @@
 import { tellsTime } from '../trace/clock.ts';
 import { timestamp } from '../trace/time-stamp.ts';
-import type { InventoryView, Machine } from '../views/inventory.ts';
+import type { InventoryView } from '../views/inventory.ts';
 import type { Question } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
-import type { EventsJson } from './answers.ts';
-import { csv } from './csv.ts';
+import { rowsTable } from './columns.ts';
 import { escapeText } from './escape.ts';
-import { ns, number } from './json.ts';
-import { lossSentence, remarks, remarksJson } from './remarks.ts';
-import { table } from './table.ts';
+import { eventScope, machineColumns, machineScope, typeColumns } from './events-columns.ts';
+import { lossSentence, remarks } from './remarks.ts';
 import { type Terminal, truncate, wrap } from './terminal.ts';
-import { count, duration, plural, rate } from './units.ts';
+import { count, duration, plural } from './units.ts';
 
 /** Processes shown in text; JSON has all. */
 const shownProcesses = 5;
-/** vCPUs named one by one in text. */
-const shownVcpus = 16;
 
 /** Everything that `virtap events` says of one trace, as text. */
 export function eventsText(
@@ -26,8 +22,8 @@ export function eventsText(
 ): string {
   return [
     facts(view, reading, terminal),
-    machines(view, terminal),
-    eventTable(view, terminal),
+    view.machines.length === 0 ? '' : rowsTable(machineColumns, view.machines, machineScope(view.machines), terminal),
+    view.types.length === 0 ? '' : rowsTable(typeColumns, view.types, eventScope(view), terminal),
     answers(view, asked, terminal),
     remarks({ ...reading, holes: 0 }, terminal, ''),
   ]
@@ -109,64 +105,6 @@ function processText({ processes }: InventoryView): string {
   return parts.length === 0 ? 'not recorded' : parts.join('; ');
 }
 
-function machines({ machines: all }: InventoryView, terminal: Terminal): string {
-  if (all.length === 0) return '';
-  const columns = [
-    { title: 'QEMU process' },
-    { title: 'name', shrink: 8 },
-    { title: 'vCPUs (thread)', shrink: 20 },
-    { title: 'QEMU events', align: 'right' as const },
-  ];
-  const rows = all.map((machine) => [
-    machine.pid < 0 ? 'not recorded' : String(machine.pid),
-    escapeText(machine.comm),
-    vcpuText(machine),
-    machine.qemuEvents === 0 ? '' : count(machine.qemuEvents),
-  ]);
-  const filled = columns.map((_, c) => rows.some((row) => row[c] !== ''));
-  return table(
-    columns.filter((_, c) => filled[c]),
-    rows.map((row) => row.filter((_, c) => filled[c])),
-    terminal,
-  );
-}
-
-function vcpuText({ vcpus }: Machine): string {
-  if (vcpus.length === 0) return '';
-  const names = vcpus.slice(0, shownVcpus).map(({ vcpu, tid }) => `${vcpu ?? '?'} (${tid})`);
-  return `${vcpus.length}: ${names.join(', ')}${vcpus.length > shownVcpus ? ', …' : ''}`;
-}
-
-function eventTable(view: InventoryView, terminal: Terminal): string {
-  if (view.types.length === 0) return '';
-  const renamed = view.types.some((type) => type.recordedAs.length > 0);
-  const seconds = secondsOf(view);
-  const rows = view.types.map((type) => [
-    escapeText(type.name),
-    count(type.count),
-    Number.isNaN(seconds) ? '' : rate(type.count / seconds),
-    type.recordedAs
-      .map((as) => (type.recordedAs.length === 1 ? as.name : `${as.name} ${count(as.count)}`))
-      .map(escapeText)
-      .join(', '),
-  ]);
-  return table(
-    [
-      { title: 'event', shrink: 20 },
-      { title: 'count', align: 'right' },
-      ...(Number.isNaN(seconds) ? [{ title: '' }] : [{ title: 'rate', align: 'right' as const, priority: 2 }]),
-      ...(renamed ? [{ title: 'recorded as', shrink: 12, priority: 1 }] : []),
-    ],
-    rows,
-    terminal,
-  );
-}
-
-/** How long the trace is; NaN where rates make no sense. */
-function secondsOf({ clock, duration: length }: InventoryView): number {
-  return clock.unit === 'ns' && length > 0 ? length / 1e9 : Number.NaN;
-}
-
 function answers(view: InventoryView, asked: readonly Question[], terminal: Terminal): string {
   const lines: string[] = [];
   const say = (text: string, indent: number) => {
@@ -207,62 +145,4 @@ function commandLines(text: string, width: number, indent: number): string[] {
     } else line = line === '' ? word : `${line} ${word}`;
   }
   return [...lines, ' '.repeat(lines.length > 0 ? indent + 2 : indent) + line];
-}
-
-/** The same for JSON; its shape is described in docs/json.md. */
-export function eventsJson(view: InventoryView, asked: readonly Question[], reading: Reading): EventsJson {
-  const { clock } = view;
-  const seconds = secondsOf(view);
-  const isNs = clock.unit === 'ns';
-  return {
-    file: view.file,
-    format: view.format,
-    version: view.version,
-    clock: clock.name,
-    clock_unit: clock.unit,
-    resolution: clock.resolution,
-    ...(clock.ties === undefined || clock.ties.length === 0
-      ? {}
-      : { clock_ties: clock.ties.map(({ to, offset, source }) => ({ to, offset_ns: offset.toString(), source })) }),
-    origin: view.origin.toString(),
-    first_ns: isNs ? ns(view.first) : null,
-    duration_ns: isNs ? ns(view.duration) : null,
-    ...(clock.unit === 'ticks' ? { duration_ticks: ns(view.duration) } : {}),
-    events: view.events,
-    ...(view.repeated > 0 ? { repeated: view.repeated } : {}),
-    cpus: view.cpus ?? null,
-    cpus_seen: view.cpusSeen,
-    types: view.types.map((type) => ({
-      name: type.name,
-      count: type.count,
-      rate_per_s: number(type.count / seconds),
-      rate: Number.isNaN(seconds) ? null : type.count / seconds,
-      ...(type.recordedAs.length > 0 ? { recorded_as: type.recordedAs } : {}),
-    })),
-    processes: view.processes.map((process) => ({ ...process, pid: process.pid < 0 ? null : process.pid })),
-    machines: view.machines.map((machine) => ({
-      pid: machine.pid < 0 ? null : machine.pid,
-      comm: machine.comm,
-      qemu_events: machine.qemuEvents,
-      vcpus: machine.vcpus.map((vcpu) => ({ ...vcpu, vcpu: vcpu.vcpu ?? null })),
-    })),
-    answers: asked.map((question) => ({ ...question })),
-    ...remarksJson(reading),
-  };
-}
-
-/** The event types as CSV, of one or several traces. */
-export function eventsCsv(views: readonly InventoryView[]): string {
-  return csv(
-    ['file', 'event', 'count', 'rate_per_s', 'recorded_as'],
-    views.flatMap((view) =>
-      view.types.map((type) => [
-        view.file,
-        type.name,
-        type.count,
-        type.count / secondsOf(view),
-        type.recordedAs.map((as) => as.name).join(' '),
-      ]),
-    ),
-  );
 }

@@ -9,17 +9,19 @@ import type { LeakReport } from '../views/leaks.ts';
 import { type Question, questions } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
 import { RequestPicture } from '../views/request-picture.ts';
-import { eventsJson } from './events-text.ts';
+import { eventsJson } from './events-json.ts';
 import { exitsSection } from './exits-page.ts';
 import type { ExitAnswer } from './exits-text.ts';
-import { leaksJson } from './leaks-text.ts';
+import { leaksJson } from './leaks-json.ts';
+import type { LocksAnswer } from './locks-columns.ts';
 import { locksJson } from './locks-json.ts';
-import { type LocksAnswer, summary } from './locks-text.ts';
+import { summary } from './locks-summary.ts';
 import type { PageData, Section } from './page-data.ts';
 import { lossSentence, unmarkedSentence } from './remarks.ts';
+import type { RequestsAnswer } from './requests-columns.ts';
 import { requestsSection } from './requests-page.ts';
-import type { RequestsAnswer } from './requests-text.ts';
-import { type VcpusAnswer, vcpusJson } from './vcpus-text.ts';
+import type { VcpusAnswer } from './vcpus-columns.ts';
+import { vcpusJson } from './vcpus-json.ts';
 import { verdicts } from './verdicts.ts';
 
 /** Slow exits told one by one. */

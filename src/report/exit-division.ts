@@ -4,52 +4,15 @@ import type { ExitResult } from '../views/exits.ts';
 import type { LockNames } from '../views/locks.ts';
 import type { Parts } from '../views/slowest.ts';
 import type { Untold } from '../views/vcpus.ts';
-import type { LockWaitJson, StatesJson } from './answers.ts';
 import { escapeText } from './escape.ts';
 import { whole } from './json.ts';
-import { roleName } from './locks-text.ts';
-import { type Cell, type Column, table } from './table.ts';
-import type { Terminal } from './terminal.ts';
-import { duration, percent } from './units.ts';
-import { toldStates, untoldLine } from './vcpu-states.ts';
-
-/** A line of the table of exits, with how its time divides. */
-export type DividedLine = { names: readonly string[]; parts: Parts | undefined; kind: 'row' | 'sum' | 'halt' };
+import { roleName } from './names.ts';
+import { duration } from './units.ts';
+import { type StatesJson, toldStates } from './vcpu-states.ts';
 
 /** The states that an exit's time can be in, of those that the trace tells. */
 export function exitStates(divisions: readonly Parts[], untold: readonly Untold[]): VcpuState[] {
   return toldStates(divisions, untold).filter((state) => state !== 'guest');
-}
-
-/** How the time of each row divides: shares of it, and what the trace cannot tell. */
-export function divisionTable(
-  lines: readonly DividedLine[],
-  titles: readonly string[],
-  untold: readonly Untold[],
-  terminal: Terminal,
-): string {
-  const states = exitStates(
-    lines.flatMap(({ parts }) => parts ?? []),
-    untold,
-  );
-  const columns: Column[] = [
-    ...titles.map((title): Column => ({ title, shrink: 12 })),
-    { title: 'total', align: 'unit', priority: 1 },
-    ...states.map((state): Column => ({ title: state, align: 'unit' })),
-  ];
-  const rows = lines.flatMap(({ names, parts, kind }): Cell[][] => {
-    if (parts === undefined) return [];
-    const total = states.reduce((sum, state) => sum + parts[state], 0);
-    const texts = [
-      ...names.map(escapeText),
-      duration(total),
-      ...states.map((state) => (parts[state] === 0 ? '-' : percent(parts[state] / total))),
-    ];
-    if (kind === 'row') return [texts];
-    return [texts.map((text) => ({ text, style: kind === 'sum' ? 'strong' : 'dim' }))];
-  });
-  const notes = untold.map((one) => `${terminal.style('dim', untoldLine(one))}\n`).join('');
-  return `${terminal.style('strong', 'Where the time went')}\n${table(columns, rows, terminal)}${notes}`;
 }
 
 /** One exit's time in a sentence; '' where the trace tells nothing about where it went. */
@@ -99,6 +62,14 @@ function waitText(wait: LockWait, names: LockNames, all: number, several: boolea
   const most = length < all * 0.995 ? `, ${duration(length)} of it` : '';
   return `waiting for ${name === 'BQL' ? 'the BQL' : `the mutex ${name}`}${most}${by}`;
 }
+
+/** The longest wait for a mutex of QEMU's within a slow span. */
+export type LockWaitJson = {
+  name: string;
+  wait_ns: number;
+  holder: { tid: number; role: string; vcpu: number | null } | null;
+  site: string | null;
+};
 
 /** Time by state, for programs. */
 export function partsJson(parts: Parts, states: readonly VcpuState[]): StatesJson {

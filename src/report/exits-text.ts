@@ -1,66 +1,38 @@
-import type { DetailLabel } from '../spans/exit-detail.ts';
-import type { Stats } from '../spans/summary.ts';
-import { inOrder, numbersRepeat, type Vcpu, vcpuName } from '../spans/vcpu.ts';
-import { isArm64, recordLines } from '../trace/recorders.ts';
+import { inOrder, numbersRepeat, type Vcpu } from '../spans/vcpu.ts';
+import { recordLines } from '../trace/recorders.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
-import { untellable } from '../trace/undescribed.ts';
-import type { Dimension, ExitResult, ExitRow, Group, Untimed } from '../views/exits.ts';
+import type { ExitResult } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
+import { howMany } from './answer.ts';
+import { rowsTable } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
-import { type DividedLine, divisionsOf, divisionTable, heldLine, sumOf } from './exit-division.ts';
+import { divisionsOf, heldLine } from './exit-division.ts';
+import { divisionColumns, type ExitLine, exitColumns, exitScope, groupColumns } from './exits-columns.ts';
+import { countLines, tableLines, toldIn } from './exits-lines.ts';
 import { heatmapText } from './heatmap-text.ts';
+import { innerTable } from './inner-events.ts';
+import { untimedWhy } from './no-exits.ts';
 import { remarks } from './remarks.ts';
-import { figureCells, figureColumns, howMany, lengths, type SortKey, shownRows, sorted } from './stats-table.ts';
-import { type Cell, type Column, table } from './table.ts';
-import type { Terminal } from './terminal.ts';
-import { count, percent, plural, rate } from './units.ts';
-
-const recordInner = "add -e 'kvm:*' -e sched:sched_switch -e sched:sched_waking to see what happened within them";
+import type { Style, Terminal } from './terminal.ts';
+import { count, lengths, plural } from './units.ts';
+import { untoldLine } from './vcpu-states.ts';
 
 /** Exits that are not over at the end, shown one by one. */
 const shownOpen = 8;
-export type SlowAnswer = NonNullable<ExitResult['slow']>[number];
 
 /** What a command needs to say of one trace. */
 export type ExitAnswer = {
   trace: Trace;
   result: ExitResult;
   reading: Reading;
-  sort: SortKey;
+  sort: string;
   /** Whether halts are in the heat map and among the slow exits. */
   halts: boolean;
   /** The threshold for slow exits, undefined where the user gave none. */
   than: number | undefined;
 };
-
-/** Why nothing can be said of exits in a recording without them, and what to record: a sentence, and lines that follow it. */
-export function noExits({
-  trace,
-  reading,
-}: Pick<ExitAnswer, 'trace' | 'reading'>): [sentence: string, ...lines: string[]] {
-  const names = trace.types.slice(0, 6).map((type) => type.name);
-  if (trace.types.length > names.length) names.push('…');
-  const holds = names.length === 0 ? '' : ` It holds ${names.join(', ')}.`;
-  if (trace.traits?.live) return [`${trace.file}: none of its vCPUs left its guest in this time`];
-  if (trace.traits?.hidesGuestSamples && isArm64(trace))
-    return [
-      `${trace.file}: there is no kvm_exit in it.${holds} perf script leaves out the samples that perf takes for a guest's, and on an arm64 host these are all kvm_exit and kvm_entry; perf script --guest-code prints them, and virtap reads perf.data itself.`,
-    ];
-  const unread = untellable(
-    trace.types.map(({ name }) => name),
-    'any kvm_exit',
-  );
-  if (unread !== undefined) return [`${trace.file}: ${unread}`, ...reading.notes.map((note) => `Note: ${note}`)];
-  const partial = reading.partial.length === 0 ? '' : ` What was read is not all: ${reading.partial.join(' ')}`;
-  return [
-    `${trace.file}: there is no kvm_exit in it.${holds}${partial} To record exits:`,
-    ...recordLines('exits').map((line) => `  ${line}`),
-    `  (${recordInner})`,
-    ...reading.notes.map((note) => `Note: ${note}`),
-  ];
-}
 
 /** The whole answer as text. */
 export function exitsText(answer: ExitAnswer, terminal: Terminal): string {
@@ -70,10 +42,7 @@ export function exitsText(answer: ExitAnswer, terminal: Terminal): string {
   else if (result.untimed !== undefined) parts.push(countTable(answer, terminal));
   else {
     parts.push(statsTable(answer, terminal));
-    if (result.untold !== undefined && divisionsOf(result).length > 0) {
-      const names = result.by.map((dimension) => titles[dimension]);
-      parts.push(divisionTable(linesOf(answer).lines, names, result.untold, terminal));
-    }
+    if (divisionsOf(result).length > 0) parts.push(divisionTable(answer, terminal));
     if (result.heat !== undefined) parts.push(heatmapPart(answer, terminal));
     if (result.slow !== undefined) parts.push(slowPart(answer, terminal));
   }
@@ -134,64 +103,12 @@ function vcpuSummary(vcpus: readonly Vcpu[]): string {
 
 // ---------------------------------------------------------------- statistics
 
-type Line = DividedLine & { stats: Stats; share: number };
-
-const titles: Record<Dimension, string> = {
-  reason: 'reason',
-  vcpu: 'vCPU',
-  vm: 'VM',
-  port: 'port',
-  gpa: 'MMIO address',
-  msr: 'MSR',
-  rip: 'guest rip',
-  userspace: 'userspace exit',
-};
-
-/** The lines of the tables, and how many were too many to be shown. */
-function linesOf({ result, sort }: ExitAnswer): { lines: Line[]; hidden: number } {
-  const of = (kind: 'busy' | 'halts') =>
-    result.rows.flatMap((row) => {
-      const stats = row[kind];
-      if (stats === undefined) return [];
-      return [{ names: groupNames(result, row.group), stats, parts: row.parts?.[kind] }];
-    });
-  const busy = of('busy');
-  const halts = of('halts');
-  const sum = (name: string, stats: Stats, rows: readonly Pick<Line, 'parts'>[], share = Number.NaN): Line => {
-    const parts = rows.flatMap((row) => row.parts ?? []);
-    const blank = result.by.slice(1).map(() => '');
-    return { names: [name, ...blank], stats, share, kind: 'sum', parts: parts.length === 0 ? undefined : sumOf(parts) };
-  };
-  const lines = sorted(busy, sort).map(
-    (row): Line => ({ ...row, share: row.stats.total / result.busy.total, kind: 'row' }),
-  );
-  if (halts.length > 0) {
-    if (busy.length > 1) lines.push(sum('without halts', result.busy, busy, 1));
-    const others = new Set(busy.map(({ names }) => names.join()));
-    for (const row of sorted(halts, sort)) {
-      const last = result.by.includes('reason') && !others.has(row.names.join()) ? '' : ' halted';
-      lines.push({ ...row, names: row.names.map((n, i) => (i === 0 ? n + last : n)), share: Number.NaN, kind: 'halt' });
-    }
-    if (halts.length > 1) lines.push(sum('halts', result.halts, halts));
-  }
-  if (lines.length !== 1) lines.push(sum('all', result.all, [...busy, ...halts]));
-  return { lines, hidden: shorten(lines) };
-}
+const styles: Record<ExitLine['kind'], Style | undefined> = { row: undefined, halt: 'dim', sum: 'strong' };
+const styleOf = ({ kind }: ExitLine) => styles[kind];
 
 function statsTable(answer: ExitAnswer, terminal: Terminal): string {
   const { result } = answer;
-  const format = lengths(result.unit);
-  const { lines, hidden } = linesOf(answer);
-  const columns: Column[] = [
-    ...result.by.map((dimension): Column => ({ title: titles[dimension], shrink: 12 })),
-    ...figureColumns,
-  ];
-  const seconds = result.unit === 'ns' ? result.duration / 1e9 : Number.NaN;
-  const cells = lines.map(({ names, stats, share, kind }): Cell[] => {
-    const texts = [...names.map(escapeText), ...figureCells(stats, share, seconds, format)];
-    if (kind === 'row') return texts;
-    return texts.map((text) => ({ text, style: kind === 'sum' ? 'strong' : 'dim' }));
-  });
+  const { lines, hidden } = tableLines(answer);
   const notes: string[] = [];
   if (result.inGuest)
     notes.push('Times are those in the guest, from kvm_entry to the kvm_exit of that reason (--in-guest).');
@@ -204,117 +121,31 @@ function statsTable(answer: ExitAnswer, terminal: Terminal): string {
         ? 'Durations are in ticks (cyc) of a clock that the file does not name; where it is x86-tsc, --tsc-mhz converts them.'
         : `Durations are in cycles (cyc) of the clock ${answer.trace.clock.name}; --tsc-mhz converts them.`,
     );
-  return `${table(columns, cells, terminal)}${notes.map((note) => `${terminal.style('dim', note)}\n`).join('')}`;
+  const columns = [...groupColumns(result.by), ...exitColumns];
+  const table = rowsTable(columns, lines, exitScope(result), terminal, styleOf);
+  return `${table}${notes.map((note) => `${terminal.style('dim', note)}\n`).join('')}`;
 }
 
-/** Takes out all but the first rows of each kind; gives how many. */
-function shorten(lines: Line[]): number {
-  const before = lines.length;
-  for (const kind of ['row', 'halt'] as const) {
-    const first = lines.findIndex((line) => line.kind === kind);
-    const count = lines.filter((line) => line.kind === kind).length;
-    if (count > shownRows) lines.splice(first + shownRows, count - shownRows);
-  }
-  return before - lines.length;
+/** How the time of each row divides: shares of it, and what the trace cannot tell. */
+function divisionTable(answer: ExitAnswer, terminal: Terminal): string {
+  const { result } = answer;
+  const { lines } = tableLines(answer);
+  const columns = [...groupColumns(result.by), ...divisionColumns];
+  const divided = lines.filter(({ parts }) => parts !== undefined);
+  const table = rowsTable(columns, divided, exitScope(result, toldIn(result, lines)), terminal, styleOf);
+  const notes = (result.untold ?? []).map((one) => `${terminal.style('dim', untoldLine(one))}\n`).join('');
+  return `${terminal.style('strong', 'Where the time went')}\n${table}${notes}`;
 }
-
-/** What a group is called, a word for each dimension. */
-export function groupNames({ by, vcpus }: ExitResult, group: Group): string[] {
-  const several = numbersRepeat(vcpus);
-  return by.map((dimension) => nameOf(group, dimension, several));
-}
-
-function nameOf(group: Group, dimension: Dimension, severalVms: boolean): string {
-  switch (dimension) {
-    case 'reason':
-    case 'rip':
-      return group[dimension] ?? 'others';
-    case 'vcpu':
-      return group.vcpu === undefined ? 'others' : vcpuName(group.vcpu, severalVms);
-    case 'vm':
-      return group.vm === undefined ? 'unknown' : String(group.vm);
-    default: {
-      const label = group[dimension] as DetailLabel | undefined;
-      if (label === undefined) return 'others';
-      const name = dimension === 'msr' ? msrName(label.value) : '';
-      return label.value === undefined ? 'none' : [label.value, label.direction, name].filter((part) => part).join(' ');
-    }
-  }
-}
-
-/** MSRs that guests make exits with most (arch/x86/include/asm/msr-index.h, uapi/asm/kvm_para.h, asm/hyperv-tlfs.h). */
-const msrs: Record<string, string> = {
-  '0x10': 'TSC',
-  '0x1b': 'APIC_BASE',
-  '0x3b': 'TSC_ADJUST',
-  '0x48': 'SPEC_CTRL',
-  '0x49': 'PRED_CMD',
-  '0x1a0': 'MISC_ENABLE',
-  '0x277': 'PAT',
-  '0x6e0': 'TSC_DEADLINE',
-  '0x808': 'x2APIC TPR',
-  '0x80b': 'x2APIC EOI',
-  '0x830': 'x2APIC ICR',
-  '0x832': 'x2APIC LVTT',
-  '0x838': 'x2APIC TMICT',
-  '0x83f': 'x2APIC SELF_IPI',
-  '0xc0000080': 'EFER',
-  '0x40000020': 'HV TIME_REF_COUNT',
-  '0x40000070': 'HV EOI',
-  '0x40000071': 'HV ICR',
-  '0x400000b1': 'HV STIMER0_COUNT',
-  '0x4b564d00': 'KVM_WALL_CLOCK_NEW',
-  '0x4b564d01': 'KVM_SYSTEM_TIME_NEW',
-  '0x4b564d02': 'KVM_ASYNC_PF_EN',
-  '0x4b564d04': 'KVM_PV_EOI_EN',
-};
-
-function msrName(value: string | undefined): string {
-  const name = msrs[value ?? ''];
-  return name === undefined ? '' : `(${name})`;
-}
-
-/** Why exits can be counted, but not timed, as the end of a sentence. */
-export const untimedWhy: Record<Untimed, string> = {
-  times: 'its events have no time stamps that tell how long anything took',
-  threads: 'it does not say which threads the events are of',
-  entries: 'there is no kvm_entry in it',
-};
 
 /** What exits are counted by: how often, but not how long. */
 function countTable(answer: ExitAnswer, terminal: Terminal): string {
   const { result } = answer;
-  const seconds = result.unit === 'ns' ? result.duration / 1e9 : Number.NaN;
-  const all = sortRows(answer);
-  const shown = all.slice(0, shownRows);
-  const cells = (names: readonly string[], n: number) => [
-    ...names,
-    count(n),
-    rate(n / seconds),
-    percent(n / result.all.count),
-  ];
-  const rows: Cell[][] = shown.map(({ group, all: { count: n } }) =>
-    cells(groupNames(result, group).map(escapeText), n),
-  );
-  if (all.length > 1) {
-    const sum = cells(['all', ...result.by.slice(1).map(() => '')], result.all.count);
-    rows.push(sum.map((text) => ({ text, style: 'strong' })));
-  }
-  const text = table(
-    [
-      ...result.by.map((dimension): Column => ({ title: titles[dimension], shrink: 12 })),
-      { title: 'count', align: 'right' },
-      { title: 'rate', align: 'right' },
-      { title: 'share of exits', align: 'unit' },
-    ],
-    rows,
-    terminal,
-  );
-  const hidden = all.length - shown.length;
+  const { lines, hidden } = countLines(answer);
+  const table = rowsTable([...groupColumns(result.by), ...exitColumns], lines, exitScope(result), terminal, styleOf);
   const more = hidden === 0 ? '' : `${plural(hidden, 'more row')} not shown; --csv and --json have all.\n`;
   const why = untimedWhy[result.untimed ?? 'entries'];
   const remedy = `${why[0]?.toUpperCase()}${why.slice(1)}, so the exits can be counted, but not timed. To record ${result.untimed === 'entries' ? 'both' : 'them with times'}:`;
-  return `${text}${terminal.style('dim', more)}\n${terminal.style('warn', remedy)}\n${recordLines('exits')
+  return `${table}${terminal.style('dim', more)}\n${terminal.style('warn', remedy)}\n${recordLines('exits')
     .map((line) => `  ${line}\n`)
     .join('')}`;
 }
@@ -351,26 +182,12 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
       terminal.style('bad', format.long(exit.duration)),
       exit.rip === '0x0' ? '' : `rip ${exit.rip}`,
     ];
-    const rows = exit.events.map(({ offset, cpu, name, text, brief }) => [
-      `+${format.long(offset)}`,
-      cpu === exit.cpu || cpu < 0 ? '' : `CPU ${cpu}`,
-      escapeText(name),
-      escapeText(brief ?? text.trimEnd()),
-    ]);
-    const columns: Column[] = [
-      { title: '', align: 'unit' },
-      { title: '' },
-      { title: '', shrink: 16 },
-      { title: '', shrink: 20 },
-    ];
-    // Its first line is that of the titles, which are empty.
+    const scope = { ...exitScope(result), cpu: exit.cpu };
     const inner =
-      rows.length === 0
-        ? 'nothing recorded within it\n'
-        : table(columns, rows, terminal).split('\n').slice(1).join('\n');
+      exit.events.length === 0 ? '  nothing recorded within it\n' : innerTable(exit.events, scope, terminal);
     const held = heldLine(exit, result, severalVms);
     const more = exit.omitted === 0 ? '' : `  … and ${plural(exit.omitted, 'event')} more\n`;
-    return `${head.filter((part) => part !== '').join('  ')}\n${held === '' ? '' : `  ${held}\n`}${inner.replace(/^(?=.)/gm, '  ')}${more}`;
+    return `${head.filter((part) => part !== '').join('  ')}\n${held === '' ? '' : `  ${held}\n`}${inner}${more}`;
   });
   return [heading, ...exits].join('\n');
 }
@@ -440,14 +257,4 @@ function unsure({ counts }: ExitResult): string {
     );
   }
   return lines.join(' ');
-}
-
-export function sortRows({ result, sort }: ExitAnswer): ExitRow[] {
-  const key = result.untimed !== undefined && sort !== 'name' ? 'count' : sort;
-  const rows = result.rows.map((row) => ({
-    row,
-    names: groupNames(result, row.group),
-    stats: row.all,
-  }));
-  return sorted(rows, key).map(({ row }) => row);
 }

@@ -1,10 +1,8 @@
+import type { Unit } from '../views/figures.ts';
 import type { Heat } from '../views/heatmap.ts';
-import type { HeatJson, Unit } from './answers.ts';
 import { level, shade } from './color.ts';
-import { integer } from './json.ts';
 import { timeLabels, timeMarks } from './scales.ts';
 import type { Rgb, Terminal } from './terminal.ts';
-import { timed } from './timed.ts';
 import { count, lengthText } from './units.ts';
 
 /** Glyphs from few to many, where there are no colours. */
@@ -57,15 +55,6 @@ export function heatmapText(heat: Heat, terminal: Terminal, unit: Unit, maxHeigh
   lines.push(...timeAxis(grid, unit));
   lines.push(legend(most, terminal, painted));
   return `${lines.join('\n')}\n`;
-}
-
-/** The same for programs; times in `…_ns`, or the unit given. */
-export function heatJson(heat: Heat, unit: Unit = 'ns'): HeatJson {
-  return {
-    ...timed(unit, { from: heat.from, to: heat.from + heat.step * heat.counts.length, time_step: heat.step }),
-    [unit === 'ns' ? 'latency_edges_ns' : 'latency_edges_cycles']: heat.edges.map(integer),
-    counts: heat.counts,
-  };
 }
 
 type Cell = { glyph: string; foreground: Rgb | undefined; background: Rgb | undefined };

@@ -1,8 +1,9 @@
 import type { RequestPicture } from '../views/request-picture.ts';
 import { cellsWithin } from './cells-room.ts';
+import { deviceName, queueName } from './names.ts';
 import type { RequestsSection } from './page-data.ts';
+import type { RequestsAnswer } from './requests-columns.ts';
 import { requestsJson } from './requests-json.ts';
-import { deviceName, queueName, type RequestsAnswer } from './requests-text.ts';
 
 /** The section on requests, and the packed and deflated cells of its picture, in at most `room` bytes. */
 export function requestsSection(

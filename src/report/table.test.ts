@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Column, table } from './table.ts';
+import { type Layout, table } from './table.ts';
 import { displayWidth, Terminal } from './terminal.ts';
 
 const wide = (columns?: number) => new Terminal({ isTTY: columns !== undefined, columns, env: {}, color: 'never' });
 
 test('numbers stand under numbers and units under units', () => {
-  const columns: Column[] = [{ title: 'reason' }, { title: 'count', align: 'right' }, { title: 'max', align: 'unit' }];
+  const columns: Layout[] = [{ title: 'reason' }, { title: 'count', align: 'right' }, { title: 'max', align: 'unit' }];
   const rows = [
     ['hlt', '12', '38.25 µs'],
     ['npf', '1,234', '1.200 s'],
@@ -20,7 +20,7 @@ test('numbers stand under numbers and units under units', () => {
 });
 
 test('a narrow terminal shortens first, then leaves out the least important, and says so', () => {
-  const columns: Column[] = [
+  const columns: Layout[] = [
     { title: 'event', shrink: 6 },
     { title: 'count', align: 'right' },
     { title: 'p99.9', align: 'right', priority: 2 },
@@ -41,7 +41,7 @@ test('no line is wider than the terminal, whatever the cells; in a pipe nothing 
       fc.array(fc.array(text, { minLength: 4, maxLength: 4 }), { maxLength: 5 }),
       fc.integer({ min: 20, max: 120 }),
       (rows, width) => {
-        const columns: Column[] = [
+        const columns: Layout[] = [
           { title: 'one', shrink: 4 },
           { title: 'two', align: 'right', priority: 1 },
           { title: 'three', align: 'unit', priority: 2 },

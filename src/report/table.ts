@@ -1,8 +1,8 @@
 import { escapeText } from './escape.ts';
 import { displayWidth, type Style, type Terminal, truncate, truncateStart, wrap } from './terminal.ts';
 
-/** A column of a table. */
-export type Column = {
+/** How a column of a table stands in it. */
+export type Layout = {
   title: string;
   /** What it is called where it is not shown, if its title says that only beside the others. */
   name?: string;
@@ -23,9 +23,9 @@ const gap = '  ';
 
 /**
  * A table as lines of text that fit the terminal: columns are shortened, then left out by priority (a last line
- * names them), and never wrapped. In a pipe nothing is cut.
+ * names them), and never wrapped. In a pipe nothing is cut. Where no column has a title, there is no line of them.
  */
-export function table(columns: readonly Column[], rows: readonly (readonly Cell[])[], terminal: Terminal): string {
+export function table(columns: readonly Layout[], rows: readonly (readonly Cell[])[], terminal: Terminal): string {
   const texts = rows.map((row) => columns.map((_, c) => textOf(row[c] ?? '')));
   const units = columns.map((column, c) => (column.align === 'unit' ? unitWidth(texts, c) : 0));
   const numbers = columns.map((column, c) => (column.align === 'unit' ? numberWidth(texts, c) : 0));
@@ -42,16 +42,18 @@ export function table(columns: readonly Column[], rows: readonly (readonly Cell[
   const line = (cells: (c: number) => string) => {
     lines.push(shown.map(cells).join(gap).trimEnd());
   };
-  line((c) => {
-    const column = columns[c] as Column;
-    const title = truncate(column.title, widths[c] as number);
-    const blanks = pad('', (widths[c] as number) - displayWidth(title), 'left');
-    const styled = terminal.style('strong', title);
-    return column.align === undefined || column.align === 'left' ? styled + blanks : blanks + styled;
-  });
+  if (columns.some(({ title }) => title !== '')) {
+    line((c) => {
+      const column = columns[c] as Layout;
+      const title = truncate(column.title, widths[c] as number);
+      const blanks = pad('', (widths[c] as number) - displayWidth(title), 'left');
+      const styled = terminal.style('strong', title);
+      return column.align === undefined || column.align === 'left' ? styled + blanks : blanks + styled;
+    });
+  }
   rows.forEach((row, r) => {
     line((c) => {
-      const column = columns[c] as Column;
+      const column = columns[c] as Layout;
       const width = widths[c] as number;
       let text = (texts[r] as string[])[c] as string;
       if (column.align === 'unit') {
@@ -73,7 +75,7 @@ export function table(columns: readonly Column[], rows: readonly (readonly Cell[
 }
 
 /** Shortens `widths` to fit, and gives the columns to leave out. */
-function fit(columns: readonly Column[], widths: number[], room: number): number[] {
+function fit(columns: readonly Layout[], widths: number[], room: number): number[] {
   const left: number[] = [];
   const shown = () =>
     widths.reduce((sum, width, c) => (left.includes(c) ? sum : sum + width + gap.length), -gap.length);
@@ -115,7 +117,7 @@ function fit(columns: readonly Column[], widths: number[], room: number): number
   return left.sort((a, b) => a - b);
 }
 
-function spareOf(column: Column, width: number): number {
+function spareOf(column: Layout, width: number): number {
   return column.shrink === undefined ? 0 : Math.max(0, width - column.shrink);
 }
 

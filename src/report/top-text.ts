@@ -3,7 +3,7 @@ import { vcpuStates } from '../spans/vcpu-time.ts';
 import type { TopView } from '../views/top.ts';
 import { escapeText } from './escape.ts';
 import { heatmapText } from './heatmap-text.ts';
-import { type Cell, type Column, table } from './table.ts';
+import { type Cell, type Layout, table } from './table.ts';
 import { type Terminal, truncate } from './terminal.ts';
 import { count, duration, percent, rate, shortDuration } from './units.ts';
 
@@ -58,7 +58,7 @@ function reasonLines({ reasons, interval }: TopView, { sort, halts }: TopOptions
   const key = figure[sort];
   const shown = reasons.filter(({ halt }) => halts || !halt).sort((a, b) => b.stats[key] - a.stats[key]);
   const title = (name: TopSort) => (name === sort ? `▼ ${name}` : name);
-  const columns: Column[] = [
+  const columns: Layout[] = [
     { title: 'reason', shrink: 20 },
     { title: title('count'), align: 'right', priority: 3 },
     { title: 'rate', align: 'right' },
@@ -90,10 +90,10 @@ function vcpuLines({ vcpus }: TopView, terminal: Terminal): string[] {
   // Those that are out stand first, the longest before the others: they are what may be wrong.
   const order = [...vcpus].sort((a, b) => (b.out?.age ?? -1) - (a.out?.age ?? -1));
   const states = vcpuStates.filter((state) => vcpus.some(({ shares }) => shares[state] > 0));
-  const columns: Column[] = [
+  const columns: Layout[] = [
     { title: 'vCPU', align: 'right' },
     { title: 'thread', align: 'right', priority: 1 },
-    ...states.map((state): Column => ({ title: state, align: 'unit' })),
+    ...states.map((state): Layout => ({ title: state, align: 'unit' })),
     { title: 'out since' },
   ];
   const cells = order
@@ -116,7 +116,7 @@ function vcpuLines({ vcpus }: TopView, terminal: Terminal): string[] {
 function queueLines({ queues, interval }: TopView, terminal: Terminal): string[] {
   if (queues.length === 0) return [];
   const order = [...queues].sort((a, b) => b.popped - a.popped || b.open - a.open);
-  const columns: Column[] = [
+  const columns: Layout[] = [
     { title: 'process', align: 'right', priority: 1 },
     { title: 'device' },
     { title: 'queue', align: 'right' },
@@ -140,7 +140,7 @@ function queueLines({ queues, interval }: TopView, terminal: Terminal): string[]
 /** Where no exit was seen, what was. */
 function eventLines({ events, interval }: TopView, terminal: Terminal): string[] {
   if (events.length === 0) return [terminal.style('dim', 'Nothing happened.')];
-  const columns: Column[] = [{ title: 'event' }, { title: 'rate', align: 'right' }];
+  const columns: Layout[] = [{ title: 'event' }, { title: 'rate', align: 'right' }];
   const cells = events
     .slice(0, most.reasons)
     .map(({ name, count: n }) => [escapeText(name), rate(n / (interval / 1e9))]);

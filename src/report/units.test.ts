@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Summary } from '../spans/summary.ts';
+import { type Stats, Summary } from '../spans/summary.ts';
 import { timestamp } from '../trace/time-stamp.ts';
-import { figureCells, figureColumns } from './stats-table.ts';
+import { figureColumns, rowsTable, scopeOf } from './columns.ts';
+import { Terminal } from './terminal.ts';
 import { bytes, count, duration, percent, plural, rate, roughLength, shortDuration } from './units.ts';
 
 test('what is known to a tenth is written with two digits', () => {
@@ -46,7 +47,10 @@ test('a percentile of many, which is known within 1 part in 2048, has three digi
   const cell = (samples: number, name: string) => {
     const summary = new Summary();
     for (let n = 0; n < samples; n++) summary.add(22_000 + (n % 32));
-    return figureCells(summary.result(), Number.NaN, 1)[figureColumns.findIndex(({ title }) => title === name)];
+    const column = figureColumns<Stats>((stats) => stats).filter(({ title }) => title === name);
+    return rowsTable(column, [summary.result()], scopeOf('ns', 1e9), new Terminal({ env: {} }))
+      .split('\n')[1]
+      ?.trim();
   };
   assert.deepEqual([cell(4096, 'p50'), cell(4096, 'avg')], ['22.02 µs', '22.02 µs']);
   assert.deepEqual([cell(4097, 'p50'), cell(4097, 'p99.9'), cell(4097, 'avg')], ['22.0 µs', '22.0 µs', '22.02 µs']);

@@ -45,6 +45,13 @@ export function lengthText(unit: 'ns' | 'cycles'): (length: number) => string {
   return unit === 'ns' ? shortDuration : (n) => cycles(n).replace(/\.0+ /, ' ');
 }
 
+/** How lengths are written in ns, or in cycles where nobody knows how long those are: in columns, with four digits where nobody says how many are known, and in sentences. */
+export type Lengths = { long: (n: number, digits?: number) => string; short: (n: number) => string };
+
+export function lengths(unit: 'ns' | 'cycles'): Lengths {
+  return { long: unit === 'ns' ? duration : cycles, short: lengthText(unit) };
+}
+
 /** A length that is known to a tenth or so, as a percentile out of a picture's cells is: `≈ 38 µs`. */
 export function roughLength(unit: 'ns' | 'cycles'): (length: number) => string {
   return (length) => (Number.isNaN(length) ? '-' : `≈ ${lengthText(unit)(Number(length.toPrecision(2)))}`);

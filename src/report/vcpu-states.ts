@@ -1,7 +1,12 @@
 import { type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Untold } from '../views/vcpus.ts';
-import type { UntoldJson } from './answers.ts';
 import type { Rgb } from './terminal.ts';
+
+/** Time by state, in ns; a state that the trace cannot tell apart is absent. */
+export type StatesJson = { [state: string]: number };
+
+/** What the trace cannot tell apart: `state` stands in another, for want of the events named. */
+export type UntoldJson = { state: string; stands_in: string; lacking: string }[];
 
 /** What a state is called for people, its letter where there are no colours, and its colour (Okabe and Ito's, safe for the colour-blind). */
 export const stateLooks: Record<VcpuState, { name: string; letter: string; color: Rgb }> = {

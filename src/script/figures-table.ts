@@ -1,17 +1,11 @@
+import { shownRows } from '../report/answer.ts';
+import type { Column, Scope } from '../report/columns.ts';
+import { columnsOf, figureColumns, forPeople, rowsTable, scopeOf, sortRows } from '../report/columns.ts';
 import { escapeText } from '../report/escape.ts';
-import {
-  figureCells,
-  figureColumns,
-  type Lengths,
-  lengths,
-  type SortKey,
-  shownRows,
-  sorted,
-} from '../report/stats-table.ts';
-import { type Cell, type Column, table } from '../report/table.ts';
 import type { Terminal } from '../report/terminal.ts';
-import { bytes, count, percent, plural, rate } from '../report/units.ts';
+import { bytes, count, plural } from '../report/units.ts';
 import { nothing, type Stats } from '../spans/summary.ts';
+import type { SortKey } from '../views/figures.ts';
 
 /** What values are: lengths of time in ns, sizes in bytes, or plain numbers. Only printing depends on it. */
 export type Unit = 'ns' | 'bytes' | '';
@@ -38,15 +32,21 @@ export function figuresTable(
   const total = rows.reduce((sum, { stats }) => sum + stats.total, 0);
   // Of negative values there are no shares.
   const shares = rows.length > 1 && rows.every(({ stats }) => stats.min >= 0);
+  const scope = scopeOf('ns', seconds * 1e9);
   const left = new Set([...(shares ? [] : ['share']), ...(Number.isNaN(seconds) ? ['rate'] : [])]);
-  const kept = figureColumns.flatMap(({ title }, n) => (left.has(title) ? [] : [n]));
-  const columns = [...keyColumns(by), ...kept.map((n) => figureColumns[n] as Column)];
-  const shown = sorted(rows, options.sort ?? 'total').slice(0, options.rows ?? shownRows);
-  const cells = shown.map(({ names, stats }) => {
-    const figures = figureCells(stats, stats.total / total, seconds, units(unit));
-    return [...names.map(escapeText), ...kept.map((n): Cell => figures[n] as string)];
-  });
-  return table(columns, cells, terminal) + more(rows.length - shown.length, options, terminal);
+  const long = unit === 'bytes' ? size : plain;
+  const figures = figureColumns<Row>(
+    ({ stats }) => stats,
+    ({ stats }) => stats.total / total,
+  )
+    .filter(({ title = '' }) => !left.has(title))
+    .map(
+      (column): Column<Row> =>
+        column.type === 'length' && unit !== 'ns'
+          ? { ...column, text: (row, scope) => long(numberOf(column.of(row, scope)), column.digits?.(row, scope)) }
+          : column,
+    );
+  return tableOf(by, figures, rows, options.sort ?? 'total', scope, options, terminal);
 }
 
 /** Numbers of events in the same manner. */
@@ -59,26 +59,40 @@ export function countsTable(
 ): string {
   const total = rows.reduce((sum, row) => sum + row.count, 0);
   if (total === 0) return 'nothing counted\n';
-  const timed = !Number.isNaN(seconds);
-  const columns: Column[] = [
-    ...keyColumns(by),
-    { title: 'count', align: 'right' },
-    ...(timed ? [{ title: 'rate', align: 'right' } as const] : []),
-    { title: 'share', align: 'unit' },
-  ];
-  const stats = rows.map(({ names, count }) => ({ names, stats: { ...nothing, count } }));
-  const shown = sorted(stats, options.sort ?? 'count').slice(0, options.rows ?? shownRows);
-  const cells = shown.map(({ names, stats: { count: n } }) => [
-    ...names.map(escapeText),
-    count(n),
-    ...(timed ? [rate(n / seconds)] : []),
-    percent(n / total),
+  const figures = columnsOf<Row>()([
+    { key: 'count', type: 'number', title: 'count', meaning: 'how many', of: ({ stats }) => stats.count },
+    {
+      key: 'rate',
+      type: 'rate',
+      title: 'rate',
+      meaning: 'in a second',
+      of: ({ stats }, { seconds }) => stats.count / seconds,
+      when: ({ seconds }) => !Number.isNaN(seconds),
+    },
+    { key: 'share', type: 'share', title: 'share', meaning: 'of all', of: ({ stats }) => stats.count / total },
   ]);
-  return table(columns, cells, terminal) + more(rows.length - shown.length, options, terminal);
+  const stats = rows.map(({ names, count }) => ({ names, stats: { ...nothing, count } }));
+  return tableOf(by, figures, stats, options.sort ?? 'count', scopeOf('ns', seconds * 1e9), options, terminal);
 }
 
-function keyColumns(by: readonly string[]): Column[] {
-  return by.map((title) => ({ title: escapeText(title), shrink: 12 }));
+function tableOf(
+  by: readonly string[],
+  figures: readonly Column<Row>[],
+  rows: readonly Row[],
+  sort: string,
+  scope: Scope,
+  options: TableOptions,
+  terminal: Terminal,
+): string {
+  const shown = sortRows(figures, rows, sort, scope, ({ names }) => names).slice(0, options.rows ?? shownRows);
+  const table = rowsTable([...keyColumns(by), ...figures], shown, scope, terminal);
+  return table + more(rows.length - shown.length, options, terminal);
+}
+
+function keyColumns(by: readonly string[]): Column<Row>[] {
+  return by.map((title, n) =>
+    forPeople({ title: escapeText(title), type: 'text', shrink: 12, of: ({ names }) => names[n] }),
+  );
 }
 
 /** Rows that nobody asked to be left out are told of. */
@@ -86,11 +100,7 @@ function more(hidden: number, { rows }: TableOptions, terminal: Terminal): strin
   return hidden <= 0 || rows !== undefined ? '' : terminal.style('dim', `${plural(hidden, 'more row')} not shown\n`);
 }
 
-function units(unit: Unit): Lengths {
-  if (unit === 'ns') return lengths('ns');
-  const long = unit === 'bytes' ? size : plain;
-  return { long, short: (n) => long(n) };
-}
+const numberOf = (value: unknown) => (typeof value === 'number' ? value : Number.NaN);
 
 function size(n: number, digits = 4): string {
   if (Number.isNaN(n)) return '-';

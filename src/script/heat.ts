@@ -1,4 +1,5 @@
-import { heatJson, heatmapText } from '../report/heatmap-text.ts';
+import { heatJson } from '../report/heat-json.ts';
+import { heatmapText } from '../report/heatmap-text.ts';
 import type { Json } from '../report/json.ts';
 import type { Terminal } from '../report/terminal.ts';
 import { HeatMap } from '../views/heatmap.ts';

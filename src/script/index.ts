@@ -1,12 +1,12 @@
 /** `virtap/script`: what the scripts that `virtap run` runs are made of. */
 
-export type { SortKey } from '../report/stats-table.ts';
 export type { Span } from '../spans/kind.ts';
 export type { Exit } from '../spans/kinds/exit.ts';
 export type { Lock, LockWait } from '../spans/kinds/lock.ts';
 export type { Request } from '../spans/kinds/request.ts';
 export type { VcpuStretch } from '../spans/kinds/vcpu-state.ts';
 export type { Loss } from '../trace/loss.ts';
+export type { SortKey } from '../views/figures.ts';
 export { Aggregate, type StatsOptions } from './aggregate.ts';
 export type {
   Analyzer,

@@ -1,5 +1,5 @@
-import type { SortKey } from '../report/stats-table.ts';
 import type { Terminal } from '../report/terminal.ts';
+import type { SortKey } from '../views/figures.ts';
 import { Aggregate, type StatsOptions } from './aggregate.ts';
 import { countsTable, figuresTable, type TableOptions, type Unit } from './figures-table.ts';
 import { asText, type Printable } from './printable.ts';

@@ -1,7 +1,7 @@
 import type { ExitRowJson, ExitsJson, SlowExitJson, Unit, VcpuJson } from '../report/answers.ts';
 import { packCells } from '../report/cells-pack.ts';
+import { statsJson } from '../report/columns.ts';
 import { number } from '../report/json.ts';
-import { statsJson } from '../report/stats-table.ts';
 import { Summary } from '../spans/summary.ts';
 import { timestamp } from '../trace/time-stamp.ts';
 import { Longest } from '../views/longest.ts';
@@ -80,7 +80,7 @@ export function askRows(
         reason: reasons[reason]?.name ?? null,
         halt: isHalt(reason),
         share: number(stats.total / total),
-        ...statsJson(stats, seconds, unit),
+        ...statsJson(stats, { unit, seconds }),
         share_without_halts: isHalt(reason) ? null : number(stats.total / busy),
       }),
     ),

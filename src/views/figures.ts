@@ -1,7 +1,7 @@
 import { percentileDigits, type Stats } from '../spans/summary.ts';
 
 /** What a figure's value is, and so how it is written. */
-export type Measure = 'number' | 'rate' | 'time' | 'share';
+export type Measure = 'number' | 'rate' | 'length' | 'share';
 
 type FigureOf = {
   /** What users call it, in tables and conditions. */
@@ -33,7 +33,7 @@ export const figures = [
   {
     name: 'total',
     json: 'total',
-    measure: 'time',
+    measure: 'length',
     priority: 0,
     meaning: 'their time together',
     of: ({ total }) => total,
@@ -45,13 +45,20 @@ export const figures = [
     meaning: 'of the time of all',
     of: ({ total }, whole) => (whole > 0 ? total / whole : Number.NaN),
   },
-  { name: 'min', json: 'min', measure: 'time', priority: 7, meaning: 'the shortest', of: ({ min }) => min },
-  { name: 'avg', json: 'avg', measure: 'time', priority: 0, meaning: 'total divided by count', of: ({ mean }) => mean },
-  { name: 'max', json: 'max', measure: 'time', priority: 1, meaning: 'the longest', of: ({ max }) => max },
+  { name: 'min', json: 'min', measure: 'length', priority: 7, meaning: 'the shortest', of: ({ min }) => min },
+  {
+    name: 'avg',
+    json: 'avg',
+    measure: 'length',
+    priority: 0,
+    meaning: 'total divided by count',
+    of: ({ mean }) => mean,
+  },
+  { name: 'max', json: 'max', measure: 'length', priority: 1, meaning: 'the longest', of: ({ max }) => max },
   {
     name: 'stddev',
     json: 'stddev',
-    measure: 'time',
+    measure: 'length',
     priority: 3,
     meaning: 'sample standard deviation (divided by count − 1)',
     of: ({ stddev }) => stddev,
@@ -60,7 +67,7 @@ export const figures = [
     name: 'p50',
     isPercentile: true,
     json: 'p50',
-    measure: 'time',
+    measure: 'length',
     priority: 5,
     meaning: 'the median, by nearest rank',
     of: ({ p50 }) => p50,
@@ -69,7 +76,7 @@ export const figures = [
     name: 'p90',
     isPercentile: true,
     json: 'p90',
-    measure: 'time',
+    measure: 'length',
     priority: 9,
     meaning: '90 % are no longer',
     of: ({ p90 }) => p90,
@@ -78,7 +85,7 @@ export const figures = [
     name: 'p99',
     isPercentile: true,
     json: 'p99',
-    measure: 'time',
+    measure: 'length',
     priority: 4,
     meaning: '99 % are no longer',
     of: ({ p99 }) => p99,
@@ -87,14 +94,19 @@ export const figures = [
     name: 'p99.9',
     isPercentile: true,
     json: 'p999',
-    measure: 'time',
+    measure: 'length',
     priority: 6,
     meaning: '99.9 % are no longer',
     of: ({ p999 }) => p999,
   },
 ] as const satisfies readonly FigureOf[];
 
-export type Figure = (typeof figures)[number]['name'];
+export type FigureEntry = (typeof figures)[number];
+
+export type Figure = FigureEntry['name'];
+
+/** What tables of statistics can be sorted by: a figure, largest first, or `name`. */
+export type SortKey = Figure | 'name';
 
 /** The figures of one thing: those that it has. */
 export type Measured = { [figure in Figure]?: number };
@@ -117,9 +129,9 @@ export function measureOf(figure: Figure): Measure {
 
 export type Unit = 'ns' | 'cycles';
 
-type Times = Extract<(typeof figures)[number], { measure: 'time'; json: string }>['json'];
+type Lengths = Extract<FigureEntry, { measure: 'length'; json: string }>['json'];
 
 /** The figures as programs read them: `total_ns`, or `total_cycles` where nobody knows how long a cycle is. A number that there is none of is null. */
 export type StatsJson = { count: number; rate_per_s: number | null } & {
-  [Name in `${Times}_${Unit}`]?: number | null;
+  [Name in `${Lengths}_${Unit}`]?: number | null;
 };
