@@ -31,6 +31,7 @@ export type {
   HolderJson,
   QueueJson,
   QueueNameJson,
+  RoleJson,
   SlowLockJson,
   StatesJson,
   StatsJson,

@@ -132,7 +132,7 @@ export type RowJson<C extends Columns, U extends Unit = Unit> = {
 } & { [One in Exclude<Kept<C[number]>, Sure<C[number], U>> as Key<One, U>]?: Value<One> };
 
 /** What a column is called in JSON and CSV. */
-export function fullName({ key, type }: Pick<Column<never, never>, 'key' | 'type'>, unit: Unit): string {
+function fullName({ key, type }: Pick<Column<never, never>, 'key' | 'type'>, unit: Unit): string {
   return type === 'length' || type === 'time' ? `${key}_${unit}` : key;
 }
 
@@ -200,7 +200,7 @@ export function figureCsv<Row, S extends Scope = Scope>(
 // ---------------------------------------------------------------- tables for people
 
 /** How a cell of this type is written. */
-export function cellText(type: CellType, value: unknown, unit: Unit, digits = 4): string {
+function cellText(type: CellType, value: unknown, unit: Unit, digits = 4): string {
   if (typeof value === 'string') return value;
   if (type === 'text' || typeof value === 'boolean') return value === true ? 'yes' : '';
   const number = typeof value === 'number' ? value : Number.NaN;
@@ -256,7 +256,7 @@ export function rowsTable<Row, S extends Scope>(
 // ---------------------------------------------------------------- sorting
 
 /** What --sort calls a column. */
-export function sortName<Row, S>({ name, title = '' }: Column<Row, S>): string {
+function sortName<Row, S>({ name, title = '' }: Column<Row, S>): string {
   return (name ?? title).replaceAll(' ', '-');
 }
 

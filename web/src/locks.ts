@@ -1,4 +1,4 @@
-import type { HolderJson, LocksJson, MutexJson, SlowLockJson, ThreadJson } from '../../src/report/answers.ts';
+import type { HolderJson, LocksJson, MutexJson, RoleJson, SlowLockJson, ThreadJson } from '../../src/report/answers.ts';
 import { figure } from '../../src/report/timed.ts';
 import { count, duration, percent } from '../../src/report/units.ts';
 import { percentileDigits } from '../../src/spans/summary.ts';
@@ -65,7 +65,7 @@ export function locksPart(answer: LocksJson, summary: string): HTMLElement {
 }
 
 /** A thread by what it is for. */
-export function roleOf({ role, vcpu, name, tid }: ThreadJson): string {
+export function roleOf({ role, vcpu, name, tid }: ThreadJson | RoleJson): string {
   if (role === 'vcpu') return vcpu === undefined || vcpu === null ? `vCPU thread ${tid}` : `vCPU ${vcpu}`;
   if (role === 'iothread') return `IOThread ${name ?? tid}`;
   if (role === 'other' || role === 'worker') return `${role === 'worker' ? 'worker' : 'thread'} ${tid}`;
