@@ -1,6 +1,28 @@
+import { type Column, fullName } from '../src/report/columns.ts';
+import { machineColumns, typeColumns } from '../src/report/events-columns.ts';
+import {
+  divisionColumns,
+  exitColumns,
+  groupColumns,
+  openExitColumns,
+  slowExitColumns,
+} from '../src/report/exits-columns.ts';
+import { innerColumns } from '../src/report/inner-events.ts';
+import { elementColumns, leakQueueColumns } from '../src/report/leaks-columns.ts';
+import {
+  behindColumns,
+  holderColumns,
+  mutexColumns,
+  openLockColumns,
+  slowLockColumns,
+} from '../src/report/locks-columns.ts';
+import { openPairColumns, slowPairColumns } from '../src/report/pairs-columns.ts';
+import { delayColumns, hopColumns, requestQueueColumns, slowRequestColumns } from '../src/report/requests-columns.ts';
 import { columnName } from '../src/report/span-rows.ts';
+import { vcpuColumns } from '../src/report/vcpus-columns.ts';
 import type { SpanKind } from '../src/spans/kind.ts';
 import { kinds } from '../src/spans/kinds.ts';
+import { dimensions } from '../src/views/exits.ts';
 import { figures } from '../src/views/figures.ts';
 
 /** Tables of the documentation that are made of what the code declares, by name. They stand between `<!-- table NAME -->` and `<!-- end -->`. */
@@ -29,6 +51,63 @@ export const tables: { readonly [name: string]: () => string } = {
           )}`,
       )
       .join('\n'),
+  'events types': () => columnTable(typeColumns),
+  'events machines': () => columnTable(machineColumns),
+  'exits rows': () =>
+    columnTable([...groupColumns(dimensions), ...exitColumns, ...divisionColumns].filter(isOwn), { csv: true }),
+  'exits slow': () => columnTable(slowExitColumns),
+  'exits open': () => columnTable(openExitColumns),
+  'inner events': () => columnTable(innerColumns),
+  vcpus: () => columnTable(vcpuColumns, { csv: true }),
+  'leaks queues': () => columnTable(leakQueueColumns),
+  'leaks elements': () => columnTable(elementColumns, { csv: true }),
+  'requests queues': () => columnTable(requestQueueColumns.filter(isOwn)),
+  'requests hops': () => columnTable(hopColumns.filter(isOwn)),
+  'requests delays': () => columnTable(delayColumns.filter(isOwn)),
+  'requests slow': () => columnTable(slowRequestColumns),
+  'locks mutexes': () => columnTable(mutexColumns),
+  'locks behind': () => columnTable(behindColumns),
+  'locks slow': () => columnTable(slowLockColumns),
+  'locks holders': () => columnTable(holderColumns),
+  'locks unfinished': () => columnTable(openLockColumns),
+  'pairs slow': () => columnTable(slowPairColumns),
+  'pairs unfinished': () => columnTable(openPairColumns),
+};
+
+/** Not one of the figures, which have a table of their own. */
+const figureKeys = new Set<string>(figures.flatMap((figure) => ('json' in figure ? [figure.json] : [])));
+function isOwn({ key }: Column<never, never>): boolean {
+  return !figureKeys.has(key);
+}
+
+/** The columns of an answer's rows in JSON; with `csv`, those of its CSV, too. */
+function columnTable(columns: readonly Column<never, never>[], { csv = false } = {}): string {
+  const rows = columns.flatMap((column) => {
+    const forms = [
+      ...(column.json === false ? [] : ['JSON']),
+      ...(csv && column.csv !== false && column.type !== 'object' ? ['CSV'] : []),
+    ];
+    if (forms.length === 0) return [];
+    const title = column.title === undefined || column.title === '' ? '' : `\`${column.title}\``;
+    const row = [`\`${fullName(column, 'ns')}\``, title, types[column.type], column.meaning];
+    return [csv ? [...row, forms.join(', ')] : row];
+  });
+  const titles = ['name', 'in tables', 'is', 'means', ...(csv ? ['in'] : [])];
+  // A column of the table that says nothing is left out.
+  const kept = titles.flatMap((_, c) => (rows.some((row) => row[c] !== '') ? [c] : []));
+  const pick = (cells: readonly string[]) => kept.map((c) => cells[c] as string);
+  return table(pick(titles), rows.map(pick));
+}
+
+const types = {
+  text: 'text',
+  number: 'a number',
+  rate: 'per second',
+  share: 'a fraction of 1',
+  length: 'a time',
+  time: 'a moment',
+  flag: 'true or false',
+  object: 'several values',
 };
 
 const measures = {

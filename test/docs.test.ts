@@ -119,7 +119,7 @@ for (const page of pages) {
     if (process.env.UPDATE_DOCS === '1')
       updated = updated.replace(block[0], () => `\`\`\`console\n${fresh.join('')}\`\`\``);
   }
-  for (const [whole, name, shown] of text.matchAll(/^<!-- table (\w+) -->\n(.*?)^<!-- end -->$/gms)) {
+  for (const [whole, name, shown] of text.matchAll(/^<!-- table ([\w ]+) -->\n(.*?)^<!-- end -->$/gms)) {
     const made = tables[name as string]?.();
     if (process.env.UPDATE_DOCS === '1') {
       updated = updated.replace(whole, () => `<!-- table ${name} -->\n${made}<!-- end -->`);

@@ -132,7 +132,7 @@ export type RowJson<C extends Columns, U extends Unit = Unit> = {
 } & { [One in Exclude<Kept<C[number]>, Sure<C[number], U>> as Key<One, U>]?: Value<One> };
 
 /** What a column is called in JSON and CSV. */
-function fullName({ key, type }: Pick<Column<never, never>, 'key' | 'type'>, unit: Unit): string {
+export function fullName({ key, type }: Pick<Column<never, never>, 'key' | 'type'>, unit: Unit): string {
   return type === 'length' || type === 'time' ? `${key}_${unit}` : key;
 }
 

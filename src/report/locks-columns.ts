@@ -352,7 +352,7 @@ export const mutexSiteColumns: readonly Column<MutexSite, LockScope>[] = [
 ];
 
 /** Who held the mutex in a slow wait. */
-const holderColumns = columnsOf<Holder & { wait: SlowLock }, LockScope>()([
+export const holderColumns = columnsOf<Holder & { wait: SlowLock }, LockScope>()([
   ...roleKeys<Holder, LockScope>(({ role }) => role),
   { key: 'site', type: 'text', meaning: 'where it had locked it', of: ({ site }): string | null => site ?? null },
   {
