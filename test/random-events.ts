@@ -107,3 +107,29 @@ export const switchRecordings = cutRecordings(({ what, tid, cpu, value }, time) 
   const fields = { prev_pid, prev_state: value % 3, next_pid };
   return { name: 'sched:sched_switch', ...at, tid: prev_pid, fields };
 });
+
+/** All that tells where a vCPU is, and whether it runs; where not \`sched\`, without the scheduler's events. */
+const stateEvents =
+  (sched: boolean): Maker =>
+  ({ what, tid, cpu, value }, time) => {
+    const at = { time, tid, cpu };
+    const exit_reason = value < 4 ? 0x78 : 0x72;
+    if (what < 20) return { name: 'kvm:kvm_exit', ...at, fields: { exit_reason, isa: 2, guest_rip: value } };
+    if (what < 23) return { name: 'kvm:kvm_exit_arm', ...at, fields: { ret: 2, esr_ec: 1, vcpu_pc: value } };
+    if (what < 43) return { name: 'kvm:kvm_entry', ...at, fields: { vcpu_id: tid % 5 } };
+    if (what < 48) return { name: 'kvm:kvm_userspace_exit', ...at, fields: { reason: value, errno: 0 } };
+    if (what < 52) return { name: 'kvm:kvm_fpu', ...at, fields: { load: value % 2 } };
+    if (what < 56) return { name: 'kvm:kvm_vcpu_wakeup', ...at, fields: { ns: 7 * value, waited: 1, valid: 1 } };
+    if (what < 58) return { name: 'kvm:kvm_wfx_arm64', ...at, fields: { vcpu_pc: 1, is_wfe: value % 2 } };
+    if (what < 60) return { name: 'syscalls:sys_enter_ioctl', ...at, fields: { fd: 3, cmd: 0xae80 } };
+    if (!sched) return undefined;
+    if (what < 68) return { name: 'sched:sched_waking', ...at, tid: 99, fields: { pid: tid } };
+    const other = [0, 0, 7, 11][value % 4] as number;
+    const [prev_pid, next_pid] = value < 4 ? [tid, other] : [other, tid];
+    const prev_state = what === 99 ? 16 : what % 3;
+    return { name: 'sched:sched_switch', ...at, tid: prev_pid, fields: { prev_pid, prev_state, next_pid } };
+  };
+export const stateRecordings = fc.oneof(
+  { weight: 3, arbitrary: cutRecordings(stateEvents(true)) },
+  cutRecordings(stateEvents(false)),
+);

@@ -9,8 +9,9 @@ import type { ExitPairing, VcpuThread } from './exits.ts';
 import { FirstSources } from './first-sources.ts';
 import { LockWatch } from './lock-watch.ts';
 import { type Contended, contended, type Locks } from './locks.ts';
-import { LossTable } from './losses.ts';
+import { type LossPart, LossTable } from './losses.ts';
 import { isSched, leaves, leaving, type SchedEvent, schedEvent } from './sched.ts';
+import { Ahead, type AheadPart, ahead } from './vcpu-seam.ts';
 
 /**
  * How a vCPU thread's time divides. `lock` is waiting for a QEMU mutex that another thread holds, `blocked` being asleep in QEMU for another reason,
@@ -156,6 +157,11 @@ class Following {
   cells: Float64Array | undefined;
   /** For a listener: stretches that it was not told of yet, because one before them may still be undecided. */
   untold: { state: number; begin: number; end: number }[] = [];
+  /** For `join`: the first stretch of a state, once it was over; and the first that a listener would have been told of. */
+  firstStretch: { state: number; from: number; to: number } | undefined;
+  firstTold: { state: number; begin: number; end: number } | undefined;
+  /** Whether all but the last were told. */
+  kept = false;
   /** Index in the pairing's threads. */
   readonly thread: number;
 
@@ -163,6 +169,24 @@ class Following {
     this.thread = thread;
   }
 }
+
+/** What was learnt of how the vCPUs' time divides in a stretch of a recording, as plain data. */
+export type VcpuTimePart = {
+  seen: Evidence;
+  others: ReadonlyMap<number, number>;
+  step: number;
+  /** By thread. */
+  threads: readonly (Following | undefined)[];
+  timelines: number;
+  ahead: AheadPart;
+  losses: LossPart;
+  /** Time of its first event, NaN where there was none. */
+  first: number;
+  /** What nothing had been seen of when that mattered. */
+  presumed: { noSched: boolean; noHaltLength: boolean };
+  /** Whether any mutex was taken: who has it, is known only from before. */
+  mutexes: boolean;
+};
 
 /**
  * Follows vCPU threads through the guest, KVM and QEMU. Where a thread is, its own events say: kvm_entry and kvm_exit;
@@ -193,6 +217,13 @@ export class VcpuTime {
   #trace: Trace | undefined;
   #time = 0;
   #timelines = 0;
+  /** For `join`; and by type id whether events are of mutexes. */
+  #ahead: Ahead | undefined;
+  readonly #ofMutexes: boolean[] = [];
+  #batches = 0;
+  #first = Number.NaN;
+  readonly #presumed = { noSched: false, noHaltLength: false };
+  #mutexes = false;
 
   /**
    * `stretch` is told of each unbroken stretch of a state, by index in the pairing's threads and in `vcpuStates`; those of a thread in their order.
@@ -240,6 +271,7 @@ export class VcpuTime {
   #learnTypes(trace: Trace): void {
     for (let id = this.#roles.length; id < trace.types.length; id++) {
       this.#roles.push(roleOf(trace.types[id] as EventType));
+      this.#ofMutexes.push(this.#watch.wants(trace.types[id] as EventType));
     }
   }
 
@@ -248,7 +280,12 @@ export class VcpuTime {
     this.exits.count = 0;
     this.#learnTypes(trace);
     this.#losses.take(trace, b);
-    for (const loss of b.losses) this.#lose(loss);
+    this.#batches++;
+    for (const loss of b.losses) {
+      this.#lose(loss, this.#threads);
+      this.#ahead?.lose(loss, this.#batches);
+    }
+    if (this.#ahead !== undefined) this.#lookAhead(b);
     const roles = this.#roles;
     const watch = this.#watch;
     watch.batch(trace, b);
@@ -264,6 +301,167 @@ export class VcpuTime {
       else if (role.what === 'wake') this.#wake(role, b, i);
       else this.#own(role, b, i);
     }
+  }
+
+  /** What is given begins in the middle of a recording: what is before matters up to the first exit or entry of each thread. */
+  inMiddle(): void {
+    this.#ahead = new Ahead();
+  }
+
+  #lookAhead(b: EventBatch): void {
+    if (b.count > 0 && Number.isNaN(this.#first)) this.#first = b.time[0] as number;
+    for (let i = 0; i < b.count && !this.#mutexes; i++) {
+      if (this.#ofMutexes[b.type[i] as number] === true) this.#mutexes = true;
+    }
+  }
+
+  /** What was learnt of its stretch: for the one of the stretch before. */
+  part(): VcpuTimePart {
+    return {
+      seen: this.#seen,
+      others: this.others,
+      step: this.step,
+      threads: this.#threads,
+      timelines: this.#timelines,
+      ahead: (this.#ahead ?? new Ahead()).part(),
+      losses: this.#losses.part(),
+      first: this.#first,
+      presumed: this.#presumed,
+      mutexes: this.#mutexes,
+    };
+  }
+
+  /** Whether all that was taken for granted in the stretch that follows is so, as far as is known here. `vcpus` are the pairing's threads there. */
+  accepts(part: VcpuTimePart, vcpus: readonly VcpuThread[]): boolean {
+    const own = this.#seen;
+    const { seen, presumed, mutexes, losses, first, timelines, others } = part;
+    return (
+      !part.ahead.unfit &&
+      !mutexes &&
+      // How halts divide hangs on these.
+      (own.sched ? !presumed.noSched : !seen.sched) &&
+      (own.haltLength ? !presumed.noHaltLength : own.sched || !(seen.haltLength || part.ahead.wakeups)) &&
+      this.#losses.accepts(losses, first) &&
+      this.#timelines + timelines <= maxTimelines &&
+      this.others.size + others.size <= maxOthers &&
+      vcpus.every(({ tid }) => this.#find(tid)?.place !== over)
+    );
+  }
+
+  /**
+   * Takes over what was learnt of the stretch that follows, after pairing did; `threads` are that one's threads here. Gives how the exits divide that ended there and had begun
+   * before: their `endsAt` are threads.
+   */
+  join(trace: Trace, part: VcpuTimePart, threads: Int32Array): ExitParts {
+    this.#trace = trace;
+    this.exits.count = 0;
+    const { rows, count, lost } = part.ahead;
+    /** Those of which nothing is known yet of what comes. */
+    const pending = [...this.#threads];
+    for (let k = 0; k < count; k++) {
+      const what = rows.what[k] as number;
+      const time = rows.time[k] as number;
+      const value = rows.value[k] as number;
+      if (what === ahead.loss) {
+        // Those that came to be known together.
+        const from = k;
+        while (rows.what[k + 1] === ahead.loss && rows.time[k + 1] === time) k++;
+        const fresh = lost.slice(value, value + 1 + k - from);
+        for (const loss of fresh) if (part.losses.told.includes(loss)) this.#losses.join(loss);
+        for (const loss of fresh) this.#lose(loss, pending);
+        continue;
+      }
+      const cpu = rows.cpu[k] as number;
+      if (what === ahead.firstExit || what === ahead.firstEntry) {
+        const t = threads[value] as number;
+        pending[t] = undefined;
+        this.#takeOver(t, what, time, cpu, part.threads[value] as Following, part.step);
+        continue;
+      }
+      const t = this.#pairing.find(rows.tid[k] as number);
+      const one = t < 0 ? undefined : pending[t];
+      if (one === undefined || one.place === over) continue;
+      if (what === ahead.switchedOut) this.#leave(one, time, value);
+      else if (what === ahead.switchedIn) this.#get(one, time, cpu, value);
+      else if (what === ahead.woken) this.#wakeUp(one, time);
+      else {
+        one.cpu = cpu;
+        if (one.place === lostSight || what === ahead.seen) continue;
+        this.#happen(one, what, time, value);
+      }
+    }
+    const { sched, wakes, userspace, haltLength } = part.seen;
+    this.#seen.sched ||= sched;
+    this.#seen.wakes ||= wakes;
+    this.#seen.userspace ||= userspace;
+    this.#seen.haltLength ||= haltLength;
+    for (const [tid, length] of part.others) this.#blame(tid, length);
+    return this.exits;
+  }
+
+  /** A thread's first exit or entry in the stretch that follows has come; from there on, that one knows all. */
+  #takeOver(t: number, what: number, time: number, cpu: number, later: Following, step: number): void {
+    const known = this.#threads[t];
+    const one = known ?? this.#follow(t, time);
+    if (known !== undefined) {
+      one.cpu = cpu;
+      this.#arrive(one, time, what === ahead.firstExit ? inKvm : inGuest);
+      this.#settle(one, Number.NaN);
+      this.#tell(one);
+      if (what === ahead.firstEntry) this.exits.add(t, one.inExit, one.asleepInExit);
+    }
+    const first = later.firstStretch ?? {
+      state: later.stretchState,
+      from: later.stretchFrom,
+      to: later.stretchTo,
+    };
+    if (first.state >= 0) {
+      const goesOn = first.state === one.stretchState && first.from === one.stretchTo;
+      if (goesOn) one.stretchTo = first.to;
+      if (!goesOn || later.firstStretch !== undefined) {
+        this.#longest(one, one.stretchState, one.stretchFrom, one.stretchTo);
+        one.stretchState = later.stretchState;
+        one.stretchFrom = later.stretchFrom;
+        one.stretchTo = later.stretchTo;
+      }
+    }
+    for (let s = 0; s < states; s++) {
+      one.states[s] = (one.states[s] as number) + (later.states[s] as number);
+      const longest = later.longest[s] as number;
+      const from = later.longestFrom[s] as number;
+      if (longest > 0) this.#longest(one, s, from, from + longest);
+    }
+    one.exits += later.exits;
+    one.polled += later.polled;
+    one.asleepInKvm += later.asleepInKvm;
+    for (const name of ['place', 'run', 'cpu', 'since', 'end', 'asleepInExit', 'opened', 'sleptTo'] as const)
+      one[name] = later[name];
+    for (const name of ['halting', 'haltInQemu', 'slept'] as const) one[name] = later[name];
+    one.inExit.set(later.inExit);
+    one.open.set(later.open);
+    if (one.cells !== undefined && later.cells !== undefined) this.#joinCells(one.cells, later.cells, step);
+    if (this.#stretch === undefined) return;
+    const [next, ...rest] = later.untold;
+    if (later.firstTold !== undefined) {
+      // Another came after it.
+      one.untold.push(later.firstTold);
+      this.#tell(one, true);
+      one.untold.push(...later.untold);
+    } else if (next !== undefined) {
+      one.untold.push(next);
+      if (later.kept) this.#tell(one);
+      one.untold.push(...rest);
+    }
+  }
+
+  #joinCells(cells: Float64Array, later: Float64Array, step: number): void {
+    while (this.step < step) this.#coarsen();
+    later.forEach((time, at) => {
+      if (time === 0) return;
+      const bin = Math.floor((Math.floor(at / states) * step) / this.step);
+      const cell = bin * states + (at % states);
+      cells[cell] = (cells[cell] as number) + time;
+    });
   }
 
   /** How the time divides until a moment; what is open lasts until then. Threads in the order in which they came. */
@@ -301,17 +499,23 @@ export class VcpuTime {
 
   /** An event that a thread causes itself. */
   #own(role: Exclude<Role, SchedEvent>, b: EventBatch, i: number): void {
-    const t = this.#pairing.find(b.tid[i] as number);
-    if (t < 0) return;
+    const tid = b.tid[i] as number;
+    const t = this.#pairing.find(tid);
     const time = b.time[i] as number;
-    let one = this.#threads[t];
+    const cpu = b.cpu[i] as number;
+    let one = t < 0 ? undefined : this.#threads[t];
     const { what } = role;
     if (one === undefined) {
-      if (what !== 'exit' && what !== 'entry') return;
+      if (what !== 'exit' && what !== 'entry') {
+        if (this.#ahead !== undefined) this.#tellAhead(this.#ahead, role, b, i);
+        return;
+      }
+      if (t < 0) return;
       one = this.#follow(t, time);
+      this.#ahead?.first(what === 'exit' ? ahead.firstExit : ahead.firstEntry, time, tid, cpu, t);
     }
     if (one.place === over) return;
-    one.cpu = b.cpu[i] as number;
+    one.cpu = cpu;
     if (one.place === lostSight && what !== 'exit' && what !== 'entry') return;
     switch (what) {
       case 'exit':
@@ -333,33 +537,63 @@ export class VcpuTime {
         one.halting = false;
         return;
       case 'userspace':
-        this.#seen.userspace = true;
-        this.#arrive(one, time, inQemu);
-        one.haltInQemu = one.halting && role.reason.number(b, i) === exitHalt;
+        this.#happen(one, ahead.toUserspace, time, role.reason.number(b, i));
         return;
       case 'ioctl':
-        if (one.place === inQemu && role.command.number(b, i) === kvmRun) this.#arrive(one, time, inKvm);
+        if (role.command.number(b, i) === kvmRun) this.#happen(one, ahead.toKvm, time, 0);
         return;
       case 'fpu':
-        if (one.place === inQemu && role.load.number(b, i) === 1) this.#arrive(one, time, inKvm);
+        if (role.load.number(b, i) === 1) this.#happen(one, ahead.toKvm, time, 0);
         return;
       case 'wakeup':
-        this.#seen.haltLength = true;
-        this.#account(one, time);
-        this.#settle(one, time - role.length.number(b, i));
+        this.#happen(one, ahead.wakeup, time, role.length.number(b, i));
         return;
       case 'wfx':
-        // With WFE a guest does not sleep: KVM lets others run, and goes on.
-        if (!one.halting || role.wfe.number(b, i) !== 1) return;
-        this.#account(one, time);
-        this.#settle(one, Number.POSITIVE_INFINITY);
-        one.halting = false;
+        if (role.wfe.number(b, i) === 1) this.#happen(one, ahead.wfe, time, 0);
         return;
       case 'lock':
         if (!this.#sources.takes(this.#trace?.types[b.type[i] as number] as EventType)) return;
         this.#seen.locks = true;
         return;
     }
+  }
+
+  /** What an event besides exits and entries tells of its own thread. */
+  #happen(one: Following, what: number, time: number, value: number): void {
+    switch (what) {
+      case ahead.toUserspace:
+        this.#seen.userspace = true;
+        this.#arrive(one, time, inQemu);
+        one.haltInQemu = one.halting && value === exitHalt;
+        return;
+      case ahead.toKvm:
+        if (one.place === inQemu) this.#arrive(one, time, inKvm);
+        return;
+      case ahead.wakeup:
+        this.#seen.haltLength = true;
+        this.#account(one, time);
+        this.#settle(one, time - value);
+        return;
+      default:
+        // With WFE a guest does not sleep: KVM lets others run, and goes on.
+        if (!one.halting) return;
+        this.#account(one, time);
+        this.#settle(one, Number.POSITIVE_INFINITY);
+        one.halting = false;
+    }
+  }
+
+  /** The same, of a thread that may be known from before. */
+  #tellAhead(events: Ahead, role: Exclude<Role, SchedEvent>, b: EventBatch, i: number): void {
+    const add = (what: number, value: number) =>
+      events.add(what, b.time[i] as number, b.tid[i] as number, b.cpu[i] as number, value);
+    if (role.what === 'userspace') add(ahead.toUserspace, role.reason.number(b, i));
+    else if (role.what === 'wakeup') add(ahead.wakeup, role.length.number(b, i));
+    else if (role.what === 'wfx' && role.wfe.number(b, i) === 1) add(ahead.wfe, 0);
+    else if (role.what === 'ioctl' && role.command.number(b, i) === kvmRun) add(ahead.toKvm, 0);
+    else if (role.what === 'fpu' && role.load.number(b, i) === 1) add(ahead.toKvm, 0);
+    // Its CPU is told, too.
+    else add(ahead.seen, 0);
   }
 
   /** From now on, a thread waits for a mutex that another one holds, or does so no more. */
@@ -384,31 +618,52 @@ export class VcpuTime {
   #switch({ previous, next, state }: SchedEvent & { what: 'switch' }, b: EventBatch, i: number): void {
     this.#seen.sched = true;
     const time = b.time[i] as number;
-    const out = this.#find(previous.number(b, i));
-    if (out !== undefined && out.place !== over) {
-      this.#account(out, time);
-      const how = leaving(state, b, i);
-      out.run = how === leaves.runnable ? waiting : sleeping;
-      if (how === leaves.asleep) out.slept = true;
-      if (how === leaves.dead) {
-        out.place = over;
-        out.end = time;
+    const cpu = b.cpu[i] as number;
+    const leaver = previous.number(b, i);
+    const out = this.#find(leaver);
+    if (out === undefined) {
+      if (this.#ahead !== undefined) {
+        const how = leaving(state, b, i);
+        this.#ahead.add(ahead.switchedOut, time, leaver, cpu, how);
+        if (how === leaves.dead) this.#ahead.died(leaver);
       }
-    }
-    const into = this.#find(next.number(b, i));
-    if (into === undefined || into.place === over) return;
-    if (into.run === waiting && into.place !== lostSight)
-      this.#blame(previous.number(b, i), time - Math.max(into.since, this.from));
-    this.#account(into, time);
-    into.run = running;
-    into.cpu = b.cpu[i] as number;
+    } else if (out.place !== over) this.#leave(out, time, leaving(state, b, i));
+    const comer = next.number(b, i);
+    const into = this.#find(comer);
+    if (into === undefined) this.#ahead?.add(ahead.switchedIn, time, comer, cpu, leaver);
+    else if (into.place !== over) this.#get(into, time, cpu, leaver);
+  }
+
+  /** A thread loses its CPU. */
+  #leave(one: Following, time: number, how: number): void {
+    this.#account(one, time);
+    one.run = how === leaves.runnable ? waiting : sleeping;
+    if (how === leaves.asleep) one.slept = true;
+    if (how !== leaves.dead) return;
+    one.place = over;
+    one.end = time;
+  }
+
+  /** A thread gets a CPU, after another one. */
+  #get(one: Following, time: number, cpu: number, after: number): void {
+    if (one.run === waiting && one.place !== lostSight) this.#blame(after, time - Math.max(one.since, this.from));
+    this.#account(one, time);
+    one.run = running;
+    one.cpu = cpu;
   }
 
   #wake({ thread }: SchedEvent & { what: 'wake' }, b: EventBatch, i: number): void {
     this.#seen.wakes = true;
-    const one = this.#find(thread.number(b, i));
-    if (one === undefined || one.run !== sleeping) return;
-    this.#account(one, b.time[i] as number);
+    const time = b.time[i] as number;
+    const woken = thread.number(b, i);
+    const one = this.#find(woken);
+    if (one === undefined) this.#ahead?.add(ahead.woken, time, woken, b.cpu[i] as number, 0);
+    else this.#wakeUp(one, time);
+  }
+
+  #wakeUp(one: Following, time: number): void {
+    if (one.run !== sleeping || one.place === over) return;
+    this.#account(one, time);
     one.run = waiting;
   }
 
@@ -440,8 +695,8 @@ export class VcpuTime {
   }
 
   /** Events are missing: from there on a thread that they may have been about is out of sight, until it enters or leaves the guest. */
-  #lose({ from, to, cpu, unmarked }: Loss): void {
-    for (const one of this.#threads) {
+  #lose({ from, to, cpu, unmarked }: Loss, threads: readonly (Following | undefined)[]): void {
+    for (const one of threads) {
       if (one === undefined || one.place === over || one.place === lostSight) continue;
       if (one.heldUp) {
         // Who holds a mutex is not known any more.
@@ -465,7 +720,8 @@ export class VcpuTime {
    */
   #whereOf(one: Following): number {
     if (one.place === nowhere || one.place === lostSight) return -1;
-    return one.run === running && (this.evidence.sched || one.place === inGuest) ? one.cpu : -1;
+    if (one.run === running && !this.#seen.sched && one.place !== inGuest) this.#presumed.noSched = true;
+    return one.run === running && (this.#seen.sched || one.place === inGuest) ? one.cpu : -1;
   }
 
   #tidOf({ thread }: Following): number {
@@ -532,6 +788,10 @@ export class VcpuTime {
    */
   #settle(one: Following, pollFrom: number): void {
     const told = !Number.isNaN(pollFrom);
+    if (one.opened > 0 && !this.#seen.sched) {
+      this.#presumed.noSched = true;
+      if (!this.#seen.haltLength) this.#presumed.noHaltLength = true;
+    }
     const whole = this.#seen.sched || this.#seen.haltLength ? kvm : halted;
     for (let n = 0; n < one.opened; n++) {
       const from = one.open[2 * n] as number;
@@ -565,6 +825,8 @@ export class VcpuTime {
       return;
     }
     this.#longest(one, one.stretchState, one.stretchFrom, one.stretchTo);
+    if (one.stretchState >= 0)
+      one.firstStretch ??= { state: one.stretchState, from: one.stretchFrom, to: one.stretchTo };
     one.stretchState = state;
     one.stretchFrom = from;
     one.stretchTo = to;
@@ -585,20 +847,32 @@ export class VcpuTime {
 
   /** Tells the listener of what is decided; all of it at the end. Otherwise the last stretch waits: it may go on. */
   #tell(one: Following, all = false): void {
-    const { untold, thread } = one;
+    const { untold } = one;
     if (this.#stretch === undefined || untold.length === 0) return;
     untold.sort((a, b) => a.begin - b.begin);
     let open = untold[0] as (typeof untold)[number];
     for (const next of untold.slice(1)) {
       if (next.state === open.state && next.begin === open.end) open.end = next.end;
       else {
-        this.#stretch(thread, open.state, open.begin, open.end);
+        this.#give(one, open);
         open = next;
       }
     }
     untold.length = 0;
-    if (all) this.#stretch(thread, open.state, open.begin, open.end);
-    else untold.push(open);
+    if (all) this.#give(one, open);
+    else {
+      untold.push(open);
+      one.kept = true;
+    }
+  }
+
+  /** Tells the listener of a stretch; but not of a thread's first one where that may have begun before what is known here. */
+  #give(one: Following, stretch: (typeof one.untold)[number]): void {
+    if (this.#ahead !== undefined && one.firstTold === undefined) {
+      one.firstTold = stretch;
+      return;
+    }
+    this.#stretch?.(one.thread, stretch.state, stretch.begin, stretch.end);
   }
 
   #draw(cells: Float64Array, state: number, from: number, to: number): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { inOneGo, inPieces, recordingOf, type Tally } from '../../test/parts.ts';
-import { vcpuRecordings } from '../../test/random-events.ts';
+import { stateRecordings, vcpuRecordings } from '../../test/random-events.ts';
 import { canJoin, type Dimension, dimensions, type ExitOptions, type ExitResult, Exits } from './exits.ts';
 
 /** Rows that are equal in what they are sorted by stand in any order. */
@@ -18,6 +18,7 @@ const options: fc.Arbitrary<ExitOptions> = fc
     by: fc.uniqueArray(fc.constantFrom<Dimension>(...dimensions), { minLength: 1, maxLength: 2 }),
     exclude: fc.constantFrom([], [], ['EXIT_HLT', 'cpuid']),
     heatmap: fc.constantFrom(false, false, false, true),
+    breakdown: fc.boolean(),
     halts: fc.boolean(),
     inGuest: fc.boolean(),
     scale: fc.constantFrom(undefined, undefined, 0.4),
@@ -29,7 +30,7 @@ const options: fc.Arbitrary<ExitOptions> = fc
 test('exits of the pieces of a recording, joined, are those of the whole, however they are asked for', async () => {
   const tally: Tally = { joined: 0, refused: 0 };
   await fc.assert(
-    fc.asyncProperty(vcpuRecordings, options, async (cut, options) => {
+    fc.asyncProperty(fc.oneof(vcpuRecordings, stateRecordings), options, async (cut, options) => {
       // Which vCPU a thread runs can come to be known with an event that is in the same batch, or is not.
       const eventByEvent = options.vcpus !== undefined || options.pids !== undefined;
       const { whole, cuts, pieces, window } = await cut(eventByEvent ? 1 : undefined);
@@ -49,7 +50,7 @@ test('so are those of real recordings', async () => {
     'test/data/trace-dat/lost-v7.dat',
   ]) {
     const whole = await recordingOf(file);
-    const start = () => new Exits({ by: ['reason', 'vcpu'], heatmap: true });
+    const start = () => new Exits({ by: ['reason', 'vcpu'], heatmap: true, breakdown: true });
     const expected = inOrder(inOneGo(whole, start).result());
     const tally: Tally = { joined: 0, refused: 0 };
     for (const [cut] of fc.sample(fc.tuple(fc.array(fc.nat(whole.count), { minLength: 1, maxLength: 3 })), 4)) {

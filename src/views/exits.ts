@@ -11,7 +11,7 @@ import {
 } from '../spans/exits.ts';
 import { nothing, type Stats, Summary } from '../spans/summary.ts';
 import { isChosen, type Vcpu, type VcpuChoice, vcpuOf } from '../spans/vcpu.ts';
-import { type ExitParts, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
+import { type ExitParts, VcpuTime, type VcpuTimePart, vcpuStates } from '../spans/vcpu-time.ts';
 import { type Analysis, isStretch, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { tellsTime } from '../trace/clock.ts';
@@ -138,14 +138,16 @@ export type ExitsPart = {
   pairs: Uint32Array;
   /** By thread: 1 taken, 2 left out, 0 not decided. */
   choice: readonly number[];
+  /** How the vCPUs' time divides, and that of the rows, by row and state. */
+  time: VcpuTimePart | undefined;
+  parts: Float64Array;
 };
 
 /**
- * Whether the answer to such a question can be joined of what several readings of parts of the recording give. Not where slow exits are told in full, or their
- * time is divided; nor of stretches in the guest by what the exit before did.
+ * Whether the answer to such a question can be joined of what several readings of parts of the recording give. Not where slow exits are told in full; nor of stretches in the guest by what the exit before did.
  */
-export function canJoin({ slow, than, breakdown, timeline, picture, inGuest, by }: ExitOptions): boolean {
-  if (slow !== undefined || than !== undefined || breakdown === true || timeline === true) return false;
+export function canJoin({ slow, than, picture, inGuest, by }: ExitOptions): boolean {
+  if (slow !== undefined || than !== undefined) return false;
   return picture === undefined && (inGuest !== true || !by.some(isDetail));
 }
 
@@ -209,6 +211,10 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     return this.#time;
   }
 
+  inMiddle(): void {
+    this.#time?.inMiddle();
+  }
+
   wants(type: EventType): boolean {
     if (this.pairing.wants(type) || this.#slowest !== undefined || this.#time?.wants(type) === true) return true;
     return Object.values(this.#details).some((detail) => detail.wants(type));
@@ -255,6 +261,8 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       rips: this.#rips.values(),
       pairs: this.#pairs.values(),
       choice: this.#threadChoice,
+      time: this.#time?.part(),
+      parts: this.#parts,
     };
   }
 
@@ -262,6 +270,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     return (
       canJoin(this.#options) &&
       this.pairing.accepts(part.pairing) &&
+      (part.time === undefined || this.#time?.accepts(part.time, part.pairing.threads) === true) &&
       (this.#untimed === undefined || part.untimed === undefined || this.#untimed.accepts(part.untimed)) &&
       // Where not all were told apart, it matters which came first.
       part.rips.length < 2 * maxRips &&
@@ -282,7 +291,17 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     }
     this.#summarise(seam.spans);
     this.#draw(seam.spans);
-    this.#view.join(part.view, this.#rowOf(part, seam, details));
+    const rowOf = this.#rowOf(part, seam, details);
+    this.#view.join(part.view, rowOf);
+    if (part.time !== undefined && this.#time !== undefined) {
+      const divided = this.#time.join(trace, part.time, seam.threads);
+      if (this.#options.breakdown === true) {
+        this.#divideSeam(seam.spans, divided);
+        part.view.summaries.forEach((summary, row) => {
+          if (summary !== undefined) this.#addParts(rowOf(row), part.parts, row);
+        });
+      }
+    }
     part.choice.forEach((choice, theirs) => {
       if (choice > 0) this.#setChoice(seam.threads[theirs] as number, choice);
     });
@@ -504,7 +523,6 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
 
   /** Adds how each exit's time divides to its row. */
   #divide(spans: ExitSpans, exits: ExitParts): void {
-    const states = vcpuStates.length;
     let x = 0;
     for (let k = 0; k < spans.count; k++) {
       const row = this.#row[k] as number;
@@ -512,11 +530,26 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       while (x < exits.count && (exits.endsAt[x] as number) < (spans.endsAt[k] as number)) x++;
       if (x === exits.count) return;
       if (exits.endsAt[x] !== spans.endsAt[k]) continue;
-      const at = row * states;
-      if (at >= this.#parts.length) this.#growParts(at);
-      for (let s = 0; s < states; s++) {
-        this.#parts[at + s] = (this.#parts[at + s] as number) + (exits.parts[x * states + s] as number);
-      }
+      this.#addParts(row, exits.parts, x);
+    }
+  }
+
+  /** The same of exits that ended in a stretch that was joined: at most one of each thread. */
+  #divideSeam(spans: ExitSpans, exits: ExitParts): void {
+    const places = new Map<number, number>();
+    for (let x = 0; x < exits.count; x++) places.set(exits.endsAt[x] as number, x);
+    for (let k = 0; k < spans.count; k++) {
+      const x = places.get(spans.thread[k] as number);
+      if (x !== undefined) this.#addParts(this.#row[k] as number, exits.parts, x);
+    }
+  }
+
+  #addParts(row: number, parts: Float64Array, x: number): void {
+    const states = vcpuStates.length;
+    const at = row * states;
+    if (at >= this.#parts.length) this.#growParts(at);
+    for (let s = 0; s < states; s++) {
+      this.#parts[at + s] = (this.#parts[at + s] as number) + (parts[x * states + s] ?? 0);
     }
   }
 

@@ -1,7 +1,14 @@
-import { ExitPairing } from '../spans/exits.ts';
+import { ExitPairing, type ExitPart } from '../spans/exits.ts';
 import { inOrder, isChosen, type Vcpu, type VcpuChoice, vcpuOf } from '../spans/vcpu.ts';
-import { type DividedTime, type Evidence, type VcpuState, VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
-import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
+import {
+  type DividedTime,
+  type Evidence,
+  type VcpuState,
+  VcpuTime,
+  type VcpuTimePart,
+  vcpuStates,
+} from '../spans/vcpu-time.ts';
+import { type Analysis, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -40,8 +47,11 @@ export type VcpusResult = {
 
 const shownOthers = 5;
 
+/** What `Vcpus` learnt of a stretch of a recording, as plain data. */
+export type VcpusPart = { pairing: ExitPart; time: VcpuTimePart };
+
 /** Everything that `virtap vcpus` answers, in one pass. */
-export class Vcpus implements Analysis {
+export class Vcpus implements Analysis, Joinable<VcpusPart> {
   readonly pairing: ExitPairing;
   readonly #time: VcpuTime;
   /** Whether nobody else feeds these. */
@@ -78,6 +88,24 @@ export class Vcpus implements Analysis {
     if (!this.#own) return;
     this.pairing.batch(trace, b);
     this.#time.batch(trace, b);
+  }
+
+  inMiddle(): void {
+    if (this.#own) this.#time.inMiddle();
+  }
+
+  /** What looks at another's exits has nothing of its own to join. */
+  part(): VcpusPart {
+    return { pairing: this.pairing.part(), time: this.#time.part() };
+  }
+
+  accepts({ pairing, time }: VcpusPart): boolean {
+    return !this.#own || (this.pairing.accepts(pairing) && this.#time.accepts(time, pairing.threads));
+  }
+
+  join(trace: Trace, { pairing, time }: VcpusPart): void {
+    this.#trace = trace;
+    if (this.#own) this.#time.join(trace, time, this.pairing.join(pairing).threads);
   }
 
   result(): VcpusResult {

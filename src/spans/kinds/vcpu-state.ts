@@ -2,11 +2,21 @@ import type { Window } from '../../trace/analysis.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import type { Trace } from '../../trace/trace.ts';
-import { ExitPairing, type VcpuThread } from '../exits.ts';
-import { length, number, type Readers, type RowOf, type SpanKind, type Spans, text, time } from '../kind.ts';
+import { ExitPairing, type ExitPart, type VcpuThread } from '../exits.ts';
+import {
+  type Joining,
+  length,
+  number,
+  type Readers,
+  type RowOf,
+  type SpanKind,
+  type Spans,
+  text,
+  time,
+} from '../kind.ts';
 import { tableOf } from '../table.ts';
 import { vcpuOf } from '../vcpu.ts';
-import { VcpuTime, vcpuStates } from '../vcpu-time.ts';
+import { VcpuTime, type VcpuTimePart, vcpuStates } from '../vcpu-time.ts';
 
 const columns = {
   begin: time('when it began'),
@@ -22,6 +32,8 @@ export type VcpuStretch = RowOf<typeof columns>;
 
 class StateSpans extends tableOf({ begin: 'f64', duration: 'f64', thread: 'i32', state: 'i32', endsAt: 'i32' }) {}
 
+type Part = { pairing: ExitPart; time: VcpuTimePart; untold: boolean };
+
 class VcpuStates implements Spans<typeof columns> {
   readonly read: Readers<typeof columns>;
   readonly #pairing = new ExitPairing();
@@ -29,7 +41,10 @@ class VcpuStates implements Spans<typeof columns> {
   readonly #time = new VcpuTime(this.#pairing, {
     stretch: (thread, state, begin, end) => {
       // Without exits, nobody knows when it was in the guest.
-      if (!this.seen) return;
+      if (!this.seen) {
+        this.#untold = true;
+        return;
+      }
       const s = this.#spans;
       const k = s.add();
       s.begin[k] = begin;
@@ -40,15 +55,35 @@ class VcpuStates implements Spans<typeof columns> {
     },
   });
   #trace: Trace | undefined;
+  /** Whether there were any that nobody was told of. */
+  #untold = false;
+  readonly joining: Joining = {
+    inMiddle: () => this.#time.inMiddle(),
+    part: (): Part => ({ pairing: this.#pairing.part(), time: this.#time.part(), untold: this.#untold }),
+    accepts: (part) => {
+      const { pairing, time, untold } = part as Part;
+      return this.seen && !untold && this.#pairing.accepts(pairing) && this.#time.accepts(time, pairing.threads);
+    },
+    join: (trace, part) => {
+      const { pairing, time } = part as Part;
+      this.#trace = trace;
+      this.#spans.count = 0;
+      const { threads } = this.#pairing.join(pairing);
+      this.#time.join(trace, time, threads);
+      return (column, id) => (column === 'state' ? id : (threads[id] as number));
+    },
+  };
 
   constructor() {
     const s = this.#spans;
+    const of = (k: number) => s.thread[k] as number;
+    const vcpu = (thread: number) => vcpuOf(this.#pairing.threads[thread] as VcpuThread, this.#trace);
     this.read = {
       begin: (k) => s.begin[k] as number,
       duration: (k) => s.duration[k] as number,
-      tid: (k) => this.#thread(k).tid,
-      pid: (k) => vcpuOf(this.#thread(k), this.#trace).vm ?? -1,
-      vcpu: (k) => vcpuOf(this.#thread(k), this.#trace).number ?? -1,
+      tid: { of, value: (thread) => vcpu(thread).tid },
+      pid: { of, value: (thread) => vcpu(thread).vm ?? -1 },
+      vcpu: { of, value: (thread) => vcpu(thread).number ?? -1 },
       state: { id: (k) => s.state[k] as number, name: (id) => vcpuStates[id] as string },
     };
   }
@@ -89,10 +124,6 @@ class VcpuStates implements Spans<typeof columns> {
 
   /** A state that lasts until the end of the trace ends with it. */
   *open(): Iterable<never> {}
-
-  #thread(k: number): VcpuThread {
-    return this.#pairing.threads[this.#spans.thread[k] as number] as VcpuThread;
-  }
 }
 
 export const vcpuState = {
