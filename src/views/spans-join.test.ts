@@ -53,15 +53,15 @@ for (const [name, recordings, files] of joinable) {
   });
 
   test(`so are ${kind.plural} of real recordings`, async () => {
+    const tally: Tally = { joined: 0, refused: 0 };
     for (const file of files) {
       const whole = await recordingOf(file);
       const start = () => new SpansView({ kind, heatmap: true, slow: 20 });
       const expected = inOrder(inOneGo(whole, start).result());
-      const tally: Tally = { joined: 0, refused: 0 };
       for (const cuts of fc.sample(fc.array(fc.nat(whole.count), { minLength: 1, maxLength: 3 }), 3)) {
         assert.deepEqual(inOrder(inPieces(whole, cuts, start, { tally }).result()), expected, `${file} ${cuts}`);
       }
-      assert.ok(tally.joined > tally.refused, JSON.stringify({ file, ...tally }));
     }
+    assert.ok(tally.joined > tally.refused, JSON.stringify(tally));
   });
 }

@@ -21,15 +21,15 @@ test("vCPUs' time in the pieces of a recording, joined, is that of the whole", a
 });
 
 test('so it is in real recordings', async () => {
+  const tally: Tally = { joined: 0, refused: 0 };
   for (const file of ['samples/host-kvm.dat', 'test/data/exits/idle.perf.data.zst']) {
     const whole = await recordingOf(file);
     const window = { from: 0, to: whole.trace.last };
     const start = () => new Vcpus({ timeline: true });
     const expected = inOneGo(whole, start, window).result();
-    const tally: Tally = { joined: 0, refused: 0 };
     for (const cuts of fc.sample(fc.array(fc.nat(whole.count), { minLength: 1, maxLength: 3 }), 3)) {
       assert.deepEqual(inPieces(whole, cuts, start, { window, tally }).result(), expected, `${file} ${cuts}`);
     }
-    assert.ok(tally.joined > tally.refused, JSON.stringify({ file, ...tally }));
   }
+  assert.ok(tally.joined > tally.refused, JSON.stringify(tally));
 });
