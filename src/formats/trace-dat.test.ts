@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -450,6 +451,8 @@ test('no damage makes it crash, hang or grow', async () => {
 });
 
 test('machines of hundreds of CPUs and pages of 64 KiB are read whole, packed or not, in the usual memory', async () => {
+  // What packs to a thousandth is no recording.
+  const ballast = randomBytes(2000);
   const spec = (cpus: number, pages: number) => ({
     pageSize: 65536,
     systems: [{ name: 'x', formats: [format('y', 100)] }],
@@ -459,9 +462,13 @@ test('machines of hundreds of CPUs and pages of 64 KiB are read whole, packed or
         name: '',
         cpus: Array.from({ length: cpus }, (_, cpu) =>
           Array.from({ length: pages }, (_, n) =>
-            page(BigInt(1e9 + n * 1e6 + cpu), [{ delta: 10, data: record(100, 7, n * cpus + cpu) }], {
-              pageSize: 65536,
-            }),
+            page(
+              BigInt(1e9 + n * 1e6 + cpu),
+              [{ delta: 10, data: Buffer.concat([record(100, 7, n * cpus + cpu), ballast]) }],
+              {
+                pageSize: 65536,
+              },
+            ),
           ),
         ),
       },
