@@ -31,6 +31,9 @@ export function percentileDigits(count: number): number {
   return count > exactSamples ? 3 : 4;
 }
 
+/** Room for samples at first: V8 keeps so small an array in its heap, without a buffer beside it, and there can be very many. */
+const firstRoom = 8;
+
 /** Buckets per octave, as a power of two: the middle of one is at most 1/2048 away from what is in it. */
 const bucketBits = 10;
 const buckets = 1 << bucketBits;
@@ -43,6 +46,9 @@ const halfSize = 2 ** half;
 /** Samples from here on (18 minutes of ns) have their squares computed one by one. */
 const wide = 2 ** 40;
 
+/** What is known of no samples. */
+const nobody: Readonly<Tally> = { count: 0, total: 0n, squares: 0n, min: Infinity, max: -Infinity };
+
 /**
  * Count, sum, extremes, variance and percentiles of integer samples ≥ 0, in one pass and in bounded memory. Sum and
  * sum of squares are exact integers, so the result depends neither on order nor on how a set was split and merged.
@@ -51,10 +57,10 @@ const wide = 2 ** 40;
  */
 export class Summary {
   /** Samples collected: all there were, as long as nothing was counted. */
-  #samples = new Float64Array(16);
+  #samples = new Float64Array(firstRoom);
   #collected = 0;
   /** What is known of those counted in buckets. */
-  #counted: Tally = { count: 0, total: 0n, squares: 0n, min: Infinity, max: -Infinity };
+  #counted: Readonly<Tally> = nobody;
   /** Counts per bucket, `buckets` of them for each octave: 0–1023 first, then 2^(k+9) … 2^(k+10) − 1. What is not touched takes no memory. */
   #buckets: Uint32Array | undefined;
 
