@@ -29,6 +29,8 @@ import { contentOf, continuation, joinedNote, joinedText, shortestWrapped } from
  * mail (`> `), or wrapped.
  */
 
+/** Lines of an event that was wrapped. */
+const mostLines = 4;
 /** Longer lines are no events. */
 const maxLine = 1 << 16;
 /** Threads stamp a line before they write it: as in simpletrace.ts (ns). */
@@ -37,13 +39,14 @@ const holdBack = 50e6;
 const maxUnknown = 4096;
 
 const stamped = /^[\s>]*(\d{1,10})@(\d{1,10})\.(\d{6}):([A-Za-z_]\w*)(?: |$)/;
-const isoStamped = /^[\s>]*(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z) ([A-Za-z_]\w*)(?: |$)/;
+const isoStamped = /^[\s>]*(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)(?: ([A-Za-z_]\w*)(?: |$)|\s*$)/;
 
 export const qemuLog: Format = {
   name: 'qemu log',
   recognise(head) {
     let signatures: Signatures | undefined;
-    for (const line of lines(head)) {
+    const all = lines(head);
+    for (const [i, line] of all.entries()) {
       if (stamped.test(line)) return true;
       const name = isoStamped.exec(line)?.[2];
       const bare = name ?? /^[\s>]*(\w+)(?: |$)/.exec(line)?.[1];
@@ -52,8 +55,14 @@ export const qemuLog: Format = {
       signatures ??= new Signatures(undefined, {});
       const signature = signatures.of(bare);
       if (signature === undefined) continue;
-      const text = Buffer.from(line.slice(line.indexOf(bare)), 'latin1');
-      if (signatures.candidates(bare).some((s) => new QemuTextLayout(s).fits(text, 0, text.length))) return true;
+      const layouts = signatures.candidates(bare).map((one) => new QemuTextLayout(one));
+      // It may have been wrapped, over a few lines.
+      let whole = line.slice(line.indexOf(bare));
+      for (let next = i + 1; next <= i + mostLines && whole.length < maxLine; next++) {
+        const text = Buffer.from(whole, 'latin1');
+        if (layouts.some((layout) => layout.fits(text, 0, text.length))) return true;
+        whole = `${whole.trimEnd()} ${(all[next] ?? '').replace(/^[\s>]+/, '')}`;
+      }
     }
     return false;
   },
@@ -128,6 +137,9 @@ class QemuLog implements Trace {
   #lastIndex = -1;
   #lastCode = unwanted;
   #joined = 0;
+  /** Where a line that is nothing but a stamp ends, and what it says; -1 where the last line was none. */
+  #stampEnd = -1;
+  #stampTime = 0;
   /** Lines that cannot be what they were written as, and where the first of them is. */
   #nulLines = 0;
   #farStamps = 0;
@@ -313,6 +325,18 @@ class QemuLog implements Trace {
     if (end === start) return;
     this.#stamp(start, end);
     const text = this.#textStart;
+    const stampedBefore = this.#stampEnd;
+    this.#stampEnd = -1;
+    if (this.#stampFound && text >= end) {
+      this.#stampEnd = end;
+      this.#stampTime = this.#time;
+      return;
+    }
+    if (stampedBefore >= 0 && !this.#stampFound && this.#follows(stampedBefore, start)) {
+      this.#stampFound = true;
+      this.#time = this.#stampTime;
+      this.#joined++;
+    }
     if (at > text) {
       const second = this.#stampAround(at, start, end);
       if (second >= 0) {
@@ -371,14 +395,18 @@ class QemuLog implements Trace {
     this.#sorter.append(time, code, -1, this.#tid, -1, text, end - text);
   }
 
+  /** Whether nothing but the line's end, and quote marks, lies between the end of a line and the text of another. */
+  #follows(end: number, start: number): boolean {
+    if (start <= end || start - end > longestGap) return false;
+    const { bytes } = this.#arena;
+    return contentOf(bytes, skipLineEnd(bytes, end, start), start) === start;
+  }
+
   /** Whether a line that is no event is the rest of the one right before, which a mail program wrapped: then it is put there. */
   #continues(start: number, end: number): boolean {
     const bytes = this.#arena.bytes;
     const [text, last, code] = [this.#lastText, this.#lastEnd, this.#lastCode];
-    // Between the two lie the line's end, and quote marks.
-    if (text < 0 || this.#stampFound || start <= this.#lastLineEnd || start - this.#lastLineEnd > longestGap)
-      return false;
-    if (contentOf(bytes, skipLineEnd(bytes, this.#lastLineEnd, start), start) !== start) return false;
+    if (text < 0 || this.#stampFound || !this.#follows(this.#lastLineEnd, start)) return false;
     const joined = joinedText(bytes, text, last, start, end);
     const signature = this.#names.events[this.#lastIndex];
     if (signature === undefined) {
@@ -456,8 +484,10 @@ class QemuLog implements Trace {
 
   /** `2025-08-08T12:00:00.123456Z `; the fraction is left out when it is zero (g_date_time_format_iso8601). */
   #isoStamp(start: number, end: number): void {
-    const space = this.#arena.bytes.subarray(start, Math.min(end, start + 32)).indexOf(0x20);
-    if (space < 0) return;
+    const first = this.#arena.bytes.subarray(start, Math.min(end, start + 32));
+    let space = first.indexOf(0x20);
+    // Wrapped right behind the stamp.
+    if (space < 0) space = first.length;
     const text = this.#string(start, start + space);
     const match = /^(\d{4}-\d\d-\d\d)T([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d{1,9}))?Z$/.exec(text);
     if (match === null) return;

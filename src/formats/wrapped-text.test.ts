@@ -67,6 +67,27 @@ for (const name of [
   });
 }
 
+test("QEMU's log is the same, with and without time stamps, where no line is whole", async () => {
+  const stamped = zstdDecompressSync(readFileSync(join(data, 'qemu-log/clean-cut.log.zst')))
+    .toString()
+    .split('\n')
+    .filter((line) => /^\d+@\S+:virtqueue_(pop|fill) /.test(line))
+    .slice(0, 60);
+  assert.ok(stamped.length > 40, `${stamped.length}`);
+  const forms = [
+    stamped,
+    stamped.map((line) => line.replace(/^[^:]*:/, '')),
+    stamped.map((line, n) => line.replace(/^[^:]*:/, `2025-08-08T12:00:00.${100_000 + n}Z `)),
+  ];
+  for (const text of forms)
+    for (const width of [40, 50])
+      for (const prefix of ['', '> ', '    ']) {
+        const wrapped = mailed(text, width, prefix);
+        assert.ok(wrapped.split('\n').length > 2 * text.length);
+        assert.deepEqual(await said(wrapped), await said(`${text.join('\n')}\n`), `${width} ${prefix}${text[0]}`);
+      }
+});
+
 test('lines that a terminal cut amid words are put together without a space', async () => {
   for (const [name, width] of [
     ['ftrace-text/trace-pipe.txt.gz', 80],
