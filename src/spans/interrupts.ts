@@ -42,8 +42,8 @@ export class Interrupts {
   readonly #roles: (Role | undefined)[] = [];
   /** Those notified and not raised; raised and not injected; injected and not entered: oldest first. */
   #notified: Pending[] = [];
-  #raised: Pending[] = [];
-  #injected: Pending[] = [];
+  readonly #raised: Pending[] = [];
+  readonly #injected: Pending[] = [];
 
   /** `processOf` knows the process of some threads for which the trace does not say it, -1 for others. */
   constructor(listener: InterruptListener, processOf: (tid: number) => number = () => -1) {
@@ -76,12 +76,14 @@ export class Interrupts {
     const time = b.time[i] as number;
     const pid = (b.pid[i] as number) >= 0 ? (b.pid[i] as number) : this.#processOf(tid);
     if (role.what === 'entry') {
-      if (this.#injected.length === 0) return;
-      this.#injected = this.#injected.filter((one) => {
-        if (one.tid !== tid) return true;
-        this.#listener.entered(one.id, time, tid);
-        return false;
-      });
+      const injected = this.#injected;
+      let left = 0;
+      for (let n = 0; n < injected.length; n++) {
+        const one = injected[n] as Pending;
+        if (one.tid === tid) this.#listener.entered(one.id, time, tid);
+        else injected[left++] = one;
+      }
+      if (left < injected.length) injected.length = left;
       return;
     }
     if (role.what === 'line') {
@@ -95,12 +97,14 @@ export class Interrupts {
       return;
     }
     this.seen.inject = true;
-    if (this.#raised.length === 0) return;
-    this.#raised = this.#raised.filter((one) => {
-      if (one.vector !== vector || !ofOne(one.pid, pid)) return true;
-      this.#push(this.#injected, { ...one, tid });
-      return false;
-    });
+    const raised = this.#raised;
+    let left = 0;
+    for (let n = 0; n < raised.length; n++) {
+      const one = raised[n] as Pending;
+      if (one.vector === vector && ofOne(one.pid, pid)) this.#push(this.#injected, { ...one, tid });
+      else raised[left++] = one;
+    }
+    if (left < raised.length) raised.length = left;
   }
 
   /** KVM is told of an interrupt by a thread; `vector` is none where it is not known yet. */
