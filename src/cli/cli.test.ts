@@ -319,7 +319,8 @@ test('a damaged file is answered as far as it goes, and said to be partial', () 
 });
 
 test('a reader that goes away ends it quietly', async () => {
-  const child = spawn(process.execPath, [main, 'dump', idle, again, '--offset', `${again}=1s`], { env });
+  // More than fits into a pipe.
+  const child = spawn(process.execPath, [main, 'dump', idle], { env });
   const errors: string[] = [];
   child.stderr.on('data', (chunk) => errors.push(String(chunk)));
   await once(child.stdout, 'data');

@@ -73,8 +73,8 @@ function isPage(head: Uint8Array, page: number, shape: PageShape, onEvent?: OnEv
   if (pageSize > leastPage && Number.isFinite(pageSize) && !isClear(head, stop + 8, page + pageSize)) return false;
   let events = 0;
   for (let at = first; at < stop; ) {
-    // What is not at hand is taken for good.
-    if (at + 10 > head.length) return true;
+    // What is not at hand is taken for good, but for the first event.
+    if (at + 10 > head.length) return events > 0;
     const word = view.getUint32(at, little);
     const kind = little ? word & 31 : word >>> 27;
     const more = view.getUint32(at + 4, little);
@@ -89,10 +89,10 @@ function isPage(head: Uint8Array, page: number, shape: PageShape, onEvent?: OnEv
     else if (kind === 29) {
       // Nothing follows padding without a length.
       if ((little ? word >>> 5 : word & 0x7ffffff) === 0) return events > 0 && at <= stop;
-      if (more < 4) return false;
+      if (more < 4 || more > stop - at) return false;
       at += (more + 3) & ~3;
     } else {
-      if (more < 12 || at + 6 > head.length) return false;
+      if (more < 12 || more > stop - at || at + 6 > head.length) return false;
       const type = view.getUint16(at + 4, little);
       if (type === 0) return false;
       at += (more + 3) & ~3;
