@@ -8,7 +8,8 @@ import {
   slowExitColumns,
 } from '../src/report/exits-columns.ts';
 import { innerColumns } from '../src/report/inner-events.ts';
-import { elementColumns, leakQueueColumns } from '../src/report/leaks-columns.ts';
+import { elementColumns } from '../src/report/leak-elements.ts';
+import { leakQueueColumns } from '../src/report/leaks-columns.ts';
 import {
   behindColumns,
   holderColumns,

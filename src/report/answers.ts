@@ -4,7 +4,8 @@ import type { RowJson } from './columns.ts';
 import type { machineColumns, processColumns, questionColumns, typeColumns } from './events-columns.ts';
 import type { exitColumns, GroupJson, openExitColumns, slowExitColumns, TotalJson } from './exits-columns.ts';
 import type { HeatJson } from './heat-json.ts';
-import type { ElementJson, QueueJson } from './leaks-columns.ts';
+import type { ElementJson } from './leak-elements.ts';
+import type { QueueJson } from './leaks-columns.ts';
 import type { HolderJson, LockGroupJson, mutexColumns, openLockColumns, SlowLockJson } from './locks-columns.ts';
 import type { QueueNameJson, VerdictsJson } from './queue-keys.ts';
 import type {

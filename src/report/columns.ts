@@ -200,7 +200,7 @@ export function figureCsv<Row, S extends Scope = Scope>(
 // ---------------------------------------------------------------- tables for people
 
 /** How a cell of this type is written. */
-function cellText(type: CellType, value: unknown, unit: Unit, digits = 4): string {
+export function cellText(type: CellType, value: unknown, unit: Unit, digits = 4): string {
   if (typeof value === 'string') return value;
   if (type === 'text' || typeof value === 'boolean') return value === true ? 'yes' : '';
   const number = typeof value === 'number' ? value : Number.NaN;

@@ -4,8 +4,9 @@ import { bad } from '../views/leaks.ts';
 import type { Reading } from '../views/reading.ts';
 import type { LeaksJson } from './answers.ts';
 import { rowJson, rowsCsv } from './columns.ts';
-import { elementColumns, elementScope, leakQueueColumns, leakScope, nameOf, pidText } from './leaks-columns.ts';
-import type { Source } from './leaks-why.ts';
+import { elementColumns, elementScope } from './leak-elements.ts';
+import type { Source } from './leaks-columns.ts';
+import { leakQueueColumns, leakScope, nameOf, pidText } from './leaks-columns.ts';
 import { verdictsJson } from './queue-keys.ts';
 import { remarksJson } from './remarks.ts';
 /** The answer for programs: docs/json.md; `all` has the elements that nothing is wrong with, too. */

@@ -4,9 +4,10 @@ import { bad, type LeakReport, type Unfinished, type Verdict, verdicts } from '.
 import type { Reading } from '../views/reading.ts';
 import { rowsTable } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
-import { elementColumns, elementScope, leakQueueColumns, leakScope, nameOf } from './leaks-columns.ts';
-import type { Source } from './leaks-why.ts';
-import { ageText, askedText, whySentence } from './leaks-why.ts';
+import { elementColumns, elementScope } from './leak-elements.ts';
+import type { Source } from './leaks-columns.ts';
+import { ageText, leakQueueColumns, leakScope, nameOf } from './leaks-columns.ts';
+import { askedText, whySentence } from './leaks-why.ts';
 import { deviceName, queueName } from './names.ts';
 import { remarks } from './remarks.ts';
 import { type Terminal, wrap } from './terminal.ts';

@@ -1,16 +1,8 @@
 import { getSystemErrorName } from 'node:util';
-import { tellsTime } from '../trace/clock.ts';
-import type { Trace } from '../trace/trace.ts';
 import type { Unfinished } from '../views/leaks.ts';
-import { count, plural, shortDuration } from './units.ts';
-/** What of a trace the report needs. */
-export type Source = Pick<Trace, 'file' | 'format' | 'origin' | 'clock'>;
-
-/** A length of time in the trace's clock. */
-export function ageText({ clock }: Source): (age: number, digits?: number) => string {
-  if (clock.unit === 'ns') return shortDuration;
-  return clock.unit === 'ticks' && tellsTime(clock) ? (age) => `${count(age)} ticks` : () => '-';
-}
+import type { Source } from './leaks-columns.ts';
+import { ageText } from './leaks-columns.ts';
+import { count, plural } from './units.ts';
 
 /** A bound of which only two digits are known, rounded up. */
 function roughly(bound: number, trace: Source): string {

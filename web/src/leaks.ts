@@ -1,6 +1,7 @@
 import type { ElementJson, LeaksJson, QueueJson, VerdictsJson } from '../../src/report/answers.ts';
+import { leakQueueColumns } from '../../src/report/leaks-columns.ts';
 import { count, duration, plural, shortDuration } from '../../src/report/units.ts';
-import { percentileDigits } from '../../src/spans/summary.ts';
+import { declared } from './columns.ts';
 import { el } from './dom.ts';
 import { type Column, Table } from './table.ts';
 
@@ -23,20 +24,11 @@ const listed = 200;
 /** The section on virtqueue elements without a fill. */
 export function leaksPart(answer: LeaksJson): HTMLElement {
   const told = verdicts.filter((verdict) => verdict === 'leaked' || answer.totals[verdict] > 0);
-  const latency = (title: string, key: 'p50_ns' | 'p99_ns' | 'max_ns'): Column<QueueJson> => ({
-    title,
-    number: true,
-    cell: (queue) => duration(queue[key] ?? Number.NaN, key === 'max_ns' ? 4 : percentileDigits(queue.filled)),
-    key: (queue) => queue[key] ?? Number.NaN,
-  });
+  const reading = { unit: 'ns' as const, samples: (queue: QueueJson) => queue.filled };
   const table = new Table<QueueJson>('Virtqueues', [
     { title: 'device', cell: deviceName, key: deviceName },
     { title: 'queue', cell: queueName, key: queueName },
-    { title: 'popped', number: true, cell: (queue) => count(queue.popped), key: (queue) => queue.popped },
-    { title: 'filled', number: true, cell: (queue) => count(queue.filled), key: (queue) => queue.filled },
-    latency('median', 'p50_ns'),
-    latency('99 %', 'p99_ns'),
-    latency('longest', 'max_ns'),
+    ...declared(leakQueueColumns, ['popped', 'filled', 'median', 'p99', 'longest'], reading),
     ...told.map((verdict): Column<QueueJson> => {
       const of = (queue: QueueJson) => queue[verdict];
       return {

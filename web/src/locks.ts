@@ -1,7 +1,9 @@
 import type { HolderJson, LocksJson, MutexJson, RoleJson, SlowLockJson, ThreadJson } from '../../src/report/answers.ts';
+import { behindColumns, lockColumns } from '../../src/report/locks-columns.ts';
 import { figure } from '../../src/report/timed.ts';
-import { count, duration, percent } from '../../src/report/units.ts';
+import { duration, percent } from '../../src/report/units.ts';
 import { percentileDigits } from '../../src/spans/summary.ts';
+import { declared } from './columns.ts';
 import { el } from './dom.ts';
 import { Table } from './table.ts';
 
@@ -15,18 +17,7 @@ export function locksPart(answer: LocksJson, summary: string): HTMLElement {
     'Mutexes',
     [
       { title: 'mutex', cell: ({ name }) => name, key: ({ name }) => name },
-      {
-        title: 'acquired',
-        number: true,
-        cell: ({ acquisitions }) => count(acquisitions),
-        key: ({ acquisitions }) => acquisitions,
-      },
-      {
-        title: 'contended',
-        number: true,
-        cell: ({ contended }) => count(contended ?? Number.NaN),
-        key: ({ contended }) => contended ?? Number.NaN,
-      },
+      ...declared<MutexJson>(lockColumns, ['acquired', 'contended'], { unit: 'ns' }),
       {
         title: 'when free',
         number: true,
@@ -75,12 +66,7 @@ export function roleOf({ role, vcpu, name, tid }: ThreadJson | RoleJson): string
 function sites(mutex: MutexJson): HTMLElement {
   const table = new Table<MutexJson['sites'][number]>('The BQL by call site', [
     { title: 'call site', cell: ({ site }) => site, key: ({ site }) => site },
-    {
-      title: 'acquired',
-      number: true,
-      cell: ({ acquisitions }) => count(acquisitions),
-      key: ({ acquisitions }) => acquisitions,
-    },
+    ...declared<MutexJson['sites'][number]>(lockColumns, ['acquired'], { unit: 'ns' }),
     {
       title: 'waited',
       number: true,
@@ -104,8 +90,7 @@ function behind(mutex: MutexJson): HTMLElement {
     { title: 'thread', cell: roleOf, key: roleOf },
     { title: 'locked at', cell: ({ site }) => site ?? 'before the trace began' },
     { title: 'was at', cell: ({ inner_site: inner }) => inner ?? '' },
-    { title: 'waits', number: true, cell: ({ waits }) => count(waits), key: ({ waits }) => waits },
-    { title: 'waited for', number: true, cell: ({ total_ns: n }) => duration(n), key: ({ total_ns: n }) => n },
+    ...declared<MutexJson['behind'][number]>(behindColumns, ['waits', 'waited for'], { unit: 'ns' }),
     { title: 'share', number: true, cell: ({ total_ns: n }) => percent(n / whole) },
   ]);
   table.show(mutex.behind.slice(0, listed));

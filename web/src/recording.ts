@@ -1,5 +1,7 @@
 import type { EventsJson } from '../../src/report/answers.ts';
-import { count, duration, plural, rate } from '../../src/report/units.ts';
+import { typeColumns } from '../../src/report/events-columns.ts';
+import { count, duration, plural } from '../../src/report/units.ts';
+import { declared } from './columns.ts';
 import { el } from './dom.ts';
 import { Table } from './table.ts';
 
@@ -27,14 +29,7 @@ export function recordingPart(recording: EventsJson): HTMLElement {
     ]),
   ];
   const types = new Table<EventsJson['types'][number]>('Events by type', [
-    { title: 'event', cell: ({ name }) => name, key: ({ name }) => name },
-    { title: 'count', number: true, cell: (type) => count(type.count), key: (type) => type.count },
-    {
-      title: 'rate',
-      number: true,
-      cell: (type) => rate(type.rate_per_s ?? Number.NaN),
-      key: (type) => type.rate_per_s ?? Number.NaN,
-    },
+    ...declared<EventsJson['types'][number]>(typeColumns, ['event', 'count', 'rate'], { unit: 'ns' }),
   ]);
   types.show(recording.types);
   const missing = recording.answers.filter(({ answer, record }) => answer === 'no' || record.length > 0);

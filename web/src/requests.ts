@@ -9,12 +9,13 @@ import type {
   Unit,
 } from '../../src/report/answers.ts';
 import type { RequestsSection } from '../../src/report/page-data.ts';
+import { requestQueueColumns } from '../../src/report/requests-columns.ts';
 import { timeLabels } from '../../src/report/scales.ts';
 import { figure } from '../../src/report/timed.ts';
-import { count, cycles, duration, lengthText, percent, plural, rate, roughLength } from '../../src/report/units.ts';
+import { count, cycles, duration, lengthText, percent, plural, roughLength } from '../../src/report/units.ts';
 import { points } from '../../src/spans/request-path.ts';
 import type { ThreadState } from '../../src/spans/thread-time.ts';
-import { digitsOf } from '../../src/views/figures.ts';
+import { declared } from './columns.ts';
 import { el, svg } from './dom.ts';
 import { deviceName, queueName } from './leaks.ts';
 import { roleOf } from './locks.ts';
@@ -134,35 +135,20 @@ function several(n: number): string {
 
 function queueTable({ queues, unit, totals }: RequestsJson): HTMLElement {
   const whole = figure(totals, 'total', unit);
-  const length = (title: string, name: string): Column<RequestQueueJson> => ({
-    title,
-    number: true,
-    cell: (queue) => longs(unit)(figure(queue, name, unit), digitsOf(name, queue.count)),
-    key: (queue) => figure(queue, name, unit),
-  });
+  const reading = { unit, samples: (queue: RequestQueueJson) => queue.count };
   const table = new Table<RequestQueueJson>(
     'Requests by queue',
     [
       { title: 'device', cell: deviceName, key: deviceName },
       { title: 'queue', cell: queueName, key: queueName },
-      { title: 'count', number: true, cell: (queue) => count(queue.count), key: (queue) => queue.count },
-      {
-        title: 'rate',
-        number: true,
-        cell: (queue) => rate(queue.rate_per_s ?? Number.NaN),
-        key: (queue) => queue.rate_per_s ?? Number.NaN,
-      },
-      length('total', 'total'),
+      ...declared(requestQueueColumns, ['count', 'rate', 'total'], reading),
       {
         title: 'share',
         number: true,
         cell: (queue) => (whole > 0 ? percent(figure(queue, 'total', unit) / whole) : ''),
         key: (queue) => figure(queue, 'total', unit),
       },
-      length('avg', 'avg'),
-      length('max', 'max'),
-      length('p50', 'p50'),
-      length('p99', 'p99'),
+      ...declared(requestQueueColumns, ['avg', 'max', 'p50', 'p99'], reading),
       {
         title: 'in flight',
         number: true,

@@ -1,7 +1,9 @@
 import type { StatesJson, VcpuRowJson, VcpusJson } from '../../src/report/answers.ts';
 import { timeLabels } from '../../src/report/scales.ts';
-import { count, duration, percent } from '../../src/report/units.ts';
+import { duration, percent } from '../../src/report/units.ts';
 import { stateLooks } from '../../src/report/vcpu-states.ts';
+import { vcpuColumns } from '../../src/report/vcpus-columns.ts';
+import { declared } from './columns.ts';
 import { el, svg } from './dom.ts';
 import { type Column, Table } from './table.ts';
 
@@ -23,8 +25,7 @@ export function vcpusPart(answer: VcpusJson): HTMLElement {
   const rows = answer.vcpus.slice(0, drawn);
   const table = new Table<VcpuRowJson>('How the time of each vCPU divides', [
     { title: 'vCPU', cell: name, key: name },
-    { title: 'wall', number: true, cell: (row) => duration(row.wall_ns), key: (row) => row.wall_ns },
-    { title: 'exits', number: true, cell: (row) => count(row.exits), key: (row) => row.exits },
+    ...declared<VcpuRowJson>(vcpuColumns, ['wall', 'exits'], { unit: 'ns' }),
     ...states.map((state): Column<VcpuRowJson> => {
       const of = ({ states: time }: VcpuRowJson) => time[state] ?? 0;
       return {
