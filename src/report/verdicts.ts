@@ -34,6 +34,10 @@ export function verdicts(recording: EventsJson, sections: readonly Section[]): V
   const vcpus = sections.find((section) => section.kind === 'vcpus')?.answer;
   const all = sections.flatMap((section) => sectionVerdicts(section, vcpus));
   all.push(...lossVerdicts(recording, sections));
+  // As of a stretch in which nothing happened.
+  const [first] = sections;
+  if (all.length === 0 && first !== undefined)
+    all.push({ level: 'note', text: 'Nothing here is worth a verdict.', evidence: first.kind });
   return all.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level));
 }
 
