@@ -316,8 +316,24 @@ const maxEvents = 100;
 const maxPayload = 1 << 16;
 const maxKept = 1 << 17;
 
+/** Events of an exit, as people read them, and how many more there were. */
+type Told = { events: InnerEvent[]; omitted: number };
+
+/** What `ExitEvents` kept of a stretch of a recording, as plain data. */
+export type EventsPart = {
+  /** By tid: what came before the thread's first exit or entry; offsets count from the recording's origin. */
+  ahead: ReadonlyMap<number, Told>;
+  /** By thread: of the exits that are open. */
+  open: readonly (Told | undefined)[];
+  /** There was more than is kept. */
+  full: boolean;
+  sources: ReadonlyMap<string, string>;
+};
+
 /** What a thread went through since its kvm_exit. */
 class OpenExit {
+  /** Events of stretches that were joined: they are the first. */
+  told: InnerEvent[] = [];
   /** Events of the current batch, by index, and of earlier ones, copied. */
   at = new Int32Array(8);
   count = 0;
@@ -328,7 +344,7 @@ class OpenExit {
   touched = false;
 
   get keptCount(): number {
-    return this.kept?.count ?? 0;
+    return this.told.length + (this.kept?.count ?? 0);
   }
 
   /** Forgets everything, to be used anew. */
@@ -336,6 +352,7 @@ class OpenExit {
     this.count = 0;
     this.keptBytes = 0;
     this.omitted = 0;
+    this.told = [];
     if (this.kept !== undefined) this.kept.count = 0;
   }
 
@@ -415,9 +432,71 @@ export class ExitEvents {
   #kept = 0;
   readonly #sources = new FirstSources();
   #trace: Trace | undefined;
+  /** For `join`, by tid: what came before the thread's first exit or entry; and by thread: whether that came. */
+  #ahead: Map<number, OpenExit> | undefined;
+  readonly #came: boolean[] = [];
 
   constructor(pairing: ExitPairing) {
     this.#pairing = pairing;
+  }
+
+  /** What is given begins in the middle of a recording: what happens to a thread may be within an exit from before. */
+  inMiddle(): void {
+    this.#ahead = new Map();
+  }
+
+  part(): EventsPart {
+    const ahead = new Map<number, Told>();
+    for (const [tid, open] of this.#ahead ?? []) ahead.set(tid, this.#tell(open, tid, 0));
+    const open: (Told | undefined)[] = [];
+    for (const { thread, begin } of this.#pairing.open()) {
+      const one = this.#open[thread];
+      while (open.length <= thread) open.push(undefined);
+      if (one !== undefined) open[thread] = this.#tell(one, this.#tidOf(thread), begin);
+    }
+    return { ahead, open, full: this.#kept >= maxKept, sources: this.#sources.part() };
+  }
+
+  accepts({ full, sources }: EventsPart): boolean {
+    return !full && this.#kept < maxKept && this.#sources.accepts(sources);
+  }
+
+  /** What happened to threads in the stretch that follows, before their first exit or entry there: it is of the exits that are open here. To be called before pairing is joined. */
+  joinAhead({ ahead, sources }: EventsPart): void {
+    this.#sources.join(sources);
+    const begins = new Map([...this.#pairing.open()].map(({ thread, begin }) => [thread, begin]));
+    for (const [tid, { events, omitted }] of ahead) {
+      const thread = this.#pairing.find(tid);
+      const begin = begins.get(thread);
+      const open = this.#open[thread];
+      if (open === undefined || begin === undefined) continue;
+      const told = this.#tell(open, tid, begin);
+      told.events.push(...events.map((event) => ({ ...event, offset: event.offset - begin })));
+      this.#set(open, told.events, told.omitted + omitted);
+    }
+  }
+
+  /** After pairing was joined, and all was asked of what ended: \`threads\` are the stretch's threads here. */
+  join({ open }: EventsPart, threads: Int32Array): void {
+    threads.forEach((thread, theirs) => {
+      this.#end(thread);
+      const told = open[theirs];
+      if (told === undefined) return;
+      this.#begin(thread);
+      this.#set(this.#open[thread] as OpenExit, told.events, told.omitted);
+    });
+  }
+
+  #set(open: OpenExit, events: readonly InnerEvent[], omitted: number): void {
+    this.#kept -= open.keptCount;
+    open.reset();
+    open.told = events.slice(0, maxEvents);
+    open.omitted = omitted + events.length - open.told.length;
+    this.#kept += open.keptCount;
+  }
+
+  #tidOf(thread: number): number {
+    return (this.#pairing.threads[thread] as VcpuThread).tid;
   }
 
   /**
@@ -433,14 +512,17 @@ export class ExitEvents {
       const thread = this.#pairing.find(b.tid[i] as number);
       if (kind.what === 'exit') {
         this.#begin(thread);
+        this.#came[thread] = true;
       } else if (kind.what === 'entry') {
         if (spans.endsAt[span] === i && span < spans.count) ended(span++);
         this.#end(thread);
+        this.#came[thread] = true;
       } else if (kind.what !== 'qemu' || this.#sources.takes(trace.types[b.type[i] as number] as EventType)) {
-        if (thread >= 0) this.#add(thread, i);
+        const tid = b.tid[i] as number;
+        this.#add(tid, thread, i);
         if (kind.subject !== undefined) {
-          const subject = this.#pairing.find(kind.subject.number(b, i));
-          if (subject >= 0 && subject !== thread) this.#add(subject, i);
+          const subject = kind.subject.number(b, i);
+          if (subject !== tid) this.#add(subject, this.#pairing.find(subject), i);
         }
       }
     }
@@ -457,18 +539,44 @@ export class ExitEvents {
   events(thread: number, b: EventBatch, begin: number): { events: InnerEvent[]; omitted: number } {
     const open = this.#open[thread];
     if (open === undefined) return { events: [], omitted: 0 };
-    const { kept } = open;
-    const trace = this.#trace as Trace;
-    const { tid } = this.#pairing.threads[thread] as VcpuThread;
-    const events: InnerEvent[] = [];
-    for (let k = 0; kept !== undefined && k < kept.count; k++)
-      events.push(this.#kinds.describe(trace, tid, kept, k, begin));
-    for (let n = 0; n < open.count; n++) events.push(this.#kinds.describe(trace, tid, b, open.at[n] as number, begin));
-    return { events, omitted: open.omitted };
+    const tid = this.#tidOf(thread);
+    const { events, omitted } = this.#tell(open, tid, begin);
+    for (let n = 0; n < open.count; n++) {
+      events.push(this.#kinds.describe(this.#trace as Trace, tid, b, open.at[n] as number, begin));
+    }
+    return { events, omitted };
   }
 
-  #add(thread: number, i: number): void {
+  /** The same of an exit that is open when a stretch ends, or between two batches. */
+  earlier(thread: number, begin: number): Told {
     const open = this.#open[thread];
+    return open === undefined ? { events: [], omitted: 0 } : this.#tell(open, this.#tidOf(thread), begin);
+  }
+
+  /** What is kept of earlier batches. */
+  #tell({ told, kept, omitted }: OpenExit, tid: number, begin: number): Told {
+    const events = [...told];
+    for (let k = 0; kept !== undefined && k < kept.count; k++) {
+      events.push(this.#kinds.describe(this.#trace as Trace, tid, kept, k, begin));
+    }
+    return { events, omitted };
+  }
+
+  /** What is open on a thread; or what a thread did that may have an exit open from before. */
+  #openOf(tid: number, thread: number): OpenExit | undefined {
+    const ahead = this.#ahead;
+    if (ahead === undefined || this.#came[thread] === true) return this.#open[thread];
+    if (!(tid > 0)) return undefined;
+    let open = ahead.get(tid);
+    if (open === undefined) {
+      open = new OpenExit();
+      ahead.set(tid, open);
+    }
+    return open;
+  }
+
+  #add(tid: number, thread: number, i: number): void {
+    const open = this.#openOf(tid, thread);
     if (open === undefined) return;
     open.add(i);
     if (open.touched) return;

@@ -23,7 +23,7 @@ import type { ExitPicture } from './exit-picture.ts';
 import { type Measured, measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
 import type { LockNames, LocksView } from './locks.ts';
-import { type Parts, type SlowExit, Slowest } from './slowest.ts';
+import { type Parts, type SlowExit, Slowest, type SlowestPart } from './slowest.ts';
 import { defaultSlow, SpanView, type SpanViewPart } from './span-view.ts';
 import { type Untold, untold } from './vcpus.ts';
 
@@ -141,14 +141,16 @@ export type ExitsPart = {
   /** How the vCPUs' time divides, and that of the rows, by row and state. */
   time: VcpuTimePart | undefined;
   parts: Float64Array;
+  slowest: SlowestPart | undefined;
 };
 
 /**
- * Whether the answer to such a question can be joined of what several readings of parts of the recording give. Not where slow exits are told in full; nor of stretches in the guest by what the exit before did.
+ * Whether the answer to such a question can be joined of what several readings of parts of the recording give. Not where a picture is kept of it, or another follows QEMU's
+ * mutexes; nor of stretches in the guest by what the exit before did, or as a log.
  */
-export function canJoin({ slow, than, picture, inGuest, by }: ExitOptions): boolean {
-  if (slow !== undefined || than !== undefined) return false;
-  return picture === undefined && (inGuest !== true || !by.some(isDetail));
+export function canJoin({ slow, than, picture, locks, inGuest, by }: ExitOptions): boolean {
+  if (inGuest === true && (slow !== undefined || than !== undefined)) return false;
+  return locks === undefined && picture === undefined && (inGuest !== true || !by.some(isDetail));
 }
 
 /** Everything that `virtap exits` answers, in one pass. */
@@ -213,6 +215,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
 
   inMiddle(): void {
     this.#time?.inMiddle();
+    this.#slowest?.inMiddle();
   }
 
   wants(type: EventType): boolean {
@@ -263,6 +266,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       choice: this.#threadChoice,
       time: this.#time?.part(),
       parts: this.#parts,
+      slowest: this.#slowest?.part(),
     };
   }
 
@@ -272,6 +276,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       this.pairing.accepts(part.pairing) &&
       (part.time === undefined || this.#time?.accepts(part.time, part.pairing.threads) === true) &&
       (this.#untimed === undefined || part.untimed === undefined || this.#untimed.accepts(part.untimed)) &&
+      (part.slowest === undefined || this.#slowest?.accepts(part.slowest) === true) &&
       // Where not all were told apart, it matters which came first.
       part.rips.length < 2 * maxRips &&
       part.pairs.length < 2 * maxRows &&
@@ -283,6 +288,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
   join(trace: Trace, part: ExitsPart): void {
     if (!part.fed) return;
     this.#trace = trace;
+    if (part.slowest !== undefined) this.#slowest?.joinAhead(part.slowest);
     const seam = this.pairing.join(part.pairing);
     const details: { [name in DetailName]?: Int32Array } = {};
     this.#filter(seam.spans);
@@ -295,6 +301,8 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     this.#view.join(part.view, rowOf);
     if (part.time !== undefined && this.#time !== undefined) {
       const divided = this.#time.join(trace, part.time, seam.threads);
+      const ns = trace.clock.unit === 'ns';
+      if (part.slowest !== undefined) this.#slowest?.join(part.slowest, seam, ns ? divided : undefined);
       if (this.#options.breakdown === true) {
         this.#divideSeam(seam.spans, divided);
         part.view.summaries.forEach((summary, row) => {

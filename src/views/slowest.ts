@@ -1,5 +1,5 @@
-import { ExitEvents } from '../spans/exit-detail.ts';
-import type { ExitPairing, ExitSpans } from '../spans/exits.ts';
+import { type EventsPart, ExitEvents } from '../spans/exit-detail.ts';
+import type { ExitPairing, ExitSeam, ExitSpans } from '../spans/exits.ts';
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { LastWaits, type LockWait } from '../spans/lock-waits.ts';
 import type { Locks } from '../spans/locks.ts';
@@ -9,7 +9,7 @@ import type { EventBatch } from '../trace/batch.ts';
 import { hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type LockNames, LocksView } from './locks.ts';
-import { Longest } from './longest.ts';
+import { Longest, type LongestPart } from './longest.ts';
 
 /** Time by state; their sum is the whole. */
 export type Parts = Record<VcpuState, number>;
@@ -51,6 +51,9 @@ export type SlowOptions = {
 
 /** One exit that ends: `describe` tells it in full, and is for use during the call only. */
 export type Offer = (reason: number, begin: number, duration: number, describe: () => SlowExit) => void;
+
+/** What `Slowest` learnt of a stretch of a recording, as plain data. */
+export type SlowestPart = { longest: LongestPart<SlowExit>; events: EventsPart; mutexes: boolean };
 
 /** Keeps the slowest exits, and what happened in them. */
 export class Slowest {
@@ -115,12 +118,7 @@ export class Slowest {
         while (divided !== undefined && part < divided.count && (divided.endsAt[part] as number) < end) part++;
         const known = divided !== undefined && part < divided.count && divided.endsAt[part] === end;
         return {
-          begin,
-          duration,
-          thread,
-          cpu: spans.cpu[k] as number,
-          reason: reasons.names[reason] as string,
-          rip: hex64(spans.ripHigh[k] as number, spans.ripLow[k] as number),
+          ...this.#slow(spans, k),
           ...this.#events.events(thread, b, begin),
           parts: known ? partsOf(divided, part) : undefined,
           asleep: known ? (divided.asleep[part] as number) : 0,
@@ -132,6 +130,63 @@ export class Slowest {
         this.#longest.add(describe());
     });
     while (wait < locks.waits.count) this.#note(wait++);
+  }
+
+  inMiddle(): void {
+    this.#events.inMiddle();
+  }
+
+  part(): SlowestPart {
+    return { longest: this.#longest.part(), events: this.#events.part(), mutexes: this.#mutexes };
+  }
+
+  accepts({ events, mutexes }: SlowestPart): boolean {
+    return !mutexes && !this.#mutexes && this.#events.accepts(events);
+  }
+
+  /** Before pairing is joined. */
+  joinAhead({ events }: SlowestPart): void {
+    this.#events.joinAhead(events);
+  }
+
+  /** Takes over what another, with the same options, learnt of the stretch that follows, after pairing did. `divided` is how the exits' time divides that ended at the seam: their \`endsAt\` are threads. */
+  join({ longest, events }: SlowestPart, { spans, threads }: ExitSeam, divided: ExitParts | undefined): void {
+    const { reasons } = this.#pairing;
+    for (let k = 0; k < spans.count; k++) {
+      const [begin, duration] = [spans.begin[k] as number, spans.duration[k] as number];
+      const reason = spans.reason[k] as number;
+      if (reasons.halt[reason] === true && !this.#options.halts) continue;
+      if (!this.#longest.admits(duration, begin)) continue;
+      const thread = spans.thread[k] as number;
+      const part = divided?.endsAt.subarray(0, divided.count).indexOf(thread) ?? -1;
+      this.#longest.add({
+        ...this.#slow(spans, k),
+        ...this.#events.earlier(thread, begin),
+        parts: divided !== undefined && part >= 0 ? partsOf(divided, part) : undefined,
+        asleep: divided !== undefined && part >= 0 ? (divided.asleep[part] as number) : 0,
+        wait: this.#waits[thread]?.longest(begin),
+      });
+    }
+    this.#events.join(events, threads);
+    const items = longest.items.map((item) => ({ ...item, thread: threads[item.thread] as number }));
+    this.#longest.join({ ...longest, items });
+  }
+
+  /** Whether QEMU's mutexes were recorded: who waits for which, and what they are called, is known only to who reads on. */
+  get #mutexes(): boolean {
+    const { lock, locked, unlock } = this.#locks.locks.counts;
+    return lock + locked + unlock > 0;
+  }
+
+  #slow(spans: ExitSpans, k: number): Pick<SlowExit, 'begin' | 'duration' | 'thread' | 'cpu' | 'reason' | 'rip'> {
+    return {
+      begin: spans.begin[k] as number,
+      duration: spans.duration[k] as number,
+      thread: spans.thread[k] as number,
+      cpu: spans.cpu[k] as number,
+      reason: this.#pairing.reasons.names[spans.reason[k] as number] as string,
+      rip: hex64(spans.ripHigh[k] as number, spans.ripLow[k] as number),
+    };
   }
 
   /** The slowest first; equally slow ones in order of time. */
