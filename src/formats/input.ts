@@ -12,6 +12,8 @@ import { ZstdStream } from './zstd.ts';
 /** How much of an input is looked at to recognise its format. */
 const headSize = 64 << 10;
 const streamChunk = 1 << 20;
+/** The least that is read at a time of what may still grow. */
+const smallestSlot = 64 << 10;
 /** Temporary files from this size on are told of. */
 const largeSpool = 256 << 20;
 
@@ -36,6 +38,10 @@ export class Input {
 
   #file: RandomFile | undefined;
   #rest: AsyncIterator<Uint8Array> | undefined;
+  /** Whether the stream ended within the head. */
+  #ended = false;
+  /** Whether it is one of several files in a folder. */
+  #amongOthers = false;
   #pump: ChunkPump | undefined;
   /** What nobody else closes. */
   #stream: Readable | undefined;
@@ -50,12 +56,31 @@ export class Input {
     this.meter = new Meter(budget, name);
   }
 
+  /** Bytes of it in all, unpacked, where that is known. */
+  get #whole(): number | undefined {
+    if (this.#ended) return this.head.length;
+    return this.compression === '' && !this.#amongOthers ? this.size : undefined;
+  }
+
+  /** How much is read, and unpacked, at a time. */
+  get #chunk(): number {
+    return Math.min(streamChunk, Math.max(smallestSlot, 8 * (this.size ?? streamChunk)));
+  }
+
   /**
    * Room to read it into: `most`, or less where it is known to be small, since a process that opens many files pays for what it
-   * reserves. Twice its size, and never little: it may still grow.
+   * reserves. Twice what may come of it (`unfolded` bytes of each, where parts of it are packed), and never little: it may still grow.
    */
-  room(most: number): number {
-    return this.compression === '' && this.size !== undefined ? Math.min(most, Math.max(2 * this.size, 8 << 20)) : most;
+  room(most: number, unfolded = 1): number {
+    if (this.#whole === undefined) return most;
+    const little = Math.min(8 << 20, 16 * this.slot(1 << 20, unfolded));
+    return Math.min(most, Math.max(2 * unfolded * this.#whole, little));
+  }
+
+  /** How much to read at a time: `most`, or all in one where it is known to be small. */
+  slot(most: number, unfolded = 1): number {
+    if (this.#whole === undefined) return most;
+    return Math.min(most, Math.max(smallestSlot, Math.ceil((unfolded * this.#whole + 1) / 4096) * 4096));
   }
 
   /** Opens a path, or standard input for `-`. Throws a TraceError for what cannot be read. */
@@ -75,6 +100,7 @@ export class Input {
         if (!data?.isFile())
           throw new TraceError(path, 'is a directory', undefined, 'a trace file, or the folder of a CTF trace');
         input = new Input(inside, inside, budget, tell);
+        input.#amongOthers = true;
         status = data;
       }
       if (status.isFIFO()) {
@@ -91,7 +117,7 @@ export class Input {
         input.compression = compressionOf(input.head);
         if (input.compression !== '')
           await input.#startStream(
-            createReadStream('', { fd: file.fd, autoClose: false, start: 0, highWaterMark: streamChunk }),
+            createReadStream('', { fd: file.fd, autoClose: false, start: 0, highWaterMark: input.#chunk }),
           );
       } else {
         // Pipes, and files such as tracefs' `trace` whose size reads as 0.
@@ -127,7 +153,7 @@ export class Input {
     }
     const file = this.#file as RandomFile;
     for (let offset = 0; ; ) {
-      const buffer = new Uint8Array(streamChunk);
+      const buffer = new Uint8Array(this.#chunk);
       const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
       if (bytesRead === 0) return;
       offset += bytesRead;
@@ -252,7 +278,10 @@ export class Input {
     // A live pipe may give little and then nothing for long: formats are recognised by what has come.
     do {
       const next = await source.next();
-      if (next.done === true) break;
+      if (next.done === true) {
+        this.#ended = true;
+        break;
+      }
       // What is unpacked stands until the next is asked for.
       head.push(next.value.slice());
       have += next.value.length;
@@ -276,7 +305,7 @@ export class Input {
 
   async *#unpack(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
     try {
-      for await (const chunk of this.compression === 'gzip' ? gunzip(source) : unzstd(source)) {
+      for await (const chunk of this.compression === 'gzip' ? gunzip(source, this.#chunk) : unzstd(source, this.#chunk)) {
         this.meter.unfold(chunk.length, this.read);
         yield chunk;
       }
@@ -304,9 +333,9 @@ async function openFifo(path: string): Promise<Readable> {
   return new Socket({ fd: again, readable: true, writable: false });
 }
 
-async function* gunzip(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const unpacker = createGunzip({ chunkSize: streamChunk });
-  const packed = Readable.from(source, { objectMode: false, highWaterMark: streamChunk });
+async function* gunzip(source: AsyncGenerator<Uint8Array>, chunkSize: number): AsyncGenerator<Uint8Array> {
+  const unpacker = createGunzip({ chunkSize });
+  const packed = Readable.from(source, { objectMode: false, highWaterMark: chunkSize });
   packed.on('error', (error) => unpacker.destroy(error));
   packed.pipe(unpacker);
   try {
@@ -318,10 +347,10 @@ async function* gunzip(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8
 }
 
 /** The frames of a zstd file: pzstd and `cat` write several. What it gives stands until the next is asked for. */
-async function* unzstd(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* unzstd(source: AsyncGenerator<Uint8Array>, chunkSize: number): AsyncGenerator<Uint8Array> {
   const stream = new ZstdStream();
   // Such that it is still in the cache when it is read.
-  const chunk = new Uint8Array(256 << 10);
+  const chunk = new Uint8Array(Math.min(256 << 10, chunkSize));
   try {
     for await (const packed of source) {
       let piece = packed;

@@ -171,7 +171,7 @@ export abstract class LineTrace implements Trace {
   constructor(input: Input, options: OpenOptions, tell?: LineTeller) {
     this.file = input.name;
     this.#input = input;
-    this.#arena = new Arena(slotSize, longestLine, input.room(64 << 20));
+    this.#arena = new Arena(input.slot(slotSize), longestLine, input.room(64 << 20));
     this.#sorter = new EventSorter(this.#arena);
     this.bytes = input.head;
     this.threads = new ThreadTable(input.meter);

@@ -32,7 +32,7 @@ import {
 import { dropRepeated } from './perf-repeated.ts';
 import { firstOfPerf, guestMode, maxCpus, ScanOutput, scanSamples, unresolved, unwanted } from './perf-scan.ts';
 import { PerfTypes } from './perf-types.ts';
-import { bytesBehind, PerfUnpacker } from './perf-unpack.ts';
+import { bytesBehind, PerfUnpacker, usualUnfolded } from './perf-unpack.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
 import { Signatures } from './trace-events.ts';
 import { parseTracingData } from './tracing-data.ts';
@@ -125,7 +125,9 @@ class PerfTrace implements Trace {
     const { payloads, waiting } = meter.budget;
     this.threads = new ThreadTable(meter);
     this.#table = new TypeTable(meter);
-    this.#arena = new Arena(1 << 20, 1 << 16, compressed ? payloads : input.room(payloads));
+    const unfolded = compressed ? usualUnfolded : 1;
+    const slot = input.slot(1 << 20, unfolded);
+    this.#arena = new Arena(slot, 1 << 16, input.room(payloads, unfolded));
     this.#sorter = new EventSorter(this.#arena, waiting);
     this.#names = new NameChanges(this.threads, this.#sorter);
     this.#words = new Int32Array(this.#arena.bytes.buffer);

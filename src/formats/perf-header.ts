@@ -386,7 +386,7 @@ function reverseBits(word: number): number {
 
 /** Whether a file that was not closed, and so has no such feature, holds compressed records. */
 export async function startsCompressed(file: RandomFile, header: PerfHeader): Promise<boolean> {
-  const buffer = new Uint8Array(1 << 20);
+  const buffer = new Uint8Array(Math.max(0, Math.min(1 << 20, header.dataEnd - header.dataStart)));
   const view = new DataView(buffer.buffer);
   const { bytesRead } = await file.read(buffer, 0, buffer.length, header.dataStart);
   for (let at = 0; at + 8 <= bytesRead; ) {

@@ -7,6 +7,9 @@ import { ZstdStream } from './zstd.ts';
 
 const nothing = new Uint8Array(0);
 
+/** Bytes that come of one of a recording's, at most as a rule: perf's records repeat themselves. */
+export const usualUnfolded = 128;
+
 /**
  * perf record -z: records PERF_RECORD_COMPRESSED hold pieces of one zstd stream of records. This gives the
  * records as they were before compression, the others between them, so that one parser serves both.
@@ -30,7 +33,7 @@ export class PerfUnpacker {
   constructor(input: Input, little: boolean, read: ReadInto, start: number, slotSize = 1 << 20) {
     this.#input = input;
     this.#name = input.name;
-    this.#arena = new Arena(slotSize, 1 << 16, input.room(16 * slotSize));
+    this.#arena = new Arena(input.slot(slotSize), 1 << 16, input.room(16 * slotSize));
     this.#little = little;
     this.#reader = new SlotReader(this.#arena, read, start);
   }

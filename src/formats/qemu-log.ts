@@ -150,7 +150,7 @@ class QemuLog implements Trace {
   constructor(input: Input, signatures: Signatures) {
     this.file = input.name;
     this.#input = input;
-    this.#arena = new Arena(1 << 19, maxLine + 64, input.room(32 << 20));
+    this.#arena = new Arena(input.slot(1 << 19), maxLine + 64, input.room(32 << 20));
     this.#sorter = new EventSorter(this.#arena);
     this.threads = new ThreadTable(input.meter);
     this.#table = new TypeTable(input.meter);

@@ -123,7 +123,7 @@ class SimpleTrace implements Trace {
     const head = input.head;
     this.file = input.name;
     this.#input = input;
-    this.#arena = new Arena(1 << 20, maxRecord + 64, input.room(32 << 20));
+    this.#arena = new Arena(input.slot(1 << 20), maxRecord + 64, input.room(32 << 20));
     this.#sorter = new EventSorter(this.#arena);
     this.threads = new ThreadTable(input.meter);
     this.#table = new TypeTable(input.meter);

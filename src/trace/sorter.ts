@@ -5,6 +5,8 @@ import { Rows, rowAt, rowBytes, rowCpu, rowPid, rowSize, rowTid, rowType } from 
 
 /** Events handed out at a time: enough to make per-batch work vanish, small enough to stay in cache. */
 const batchSize = 16384;
+/** Rows, and events handed out, that there is room for in any case: a process that opens many small files pays for what it reserves. */
+const leastRows = 1024;
 /** Rows merged in one go, so that the loop's function has been called often, and is compiled well, before much has gone by. */
 const slice = 1024;
 /** Rows that a processor's cache holds. */
@@ -18,7 +20,7 @@ const cacheRows = 1 << 17;
  */
 export class EventSorter {
   /** The events not yet taken, by order of appending. Hot readers write them directly after `reserve`. */
-  rows = new Rows(new SharedArrayBuffer(batchSize * rowBytes));
+  rows = new Rows(new SharedArrayBuffer(leastRows * rowBytes));
   /** Number of events appended; hot readers advance it. */
   count = 0;
   /** Events that were appended too late to be put in their places. */
@@ -26,7 +28,7 @@ export class EventSorter {
   #newestTaken = Number.NEGATIVE_INFINITY;
 
   readonly #arena: Arena;
-  readonly #batch = new EventBatch(batchSize);
+  #batch = new EventBatch(0);
   #runs: Run[] = [];
   /** Runs with events left, a binary heap by (time of next event, run number). */
   readonly #heap: Run[] = [];
@@ -161,6 +163,8 @@ export class EventSorter {
   take(upTo: number): EventBatch | undefined {
     this.end();
     this.#releaseUsed();
+    const room = Math.min(batchSize, this.rows.capacity);
+    if (this.#batch.capacity < Math.min(room, this.pending)) this.#batch = new EventBatch(room);
     const batch = this.#batch;
     const heap = this.#heap;
     const losses: Loss[] = [];

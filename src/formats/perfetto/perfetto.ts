@@ -129,7 +129,7 @@ class PerfettoTrace implements Trace {
     const { meter } = input;
     this.threads = new ThreadTable(meter);
     this.#table = new TypeTable(meter);
-    this.#arena = new Arena(slotSize, 0, input.room(meter.budget.payloads));
+    this.#arena = new Arena(input.slot(slotSize) + longestEvent, 0, input.room(meter.budget.payloads));
     this.#sorter = new EventSorter(this.#arena, meter.budget.waiting);
   }
 
@@ -311,7 +311,7 @@ class PerfettoTrace implements Trace {
     if (this.#slot >= 0) this.#arena.release(this.#slot);
     this.#slot = slot;
     this.#at = this.#arena.start(slot);
-    this.#limit = this.#at + slotSize;
+    this.#limit = this.#at + this.#arena.slotSize;
     this.#lastInRun = Number.POSITIVE_INFINITY;
     return true;
   }
