@@ -64,6 +64,8 @@ async function runChild(seed: number): Promise<void> {
   const folder = mkdtempSync(join(place, 'child-'));
   const running: ChildProcess = fork(child, [folder, String(seed)], {
     execArgv,
+    // Else glibc keeps what it is given back, for each thread.
+    env: { ...process.env, MALLOC_ARENA_MAX: '1' },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   let state: { mutants: number; commands: Record<string, number> } = { mutants: 0, commands: {} };
