@@ -115,12 +115,9 @@ export async function ask(args: readonly string[]): Promise<Asked> {
 }
 
 function faultIn(args: readonly string[], text: string, errors: string, refused: boolean): Fault | undefined {
-  // What the trace's own words say is no fault: names and payloads may well be `NaN`.
-  if (!args.includes('dump')) {
-    for (const said of [text, errors]) {
-      const word = /(?<![\w.'"*:/-])(NaN|undefined|\[object Object\])(?![\w.'":*])/.exec(said);
-      if (word !== null) return odd('word', word[0], said, word.index);
-    }
+  for (const said of [text, errors]) {
+    const word = /(?<![\w.])(NaN|undefined|\[object Object\])(?![\w.])/.exec(said);
+    if (word !== null) return odd('word', word[0], said, word.index);
   }
   if (args.includes('--json') && !refused) {
     try {

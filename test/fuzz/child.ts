@@ -21,9 +21,11 @@ export type Parts = Record<string, string>;
 /** Longest recordings that mutants are made of, and most of them. */
 const longest = 24 << 10;
 const mostInputs = 3000;
-/** Time of this process that no command may take for a mutant, in s, and memory in KiB. */
+/** Time of this process that no command may take for a mutant, in s. */
 const mostTime = 2;
-const mostMemory = 600 << 10;
+/** Memory in KiB that one mutant may make a process need that tried others, and one that did not. */
+const mostMemory = 900 << 10;
+const mostOfOne = 450 << 10;
 
 const [folder = '', first = '1', ...rest] = process.argv.slice(2);
 const root = join(import.meta.dirname, '..', '..');
@@ -93,7 +95,7 @@ async function faultOf(
   const most = process.resourceUsage().maxRSS;
   if (asked.fault === undefined && seconds > mostTime)
     asked.fault = { kind: 'slow', signature: `slow ${args[0]}`, detail: `${seconds} s` };
-  if (asked.fault === undefined && most > mostMemory && most > memory + (32 << 10))
+  if (asked.fault === undefined && most > (first === '--check' ? mostOfOne : mostMemory) && most > memory + (32 << 10))
     asked.fault = { kind: 'memory', signature: `memory ${args[0]}`, detail: `${memory >> 10} to ${most >> 10} MiB` };
   return asked;
 }

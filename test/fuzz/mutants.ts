@@ -51,7 +51,7 @@ function isText(bytes: Uint8Array): boolean {
 /** What numbers and words are replaced with. */
 const odd = [
   ...['0', '-1', '1', '18446744073709551615', '4294967296', '9007199254740993', '0xffffffffffffffff', '1e9', ''],
-  ...['NaN', '__proto__', 'constructor', 'toString', '\x1b[31m', '\x9b', '=1+1', '(null)', ' ', '%s', '"', "'", '[', '{', '\\'],
+  ...['__proto__', 'constructor', 'toString', '\x1b[31m', '\x9b', '=1+1', '(null)', ' ', '%s', '"', "'", '[', '{', '\\'],
 ];
 
 /** Lines moved, doubled and left out, and numbers and words that are odd. */

@@ -165,7 +165,7 @@ class Reader {
     if (this.#streams.has(id)) throw this.#error(`data stream class ${id} is declared twice`, 'one');
     const clock = json['default-clock-class-id'] ?? json['default-clock-class-name'];
     if (clock !== undefined && !this.#clocks.has(String(clock)))
-      throw this.#error(`the clock class "${String(clock)}" is not declared`, 'a clock class before it');
+      throw this.#error(`the clock class ${shown(clock)} is not declared`, 'a clock class before it');
     this.#streams.set(id, {
       id,
       header: this.#optional(json['event-record-header-field-class'], 'event header'),
@@ -318,11 +318,11 @@ class Reader {
     if (!(size > 0 && size <= 4096)) throw this.#error(`a field of ${size} bits`, '1 to 4096 bits');
     const order = json['byte-order'];
     if (order !== 'little-endian' && order !== 'big-endian')
-      throw this.#error(`the byte order ${JSON.stringify(order)}`, '"little-endian" or "big-endian"');
+      throw this.#error(`the byte order ${shown(order)}`, '"little-endian" or "big-endian"');
     const little = order === 'little-endian';
     const bits = json['bit-order'];
     if (bits !== undefined && (bits === 'first-to-last') !== little)
-      throw this.#error(`the bit order ${JSON.stringify(bits)} in ${order} fields`, 'the usual one');
+      throw this.#error(`the bit order ${shown(bits)} in ${order} fields`, 'the usual one');
     return {
       kind: 'int',
       size,
@@ -375,7 +375,7 @@ class Reader {
     const scope = origin === undefined || origin === null ? undefined : origins[String(origin)];
     if (origin !== undefined && origin !== null && scope === undefined)
       throw this.#error(
-        `a field location in "${String(origin).slice(0, 60)}"`,
+        `a field location in ${shown(origin)}`,
         'a part of a packet or an event record',
       );
     // null leads to what is around: the search goes there of itself.
@@ -398,7 +398,7 @@ class Reader {
   #align(json: Json): number {
     const align = Number(json);
     if (align >= 1 && align <= largestAlign && (align & (align - 1)) === 0) return align;
-    throw this.#error(`an alignment of ${String(json)} bits`, `a power of two up to ${largestAlign}`);
+    throw this.#error(`an alignment of ${shown(json)} bits`, `a power of two up to ${largestAlign}`);
   }
 
   #id(json: Json | undefined): number {
@@ -410,7 +410,7 @@ class Reader {
   #int(json: Json | undefined, what: string): bigint {
     if (typeof json === 'bigint') return json;
     if (typeof json === 'number' && Number.isSafeInteger(json)) return BigInt(json);
-    throw this.#error(`${what}: ${JSON.stringify(String(json)).slice(0, 60)}`, 'an integer');
+    throw this.#error(`${what}: ${shown(json)}`, 'an integer');
   }
 
   #text(json: Json | undefined, what: string): string {
@@ -435,6 +435,13 @@ class Reader {
   #error(problem: string, expected: string): TraceError {
     return this.#fail(problem, this.#at, expected);
   }
+}
+
+/** A value that is not what it should be, for a message. */
+function shown(json: Json | undefined): string {
+  if (json === undefined) return 'none';
+  const text = typeof json === 'object' && json !== null ? (Array.isArray(json) ? 'an array' : 'an object') : undefined;
+  return text ?? (typeof json === 'string' ? JSON.stringify(json.slice(0, 60)) : String(json));
 }
 
 /** Integers beyond 2^53 as they stand in the text. */
