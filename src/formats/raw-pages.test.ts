@@ -51,6 +51,19 @@ function write(name: string, bytes: Uint8Array | string): string {
 const tree = join(data, '4k');
 const rejects = (path: string, why: RegExp, options?: OpenOptions) => assert.rejects(openTrace(path, options), why);
 
+test('what is no page is none, whatever length it tells of', async () => {
+  // A time stamp, 64 bytes used, and an event or padding whose length stands in the next word.
+  for (const [kind, length] of [0, 29].flatMap((kind) => [0xfffffff0, 0x80000000, 0x7fffffff].map((n) => [kind, n]))) {
+    const bytes = Buffer.alloc(4096);
+    bytes.writeBigUInt64LE(5n, 0);
+    bytes.writeBigUInt64LE(64n, 8);
+    bytes.writeUInt32LE(kind as number, 16);
+    bytes.writeUInt32LE(length as number, 20);
+    bytes.writeUInt16LE(7, 24);
+    await rejects(write('length', bytes), /a binary of an unknown kind/);
+  }
+});
+
 test('a copy of tracefs is one recording, the same as the kernel prints', async () => {
   const trace = await openTrace(tree);
   assert.deepEqual([trace.format, trace.version, trace.cpus], ['raw ring buffer', 'pages of 4 KiB', 2]);

@@ -127,7 +127,10 @@ async function tryOn(seed: number): Promise<void> {
       const { name, at } = cut(recording, below);
       args = ['cut', name, String(at)];
     } else {
-      const from = below(250) === 0 ? (large[below(large.length)]?.recording as Recording) : (pool[below(pool.length)] as Recording);
+      const from =
+        below(250) === 0
+          ? (large[below(large.length)]?.recording as Recording)
+          : (pool[below(pool.length)] as Recording);
       recording = mutant(from, pool[below(pool.length)] as Recording, below);
       args = (commandLines[below(commandLines.length)] as string).split(' ');
     }

@@ -1,6 +1,15 @@
 import { type ChildProcess, execFileSync, fork, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -47,7 +56,8 @@ const totalsFile = join(out, 'totals.json');
 const totals: Totals = existsSync(totalsFile)
   ? (JSON.parse(readFileSync(totalsFile, 'utf8')) as Totals)
   : { mutants: 0, seconds: 0, commands: {}, of: {} };
-const sources = git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', 'src') === '' ? '' : ' and changes');
+const sources =
+  git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', 'src') === '' ? '' : ' and changes');
 
 for (let run = 0; performance.now() < until && before < most; run++) await runChild(Number(values.seed) + run);
 report('done');
@@ -60,7 +70,12 @@ function git(...args: string[]): string {
 /** One child, to the end of the time, of its mutants or of its life. */
 async function runChild(seed: number): Promise<void> {
   // Less work for the garbage collector: most of what a command allocates is gone when it ends.
-  const execArgv = [`--max-old-space-size=${heap}`, '--max-semi-space-size=16', '--no-incremental-marking', '--no-warnings'];
+  const execArgv = [
+    `--max-old-space-size=${heap}`,
+    '--max-semi-space-size=16',
+    '--no-incremental-marking',
+    '--no-warnings',
+  ];
   const folder = mkdtempSync(join(place, 'child-'));
   const running: ChildProcess = fork(child, [folder, String(seed)], {
     execArgv,
@@ -120,7 +135,10 @@ async function runChild(seed: number): Promise<void> {
 }
 
 /** The totals with what a child did. */
-function totalsWith({ mutants, commands }: { mutants: number; commands: Record<string, number> }, since: number): Totals {
+function totalsWith(
+  { mutants, commands }: { mutants: number; commands: Record<string, number> },
+  since: number,
+): Totals {
   const sum = { ...totals.commands };
   for (const [command, count] of Object.entries(commands)) sum[command] = (sum[command] ?? 0) + count;
   return {
@@ -159,7 +177,10 @@ function found(fault: Fault, parts: Parts, args: string[]): void {
   const write = (some: Parts) => {
     writeFileSync(join(folder, 'parts.json'), JSON.stringify(some));
     for (const [part, text] of Object.entries(some))
-      writeFileSync(join(folder, part === '' ? 'input' : `input-${part.replaceAll('/', '_')}`), Buffer.from(text, 'base64'));
+      writeFileSync(
+        join(folder, part === '' ? 'input' : `input-${part.replaceAll('/', '_')}`),
+        Buffer.from(text, 'base64'),
+      );
   };
   write(parts);
   writeFileSync(join(folder, 'fault.txt'), `${args.join(' ')}\n\n${fault.signature}\n\n${fault.detail}\n`);

@@ -8,8 +8,9 @@ export function mutant(from: Recording, other: Recording, below: (n: number) => 
   const names = [...parts.keys()];
   const name = names[below(names.length)] as string;
   const bytes = parts.get(name) as Uint8Array;
-  if (below(20) === 0) parts.delete(name);
-  else if (below(20) === 0) parts.set(name, parts.get(names[below(names.length)] as string) as Uint8Array);
+  const what = below(20);
+  if (what === 0) parts.delete(name);
+  else if (what === 1) parts.set(name, parts.get(names[below(names.length)] as string) as Uint8Array);
   else parts.set(name, mutantFile(bytes, other, below));
   return parts;
 }
@@ -51,7 +52,22 @@ function isText(bytes: Uint8Array): boolean {
 /** What numbers and words are replaced with. */
 const odd = [
   ...['0', '-1', '1', '18446744073709551615', '4294967296', '9007199254740993', '0xffffffffffffffff', '1e9', ''],
-  ...['__proto__', 'constructor', 'toString', '\x1b[31m', '\x9b', '=1+1', '(null)', ' ', '%s', '"', "'", '[', '{', '\\'],
+  ...[
+    '__proto__',
+    'constructor',
+    'toString',
+    '\x1b[31m',
+    '\x9b',
+    '=1+1',
+    '(null)',
+    ' ',
+    '%s',
+    '"',
+    "'",
+    '[',
+    '{',
+    '\\',
+  ],
 ];
 
 /** Lines moved, doubled and left out, and numbers and words that are odd. */

@@ -124,9 +124,7 @@ function qemu(): Buffer[] {
       .replace(/^\d+@[\d.]+:/gm, '')
       .slice(0, 2 << 10),
   );
-  const iso = Buffer.from(
-    lines.toString().replace(/^(\d+)@[\d.]+:/gm, '2026-01-02T03:04:05.678901Z '),
-  );
+  const iso = Buffer.from(lines.toString().replace(/^(\d+)@[\d.]+:/gm, '2026-01-02T03:04:05.678901Z '));
   const mutexes = zstdDecompressSync(file('scripts/mutex.bin.zst'));
   const simple = zstdDecompressSync(file('qemu/clean-cut.bin.zst'));
   return [
@@ -245,7 +243,9 @@ function traceDats(): Recording[] {
       ['unsigned char common_flags', 2, 1, 0],
       ['unsigned char common_preempt_count', 3, 1, 0],
       ['int common_pid', 4, 4, 1],
-    ].map(([declaration, at, size, signed]) => `\tfield:${declaration};\toffset:${at};\tsize:${size};\tsigned:${signed};`);
+    ].map(
+      ([declaration, at, size, signed]) => `\tfield:${declaration};\toffset:${at};\tsize:${size};\tsigned:${signed};`,
+    );
     return `name: ${name}\nID: ${id}\nformat:\n${common.join('\n')}\n\n${lines.join('\n')}\n\nprint fmt: ${print}\n`;
   };
   const payload = ({ event, tid, values }: Happening, little: boolean): Buffer => {
@@ -270,7 +270,11 @@ function traceDats(): Recording[] {
       });
     return [
       page(7_000_000_000n, entries.slice(0, 4), { little, pageSize }),
-      page(7_000_000_000n + BigInt(last) * 1000n, entries.slice(4).map((one) => ({ ...one, delta: 900 })), { little, pageSize, missed: 3 }),
+      page(
+        7_000_000_000n + BigInt(last) * 1000n,
+        entries.slice(4).map((one) => ({ ...one, delta: 900 })),
+        { little, pageSize, missed: 3 },
+      ),
     ];
   };
   const spec = (more: Partial<TraceDatSpec> = {}): TraceDatSpec => {
@@ -285,7 +289,11 @@ function traceDats(): Recording[] {
       systems,
       cmdlines: '740 qemu-system-x86\n751 CPU 0/KVM\n',
       buffers: [
-        { name: '', clock: 'mono', cpus: [pages(little, pageSize, (tid) => tid !== 740), pages(little, pageSize, (tid) => tid === 740)] },
+        {
+          name: '',
+          clock: 'mono',
+          cpus: [pages(little, pageSize, (tid) => tid !== 740), pages(little, pageSize, (tid) => tid === 740)],
+        },
       ],
       pageSize,
       ...more,
@@ -392,7 +400,11 @@ event { name = "lttng_text"; id = 31; stream_id = 0; fields := struct { string _
           sequence,
           discarded: sequence,
           padding: 20,
-          events: [0, 1, 0, 31, 1, 0].map((id, n) => ({ id, time: sequence * 1000 + 100 * n + cpu, fields: fields(id) })),
+          events: [0, 1, 0, 31, 1, 0].map((id, n) => ({
+            id,
+            time: sequence * 1000 + 100 * n + cpu,
+            fields: fields(id),
+          })),
         }),
       ),
     );

@@ -299,6 +299,19 @@ for (const little of [true, false]) {
   });
 }
 
+test('what is missing or wrong in the metadata of CTF 2 is named as it stands there', async () => {
+  const good = jsonMetadata(true);
+  for (const [bad, says] of [
+    ['', /the byte order none; expected "little-endian" or "big-endian"/],
+    ['"byte-order":99999999999999999999', /the byte order 99999999999999999999; expected/],
+    ['"byte-order":{"a":1}', /the byte order an object; expected/],
+  ] as const) {
+    const metadata = good.replace(/"byte-order":"[a-z-]+"/, bad).replace(/,,|,(?=\})/g, (found) => found.slice(1));
+    assert.notEqual(metadata, good);
+    await assert.rejects(read(ctfFolder({ metadata, stream: jsonStream(true) })), { message: says });
+  }
+});
+
 test('a stream that is shorter than its index says is damaged, and what follows is lost', async () => {
   const packet = (sequence: number) =>
     lttngPacket({

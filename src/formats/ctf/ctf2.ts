@@ -23,28 +23,32 @@ export type Fragment = { text: string; at: number };
 type Json = null | boolean | number | bigint | string | Json[] | JsonObject;
 type JsonObject = { [key: string]: Json };
 
-const origins: Record<string, Scope> = {
-  'packet-header': 'packet header',
-  'packet-context': 'packet context',
-  'event-record-header': 'event header',
-  'event-record-common-context': 'stream event context',
-  'event-record-specific-context': 'event context',
-  'event-record-payload': 'fields',
-};
+const origins = new Map<Json, Scope>(
+  Object.entries<Scope>({
+    'packet-header': 'packet header',
+    'packet-context': 'packet context',
+    'event-record-header': 'event header',
+    'event-record-common-context': 'stream event context',
+    'event-record-specific-context': 'event context',
+    'event-record-payload': 'fields',
+  }),
+);
 
-const rolesByName: Record<string, Role> = {
-  'packet-magic-number': 'magic',
-  'metadata-stream-uuid': 'uuid',
-  'data-stream-class-id': 'stream class',
-  'data-stream-id': 'stream',
-  'event-record-class-id': 'event class',
-  'default-clock-timestamp': 'time',
-  'packet-end-default-clock-timestamp': 'end',
-  'packet-total-length': 'packet size',
-  'packet-content-length': 'content size',
-  'discarded-event-record-counter-snapshot': 'discarded',
-  'packet-sequence-number': 'sequence number',
-};
+const rolesByName = new Map<Json, Role>(
+  Object.entries<Role>({
+    'packet-magic-number': 'magic',
+    'metadata-stream-uuid': 'uuid',
+    'data-stream-class-id': 'stream class',
+    'data-stream-id': 'stream',
+    'event-record-class-id': 'event class',
+    'default-clock-timestamp': 'time',
+    'packet-end-default-clock-timestamp': 'end',
+    'packet-total-length': 'packet size',
+    'packet-content-length': 'content size',
+    'discarded-event-record-counter-snapshot': 'discarded',
+    'packet-sequence-number': 'sequence number',
+  }),
+);
 
 /**
  * Reads CTF 2 metadata: JSON texts, each after a record separator (RFC 7464). `fail` makes the error for a byte's place in the
@@ -372,12 +376,9 @@ class Reader {
       origin = location.origin;
       path = this.#list(location.path, 'path');
     }
-    const scope = origin === undefined || origin === null ? undefined : origins[String(origin)];
+    const scope = origin === undefined || origin === null ? undefined : origins.get(origin);
     if (origin !== undefined && origin !== null && scope === undefined)
-      throw this.#error(
-        `a field location in ${shown(origin)}`,
-        'a part of a packet or an event record',
-      );
+      throw this.#error(`a field location in ${shown(origin)}`, 'a part of a packet or an event record');
     // null leads to what is around: the search goes there of itself.
     return { origin: scope, path: path.filter((name) => name !== null).map(String) };
   }
@@ -391,7 +392,7 @@ class Reader {
   #roles(json: Json | undefined): readonly Role[] {
     if (json === undefined) return [];
     return this.#list(json, 'roles')
-      .map((role) => rolesByName[String(role)])
+      .map((role) => rolesByName.get(role))
       .filter((role) => role !== undefined);
   }
 
