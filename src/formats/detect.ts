@@ -24,6 +24,15 @@ const formats: readonly (() => Promise<Format>)[] = [
 const known =
   'perf.data, trace.dat, trace_pipe_raw, Perfetto, QEMU simpletrace, a QEMU log, ftrace text, perf script text or the folder of a CTF trace';
 
+/** What was loaded: asking Node.js again takes long for a program that opens many traces. */
+const modules = new Map<() => Promise<Format>, Format>();
+
+async function loaded(load: () => Promise<Format>): Promise<Format> {
+  const format = modules.get(load) ?? (await load());
+  modules.set(load, format);
+  return format;
+}
+
 /**
  * Opens a trace of any known format, compressed or not; `-` is standard input. The format is recognised by its content.
  * Throws a TraceError with one sentence for what cannot be read or is no trace.
@@ -42,7 +51,7 @@ async function openOnce(path: string, options: OpenOptions): Promise<Trace> {
   const input = await Input.open(path, budget, options.tell);
   try {
     for (const load of formats) {
-      const format = await load();
+      const format = await loaded(load);
       if (format.recognise(input.head)) return await format.open(input, options);
     }
     throw new TraceError(input.name, looksLike(input.head, input.compression), 0, known);
@@ -85,7 +94,7 @@ export async function isRecording(path: string): Promise<boolean> {
     return true;
   }
   try {
-    for (const load of formats) if ((await load()).recognise(input.head)) return true;
+    for (const load of formats) if ((await loaded(load)).recognise(input.head)) return true;
     return false;
   } finally {
     await input.close();

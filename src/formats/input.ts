@@ -13,7 +13,7 @@ import { ZstdStream } from './zstd.ts';
 const headSize = 64 << 10;
 const streamChunk = 1 << 20;
 /** The least that is read at a time of what may still grow. */
-const smallestSlot = 64 << 10;
+const smallestSlot = 16 << 10;
 /** Temporary files from this size on are told of. */
 const largeSpool = 256 << 20;
 
@@ -305,7 +305,9 @@ export class Input {
 
   async *#unpack(source: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
     try {
-      for await (const chunk of this.compression === 'gzip' ? gunzip(source, this.#chunk) : unzstd(source, this.#chunk)) {
+      for await (const chunk of this.compression === 'gzip'
+        ? gunzip(source, this.#chunk)
+        : unzstd(source, this.#chunk)) {
         this.meter.unfold(chunk.length, this.read);
         yield chunk;
       }

@@ -181,6 +181,44 @@ export async function eventsOf(path: string): Promise<Events | undefined> {
 /** Formats whose events of different CPUs come together only where more of the recording is read. */
 const merged = new Set(['perf.data', 'CTF', 'raw ring buffer']);
 
+/** Reads a recording to its end as the library does, with every event's text and fields, and gives what was said of it. */
+export async function readAll(path: string): Promise<Asked> {
+  const said: string[] = [];
+  let trace: Awaited<ReturnType<typeof openTrace>>;
+  try {
+    trace = await openTrace(path);
+  } catch (error) {
+    if (!(error instanceof TraceError)) throw error;
+    return { fault: undefined, said: error.message };
+  }
+  let fault: Fault | undefined;
+  const found = (what: string) => {
+    fault ??= { kind: 'read', signature: `read ${trace.format} ${what.replace(/[\d.]+/g, 'N')}`, detail: what };
+  };
+  try {
+    let last = Number.NEGATIVE_INFINITY;
+    for await (const batch of trace.batches()) {
+      for (let i = 0; i < batch.count; i++) {
+        const time = batch.time[i] as number;
+        if (!(time >= last)) found(`time goes from ${last} to ${time}`);
+        last = time;
+        const type = trace.types[batch.type[i] as number];
+        if (type === undefined) {
+          found('an event without a type');
+          continue;
+        }
+        const text = type.layout.print(batch, i);
+        if (/\b(NaN|undefined)\b/.test(text)) found(`${type.name}: ${text}`);
+        for (const { name } of type.fields) type.reader(name)?.text(batch, i);
+      }
+    }
+    said.push(trace.damage?.message ?? '', ...trace.notes);
+  } finally {
+    await trace.close();
+  }
+  return { fault, said: said.join('\n') };
+}
+
 /** What is wrong with the answer of a copy that was cut short. */
 export function cutFault(whole: Events, cut: Events | undefined): Fault | undefined {
   if (cut === undefined || cut.partial) return undefined;

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { random } from '../mutate.ts';
-import { ask, commandLines, cutFault, type Events, eventsOf, type Fault, listen, thrown } from './ask.ts';
+import { ask, commandLines, cutFault, type Events, eventsOf, type Fault, listen, readAll, thrown } from './ask.ts';
 import { cut, cutAt, mutant } from './mutants.ts';
 import { lay, type Recording, seeds, sizeOf } from './seeds.ts';
 
@@ -50,7 +50,8 @@ function fromParts(parts: Parts): Recording {
 async function check(path: string, args: string[]): Promise<void> {
   const recording = fromParts(JSON.parse(readFileSync(path, 'utf8')) as Parts);
   // What is slow is not so because it is the first.
-  for (const more of [[], ['--json']]) await ask([args[0] === 'cut' ? 'events' : (args[0] as string), sound, ...more]);
+  for (const more of [[], ['--json']])
+    await ask([/^(cut|read)$/.test(args[0] as string) ? 'events' : (args[0] as string), sound, ...more]);
   const { fault } = await faultOf(recording, args);
   if (fault !== undefined) {
     stdout(`${JSON.stringify(fault)}\n`);
@@ -77,6 +78,9 @@ async function faultOf(
       }
       lay(input, cutAt(recording, args[1] as string, Number(args[2])));
       asked = { fault: whole === undefined ? undefined : cutFault(whole, await eventsOf(input)), said: '' };
+    } else if (args[0] === 'read') {
+      lay(input, recording);
+      asked = await readAll(input);
     } else {
       lay(input, recording);
       const places: Record<string, string> = {
@@ -132,7 +136,9 @@ async function tryOn(seed: number): Promise<void> {
           ? (large[below(large.length)]?.recording as Recording)
           : (pool[below(pool.length)] as Recording);
       recording = mutant(from, pool[below(pool.length)] as Recording, below);
-      args = (commandLines[below(commandLines.length)] as string).split(' ');
+      // Most are only read, as the library reads them: that is where the bytes meet the code.
+      if (below(3) !== 0) args = ['read'];
+      else args = (commandLines[below(commandLines.length)] as string).split(' ');
     }
     const command = args[0] as string;
     commands[command] = (commands[command] ?? 0) + 1;

@@ -72,7 +72,8 @@ async function runChild(seed: number): Promise<void> {
   // Less work for the garbage collector: most of what a command allocates is gone when it ends.
   const execArgv = [
     `--max-old-space-size=${heap}`,
-    '--max-semi-space-size=16',
+    '--max-semi-space-size=64',
+    '--min-semi-space-size=64',
     '--no-incremental-marking',
     '--no-warnings',
   ];
@@ -155,6 +156,7 @@ function add(all: Totals): void {
 
 /** The recording that stands at a path. */
 function laid(path: string): Parts {
+  if (!existsSync(path)) return {};
   if (!statSync(path).isDirectory()) return { '': readFileSync(path).toString('base64') };
   const files = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   return Object.fromEntries(
