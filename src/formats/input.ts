@@ -40,8 +40,6 @@ export class Input {
   #rest: AsyncIterator<Uint8Array> | undefined;
   /** Whether the stream ended within the head. */
   #ended = false;
-  /** Whether it is one of several files in a folder. */
-  #amongOthers = false;
   #pump: ChunkPump | undefined;
   /** What nobody else closes. */
   #stream: Readable | undefined;
@@ -59,7 +57,7 @@ export class Input {
   /** Bytes of it in all, unpacked, where that is known. */
   get #whole(): number | undefined {
     if (this.#ended) return this.head.length;
-    return this.compression === '' && !this.#amongOthers ? this.size : undefined;
+    return this.compression === '' ? this.size : undefined;
   }
 
   /** How much is read, and unpacked, at a time. */
@@ -100,7 +98,6 @@ export class Input {
         if (!data?.isFile())
           throw new TraceError(path, 'is a directory', undefined, 'a trace file, or the folder of a CTF trace');
         input = new Input(inside, inside, budget, tell);
-        input.#amongOthers = true;
         status = data;
       }
       if (status.isFIFO()) {

@@ -125,7 +125,8 @@ class PerfTrace implements Trace {
     const { payloads, waiting } = meter.budget;
     this.threads = new ThreadTable(meter);
     this.#table = new TypeTable(meter);
-    const unfolded = compressed ? usualUnfolded : 1;
+    // The size of a folder's first file says nothing of the others.
+    const unfolded = header.directory ? Number.POSITIVE_INFINITY : compressed ? usualUnfolded : 1;
     const slot = input.slot(1 << 20, unfolded);
     this.#arena = new Arena(slot, 1 << 16, input.room(payloads, unfolded));
     this.#sorter = new EventSorter(this.#arena, waiting);

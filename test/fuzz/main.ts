@@ -190,6 +190,7 @@ function found(fault: Fault, parts: Parts, args: string[]): void {
     faults.set(fault.signature, 0);
     if (fault.kind !== 'exception') {
       // A busy machine, or what others left in the process.
+      report(`not again in a process of its own: ${fault.signature} ${fault.detail.slice(-300)}`);
       rmSync(folder, { recursive: true });
       faults.delete(fault.signature);
       return;
