@@ -16,37 +16,39 @@ export function readInteger(view: DataView, at: number, type: IntegerType, littl
   return type.signed ? view.getInt8(at) : view.getUint8(at);
 }
 
-const sizes: Record<string, IntegerType> = {
-  bool: { bits: 8, signed: false },
-  _Bool: { bits: 8, signed: false },
-  u8: { bits: 8, signed: false },
-  s8: { bits: 8, signed: true },
-  u16: { bits: 16, signed: false },
-  s16: { bits: 16, signed: true },
-  u32: uint,
-  s32: int,
-  u64: ulong,
-  s64: long,
-  size_t: ulong,
-  ssize_t: long,
-  loff_t: long,
-  off_t: long,
-  pid_t: int,
-  dev_t: uint,
-  gfp_t: uint,
-  umode_t: { bits: 16, signed: false },
-  ino_t: ulong,
-  sector_t: ulong,
-  dma_addr_t: ulong,
-  phys_addr_t: ulong,
-  uintptr_t: ulong,
-  gpa_t: ulong,
-  gva_t: ulong,
-  gfn_t: ulong,
-  hpa_t: ulong,
-  hva_t: ulong,
-  pgoff_t: ulong,
-};
+const sizes = new Map<string, IntegerType>(
+  Object.entries<IntegerType>({
+    bool: { bits: 8, signed: false },
+    _Bool: { bits: 8, signed: false },
+    u8: { bits: 8, signed: false },
+    s8: { bits: 8, signed: true },
+    u16: { bits: 16, signed: false },
+    s16: { bits: 16, signed: true },
+    u32: uint,
+    s32: int,
+    u64: ulong,
+    s64: long,
+    size_t: ulong,
+    ssize_t: long,
+    loff_t: long,
+    off_t: long,
+    pid_t: int,
+    dev_t: uint,
+    gfp_t: uint,
+    umode_t: { bits: 16, signed: false },
+    ino_t: ulong,
+    sector_t: ulong,
+    dma_addr_t: ulong,
+    phys_addr_t: ulong,
+    uintptr_t: ulong,
+    gpa_t: ulong,
+    gva_t: ulong,
+    gfn_t: ulong,
+    hpa_t: ulong,
+    hva_t: ulong,
+    pgoff_t: ulong,
+  }),
+);
 
 /** The integer type that the words of a declaration name, undefined where they are no known integer. */
 export function knownType(words: readonly string[]): IntegerType | undefined {
@@ -68,7 +70,7 @@ export function knownType(words: readonly string[]): IntegerType | undefined {
         .replace(/^__(?=[usbl])/, '')
         .replace(/^[bl]e(?=\d)/, 'u')
         .replace(/^(u?)int(\d+)_t$/, (_, u: string, width: string) => `${u === 'u' ? 'u' : 's'}${width}`);
-      return sizes[plain];
+      return sizes.get(plain);
     }
   }
   return bits === undefined ? undefined : { bits, signed: !unsigned };

@@ -110,7 +110,7 @@ class PerfScript extends LineTrace {
     const cpus = /^# nrcpus online : (\d+)/.exec(text);
     if (cpus !== null && Number(cpus[1]) <= mostCpus) this.cpus = Number(cpus[1]);
     const clock = /^# clockid: (\w+)/.exec(text)?.[1];
-    if (clock !== undefined) this.#clock = clocks[clock] ?? clock;
+    if (clock !== undefined) this.#clock = clocks.get(clock) ?? clock;
   }
 }
 
@@ -149,7 +149,9 @@ function differs(seen: Map<number, string>, id: number, value: string | undefine
 }
 
 /** perf's names of clocks (tools/perf/util/clockid.c) and the kernel's. */
-const clocks: Record<string, string> = { monotonic: 'mono', monotonic_raw: 'mono_raw', boottime: 'boot' };
+const clocks = new Map<string, string>(
+  Object.entries<string>({ monotonic: 'mono', monotonic_raw: 'mono_raw', boottime: 'boot' }),
+);
 
 const headerStart = Buffer.from('# ========\n# captured on');
 const perfRecord = Buffer.from('PERF_RECORD_');

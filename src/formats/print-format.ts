@@ -199,7 +199,7 @@ class Kernel {
   }
 
   enumerator(name: string): number | undefined {
-    return name === 'true' ? 1 : enumerators[name];
+    return name === 'true' ? 1 : enumerators.get(name);
   }
 
   call(name: string, parser: ExpressionParser): Expression | undefined {
@@ -377,20 +377,22 @@ class Kernel {
 }
 
 /** Enumerators that kernels before 4.1 left as names in their formats (libtraceevent knows the same). */
-const enumerators: Record<string, number> = {
-  HI_SOFTIRQ: 0,
-  TIMER_SOFTIRQ: 1,
-  NET_TX_SOFTIRQ: 2,
-  NET_RX_SOFTIRQ: 3,
-  BLOCK_SOFTIRQ: 4,
-  IRQ_POLL_SOFTIRQ: 5,
-  TASKLET_SOFTIRQ: 6,
-  SCHED_SOFTIRQ: 7,
-  HRTIMER_SOFTIRQ: 8,
-  RCU_SOFTIRQ: 9,
-  HRTIMER_NORESTART: 0,
-  HRTIMER_RESTART: 1,
-};
+const enumerators = new Map<string, number>(
+  Object.entries<number>({
+    HI_SOFTIRQ: 0,
+    TIMER_SOFTIRQ: 1,
+    NET_TX_SOFTIRQ: 2,
+    NET_RX_SOFTIRQ: 3,
+    BLOCK_SOFTIRQ: 4,
+    IRQ_POLL_SOFTIRQ: 5,
+    TASKLET_SOFTIRQ: 6,
+    SCHED_SOFTIRQ: 7,
+    HRTIMER_SOFTIRQ: 8,
+    RCU_SOFTIRQ: 9,
+    HRTIMER_NORESTART: 0,
+    HRTIMER_RESTART: 1,
+  }),
+);
 
 /** The type of an array's elements: by its declared size, else by its declared name. */
 function elementOf(field: KernelField): IntegerType | undefined {

@@ -1,9 +1,9 @@
 /**
  * What must not reach a terminal or a line of output as it is: control characters (C0, DEL, C1), line and paragraph
- * separators, characters that reverse or hide text (bidi controls, zero-width, tags, annotations), and lone surrogates.
+ * separators, characters that reverse or hide text (bidi controls, zero-width, tags, annotations), noncharacters, and lone surrogates.
  */
 const unsafe =
-  /[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\ud800-\udfff]/gu;
+  /[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}\ud800-\udfff]/gu;
 /** What most text is made of, and what needs no further look. */
 const harmless = /^[\n\x20-\x7e]*$/;
 /** A style of ours, as `Terminal` writes it into text, or something unsafe. Line ends are the layout's. */

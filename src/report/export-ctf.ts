@@ -190,12 +190,12 @@ const types: Record<FieldOut['form'], string> = {
   unsigned: 'integer { size = 64; align = 8; signed = false; }',
 };
 
-/** Names that LTTng and others give to clocks. */
-const clockNames: Record<string, string> = { mono: 'monotonic' };
-
 function metadataOf(trace: Trace, streams: readonly number[], classes: readonly Class[]): string {
   const quoted = (text: string) => JSON.stringify(text).replace(/\\u[0-9a-f]{4}|[^\x20-\x7e]/gi, '?');
-  const clock = (clockNames[trace.clock.name] ?? trace.clock.name).replace(/\W/g, '_').replace(/^(?=\d)/, '_');
+  // As LTTng and others call it.
+  const clock = (trace.clock.name === 'mono' ? 'monotonic' : trace.clock.name)
+    .replace(/\W/g, '_')
+    .replace(/^(?=\d)/, '_');
   const integer = (size: number, more = '') => `integer { size = ${size}; align = 8; signed = false;${more} }`;
   const stamp = integer(64, ` map = clock.${clock}.value;`);
   let text = `/* CTF 1.8 */

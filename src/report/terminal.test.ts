@@ -54,6 +54,7 @@ test('without UTF-8 the output is ASCII', () => {
 
 test('text from a trace cannot move the cursor, hide or reverse anything', () => {
   assert.equal(escapeText('CPU 0/KVM'), 'CPU 0/KVM');
+  assert.equal(escapeText('a\uffffb\ufffe'), 'a\\u{ffff}b\\u{fffe}');
   assert.equal(escapeText('a\x1b[2Jb\nc\u202ed\u0085\u200b'), 'a\\x1b[2Jb\\nc\\u{202e}d\\x85\\u{200b}');
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {

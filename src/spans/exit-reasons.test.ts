@@ -72,6 +72,10 @@ test('names in text become the kernel’s: as printed by the kernel, by libtrace
   assert.equal(await reasonOf({ exit_reason: 'EXIT_NPF' }), 'npf');
 });
 
+test('a reason of any name is text, whatever else has that name', () => {
+  for (const name of ['constructor', 'toString', '__proto__']) assert.equal(reasonFromText(name), name);
+});
+
 test('halts are told apart', () => {
   const reasons = new Reasons();
   for (const name of ['hlt', 'HLT', 'WFx', 'Wait state']) assert.equal(reasons.halt[reasons.id(name)], true, name);

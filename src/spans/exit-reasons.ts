@@ -139,24 +139,26 @@ const loongarch = table('64 IDLE CACHE CPUCFG CSR');
 const halts = new Set(['hlt', 'idle-halt', 'vmgexit_ap_hlt_loop', 'HLT', 'WFx', 'Wait state', 'IDLE']);
 
 /** Names that libtraceevent's KVM plugin (plugin_kvm.c) or older kernels give to reasons, where a rule does not do. */
-const renamed: Record<string, string> = {
-  EXIT_INTR: 'interrupt',
-  EXIT_IOIO: 'io',
-  EXIT_VMMCALL: 'hypercall',
-  EXIT_IDTR_READ: 'read_idtr',
-  EXIT_GDTR_READ: 'read_gdtr',
-  EXIT_LDTR_READ: 'read_ldtr',
-  EXIT_TR_READ: 'read_rt',
-  EXIT_IDTR_WRITE: 'write_idtr',
-  EXIT_GDTR_WRITE: 'write_gdtr',
-  EXIT_LDTR_WRITE: 'write_ldtr',
-  EXIT_TR_WRITE: 'write_rt',
-  EXIT_EXCP_BASE: 'DE excp',
-  EXIT_MWAIT_COND: '0x8c',
-  EXIT_ERR: 'invalid_guest_state',
-  PENDING_INTERRUPT: 'INTERRUPT_WINDOW',
-  EXTERNAL_INT: 'EXTERNAL_INTERRUPT',
-};
+const renamed = new Map<string, string>(
+  Object.entries<string>({
+    EXIT_INTR: 'interrupt',
+    EXIT_IOIO: 'io',
+    EXIT_VMMCALL: 'hypercall',
+    EXIT_IDTR_READ: 'read_idtr',
+    EXIT_GDTR_READ: 'read_gdtr',
+    EXIT_LDTR_READ: 'read_ldtr',
+    EXIT_TR_READ: 'read_rt',
+    EXIT_IDTR_WRITE: 'write_idtr',
+    EXIT_GDTR_WRITE: 'write_gdtr',
+    EXIT_LDTR_WRITE: 'write_ldtr',
+    EXIT_TR_WRITE: 'write_rt',
+    EXIT_EXCP_BASE: 'DE excp',
+    EXIT_MWAIT_COND: '0x8c',
+    EXIT_ERR: 'invalid_guest_state',
+    PENDING_INTERRUPT: 'INTERRUPT_WINDOW',
+    EXTERNAL_INT: 'EXTERNAL_INTERRUPT',
+  }),
+);
 
 /**
  * The kernel's current name of a reason that a text trace gives in words, so that one recording gives the same
@@ -164,7 +166,7 @@ const renamed: Record<string, string> = {
  */
 export function reasonFromText(text: string): string {
   const name = text.trim();
-  const known = renamed[name];
+  const known = renamed.get(name);
   if (known !== undefined) return known;
   const exception = /^EXIT_EXCP_([A-Z]{2})$/.exec(name);
   if (exception !== null) return `${exception[1]} excp`;

@@ -38,11 +38,13 @@ const none = -1;
 const lock = 1;
 const locked = 2;
 const unlock = 3;
-const roles: Record<string, number> = {
-  'qemu:qemu_mutex_lock': lock,
-  'qemu:qemu_mutex_locked': locked,
-  'qemu:qemu_mutex_unlock': unlock,
-};
+const roles = new Map<string, number>(
+  Object.entries<number>({
+    'qemu:qemu_mutex_lock': lock,
+    'qemu:qemu_mutex_locked': locked,
+    'qemu:qemu_mutex_unlock': unlock,
+  }),
+);
 /** A thread is switched out. */
 const change = 4;
 const undecided = 255;
@@ -241,7 +243,7 @@ export class Locks {
   #unlocksMissing = false;
 
   wants(type: EventType): boolean {
-    return roles[type.name] !== undefined;
+    return roles.has(type.name);
   }
 
   /** Takes the next events; what ended with them stands in `waits`, `holds` and `stretches`. */
@@ -678,7 +680,7 @@ export class Locks {
   }
 
   #decide(type: EventType): number {
-    const role = this.#sources.takes(type) ? (roles[type.name] as number) : 0;
+    const role = this.#sources.takes(type) ? (roles.get(type.name) as number) : 0;
     this.#types.roles[type.id] = role;
     return role;
   }
@@ -692,7 +694,7 @@ export class Locks {
     }
     for (; types.known < trace.types.length; types.known++) {
       const type = trace.types[types.known] as EventType;
-      const wanted = roles[type.name] !== undefined;
+      const wanted = roles.has(type.name);
       types.roles[type.id] = wanted ? undecided : isSwitch(type) ? change : 0;
       types.mutex.push(wanted ? (type.reader('mutex') ?? absent) : undefined);
       types.file.push(wanted ? (type.reader('file') ?? absent) : undefined);

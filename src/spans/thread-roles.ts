@@ -12,10 +12,12 @@ export type ThreadRole = {
 };
 
 /** Fields that tell the vCPU of the thread that an event is of. (qemu:kvm_vcpu_ioctl does not: the main loop makes such calls, too.) */
-const tellVcpu: Record<string, string> = {
-  'qemu:kvm_run_exit': 'cpu_index',
-  'kvm:kvm_entry': 'vcpu_id',
-};
+const tellVcpu = new Map<string, string>(
+  Object.entries<string>({
+    'qemu:kvm_run_exit': 'cpu_index',
+    'kvm:kvm_entry': 'vcpu_id',
+  }),
+);
 const maxThreads = 1 << 16;
 
 /** Learns which threads run vCPUs, from events that say it. */
@@ -25,13 +27,13 @@ export class VcpuNumbers {
   readonly #readers: (FieldReader | null)[] = [];
 
   wants(type: EventType): boolean {
-    return tellVcpu[type.name] !== undefined;
+    return tellVcpu.has(type.name);
   }
 
   batch(trace: Trace, b: EventBatch): void {
     for (let id = this.#readers.length; id < trace.types.length; id++) {
       const type = trace.types[id] as EventType;
-      const field = tellVcpu[type.name];
+      const field = tellVcpu.get(type.name);
       this.#readers.push(field === undefined ? null : (type.reader(field) ?? absent));
     }
     for (let i = 0; i < b.count; i++) {

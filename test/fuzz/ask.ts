@@ -179,7 +179,7 @@ export async function eventsOf(path: string): Promise<Events | undefined> {
 }
 
 /** Formats whose events of different CPUs come together only where more of the recording is read. */
-const merged = new Set(['perf.data', 'CTF', 'raw ring buffer']);
+const merged = new Set(['perf.data', 'CTF', 'raw ring buffer', 'Perfetto']);
 
 /** Reads a recording to its end as the library does, with every event's text and fields, and gives what was said of it. */
 export async function readAll(path: string): Promise<Asked> {
@@ -208,7 +208,8 @@ export async function readAll(path: string): Promise<Asked> {
           continue;
         }
         const text = type.layout.print(batch, i);
-        if (/\b(NaN|undefined)\b/.test(text)) found(`${type.name}: ${text}`);
+        // A float of a CTF trace may be none.
+        if (trace.format !== 'CTF' && /\b(NaN|undefined)\b/.test(text)) found(`${type.name}: ${text}`);
         for (const { name } of type.fields) type.reader(name)?.text(batch, i);
       }
     }

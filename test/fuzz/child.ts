@@ -19,7 +19,7 @@ export type Message =
 export type Parts = Record<string, string>;
 
 /** Longest recordings that mutants are made of, and most of them. */
-const longest = 24 << 10;
+const longest = 12 << 10;
 const mostInputs = 3000;
 /** Time of this process that no command may take for a mutant, in s. */
 const mostTime = 2;

@@ -54,7 +54,9 @@ function floorDivide(a: bigint, b: bigint): bigint {
 }
 
 /** What to call a trace's clock, by what its metadata call it. */
-const names: Record<string, string> = { monotonic: 'mono', boottime: 'boot', realtime: 'realtime' };
+const names = new Map<string, string>(
+  Object.entries<string>({ monotonic: 'mono', boottime: 'boot', realtime: 'realtime' }),
+);
 
 /** The clock of a trace whose streams are on these clocks: one, or several that agree by their distance from 1970. */
 export function clockOf(clocks: readonly ClockClass[]): { clock: Clock; absolute: boolean; notes: string[] } {
@@ -65,7 +67,7 @@ export function clockOf(clocks: readonly ClockClass[]): { clock: Clock; absolute
   if (clocks.every((clock) => sameClock(first, clock))) {
     const tied = first.epoch && offset(first) !== 0n;
     const tie: ClockTie = { to: 'realtime', offset: offset(first), source: `the offset of its clock ${first.name}` };
-    const name = names[first.name] ?? 'unknown';
+    const name = names.get(first.name) ?? 'unknown';
     return { clock: { name, unit: 'ns', resolution, ties: tied ? [tie] : undefined }, absolute: false, notes: [] };
   }
   const called = [...new Set(clocks.map(({ name }) => name))].join(', ');

@@ -29,21 +29,25 @@ const pathOrigins: readonly [path: string, scope: Scope][] = [
 ];
 
 /** What fields of these names are for, by where they stand. */
-const headerRoles: Record<string, Role> = {
-  magic: 'magic',
-  uuid: 'uuid',
-  stream_id: 'stream class',
-  stream_instance_id: 'stream',
-};
-const packetRoles: Record<string, Role> = {
-  timestamp_begin: 'begin',
-  timestamp_end: 'end',
-  content_size: 'content size',
-  packet_size: 'packet size',
-  events_discarded: 'discarded',
-  packet_seq_num: 'sequence number',
-  cpu_id: 'cpu',
-};
+const headerRoles = new Map<string, Role>(
+  Object.entries<Role>({
+    magic: 'magic',
+    uuid: 'uuid',
+    stream_id: 'stream class',
+    stream_instance_id: 'stream',
+  }),
+);
+const packetRoles = new Map<string, Role>(
+  Object.entries<Role>({
+    timestamp_begin: 'begin',
+    timestamp_end: 'end',
+    content_size: 'content size',
+    packet_size: 'packet size',
+    events_discarded: 'discarded',
+    packet_seq_num: 'sequence number',
+    cpu_id: 'cpu',
+  }),
+);
 
 /** Names that are in force in a block, and those of the blocks around it. */
 class Names {
@@ -657,10 +661,10 @@ function uuidOf(value: Value | FieldClass): string {
 }
 
 /** A structure whose members have the roles that go with their names. */
-function named(type: FieldClass, roles: Record<string, Role>): FieldClass {
+function named(type: FieldClass, roles: ReadonlyMap<string, Role>): FieldClass {
   if (type.kind !== 'struct') return type;
   const members = type.members.map(({ name, class: member }) => {
-    const role = roles[name];
+    const role = roles.get(name);
     const has = role !== undefined && (member.kind === 'int' || member.kind === 'array');
     return { name, class: has ? { ...member, roles: [role] } : member };
   });
