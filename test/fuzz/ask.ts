@@ -116,7 +116,8 @@ export async function ask(args: readonly string[]): Promise<Asked> {
 
 function faultIn(args: readonly string[], text: string, errors: string, refused: boolean): Fault | undefined {
   for (const said of [text, errors]) {
-    const word = /(?<![\w.])(NaN|undefined|\[object Object\])(?![\w.])/.exec(said);
+    // A float of a CTF trace may be none.
+    const word = /(?<![\w.])(?<!(small|large)(=|","?|":"))(NaN|undefined|\[object Object\])(?![\w.])/.exec(said);
     if (word !== null) return odd('word', word[0], said, word.index);
   }
   if (args.includes('--json') && !refused) {

@@ -9,7 +9,7 @@ export function mutant(from: Recording, other: Recording, below: (n: number) => 
   const name = names[below(names.length)] as string;
   const bytes = parts.get(name) as Uint8Array;
   const what = below(20);
-  if (what === 0) parts.delete(name);
+  if (what === 0 && names.length > 1) parts.delete(name);
   else if (what === 1) parts.set(name, parts.get(names[below(names.length)] as string) as Uint8Array);
   else parts.set(name, mutantFile(bytes, other, below));
   return parts;
