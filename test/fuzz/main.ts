@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, fork, spawnSync } from 'node:child_process';
+import { type ChildProcess, fork, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -57,14 +57,15 @@ const totals: Totals = existsSync(totalsFile)
   ? (JSON.parse(readFileSync(totalsFile, 'utf8')) as Totals)
   : { mutants: 0, seconds: 0, commands: {}, of: {} };
 const sources =
-  git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', 'src') === '' ? '' : ' and changes');
+  git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '../../src') === '' ? '' : ' and changes');
 
 for (let run = 0; performance.now() < until && before < most; run++) await runChild(Number(values.seed) + run);
 report('done');
 process.exitCode = faults.size > 0 ? 1 : 0;
 
+/** What git says; '' where the sources are no clone. */
 function git(...args: string[]): string {
-  return execFileSync('git', args, { encoding: 'utf8', cwd: import.meta.dirname }).trim();
+  return spawnSync('git', args, { encoding: 'utf8', cwd: import.meta.dirname }).stdout?.trim() ?? '';
 }
 
 /** One child, to the end of the time, of its mutants or of its life. */

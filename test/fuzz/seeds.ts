@@ -33,29 +33,27 @@ export function lay(path: string, recording: Recording): void {
   }
 }
 
-/** Small recordings of every format and of every way to write one, and inputs made to do harm. */
-export function seeds(): { small: Seed[]; large: Seed[] } {
-  const sound = (recordings: readonly Recording[]) => recordings.map((recording) => ({ recording, sound: true }));
-  const others = (folder: string) =>
-    readdirSync(join(data, folder))
-      .filter((name) => !/^(plain|compressed|pipe)\.data$|\.md$/.test(name))
-      .map((name) => ({ recording: file(join(folder, name)), sound: false }));
-  const all = [
-    ...sound([...texts(), ...qemu(), ...traceDats(), ...perfs(), ...ctfs(), perfettoTrace()]),
-    ...others('pasted'),
-    ...others('mutants'),
-    ...others('hostile'),
-    { recording: ctf2(), sound: true },
-  ];
-  const isSmall = ({ recording }: Seed) => sizeOf(recording) <= 9 << 10;
-  // Small files that cost much are rarely tried: that they do not cost more is what they are for.
-  const costly = new Set(['attributes.data', 'ids.data', 'instances.dat', 'names.dat', 'nested.gz'].map(digest));
-  const cheap = (seed: Seed) => isSmall(seed) && !costly.has(sizeOf(seed.recording));
-  return { small: all.filter(cheap), large: all.filter((seed) => !cheap(seed)) };
-}
+/** Small files that cost much, as they may: they are rarely tried. */
+const costly = new Set(['attributes.data', 'ids.data', 'instances.dat', 'names.dat', 'nested.gz']);
+/** Bytes of those that are tried most. */
+const mostOfSmall = 9 << 10;
 
-function digest(name: string): number {
-  return file(join('mutants', name)).length;
+/** Small recordings of every format and of every way to write one, inputs made to do harm among them; and others, larger or costly. */
+export function seeds(): { small: Seed[]; large: Seed[] } {
+  const small: Seed[] = [];
+  const large: Seed[] = [];
+  const add = (recording: Recording, sound: boolean, name = '') => {
+    const few = sizeOf(recording) > mostOfSmall || costly.has(name);
+    (few ? large : small).push({ recording, sound });
+  };
+  for (const one of [...texts(), ...qemu(), ...traceDats(), ...perfs(), ...ctfs(), perfettoTrace()]) add(one, true);
+  for (const folder of ['pasted', 'mutants', 'hostile']) {
+    for (const name of readdirSync(join(data, folder))) {
+      // Perf's are among the whole ones.
+      if (!/^(plain|compressed|pipe)\.data$|\.md$/.test(name)) add(file(join(folder, name)), false, name);
+    }
+  }
+  return { small, large };
 }
 
 export function sizeOf(recording: Recording): number {
@@ -377,7 +375,7 @@ function perfs(): Recording[] {
   ];
 }
 
-/** A kernel's CTF trace as LTTng writes it, its metadata as text and in packets. */
+/** A kernel's CTF trace as LTTng writes it, its metadata as text and in packets; and traces with an event of every type. */
 function ctfs(): Recording[] {
   const events = `
 event { name = "kvm_x86_entry"; id = 0; stream_id = 0; fields := struct { uint32_t _vcpu_id; }; };
@@ -420,14 +418,11 @@ event { name = "lttng_text"; id = 31; stream_id = 0; fields := struct { string _
       ['metadata', Buffer.from(tsdlMetadata(true))],
       ['stream', every],
     ]),
+    new Map<string, Uint8Array>([
+      ['metadata', Buffer.from(jsonMetadata(true))],
+      ['stream', jsonStream(true)],
+    ]),
   ];
-}
-
-function ctf2(): Recording {
-  return new Map<string, Uint8Array>([
-    ['metadata', Buffer.from(jsonMetadata(true))],
-    ['stream', jsonStream(true)],
-  ]);
 }
 
 /** A file as its contents and how they are packed, so that mutants can be of what is inside. */
