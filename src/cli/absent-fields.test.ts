@@ -124,6 +124,11 @@ const said = new Map(
 );
 const out = [...said.values()].join('\n');
 
+test('a field of any name has its value in JSON', () => {
+  const file = text('names.txt', ['a-1 [000] d.... 1.000001: foo: __proto__=5 constructor=3']);
+  assert.match(virtap('dump', file, '--json').stdout, /"fields":\{"__proto__":5,"constructor":3\}/);
+});
+
 test('nothing prints as NaN, undefined or Infinity', () => {
   for (const [line, text] of said) {
     const found = /^.*(NaN|undefined|Infinity|\[object ).*$/m.exec(text);

@@ -156,7 +156,7 @@ function difference(a: bigint | undefined, b: bigint | undefined): bigint | unde
 /** A length of time in ns, exactly, however long; it may be negative, and is in ns where it has no unit. */
 function exactDuration(text: string): bigint | undefined {
   const match = /^([+-]?)(\d{1,19})(?:\.(\d{1,9}))? ?([a-zµμ]*)$/.exec(text);
-  const unit = unitNs[match?.[4] || 'ns'];
+  const unit = unitNs.get(match?.[4] || 'ns');
   if (match === null || unit === undefined) return undefined;
   const [, sign, whole, decimals = ''] = groups<[string, string, string, string | undefined]>(match);
   const ns = (BigInt(whole + decimals) * BigInt(unit)) / 10n ** BigInt(decimals.length);

@@ -80,14 +80,14 @@ export function jsonLines(): EventWriter {
     const type = trace.types[b.type[i] as number] as EventType;
     const thread = trace.threads.get(b.tid[i] as number);
     const pid = b.pid[i] as number;
-    const fields: Record<string, string | number> = {};
+    const fields: [name: string, value: string | number][] = [];
     for (const field of type.fields) {
       const reader = type.reader(field.name);
       // Several forms of an event share a type: this one may lack a text.
       if (reader === undefined || reader.bytes?.find(b, i) === false) continue;
       const text = reader.text(b, i);
-      if (reader.kind === 'text') fields[field.name] = text;
-      else if (text !== '') fields[field.name] = /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+      if (reader.kind === 'text') fields.push([field.name, text]);
+      else if (text !== '') fields.push([field.name, /^-?\d{1,15}$/.test(text) ? Number(text) : text]);
     }
     return `${JSON.stringify({
       [trace.clock.unit === 'ticks' ? 'time_ticks' : 'time_ns']:
@@ -98,7 +98,8 @@ export function jsonLines(): EventWriter {
       comm: thread?.comm ?? '',
       event: type.name,
       ...(type.recordedAs === type.name ? {} : { recorded_as: type.recordedAs }),
-      fields,
+      // Whatever they are called: a field `__proto__` is one, too.
+      fields: Object.fromEntries(fields),
     })}\n`;
   };
 }
