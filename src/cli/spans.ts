@@ -70,7 +70,7 @@ async function run(word: string | undefined, files: string[], options: SpansComm
   if (kind === undefined) {
     const words = kinds.map(({ plural }) => plural);
     throw new UsageError(
-      `there is no kind of span called ${word}${didYouMean(word, words)}; there is ${words.join(', ')}`,
+      `there is no kind of span called ${word}${didYouMean(word, words)} (there is ${words.join(', ')})`,
     );
   }
   const { by, slow, than, sort } = options;
@@ -102,6 +102,6 @@ function checkColumn({ columns, plural }: SpanKind, name: string): void {
   const groups = Object.entries(columns).flatMap(([column, of]) => (isGroup(of) ? [column] : []));
   if (groups.includes(name)) return;
   throw new UsageError(
-    `${plural} have no column ${name} to group by${didYouMean(name, groups)}; they have ${groups.join(', ')}`,
+    `${plural} have no column ${name} to group by${didYouMean(name, groups)} (they have ${groups.join(', ')})`,
   );
 }

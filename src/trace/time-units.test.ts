@@ -19,6 +19,7 @@ test('lengths of time are read with every unit that people type, and a condition
     assert.equal(parseLength(text), ns, text);
     assert.equal(parseCondition(`p99(exit)>${text}`).value, ns, text);
   }
-  for (const text of ['', '1', 'ms', '1 d', '-1ms', '1e3ms', '1ms2', '1constructor']) assert.equal(parseLength(text), undefined, text);
+  for (const text of ['', '1', 'ms', '1 d', '-1ms', '1e3ms', '1ms2', '1constructor'])
+    assert.equal(parseLength(text), undefined, text);
   assert.throws(() => parseCondition('p99(exit)>1d'), /length of time with its unit/);
 });
