@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { count, duration, percent } from '../../src/report/units.ts';
+import { percentileDigits } from '../../src/spans/summary.ts';
 import { lacking, needs } from '../../test/tools.ts';
 import { startBrowser } from './browser.ts';
 import { expected, figures, type Row, root, serious, statistics, virtap } from './figures.ts';
@@ -48,7 +49,7 @@ test('a report opens from a file without a complaint and shows the figures that 
   const { rows } = JSON.parse(virtap('exits', '--json', host)) as { rows: Row[] };
   for (const row of rows) {
     assert.deepEqual(figures(shown.get(row.reason)), expected(row), row.reason);
-    assert.equal(shown.get(row.reason)?.p99, duration(row.p99_ns));
+    assert.equal(shown.get(row.reason)?.p99, duration(row.p99_ns, percentileDigits(row.count)));
   }
   assert.deepEqual(await serious(page), []);
   assert.deepEqual(complaints, []);
