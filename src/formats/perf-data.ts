@@ -128,7 +128,7 @@ class PerfTrace implements Trace {
     // The size of a folder's first file says nothing of the others.
     const unfolded = header.directory ? Number.POSITIVE_INFINITY : compressed ? usualUnfolded : 1;
     const slot = input.slot(1 << 20, unfolded);
-    this.#arena = new Arena(slot, 1 << 16, input.room(payloads, unfolded));
+    this.#arena = new Arena(slot, 1 << 16, input.room(payloads, unfolded), threadsFor(input.size, options) > 1);
     this.#sorter = new EventSorter(this.#arena, waiting);
     this.#names = new NameChanges(this.threads, this.#sorter);
     this.#words = new Int32Array(this.#arena.bytes.buffer);
@@ -166,7 +166,7 @@ class PerfTrace implements Trace {
     const source: ReadInto = directory ? async (target) => (await trace.#folder?.readInto(target)) ?? 0 : read;
     const version = `${directory ? 'folder' : 'file'}${compressed ? ', zstd' : ''}`;
     const trace = new PerfTrace(input, options, header, version, source, compressed && !directory);
-    if (!compressed && !directory && (options.threads ?? (size >= largeFile ? availableParallelism() : 1)) > 1) {
+    if (!compressed && !directory && threadsFor(input.size, options) > 1) {
       trace.#ahead = new PerfAhead(trace.#arena, file.fd, dataEnd);
     }
     trace.damage = broken ?? header.broken;
@@ -819,6 +819,11 @@ class PerfTrace implements Trace {
     this.#types.formats = parseTracingData(Buffer.concat(parts), this.file, offset, this.#input.meter);
     this.damage ??= this.#types.formats.formats.damage;
   }
+}
+
+/** How many threads read a file of this size, if it is known. */
+function threadsFor(size: number | undefined, { threads }: OpenOptions): number {
+  return threads ?? (size !== undefined && size >= largeFile ? availableParallelism() : 1);
 }
 
 /** The text at `start`, up to its NUL or `end`. */

@@ -1,3 +1,16 @@
+/** Buffers of the first traces that a process reads. */
+const uncounted = 16;
+let reserved = 0;
+
+/**
+ * A buffer of which only what is touched takes memory. V8 counts an ArrayBuffer as memory of its own and looks for garbage as soon as a large
+ * one is made, which takes a tenth of a short run; a SharedArrayBuffer it does not count, and so would let pile up in a process that reads
+ * trace after trace.
+ */
+export function reserve(bytes: number): ArrayBufferLike {
+  return reserved++ < uncounted ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+}
+
 /**
  * One buffer cut into slots of equal size, into which readers read the input. An event's payload stays where
  * it was read until the event was consumed, so a slot is free again only when nothing refers to it.
@@ -15,13 +28,16 @@ export class Arena {
   readonly #free: number[] = [];
   readonly #references: Int32Array;
 
-  /** `maxBytes` bounds the whole buffer; a reader that finds no slot must hand out what it holds first. */
-  constructor(slotSize: number, headroom: number, maxBytes: number) {
+  /**
+   * `maxBytes` bounds the whole buffer; a reader that finds no slot must hand out what it holds first. One that is `shared` another thread can
+   * fill.
+   */
+  constructor(slotSize: number, headroom: number, maxBytes: number, shared = false) {
     this.headroom = headroom;
     this.slotSize = slotSize;
     const slots = Math.max(4, Math.floor(maxBytes / (slotSize + headroom)));
-    // Another thread can fill it; and V8, which counts other buffers as its own memory, would look for garbage as soon as it is reserved.
-    this.bytes = new Uint8Array(new SharedArrayBuffer(slots * (slotSize + headroom)));
+    const size = slots * (slotSize + headroom);
+    this.bytes = new Uint8Array(shared ? new SharedArrayBuffer(size) : reserve(size));
     this.view = new DataView(this.bytes.buffer);
     this.#references = new Int32Array(slots);
     for (let slot = slots - 1; slot >= 0; slot--) this.#free.push(slot);

@@ -1,4 +1,4 @@
-import type { Arena } from './arena.ts';
+import { type Arena, reserve } from './arena.ts';
 import { EventBatch } from './batch.ts';
 import type { Loss } from './loss.ts';
 import { Rows, rowAt, rowBytes, rowCpu, rowPid, rowSize, rowTid, rowType } from './rows.ts';
@@ -20,7 +20,7 @@ const cacheRows = 1 << 17;
  */
 export class EventSorter {
   /** The events not yet taken, by order of appending. Hot readers write them directly after `reserve`. */
-  rows = new Rows(new SharedArrayBuffer(leastRows * rowBytes));
+  rows = new Rows(reserve(leastRows * rowBytes));
   /** Number of events appended; hot readers advance it. */
   count = 0;
   /** Events that were appended too late to be put in their places. */
@@ -68,7 +68,7 @@ export class EventSorter {
     if (capacity === this.rows.capacity) return;
     // What no longer stays in the cache anyway is reserved once, to be copied once: what is not touched takes no memory.
     if (capacity > cacheRows && this.#most < Infinity) capacity = Math.max(capacity, Math.ceil((4 / 3) * this.#most));
-    const rows = new Rows(new SharedArrayBuffer(capacity * rowBytes));
+    const rows = new Rows(reserve(capacity * rowBytes));
     rows.times.set(this.rows.times);
     this.rows = rows;
   }
