@@ -10,6 +10,7 @@ import { ThreadTable, type Trace, TypeTable } from '../../trace/trace.ts';
 import type { Format } from '../format.ts';
 import { asTraceError, type Input } from '../input.ts';
 import { qualifiedName } from '../kernel-text.ts';
+import { decodeText } from '../text-field.ts';
 import { eventNumber, type ProtoField, type ProtoKind, protoEvents } from './events.ts';
 import { GenericLayout, ProtoLayout } from './layouts.ts';
 import { encode, WireReader } from './wire.ts';
@@ -120,6 +121,9 @@ class PerfettoTrace implements Trace {
   #complete = Number.NEGATIVE_INFINITY;
   readonly #lastOnCpu = new Map<number, number>();
   /** Who runs on each CPU, as compact switches tell. */
+  /** Reads the names of threads in switches; and a hash of the last name that one told, by thread. */
+  readonly #names = new WireReader(new Uint8Array(0));
+  readonly #nameHashes = new Map<number, number>();
   readonly #running = new Map<number, { tid: number; comm: string; prio: number }>();
   #unknownNumbers = 0;
 
@@ -381,6 +385,7 @@ class PerfettoTrace implements Trace {
       if (previous !== undefined)
         all = [[1, previous.comm], [2, BigInt(previous.tid)], [3, BigInt(previous.prio)], ...fields];
       this.#running.set(cpu, next);
+      this.#nameHashes.delete(next.tid);
       this.threads.name(next.tid, next.comm);
     }
     const bytes = encode(all);
@@ -390,13 +395,24 @@ class PerfettoTrace implements Trace {
 
   /** The names of the threads of a switch. */
   #nameOf(bytes: Uint8Array, start: number, end: number): void {
-    const wire = new WireReader(bytes).begin(start, end);
-    let comm = '';
+    const wire = this.#names;
+    wire.bytes = bytes;
+    wire.begin(start, end);
+    let from = start;
+    let to = start;
     while (wire.next()) {
-      if ((wire.field === 1 || wire.field === 5) && wire.wire === 2) comm = wire.text();
-      else if (wire.field === 2 || wire.field === 6) {
+      if ((wire.field === 1 || wire.field === 5) && wire.wire === 2) {
+        from = wire.from;
+        to = wire.to;
+      } else if (wire.field === 2 || wire.field === 6) {
         const tid = wire.low | 0;
-        if (this.threads.get(tid)?.comm !== comm) this.threads.name(tid, comm);
+        // Most switches tell what is known: no text is made of them.
+        let hash = to - from;
+        for (let p = from; p < to; p++) hash = Math.imul(hash ^ (bytes[p] as number), 0x01000193);
+        if (this.#nameHashes.get(tid) === hash) continue;
+        const comm = decodeText(bytes, from, to);
+        this.threads.name(tid, comm);
+        if (this.threads.get(tid)?.comm === comm) this.#nameHashes.set(tid, hash);
       }
     }
   }
@@ -414,6 +430,7 @@ class PerfettoTrace implements Trace {
         else if (inner.field === 2 && inner.wire === 2) name = inner.text();
         else if (inner.field === 3) pid = inner.low | 0;
       }
+      this.#nameHashes.delete(tid);
       if (tid >= 0) this.threads.name(tid, name === '' ? (this.threads.get(tid)?.comm ?? '') : name, pid);
     }
   }
