@@ -8,6 +8,7 @@ import { exitsText } from '../report/exits-text.ts';
 import { noExits, untimedWhy } from '../report/no-exits.ts';
 import { isExit } from '../spans/exit-events.ts';
 import { withoutVm } from '../spans/vcpu.ts';
+import { isStretch } from '../trace/analysis.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { recordTimes } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -135,7 +136,9 @@ async function run(files: string[], options: ExitCommandOptions, command: Comman
   const answer = async (reading: Reading) => {
     needEvents(trace, reading);
     const result = exits.result();
-    if (!trace.types.some(isExit)) throw new UsageError(...noExits({ trace, reading }));
+    // A running machine's events are known before any comes.
+    const none = result.counts.exits === 0 && !isStretch(reading.window);
+    if (none || !trace.types.some(isExit)) throw new UsageError(...noExits({ trace, reading }));
     if (result.untimed !== undefined) refuseTimes(trace, result.untimed, asked);
     const { exits: left, exitsWithoutThread } = result.counts;
     const within = by.find((dimension) => isDetail(dimension));

@@ -71,12 +71,14 @@ test('--interval prints how things stand, and --for ends it', machine, async () 
     assert.equal(status, 0, stderr);
     const answers = stdout.match(/^ {2}format +live$/gm) ?? [];
     assert.ok(answers.length >= 3, stdout);
-    const nothing = await virtap('vcpus', ...args);
-    assert.equal(nothing.status, 2);
-    assert.match(
-      nothing.stderr,
-      /^(virtap: virtap-test \(\d+\): none of its vCPUs left its guest in this time\n){2,}$/,
-    );
+    for (const command of ['vcpus', 'exits']) {
+      const nothing = await virtap(command, ...args);
+      assert.equal(nothing.status, 2, nothing.stdout);
+      assert.match(
+        nothing.stderr,
+        /^(virtap: virtap-test \(\d+\): none of its vCPUs left its guest in this time\n){2,}$/,
+      );
+    }
   } finally {
     guest.end();
   }

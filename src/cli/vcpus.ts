@@ -59,7 +59,9 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
     if (exits > 0 && exits === exitsWithoutThread)
       throw new UsageError(`${trace.file}: ${untimedWhy.threads}, so nobody knows what each vCPU did`);
     const holds = { exits: trace.types.some(isExit), entries: trace.types.some(isEntry) };
-    if (!holds.exits && !holds.entries) throw new UsageError(...noExits({ trace, reading }));
+    // A running machine's events are known before any comes.
+    const none = trace.traits?.live === true && result.rows.length === 0 && result.threads === 0;
+    if (none || (!holds.exits && !holds.entries)) throw new UsageError(...noExits({ trace, reading }));
     if (!holds.exits || !holds.entries) {
       const lacking = holds.exits ? 'kvm_entry' : 'kvm_exit';
       const names = trace.types.map(({ name }) => name);
