@@ -337,18 +337,25 @@ async function traceDat(input: Input): Promise<void> {
   await compare(input, tools, { 'trace-cmd report (once)': 25, "tracecmd.c (libtracecmd's API)": 2, 'floor.c': 0.25 });
 }
 
-/** CTF: virtap has the events, babeltrace2 prints them, as it does for whoever wants to know. */
+/** CTF: virtap has the events; babeltrace2 decodes them for nobody, and prints them, as it does for whoever wants to know. */
 async function ctf(input: Input): Promise<void> {
   const { file, count } = input;
   const tools: Tool[] = [{ name: 'virtap events', command: [virtap, 'events', file], costs: [] }];
   if (!installed('babeltrace2')) missing.add('babeltrace2');
   else {
     const command = ['babeltrace2', file];
-    const { lines, cost } = await linesOf(command);
-    same('events of virtap and babeltrace2', count, lines);
-    tools.push({ name: 'babeltrace2 (once)', command, costs: [cost], counted: true });
+    // Of damaged traces virtap gives what is whole; babeltrace2 ends.
+    const printed = await linesOf(command).catch(() => undefined);
+    if (printed === undefined) {
+      console.log(`\n### ${input.title}: babeltrace2 does not read it to its end, so nothing is compared`);
+      return;
+    }
+    // perf converts names and ends of threads, too, which are events to babeltrace2 alone.
+    if (Math.abs(count - printed.lines) > count / 1000) same('events of virtap and babeltrace2', count, printed.lines);
+    tools.push({ name: 'babeltrace2 -o dummy', command: ['babeltrace2', '-o', 'dummy', file], costs: [] });
+    tools.push({ name: 'babeltrace2 (once)', command, costs: [printed.cost], counted: true });
   }
-  await compare(input, tools, {});
+  await compare(input, tools, { 'babeltrace2 -o dummy': 2 });
 }
 
 /** What is seen of virtap before anything is read. */
