@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { join } from 'node:path';
 import { parseKernelFormat } from '../formats/kernel-format.ts';
@@ -11,9 +11,8 @@ export function kernelEvents(folder: string): EventType[] {
   const types: EventType[] = [];
   for (const system of subfolders(folder)) {
     for (const event of subfolders(join(folder, system))) {
-      const file = join(folder, system, event, 'format');
-      if (!existsSync(file)) continue;
-      const format = parseKernelFormat(readFileSync(file, 'utf8'));
+      const text = textOf(join(folder, system, event, 'format'));
+      const format = text === undefined ? undefined : parseKernelFormat(text);
       if (format === undefined) continue;
       const name = `${system}:${event}`;
       types.push(new EventType(types.length, name, new KernelLayout(format, endianness() === 'LE'), name));
@@ -24,8 +23,23 @@ export function kernelEvents(folder: string): EventType[] {
 }
 
 function subfolders(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true })
+  const entries = unlessGone(() => readdirSync(folder, { withFileTypes: true })) ?? [];
+  return entries
     .filter((entry) => entry.isDirectory())
     .map((entry) => entry.name)
     .sort();
+}
+
+function textOf(file: string): string | undefined {
+  return unlessGone(() => readFileSync(file, 'utf8'));
+}
+
+/** Undefined for what is not there, or no longer: probes of other programs, which are events, too, come and go. */
+function unlessGone<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return undefined;
+  }
 }
