@@ -4,6 +4,7 @@ import { noExits, untimedWhy } from '../report/no-exits.ts';
 import { vcpusCsv, vcpusJson } from '../report/vcpus-json.ts';
 import { vcpusText } from '../report/vcpus-text.ts';
 import { isEntry, isExit } from '../spans/exit-events.ts';
+import { isStretch } from '../trace/analysis.ts';
 import { recordTimes } from '../trace/recorders.ts';
 import { untellable } from '../trace/undescribed.ts';
 import type { Condition } from '../views/conditions.ts';
@@ -60,7 +61,7 @@ async function run(files: string[], options: VcpusOptions): Promise<void> {
       throw new UsageError(`${trace.file}: ${untimedWhy.threads}, so nobody knows what each vCPU did`);
     const holds = { exits: trace.types.some(isExit), entries: trace.types.some(isEntry) };
     // A running machine's events are known before any comes.
-    const none = trace.traits?.live === true && result.rows.length === 0 && result.threads === 0;
+    const none = result.rows.length === 0 && result.threads === 0 && !isStretch(reading.window);
     if (none || (!holds.exits && !holds.entries)) throw new UsageError(...noExits({ trace, reading }));
     if (!holds.exits || !holds.entries) {
       const lacking = holds.exits ? 'kvm_entry' : 'kvm_exit';
