@@ -144,7 +144,19 @@ test('a damaged text is read as far as it is one, and nothing breaks', async () 
         await readText(bytes).catch((error) => assert.match(String(error), /^TraceError: .*: byte 0: is /));
       },
     ),
-    { numRuns: 200 },
+    // The example is a few bytes in which a page of a ring buffer could be seen.
+    {
+      numRuns: 200,
+      examples: [
+        [
+          [
+            [1673851031, 0],
+            [0, 0],
+          ],
+          396496770,
+        ],
+      ],
+    },
   );
 });
 

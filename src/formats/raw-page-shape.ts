@@ -18,6 +18,8 @@ type OnEvent = (type: number, size: number) => void;
  * them, which goes before other sizes that fit; `size` that of the file, where it is known.
  */
 export function shapeOfPages(head: Uint8Array, size?: number, known?: PageLayout): PageShape | undefined {
+  // The kernel gives whole pages; in a few bytes of anything, one could be seen.
+  if (head.length < leastPage) return undefined;
   const sizes: number[] = known === undefined ? [] : [known.dataOffset + known.dataSize];
   for (let pageSize = leastPage; pageSize <= mostPage; pageSize *= 2) sizes.push(pageSize);
   let cut: PageShape | undefined;
