@@ -1,10 +1,9 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
-import { sortKeys } from '../report/columns.ts';
 import { groupNames } from '../report/exit-names.ts';
 import { exitColumns } from '../report/exits-columns.ts';
 import { exitsCsv, exitsJson } from '../report/exits-json.ts';
-import { exitsText } from '../report/exits-text.ts';
+import { type ExitAnswer, exitsText } from '../report/exits-text.ts';
 import { noExits, untimedWhy } from '../report/no-exits.ts';
 import { isExit } from '../spans/exit-events.ts';
 import { withoutVm } from '../spans/vcpu.ts';
@@ -12,81 +11,48 @@ import { isStretch } from '../trace/analysis.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { recordTimes } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { Condition } from '../views/conditions.ts';
 import { type Dimension, dimensions, Exits, exitSubjects, isDetail, sameReason, type Untimed } from '../views/exits.ts';
-import type { Reading } from '../views/reading.ts';
-import { failIf, failIfOption } from './fail-if.ts';
-import { needEvents } from './lacking.ts';
-import { openSource } from './open.ts';
-import {
-  type LiveOptions,
-  liveCommand,
-  parseCount,
-  parseDuration,
-  parseNumbers,
-  parseWords,
-  runOptions,
-  type TraceOptions,
-  traceCommand,
-} from './options.ts';
-import { Output } from './output.ts';
-import { answerFrom } from './run.ts';
+import { parseWords, type VcpuOptions, vcpuOptions } from './options.ts';
 import { didYouMean } from './suggest.ts';
+import { type ViewOptions, viewCommand } from './view-command.ts';
 
-type ExitCommandOptions = TraceOptions &
-  LiveOptions & {
+type ExitCommandOptions = ViewOptions &
+  VcpuOptions & {
     by: Dimension[];
     sort: string;
     exclude?: string[];
-    vcpu?: number[];
-    pid?: number[];
-    heatmap?: true;
-    slow?: number;
-    than?: number;
     halts?: true;
     breakdown?: true;
     inGuest?: true;
-    failIf?: Condition[];
     tscMhz?: number;
   };
 
-export default function define(command: Command): void {
-  liveCommand(
-    failIfOption(
-      traceCommand(command, [
-        ['virtap exits perf.data', 'how often and how long vCPUs were out of the guest, by reason'],
-        ['virtap exits --by vcpu,reason trace.dat', 'the same for each vCPU'],
-        ['virtap exits --by port trace.dat', 'which I/O ports cost the time'],
-        ['virtap exits --breakdown trace.dat', 'where the time of each went: KVM, QEMU, locks, preempted, halted'],
-        ['virtap exits --heatmap --exclude cpuid trace.dat', 'how durations change over time'],
-        ['virtap exits --slow 5 trace.dat', 'the five slowest exits, and what happened in each'],
-        ['virtap exits --than 1ms trace.dat', 'all that took longer than a millisecond, in order of time'],
-        ['virtap exits --live --interval 5s', 'of the machines that run here, until Ctrl-C'],
-        ['perf record -a -e kvm:* -o - sleep 10 | virtap exits -', 'from a pipe'],
-        [
-          "virtap exits --fail-if 'p99(exit:npf)>100us' trace.dat",
-          'in a script: the exit status is 3 where that is so',
-        ],
-      ]),
-      'exit (all but halts), halt, or exit:NAME with the name of a row, exit:npf or with --by vcpu,reason exit:0,npf',
+export default viewCommand<ExitCommandOptions, ExitAnswer>({
+  examples: [
+    ['virtap exits perf.data', 'how often and how long vCPUs were out of the guest, by reason'],
+    ['virtap exits --by vcpu,reason trace.dat', 'the same for each vCPU'],
+    ['virtap exits --by port trace.dat', 'which I/O ports cost the time'],
+    ['virtap exits --breakdown trace.dat', 'where the time of each went: KVM, QEMU, locks, preempted, halted'],
+    ['virtap exits --heatmap --exclude cpuid trace.dat', 'how durations change over time'],
+    ['virtap exits --slow 5 trace.dat', 'the five slowest exits, and what happened in each'],
+    ['virtap exits --than 1ms trace.dat', 'all that took longer than a millisecond, in order of time'],
+    ['virtap exits --live --interval 5s', 'of the machines that run here, until Ctrl-C'],
+    ['perf record -a -e kvm:* -o - sleep 10 | virtap exits -', 'from a pipe'],
+    ["virtap exits --fail-if 'p99(exit:npf)>100us' trace.dat", 'in a script: the exit status is 3 where that is so'],
+  ],
+  conditions:
+    'exit (all but halts), halt, or exit:NAME with the name of a row, exit:npf or with --by vcpu,reason exit:0,npf',
+  sort: { what: 'the table', columns: exitColumns, usual: 'total' },
+  heatmap: 'draw a heat map: time across, duration up, count as colour',
+  slow: 'show the slowest exits, with what happened in them',
+  than: 'show the exits longer than this',
+  options: (command) =>
+    vcpuOptions(
+      command
+        .option('-b, --by <what>', `group by ${dimensions.join(', ')}; two as in vcpu,reason`, parseBy, ['reason'])
+        .option('-x, --exclude <reasons>', 'leave out these reasons: hlt,npf; may be repeated', parseWords),
     )
-      .option('-b, --by <what>', `group by ${dimensions.join(', ')}; two as in vcpu,reason`, parseBy, ['reason'])
-      .addOption(
-        new Option('-s, --sort <column>', 'sort the table by this column')
-          .choices(sortKeys(exitColumns, 'total'))
-          .default('total'),
-      )
-      .option('-x, --exclude <reasons>', 'leave out these reasons: hlt,npf; may be repeated', parseWords)
-      .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
-      .option(
-        '-p, --pid <numbers>',
-        'only the VMs of these processes, or the vCPU threads with these ids',
-        parseNumbers,
-      )
       .option('--breakdown', "show where each row's time went: KVM, QEMU, a lock, preempted, halted")
-      .option('--heatmap', 'draw a heat map: time across, duration up, count as colour')
-      .option('--slow <number>', 'show the slowest exits, with what happened in them', parseCount)
-      .option('--than <time>', 'show the exits longer than this: 1ms, 250us', parseDuration)
       .option('--halts', 'take halts into the heat map and the slow exits')
       .addOption(
         new Option(
@@ -95,77 +61,71 @@ export default function define(command: Command): void {
         ).conflicts(['breakdown', 'slow', 'than', 'halts']),
       )
       .option('--tsc-mhz <MHz>', 'length of a cycle, for traces with the x86-tsc clock', parseMhz),
-  ).action(run);
-}
+  wanted: () => ({ purposes: ['exits'] }),
+  ask(trace, options, command) {
+    const asked = timesAsked(options, command.getOptionValueSource('sort') === 'cli');
+    if (!tellsTime(trace.clock)) refuseTimes(trace, 'times', asked);
+    refuseCycles(trace, options);
+    const { by, exclude, vcpu, pid, heatmap, slow, than, halts, breakdown, inGuest, sort, tscMhz } = options;
+    const within = by.find((dimension) => isDetail(dimension));
+    if (inGuest === true && within !== undefined)
+      throw new UsageError(`--by ${within} is of what happens after the guest is left, --in-guest of the time before`);
+    const exits = new Exits({
+      by,
+      exclude: exclude ?? [],
+      vcpus: vcpu,
+      pids: pid,
+      heatmap: heatmap === true,
+      slow,
+      than,
+      halts: halts === true,
+      breakdown: breakdown === true,
+      inGuest: inGuest === true,
+      scale: tscMhz === undefined ? undefined : 1000 / tscMhz,
+    });
+    return {
+      analyses: [exits],
+      answer(reading) {
+        const result = exits.result();
+        // A running machine's events are known before any comes.
+        const none = result.counts.exits === 0 && !isStretch(reading.window);
+        if (none || !trace.types.some(isExit)) throw new UsageError(...noExits({ trace, reading }));
+        if (result.untimed !== undefined) refuseTimes(trace, result.untimed, asked);
+        const { exits: left, exitsWithoutThread } = result.counts;
+        if (within !== undefined && left > 0 && left === exitsWithoutThread)
+          throw new UsageError(
+            `${trace.file}: ${untimedWhy.threads}, so that nobody knows what happened within which exit, which --by ${within} needs`,
+          );
+        return { trace, reading, result, sort, halts: halts === true, than };
+      },
+    };
+  },
+  json: exitsJson,
+  csv: exitsCsv,
+  text: exitsText,
+  subjects: ({ result }) => exitSubjects(result, (group) => groupNames(result, group)),
+  // Of several VMs, a number alone means each vCPU with it.
+  same: (asked, name) => sameReason(asked, name) || sameReason(asked, withoutVm(name)),
+});
 
-async function run(files: string[], options: ExitCommandOptions, command: Command): Promise<void> {
-  const out = new Output(options);
-  const trace = await openSource(files, options, { purposes: ['exits'] });
-  const asked = timesAsked(options, command);
-  if (!tellsTime(trace.clock) && asked.length > 0) {
-    await trace.close();
-    refuseTimes(trace, 'times', asked);
-  }
+/** Throws a UsageError for what does not go with the clock: lengths in ns of one that counts cycles, and a cycle's length of another. */
+function refuseCycles(trace: Trace, { tscMhz, than, breakdown }: ExitCommandOptions): void {
   const ticks = trace.clock.unit === 'ticks';
-  if (options.tscMhz !== undefined && !ticks) {
+  if (tscMhz !== undefined && !ticks) {
     throw new UsageError(`--tsc-mhz is for traces with the clock x86-tsc; the clock of ${trace.file} counts ns`);
   }
-  if (options.than !== undefined && ticks && options.tscMhz === undefined) {
+  if (than !== undefined && ticks && tscMhz === undefined) {
     throw new UsageError(`${trace.file}: its clock counts cycles; say how long one is with --tsc-mhz to use --than`);
   }
-  if (options.breakdown === true && ticks) {
+  if (breakdown === true && ticks) {
     throw new UsageError(`${trace.file}: its clock counts cycles, so no time can be divided; ${recordTimes}`);
   }
-  const { by, exclude, vcpu, pid, heatmap, slow, than, halts, breakdown, inGuest, sort } = options;
-  const outside = by.find((dimension) => isDetail(dimension));
-  if (inGuest === true && outside !== undefined)
-    throw new UsageError(`--by ${outside} is of what happens after the guest is left, --in-guest of the time before`);
-  const exits = new Exits({
-    by,
-    exclude: exclude ?? [],
-    vcpus: vcpu,
-    pids: pid,
-    heatmap: heatmap === true,
-    slow,
-    than,
-    halts: halts === true,
-    breakdown: breakdown === true,
-    inGuest: inGuest === true,
-    scale: options.tscMhz === undefined ? undefined : 1000 / options.tscMhz,
-  });
-  const answer = async (reading: Reading) => {
-    needEvents(trace, reading);
-    const result = exits.result();
-    // A running machine's events are known before any comes.
-    const none = result.counts.exits === 0 && !isStretch(reading.window);
-    if (none || !trace.types.some(isExit)) throw new UsageError(...noExits({ trace, reading }));
-    if (result.untimed !== undefined) refuseTimes(trace, result.untimed, asked);
-    const { exits: left, exitsWithoutThread } = result.counts;
-    const within = by.find((dimension) => isDetail(dimension));
-    if (within !== undefined && left > 0 && left === exitsWithoutThread)
-      throw new UsageError(
-        `${trace.file}: ${untimedWhy.threads}, so that nobody knows what happened within which exit, which --by ${within} needs`,
-      );
-    // A threshold asks for a log, a number for a ranking.
-    if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
-    const found = { trace, result, reading, sort, halts: halts === true, than };
-    await out.answer({
-      json: () => exitsJson(found),
-      csv: () => exitsCsv(found),
-      text: (terminal) => exitsText(found, terminal),
-    });
-    return result;
-  };
-  const result = await answerFrom(trace, [exits], runOptions(options), answer);
-  // Of several VMs, a number alone means each vCPU with it.
-  const same = (asked: string, name: string) => sameReason(asked, name) || sameReason(asked, withoutVm(name));
-  failIf(options.failIf, () => exitSubjects(result, (group) => groupNames(result, group)), same);
 }
 
 /** The options given that ask how long exits took. */
-function timesAsked(options: ExitCommandOptions, command: Command): string[] {
+function timesAsked(options: ExitCommandOptions, sorted: boolean): string[] {
   const { heatmap, slow, than, breakdown, tscMhz, sort } = options;
-  const ordered = command.getOptionValueSource('sort') === 'cli' && !countedSorts.includes(sort);
+  const ordered = sorted && !countedSorts.includes(sort);
   return [
     ...(heatmap === true ? ['--heatmap'] : []),
     ...(slow !== undefined ? ['--slow'] : []),

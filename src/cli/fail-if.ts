@@ -5,8 +5,8 @@ import { type Condition, ConditionError, judge, parseCondition, type Subject } f
 import { measureOf } from '../views/figures.ts';
 import { say } from './say.ts';
 
-/** The exit status where a condition holds: as where something leaked, the answer is there, and bad. */
-const holds = 3;
+/** The exit status where an answer is there, and bad: a condition holds, or something leaked. */
+export const badStatus = 3;
 
 /** Gives a command the option `--fail-if`; `what` says what its conditions can be about. */
 export function failIfOption(command: Command, what: string): Command {
@@ -47,7 +47,7 @@ export function failIf(
     if (Number.isNaN(actual))
       throw new UsageError(`--fail-if ${condition.text}: cannot be judged, there is nothing of the kind`);
     if (!result.holds) continue;
-    process.exitCode = holds;
+    process.exitCode = badStatus;
     say(`virtap: ${condition.text}: it is ${written(condition, actual)}\n`);
   }
 }

@@ -27,6 +27,12 @@ export function untimeable(clock: Clock): string {
   return `${why}, so nothing in it can be timed`;
 }
 
+/** Throws where a threshold, which is in ns, says nothing of the clock's units. */
+export function needLength({ clock, file }: Trace, than: number | undefined): void {
+  if (than === undefined || clock.unit !== 'ticks') return;
+  throw new UsageError(`${file}: its clock counts cycles of unknown length, so there is no --than`);
+}
+
 /** Throws where nothing in a trace can be timed. `remedy` says what to record instead. */
 export async function needTimes(trace: Trace, remedy = ''): Promise<void> {
   if (tellsTime(trace.clock)) return;

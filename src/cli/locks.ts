@@ -1,107 +1,74 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
+import type { LocksAnswer } from '../report/locks-columns.ts';
 import { locksCsv, locksJson } from '../report/locks-json.ts';
 import { locksText } from '../report/locks-text.ts';
 import { tellsTime } from '../trace/clock.ts';
 import { qemuOf, recordLines } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import { untellable } from '../trace/undescribed.ts';
-import type { Condition } from '../views/conditions.ts';
 import { LocksView, lockSubjects } from '../views/locks.ts';
-import type { Reading } from '../views/reading.ts';
-import { failIf, failIfOption } from './fail-if.ts';
-import { needEvents, untimeable } from './lacking.ts';
-import { openSource } from './open.ts';
-import {
-  type LiveOptions,
-  liveCommand,
-  parseCount,
-  parseDuration,
-  parseWords,
-  runOptions,
-  type TraceOptions,
-  traceCommand,
-} from './options.ts';
-import { Output } from './output.ts';
-import { answerFrom } from './run.ts';
+import { untimeable } from './lacking.ts';
+import { parseWords } from './options.ts';
+import { type ViewOptions, viewCommand } from './view-command.ts';
 
-type LocksCommandOptions = TraceOptions &
-  LiveOptions & {
-    bql?: string[];
-    mutex?: string[];
-    heatmap?: true;
-    slow?: number;
-    than?: number;
-    holds?: true;
-    failIf?: Condition[];
-  };
+type LocksCommandOptions = ViewOptions & { bql?: string[]; mutex?: string[]; holds?: true };
 
-export default function define(command: Command): void {
-  liveCommand(
-    failIfOption(
-      traceCommand(command, [
-        ['virtap locks qemu.log', 'how long threads wait for which mutex, and behind whom'],
-        ['virtap locks --slow 5 qemu.log', 'the five slowest waits: who held the mutex, and what it did'],
-        ['virtap locks --slow 5 --holds qemu.log', 'the five slowest holds'],
-        ['virtap locks --mutex 0x55f0d2a4e880 qemu.log', 'call sites and threads of another mutex than the BQL'],
-        ['virtap locks --mutex bql --heatmap qemu.log', 'only the waits for the BQL in the heat map'],
-        ['virtap locks --json qemu.log', 'for programs'],
-        [
-          "virtap locks --fail-if 'share(vcpu-wait:BQL)>5%' qemu.log",
-          'in a script: the exit status is 3 where that is so',
-        ],
-      ]),
-      'wait (while another thread held it), uncontended (taking a free one) and hold of all mutexes, wait:BQL or wait:ADDRESS of one, vcpu-wait:BQL for the time of the vCPUs that waits took (total, share)',
-    )
+export default viewCommand<LocksCommandOptions, LocksAnswer>({
+  examples: [
+    ['virtap locks qemu.log', 'how long threads wait for which mutex, and behind whom'],
+    ['virtap locks --slow 5 qemu.log', 'the five slowest waits: who held the mutex, and what it did'],
+    ['virtap locks --slow 5 --holds qemu.log', 'the five slowest holds'],
+    ['virtap locks --mutex 0x55f0d2a4e880 qemu.log', 'call sites and threads of another mutex than the BQL'],
+    ['virtap locks --mutex bql --heatmap qemu.log', 'only the waits for the BQL in the heat map'],
+    ['virtap locks --json qemu.log', 'for programs'],
+    ["virtap locks --fail-if 'share(vcpu-wait:BQL)>5%' qemu.log", 'in a script: the exit status is 3 where that is so'],
+  ],
+  conditions:
+    'wait (while another thread held it), uncontended (taking a free one) and hold of all mutexes, wait:BQL or wait:ADDRESS of one, vcpu-wait:BQL for the time of the vCPUs that waits took (total, share)',
+  heatmap: 'draw a heat map of the waits: time across, duration up, count as colour',
+  slow: 'show the slowest waits, with who held the mutex meanwhile',
+  than: 'show the waits longer than this',
+  options: (command) =>
+    command
       .option('--bql <addresses>', 'which mutexes are the big QEMU lock, where that is not recognised', parseAddresses)
       .option(
         '-m, --mutex <names>',
         'tell of these mutexes in detail, and show only them in the heat map and the slow log: BQL, or addresses',
         parseMutexes,
       )
-      .option('--heatmap', 'draw a heat map of the waits: time across, duration up, count as colour')
-      .option('--slow <number>', 'show the slowest waits, with who held the mutex meanwhile', parseCount)
-      .option('--than <time>', 'show the waits longer than this: 1ms, 250us', parseDuration)
       .option('--holds', 'show holds in the heat map and the slow log, not waits'),
-  ).action(run);
-}
-
-async function run(files: string[], options: LocksCommandOptions): Promise<void> {
-  const out = new Output(options);
-  const trace = await openSource(files, options, { purposes: ['locks'] });
-  if (trace.clock.unit === 'ticks') {
-    throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so locks cannot be timed`);
-  }
-  const { bql, heatmap, slow, than } = options;
-  const holds = options.holds === true;
-  const chosen = options.mutex ?? [];
-  const view = new LocksView({ bql: bql ?? [], mutexes: chosen, heatmap: heatmap === true, slow, than, holds });
-  const answer = async (reading: Reading) => {
-    needEvents(trace, reading);
-    refuse(trace, view);
-    const result = view.result();
-    const known = view.known();
-    for (const address of bql ?? []) {
-      if (known.some(({ mutex }) => mutex === address)) continue;
-      throw new UsageError(`${trace.file}: no mutex has the address ${address}`);
+  wanted: () => ({ purposes: ['locks'] }),
+  ask(trace, { bql = [], mutex: chosen = [], heatmap, slow, than, ...options }) {
+    if (trace.clock.unit === 'ticks') {
+      throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so locks cannot be timed`);
     }
-    for (const name of chosen) {
-      if (known.some((mutex) => mutex.mutex === name || mutex.name === name)) continue;
-      const more = name === 'BQL' ? ' is recognised as the BQL; --bql names it' : ` is called ${name}`;
-      throw new UsageError(`${trace.file}: no mutex${more}`);
-    }
-    if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
-    const found = { trace, result, reading, holds, than, chosen };
-    await out.answer({
-      json: () => locksJson(found),
-      csv: () => locksCsv(found),
-      text: (terminal) => locksText(found, terminal),
-    });
-    return result;
-  };
-  const result = await answerFrom(trace, [view], runOptions(options), answer);
-  failIf(options.failIf, () => lockSubjects(result));
-}
+    const holds = options.holds === true;
+    const view = new LocksView({ bql, mutexes: chosen, heatmap: heatmap === true, slow, than, holds });
+    return {
+      analyses: [view],
+      answer(reading) {
+        refuse(trace, view);
+        const result = view.result();
+        const known = view.known();
+        for (const address of bql) {
+          if (known.some(({ mutex }) => mutex === address)) continue;
+          throw new UsageError(`${trace.file}: no mutex has the address ${address}`);
+        }
+        for (const name of chosen) {
+          if (known.some((mutex) => mutex.mutex === name || mutex.name === name)) continue;
+          const more = name === 'BQL' ? ' is recognised as the BQL; --bql names it' : ` is called ${name}`;
+          throw new UsageError(`${trace.file}: no mutex${more}`);
+        }
+        return { trace, reading, result, holds, than, chosen };
+      },
+    };
+  },
+  json: locksJson,
+  csv: locksCsv,
+  text: locksText,
+  subjects: ({ result }) => lockSubjects(result),
+});
 
 /** Throws a UsageError where the recording cannot tell of locks, with what to record instead. */
 export function refuse(trace: Trace, { locks: { counts } }: LocksView): void {

@@ -40,6 +40,16 @@ export function liveCommand(command: Command, answers = true): Command {
   return own ? command : command.option('-p, --pid <numbers>', 'with --live: only these processes', parseNumbers);
 }
 
+/** Which vCPUs are meant. */
+export type VcpuOptions = { vcpu?: number[]; pid?: number[] };
+
+/** The options that say which vCPUs are meant. */
+export function vcpuOptions(command: Command): Command {
+  return command
+    .option('--vcpu <numbers>', 'only these vCPUs: 0, or 0,2,4-6', parseNumbers)
+    .option('-p, --pid <numbers>', 'only the VMs of these processes, or the vCPU threads with these ids', parseNumbers);
+}
+
 type CommandForm = { range?: { from: string; to: string }; forms?: readonly ('json' | 'csv')[] };
 
 /**

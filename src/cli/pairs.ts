@@ -1,91 +1,98 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { Moment } from '../analyse/read.ts';
 import { UsageError } from '../analyse/usage-error.ts';
 import { schedEvents } from '../live/event-sets.ts';
-import { sortKeys } from '../report/columns.ts';
 import { groupFigures } from '../report/groups.ts';
+import type { PairsAnswer } from '../report/pairs-columns.ts';
 import { pairsCsv, pairsJson } from '../report/pairs-json.ts';
 import { pairsText } from '../report/pairs-text.ts';
 import { groups } from '../trace/groups.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { Condition } from '../views/conditions.ts';
 import { Filter, FilterError } from '../views/filter.ts';
 import { type EndSpec, PairsView, pairSubjects } from '../views/pairs.ts';
-import type { Reading } from '../views/reading.ts';
-import { failIf, failIfOption } from './fail-if.ts';
-import { needEvents, needTimes } from './lacking.ts';
-import { openSource } from './open.ts';
-import {
-  type LiveOptions,
-  liveCommand,
-  parseCount,
-  parseDuration,
-  parseWords,
-  runOptions,
-  type TraceOptions,
-  traceCommand,
-} from './options.ts';
-import { Output } from './output.ts';
-import { answerFrom } from './run.ts';
+import { needLength, needTimes } from './lacking.ts';
+import { parseWords } from './options.ts';
 import { didYouMean } from './suggest.ts';
+import { answerView, type View, type ViewOptions, viewOptions } from './view-command.ts';
 
 /** An option's value as the user wrote it, and what it means. */
 type End = EndSpec & { text: string };
 type Key = { from: string; to: string; text: string };
 
-type PairsCommandOptions = Omit<TraceOptions, 'from' | 'to'> &
-  LiveOptions & {
-    from: End;
-    to: End;
-    by: Key[];
-    group?: string[];
-    sort: string;
-    breakdown?: true;
-    heatmap?: true;
-    slow?: number;
-    than?: number;
-    failIf?: Condition[];
-    since?: Moment;
-    until?: Moment;
-  };
+/** `--from` and `--to` are the events here, `--since` and `--until` the stretch of time. */
+type GivenOptions = Omit<PairsCommandOptions, 'begins' | 'ends' | 'from' | 'to'> & {
+  from: End;
+  to: End;
+  since?: Moment;
+  until?: Moment;
+};
 
-export default function define(command: Command): void {
-  liveCommand(
-    failIfOption(
-      traceCommand(
-        command,
-        [
-          ['virtap pairs --from kvm_exit --to kvm_entry --by tid trace.dat', 'what virtap exits measures'],
-          ["virtap pairs --from 'kvm_pio if port == 0x3f8' --to kvm_entry --by tid trace.dat", 'of one port'],
-          [
-            'virtap pairs --from sched_wakeup --to sched_switch --by pid=next_pid trace.dat',
-            'how long threads wait for a CPU',
-          ],
-          [
-            'virtap pairs --from virtqueue_pop --to virtqueue_fill --by vq,elem --group vq trace.bin',
-            'requests, by queue',
-          ],
-          ['virtap pairs --from sched_switch --to sched_switch --by cpu trace.dat', 'how long threads run'],
-        ],
-        { range: { from: '--since', to: '--until' } },
-      ),
-      'pair, or pair:VALUES with the values of --group',
-    )
+type PairsCommandOptions = ViewOptions & {
+  begins: End;
+  ends: End;
+  by: Key[];
+  group?: string[];
+  sort: string;
+  breakdown?: true;
+};
+
+const pairs: View<PairsCommandOptions, PairsAnswer> = {
+  examples: [
+    ['virtap pairs --from kvm_exit --to kvm_entry --by tid trace.dat', 'what virtap exits measures'],
+    ["virtap pairs --from 'kvm_pio if port == 0x3f8' --to kvm_entry --by tid trace.dat", 'of one port'],
+    [
+      'virtap pairs --from sched_wakeup --to sched_switch --by pid=next_pid trace.dat',
+      'how long threads wait for a CPU',
+    ],
+    ['virtap pairs --from virtqueue_pop --to virtqueue_fill --by vq,elem --group vq trace.bin', 'requests, by queue'],
+    ['virtap pairs --from sched_switch --to sched_switch --by cpu trace.dat', 'how long threads run'],
+  ],
+  conditions: 'pair, or pair:VALUES with the values of --group',
+  range: { from: '--since', to: '--until' },
+  sort: { what: 'the table', columns: groupFigures, usual: 'total' },
+  heatmap: 'draw a heat map: time across, duration up, count as colour',
+  slow: 'show the slowest pairs',
+  than: 'show the pairs longer than this',
+  options: (command) =>
+    command
       .requiredOption('--from <event>', "the event that it begins with: kvm_exit, 'kvm_pio if port == 0x3f8'", parseEnd)
       .requiredOption('--to <event>', 'the event that it ends with', parseEnd)
       .requiredOption('--by <fields>', 'what both must have in common: vq,elem, tid, pid=next_pid', parseKeys)
       .option('--group <fields>', 'group by fields of either event: comm, to.ret', parseWords)
-      .addOption(
-        new Option('-s, --sort <column>', 'sort the table by this column')
-          .choices(sortKeys(groupFigures, 'total'))
-          .default('total'),
-      )
       .option('--breakdown', 'how much of the time the thread ran, was preempted, slept; of pairs by tid')
-      .option('--heatmap', 'draw a heat map: time across, duration up, count as colour')
-      .option('--slow <number>', 'show the slowest pairs', parseCount)
-      .option('--than <time>', 'show the pairs longer than this: 1ms, 250us', parseDuration)
       .addHelpText('after', help),
-  ).action(run);
+  wanted({ begins, ends, by, breakdown }) {
+    if (breakdown === true && !by.some((key) => key.from === 'tid' && key.to === 'tid')) {
+      throw new UsageError('--breakdown tells what a thread did between two events of its own: --by must have tid');
+    }
+    return { patterns: [begins.event, ends.event, ...(breakdown === true ? schedEvents : [])] };
+  },
+  async ask(trace, options) {
+    const { begins: from, ends: to, by, group = [], breakdown, heatmap, slow, than, sort } = options;
+    await needTimes(trace);
+    needLength(trace, than);
+    const asked = { from, to, by, group, breakdown: breakdown === true, heatmap: heatmap === true, slow, than };
+    const view = new PairsView(asked);
+    return {
+      analyses: [view],
+      answer(reading) {
+        const result = view.result();
+        explain(trace, view, options, result.counts);
+        const words = { from: from.text, to: to.text, by: by.map(({ text }) => text), group };
+        return { trace, reading, result, sort, than, ...words };
+      },
+    };
+  },
+  json: pairsJson,
+  csv: pairsCsv,
+  text: pairsText,
+  subjects: ({ result }) => pairSubjects(result),
+};
+
+export default function define(command: Command): void {
+  viewOptions(command, pairs).action((files: string[], { from, to, since, until, ...options }: GivenOptions) =>
+    answerView(pairs, files, { ...options, begins: from, ends: to, from: since, to: until }, command),
+  );
 }
 
 const help = `
@@ -96,54 +103,11 @@ A field that the two events name differently is written FROM=TO, and is the even
 from. and to. before a group say which event's field is meant; else the first event's counts, or the last
 one's where that has none.`;
 
-async function run(files: string[], options: PairsCommandOptions): Promise<void> {
-  const out = new Output(options);
-  const { from, to, by, heatmap, slow, than, sort } = options;
-  const group = options.group ?? [];
-  const breakdown = options.breakdown === true;
-  if (breakdown && !by.some((key) => key.from === 'tid' && key.to === 'tid')) {
-    throw new UsageError('--breakdown tells what a thread did between two events of its own: --by must have tid');
-  }
-  const patterns = [from.event, to.event, ...(breakdown ? schedEvents : [])];
-  const trace = await openSource(files, options, { patterns });
-  await needTimes(trace);
-  if (than !== undefined && trace.clock.unit === 'ticks') {
-    throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so there is no --than`);
-  }
-  const view = new PairsView({ from, to, by, group, breakdown, heatmap: heatmap === true, slow, than });
-  const answer = async (reading: Reading) => {
-    needEvents(trace, reading);
-    const result = view.result();
-    explain(trace, view, options, result.counts);
-    if (slow === undefined) result.slow?.sort((a, b) => a.begin - b.begin);
-    const found = {
-      trace,
-      result,
-      reading,
-      sort,
-      from: from.text,
-      to: to.text,
-      by: by.map(({ text }) => text),
-      group,
-      than,
-    };
-    await out.answer({
-      json: () => pairsJson(found),
-      csv: () => pairsCsv(found),
-      text: (terminal) => pairsText(found, terminal),
-    });
-    return result;
-  };
-  const range = { from: options.since, to: options.until, interval: options.interval };
-  const result = await answerFrom(trace, [view], runOptions(range), answer);
-  failIf(options.failIf, () => pairSubjects(result));
-}
-
 /** Names that the trace does not have are the user's mistake, and said. */
 function explain(
   trace: Trace,
   view: PairsView,
-  { from, to }: PairsCommandOptions,
+  { begins, ends }: PairsCommandOptions,
   counts: { begins: number; ends: number },
 ): void {
   const names = trace.types.map((type) => type.name);
@@ -156,13 +120,13 @@ function explain(
   const [missing] = view.unknownFields();
   if (missing !== undefined) {
     const { name, end, fields } = missing;
-    const event = end === 'from' ? from.event : to.event;
+    const { event } = end === 'from' ? begins : ends;
     const suggestion = didYouMean(name, fields).replace(/\?$/, '');
     throw new UsageError(`${event} has no field ${name}${suggestion}; there are ${fields.join(', ')}`);
   }
   for (const [end, seen] of [
-    [from, counts.begins],
-    [to, counts.ends],
+    [begins, counts.begins],
+    [ends, counts.ends],
   ] as const) {
     if (seen > 0 || end.filter === undefined) continue;
     const { unknown, fields } = end.filter.unknownNames();

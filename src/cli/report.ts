@@ -97,13 +97,13 @@ async function run(files: string[], options: ReportOptions): Promise<void> {
 
 /** The page's content for a terminal: what the commands print, under the verdicts. */
 function reportText(
-  { trace, reading, exits, vcpus, leaks, requests, locks }: Everything,
+  { exits, vcpus, leaks, requests, locks }: Everything,
   verdicts: string,
   terminal: Terminal,
 ): string {
   const title = (command: string) => `${terminal.style('heading', `virtap ${command}`)}\n\n`;
   const parts = [verdicts];
-  if (leaks !== undefined) parts.push(title('leaks') + leaksText(leaks, reading, trace, false, terminal));
+  if (leaks !== undefined) parts.push(title('leaks') + leaksText(leaks, terminal));
   if (exits !== undefined) parts.push(title('exits') + exitsText(exits.answer, terminal));
   if (vcpus !== undefined) parts.push(title('vcpus') + vcpusText(vcpus, terminal));
   if (requests !== undefined) parts.push(title('requests') + requestsText(requests.answer, terminal));

@@ -5,13 +5,13 @@ import { type Analysis, isStretch } from '../trace/analysis.ts';
 import type { Trace } from '../trace/trace.ts';
 import { ExitPicture } from '../views/exit-picture.ts';
 import type { InventoryView } from '../views/inventory.ts';
-import type { LeakReport } from '../views/leaks.ts';
 import { type Question, questions } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
 import { RequestPicture } from '../views/request-picture.ts';
 import { eventsJson } from './events-json.ts';
 import { exitsSection } from './exits-page.ts';
 import type { ExitAnswer } from './exits-text.ts';
+import type { LeaksAnswer } from './leaks-columns.ts';
 import { leaksJson } from './leaks-json.ts';
 import type { LocksAnswer } from './locks-columns.ts';
 import { locksJson } from './locks-json.ts';
@@ -41,7 +41,7 @@ export type Everything = {
   asked: Question[];
   exits: { answer: ExitAnswer; picture: ExitPicture } | undefined;
   vcpus: VcpusAnswer | undefined;
-  leaks: LeakReport | undefined;
+  leaks: LeaksAnswer | undefined;
   requests: { answer: RequestsAnswer; picture: RequestPicture } | undefined;
   locks: LocksAnswer | undefined;
 };
@@ -83,7 +83,7 @@ export async function askEverything(
     asked,
     exits: can('exits') && isTimed(answer) ? { answer, picture } : undefined,
     vcpus: can('vcpus') ? { trace, reading, result: results.vcpus() } : undefined,
-    leaks: can('leaks') ? results.leaks() : undefined,
+    leaks: can('leaks') ? { trace, reading, result: results.leaks(), all: false } : undefined,
     requests: can('requests')
       ? {
           answer: { trace, reading, result: results.requests(), sort: 'total', than: undefined, rank: 'request' },
@@ -103,12 +103,12 @@ function isTimed({ result: { untimed, counts }, reading }: ExitAnswer): boolean 
 
 /** The same as a page shows it, with the packed cells of its pictures by the kind of their section. */
 export function pageOf(everything: Everything, title: string): { data: PageData; cells: Map<string, Uint8Array> } {
-  const { trace, reading, inventory, asked, exits, vcpus, leaks, requests, locks } = everything;
+  const { reading, inventory, asked, exits, vcpus, leaks, requests, locks } = everything;
   const recording = eventsJson(inventory, asked, reading);
   const sections: Section[] = [];
   const cells = new Map<string, Uint8Array>();
   if (leaks !== undefined) {
-    sections.push({ kind: 'leaks', answer: leaksJson(leaks, reading, trace, false) });
+    sections.push({ kind: 'leaks', answer: leaksJson(leaks) });
   }
   if (exits !== undefined) {
     const drawn = exitsSection(exits.answer, exits.picture, cellRoom);

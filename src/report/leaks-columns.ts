@@ -4,6 +4,7 @@ import type { Figure } from '../views/figures.ts';
 import { digitsOf } from '../views/figures.ts';
 import { bad, type LeakReport, type QueueReport, type Verdict, verdicts } from '../views/leaks.ts';
 import { type QueueName, queueNameOf } from '../views/queue-name.ts';
+import type { Reading } from '../views/reading.ts';
 import type { Column } from './columns.ts';
 import { columnsOf, forPeople, type RowJson, type Scope, scopeOf } from './columns.ts';
 import { deviceName, queueName } from './names.ts';
@@ -13,6 +14,9 @@ import { count, shortDuration } from './units.ts';
 
 /** What of a trace the report needs. */
 export type Source = Pick<Trace, 'file' | 'format' | 'origin' | 'clock'>;
+
+/** What `virtap leaks` has to say of one trace; with `all`, also of the elements that nothing is wrong with. */
+export type LeaksAnswer = { trace: Source; reading: Reading; result: LeakReport; all: boolean };
 
 /** A length of time in the trace's clock. */
 export function ageText({ clock }: Source): (age: number, digits?: number) => string {

@@ -1,19 +1,17 @@
 import { hex64 } from '../trace/event-type.ts';
-import type { LeakReport, Unfinished } from '../views/leaks.ts';
-import { bad } from '../views/leaks.ts';
-import type { Reading } from '../views/reading.ts';
+import { bad, type Unfinished } from '../views/leaks.ts';
 import type { LeaksJson } from './answers.ts';
 import { rowJson, rowsCsv } from './columns.ts';
 import { elementColumns, elementScope } from './leak-elements.ts';
-import type { Source } from './leaks-columns.ts';
-import { leakQueueColumns, leakScope, nameOf, pidText } from './leaks-columns.ts';
+import { type LeaksAnswer, leakQueueColumns, leakScope, nameOf, pidText } from './leaks-columns.ts';
 import { verdictsJson } from './queue-keys.ts';
 import { remarksJson } from './remarks.ts';
-/** The answer for programs: docs/json.md; `all` has the elements that nothing is wrong with, too. */
-export function leaksJson(report: LeakReport, reading: Reading, trace: Source, all: boolean): LeaksJson {
+/** The answer for programs: docs/json.md. */
+export function leaksJson(answer: LeaksAnswer): LeaksJson {
+  const { trace, reading, result: report } = answer;
   const { file, format, clock, origin } = trace;
   const scope = leakScope(report, trace);
-  const elements = listed(report, all);
+  const elements = listed(answer);
   const within = elementScope(elements, trace);
   return {
     file,
@@ -28,19 +26,19 @@ export function leaksJson(report: LeakReport, reading: Reading, trace: Source, a
   };
 }
 
-function listed({ elements }: LeakReport, all: boolean): Unfinished[] {
-  return elements.filter(({ verdict }) => all || bad.has(verdict));
+function listed({ result, all }: LeaksAnswer): Unfinished[] {
+  return result.elements.filter(({ verdict }) => all || bad.has(verdict));
 }
 
 /** The elements as CSV, one a row. */
-export function leaksCsv(report: LeakReport, trace: Source, all: boolean): string {
+export function leaksCsv(answer: LeaksAnswer): string {
   // Its columns are the same in every trace.
-  return rowsCsv(elementColumns, listed(report, all), { ...elementScope([], trace), timed: true });
+  return rowsCsv(elementColumns, listed(answer), { ...elementScope([], answer.trace), timed: true });
 }
 
 /** `pid elem` lines of what leaked or was lost, for scripts; the pid is `-` where the trace does not say. */
-export function leaksPlain(report: LeakReport): string {
-  return report.elements
+export function leaksPlain({ result }: LeaksAnswer): string {
+  return result.elements
     .filter(({ verdict }) => verdict === 'leaked' || verdict === 'lost')
     .map(({ report, request }) => `${pidText(nameOf(report))} ${hex64(request.high, request.low)}\n`)
     .join('');

@@ -1,12 +1,10 @@
 import { hex64 } from '../trace/event-type.ts';
 import { timestamp } from '../trace/time-stamp.ts';
 import { bad, type LeakReport, type Unfinished, type Verdict, verdicts } from '../views/leaks.ts';
-import type { Reading } from '../views/reading.ts';
 import { rowsTable } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
 import { elementColumns, elementScope } from './leak-elements.ts';
-import type { Source } from './leaks-columns.ts';
-import { ageText, leakQueueColumns, leakScope, nameOf } from './leaks-columns.ts';
+import { ageText, type LeaksAnswer, leakQueueColumns, leakScope, nameOf, type Source } from './leaks-columns.ts';
 import { askedText, whySentence } from './leaks-why.ts';
 import { deviceName, queueName } from './names.ts';
 import { remarks } from './remarks.ts';
@@ -18,14 +16,8 @@ const shown = 100;
 /** Of those, how many are told in full: why, and the events around their pop. The others are a line each. */
 const shownWhole = 3;
 
-/** Everything that `virtap leaks` says of a trace, as text; `all` adds the elements that nothing is wrong with. */
-export function leaksText(
-  report: LeakReport,
-  reading: Reading,
-  trace: Source,
-  all: boolean,
-  terminal: Terminal,
-): string {
+/** Everything that `virtap leaks` says of a trace, as text. */
+export function leaksText({ trace, reading, result: report, all }: LeaksAnswer, terminal: Terminal): string {
   const scope = leakScope(report, trace);
   const parts = [
     report.queues.length === 0

@@ -4,7 +4,7 @@ import { alignmentJson } from './alignment.ts';
 import type { LossesJson } from './answers.ts';
 import { escapeText } from './escape.ts';
 import { ns } from './json.ts';
-import type { Terminal } from './terminal.ts';
+import type { Style, Terminal } from './terminal.ts';
 import { count, plural } from './units.ts';
 
 /**
@@ -12,14 +12,21 @@ import { count, plural } from './units.ts';
  * what else a person should know of the recording. '' where there is nothing to say.
  */
 export function remarks(reading: Reading, terminal: Terminal, unsure: string): string {
-  const lines: string[] = [];
-  if (reading.holes > 0) lines.push(terminal.style('warn', `${lossSentence(reading)} ${unsure}`.trimEnd()));
+  return remarkLines(reading, unsure)
+    .map(([style, line]) => `${terminal.style(style, line)}\n`)
+    .join('');
+}
+
+/** The same line by line, with the style of each. */
+export function remarkLines(reading: Reading, unsure: string): [style: Style, line: string][] {
+  const lines: [style: Style, line: string][] = [];
+  if (reading.holes > 0) lines.push(['warn', `${lossSentence(reading)} ${unsure}`.trimEnd()]);
   if (reading.unmarked.contradictions > 0)
-    lines.push(terminal.style('warn', `${unmarkedSentence(reading)} ${reading.holes > 0 ? '' : unsure}`.trimEnd()));
-  if (reading.late !== undefined) lines.push(terminal.style('warn', escapeText(reading.late)));
-  for (const why of reading.partial) lines.push(terminal.style('warn', `Partial: ${escapeText(why)}`));
-  for (const note of reading.notes) lines.push(terminal.style('dim', `Note: ${escapeText(note)}`));
-  return lines.map((line) => `${line}\n`).join('');
+    lines.push(['warn', `${unmarkedSentence(reading)} ${reading.holes > 0 ? '' : unsure}`.trimEnd()]);
+  if (reading.late !== undefined) lines.push(['warn', escapeText(reading.late)]);
+  for (const why of reading.partial) lines.push(['warn', `Partial: ${escapeText(why)}`]);
+  for (const note of reading.notes) lines.push(['dim', `Note: ${escapeText(note)}`]);
+  return lines;
 }
 
 /** How much was lost, as a sentence. */

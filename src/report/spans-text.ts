@@ -11,7 +11,7 @@ import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
 import { cellJson, type GroupLine, type GroupScope, groupFigures, groupTable, notEnded } from './groups.ts';
 import { heatmapText } from './heatmap-text.ts';
-import { remarks } from './remarks.ts';
+import { remarkLines, remarks } from './remarks.ts';
 import { columnName } from './span-rows.ts';
 import { table } from './table.ts';
 import type { Terminal } from './terminal.ts';
@@ -84,10 +84,11 @@ export function kindsText(kinds: readonly SpanKind[], terminal: Terminal): strin
 }
 
 /** Why there is nothing to say; then what was lost or not read, which may be why. */
-export function noSpans(
-  { trace, result, reading }: Pick<SpansAnswer, 'trace' | 'result' | 'reading'>,
-  terminal: Terminal,
-): [string, ...string[]] {
+export function noSpans({
+  trace,
+  result,
+  reading,
+}: Pick<SpansAnswer, 'trace' | 'result' | 'reading'>): [string, ...string[]] {
   const { kind, seen } = result;
   const why = seen
     ? `no ${kind.word} begins and ends in it (${kind.meaning})`
@@ -97,8 +98,7 @@ export function noSpans(
           `any ${kind.word}`,
         ) ?? `there is no ${kind.word} in it`
       }; it takes ${kind.needs}`;
-  const closing = remarks(reading, terminal, leftOut(kind)).trimEnd();
-  return [`${trace.file}: ${why}`, ...(closing === '' ? [] : closing.split('\n'))];
+  return [`${trace.file}: ${why}`, ...remarkLines(reading, leftOut(kind)).map(([, line]) => line)];
 }
 
 const leftOut = (kind: SpanKind) => `${titled(kind.plural)} that lost events may be missing from are left out.`;
