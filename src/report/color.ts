@@ -24,14 +24,14 @@ export function shade(share: number): Rgb {
   return [mixed(0), mixed(1), mixed(2)];
 }
 
-/** The same on white: much is dark, and little still stands out from the paper. */
+/** The same on white: much is dark, and a single one has a contrast of 3 to 1 with the paper, as WCAG 2.2 asks of pictures (1.4.11). */
 export function shadeOnLight(share: number): Rgb {
-  return shade(0.82 * (1 - share));
+  return shade(0.54 * (1 - share));
 }
 
-/** The same on black, from which little has to stand out, too. */
+/** The same on black and near it, from which a single one has to stand out as much. */
 export function shadeOnDark(share: number): Rgb {
-  return shade(0.1 + 0.9 * share);
+  return shade(0.3 + 0.7 * share);
 }
 
 /** Where a count stands on a logarithmic scale, from 0 (one) to 1 (the most). */

@@ -1,6 +1,6 @@
 import type { Unit } from '../views/figures.ts';
 import type { Heat } from '../views/heatmap.ts';
-import { level, shade } from './color.ts';
+import { level, shadeOnDark } from './color.ts';
 import { timeLabels, timeMarks } from './scales.ts';
 import type { Rgb, Terminal } from './terminal.ts';
 import { count, lengthText } from './units.ts';
@@ -157,7 +157,7 @@ function glyphOf(n: number, most: number): string {
 }
 
 function colorOf(n: number, most: number): Rgb | undefined {
-  return n === 0 ? undefined : shade(level(n, most));
+  return n === 0 ? undefined : shadeOnDark(level(n, most));
 }
 
 function halfBlocks(upper: number, lower: number, most: number): Cell {

@@ -26,13 +26,19 @@ export function timeMarks(from: number, to: number, least: number): number[] {
 
 /**
  * Labels for moments on an axis, counted from the beginning of the recording: all in the unit that fits the largest, with as many
- * decimals as tell neighbours apart: `1.25 s`, `1.30 s`. Cycles are written as lengths are.
+ * decimals as put each within a twentieth of a step of where it is: `1.25 s`, `1.30 s`. A step is what lies between the first two where
+ * nothing else is said. Cycles are written as lengths are.
  */
-export function timeLabels(times: readonly number[], unit: Unit): string[] {
+export function timeLabels(times: readonly number[], unit: Unit, step = stepOf(times)): string[] {
   if (unit === 'cycles') return times.map(lengthText(unit));
   const largest = times.reduce((max, time) => Math.max(max, Math.abs(time)), 0);
-  const step = times.length > 1 ? Math.abs((times[1] as number) - (times[0] as number)) : largest;
   const [name, size] = printedUnits.findLast(([, size]) => largest >= size) ?? ['s', 1e9];
-  const decimals = step > 0 ? Math.min(9, Math.max(0, -Math.floor(Math.log10(step / size) + 1e-9))) : 0;
+  const off = (decimals: number) => (time: number) => Math.abs(Number((time / size).toFixed(decimals)) - time / size);
+  let decimals = step > 0 ? Math.min(9, Math.max(0, -Math.floor(Math.log10(step / size) + 1e-9))) : 0;
+  while (decimals < 9 && times.some((time) => off(decimals)(time) > (0.05 * step) / size)) decimals++;
   return times.map((time) => (time === 0 ? '0 s' : `${(time / size).toFixed(decimals)} ${name}`));
+}
+
+function stepOf([first, second]: readonly number[]): number {
+  return Math.abs((second ?? 0) - (first ?? 0));
 }

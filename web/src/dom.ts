@@ -32,6 +32,11 @@ export function refill(element: Element, ...children: Node[]): void {
   if (at >= 0) stops()[at]?.focus({ preventScroll: true });
 }
 
+/** Brings a part of the page into sight, from its beginning. */
+export function scrollTo(element: Element): void {
+  element.scrollIntoView({ behavior: 'smooth', block: 'start' });
+}
+
 function fill(element: Element, attributes: Attributes, children: readonly Child[]): void {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === 'function') element.addEventListener(name, value as EventListener);

@@ -4,9 +4,9 @@ import { figure } from '../../src/report/timed.ts';
 import { count, cycles, duration, percent, plural, rate, roughLength } from '../../src/report/units.ts';
 import { percentileDigits } from '../../src/spans/summary.ts';
 import { askPicture, askRegion, type RegionAnswer } from './data.ts';
-import { el, svg } from './dom.ts';
+import { el, scrollTo, svg } from './dom.ts';
 import type { Picture, Region } from './picture.ts';
-import { PicturePanel } from './picture-panel.ts';
+import { noAnswer, PicturePanel } from './picture-panel.ts';
 import { slowExit } from './slow-exit.ts';
 import { Table } from './table.ts';
 
@@ -49,7 +49,10 @@ class ExitsPart {
   readonly #panel: PicturePanel;
   readonly #table: Table<Line>;
   readonly #note = el('p', { class: 'faint' });
+  readonly #slowTitle = el('h3', { id: 'slow-exits', tabindex: -1 }, 'Slow exits');
   readonly #slow = el('div');
+  /** When what was asked last is shown. */
+  #answered = Promise.resolve();
   /** Counts the questions to the server: a late answer to an earlier one is not shown. */
   #asked = 0;
 
@@ -63,7 +66,8 @@ class ExitsPart {
       signal,
       ...(live ? { finer: (view: Region) => askPicture(picture, view) } : {}),
       changed: () => this.#show(),
-      opened: () => this.#slow.scrollIntoView({ behavior: 'smooth', block: 'nearest' }),
+      // Not before the log is that of the cell: what stands above it changes its height with it.
+      opened: () => void this.#answered.then(() => scrollTo(this.#slowTitle)),
     });
     this.#table = this.#statistics();
     this.element = el(
@@ -78,7 +82,7 @@ class ExitsPart {
       ...this.#panel.parts,
       this.#table.element,
       this.#note,
-      el('h3', { id: 'slow-exits', tabindex: -1 }, 'Slow exits'),
+      this.#slowTitle,
       this.#slow,
     );
     this.#panel.show();
@@ -87,7 +91,7 @@ class ExitsPart {
   #show(): void {
     const { filter, region } = this.#panel.state;
     const picked = region !== undefined || filter.apart || filter.values.some((value) => value !== undefined);
-    if (this.#live && picked) void this.#askServer();
+    if (this.#live && picked) this.#answered = this.#askServer();
     else this.#showOwn();
   }
 
@@ -130,7 +134,7 @@ class ExitsPart {
     try {
       found = await askRegion(this.#picture, region, filter);
     } catch (error) {
-      if (asked === this.#asked) this.#panel.say(`The server could not answer: ${(error as Error).message}`);
+      if (asked === this.#asked) this.#panel.say(noAnswer(error));
       return;
     }
     if (asked !== this.#asked) return;

@@ -392,7 +392,8 @@ export class Heatmap {
     const plot = this.#plot;
     if (plot === undefined) return;
     const region = this.#region;
-    if (region === undefined) {
+    // What is all of the picture needs no mark in it: the sentence below says what is selected.
+    if (region === undefined || holds(region, this.#view)) {
       plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
       return;
     }
@@ -461,6 +462,11 @@ export class Heatmap {
     lines.push(`longest: ${label(this.#grid.worst[at] as number)}, ${who.join(', ')}${when}`);
     return lines;
   }
+}
+
+/** Whether all of one region is in another. */
+function holds(outer: Region, { from, to, least, most }: Region): boolean {
+  return outer.from <= from && outer.to >= to && outer.least <= least && outer.most >= most;
 }
 
 /** A latency for a logarithmic scale, which has no 0. */

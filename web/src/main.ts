@@ -2,7 +2,7 @@ import './page.css';
 import type { ElementJson } from '../../src/report/answers.ts';
 import type { PageData, Section, Verdict } from '../../src/report/page-data.ts';
 import { follow, loadData, loadPicture } from './data.ts';
-import { el } from './dom.ts';
+import { el, scrollTo } from './dom.ts';
 import { exitsPart } from './exits.ts';
 import { leaksPart } from './leaks.ts';
 import { locksPart } from './locks.ts';
@@ -100,7 +100,7 @@ function verdictsPart(verdicts: PageData['verdicts']): HTMLElement {
 function go(event: MouseEvent, id: string): void {
   event.preventDefault();
   const target = document.getElementById(id);
-  target?.scrollIntoView({ behavior: 'smooth' });
+  if (target !== null) scrollTo(target);
   target?.focus({ preventScroll: true });
 }
 

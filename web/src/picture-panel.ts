@@ -33,10 +33,13 @@ export class PicturePanel {
   /** What was drawn anew, and of which part that is. */
   #finer: { from: number; to: number; picture: Picture } | undefined;
   #finerAsked = 0;
+  /** The picture whose cells are shown: of the whole, or of the part that is looked at. */
+  #shown: Picture;
 
   constructor(picture: Picture, options: PanelOptions) {
     const { prefix, origin, signal } = options;
     this.#picture = picture;
+    this.#shown = picture;
     this.#options = options;
     this.state = fromHash(location.hash, picture, prefix);
     const events = {
@@ -56,9 +59,11 @@ export class PicturePanel {
   /** Shows what is chosen, and tells of it. */
   show(): void {
     const { filter, region, view, lines } = this.state;
-    const finer = view !== undefined && this.#finer?.from === view.from && this.#finer.to === view.to;
-    this.#heatmap.show(filter, finer ? this.#finer?.picture : this.#picture);
-    if (this.#options.finer !== undefined && view !== undefined && !finer) void this.#drawFiner(view);
+    const finer =
+      view !== undefined && this.#finer?.from === view.from && this.#finer.to === view.to ? this.#finer : undefined;
+    this.#shown = finer?.picture ?? this.#picture;
+    this.#heatmap.show(filter, this.#shown);
+    if (this.#options.finer !== undefined && view !== undefined && finer === undefined) void this.#drawFiner(view);
     this.#heatmap.showLines(lines);
     this.#heatmap.look(view);
     this.#heatmap.select(region);
@@ -104,10 +109,17 @@ export class PicturePanel {
   /** Has the part that is looked at drawn by the server, from the trace's exits: as fine as its length lets it be. */
   async #drawFiner(view: Region): Promise<void> {
     const asked = ++this.#finerAsked;
-    const picture = await this.#options.finer?.(view).catch(() => undefined);
+    let picture: Picture | undefined;
+    try {
+      picture = await this.#options.finer?.(view);
+    } catch (error) {
+      if (asked === this.#finerAsked) this.say(noAnswer(error));
+      return;
+    }
     if (picture === undefined || asked !== this.#finerAsked || picture.last === 0) return;
     this.#finer = { from: view.from, to: view.to, picture };
     if (this.state.view?.from !== view.from || this.state.view.to !== view.to) return;
+    this.#shown = picture;
     this.#heatmap.show(this.state.filter, picture);
   }
 
@@ -121,7 +133,8 @@ export class PicturePanel {
       if (value !== undefined) parts.push(`${title} ${values[value]}`);
     });
     if (region !== undefined) {
-      parts.push(`begun ${timeLabels([region.from, region.to], unit).join(' to ')} after the start`);
+      const { step } = this.#shown.frame;
+      parts.push(`begun ${timeLabels([region.from, region.to], unit, step).join(' to ')} after the start`);
       parts.push(`lasting ${label(region.least)} to ${label(region.most)}`);
     }
     return `${region === undefined ? 'Shown' : 'Selected'}: ${parts.join(', ')}.`;
@@ -228,4 +241,9 @@ export class PicturePanel {
       ),
     );
   }
+}
+
+/** What is said where the server was asked and gave no answer. */
+export function noAnswer(error: unknown): string {
+  return `The server could not answer: ${(error as Error).message}`;
 }

@@ -16,7 +16,7 @@ import { count, cycles, duration, lengthText, percent, plural, roughLength } fro
 import { points } from '../../src/spans/request-path.ts';
 import type { ThreadState } from '../../src/spans/thread-time.ts';
 import { declared } from './columns.ts';
-import { el, svg } from './dom.ts';
+import { el, scrollTo, svg } from './dom.ts';
 import { deviceName, queueName } from './leaks.ts';
 import { roleOf } from './locks.ts';
 import type { Figures, Picture } from './picture.ts';
@@ -86,7 +86,7 @@ function heatmap(
         ...own.map((request, i) => slowRequest(request, unit, i === 0)),
       );
     },
-    opened: () => title.scrollIntoView({ behavior: 'smooth', block: 'nearest' }),
+    opened: () => scrollTo(title),
   });
   panel.show();
   return [...panel.parts, figures.element];

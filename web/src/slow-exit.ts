@@ -4,6 +4,7 @@ import { cycles, duration, plural } from '../../src/report/units.ts';
 import { stateLooks } from '../../src/report/vcpu-states.ts';
 import { askExit } from './data.ts';
 import { el, svg } from './dom.ts';
+import { statesBar } from './states-bar.ts';
 
 /** One slow exit: a line, and when opened what happened in it. A server is asked for that when it is opened. */
 export function slowExit(
@@ -90,7 +91,10 @@ function dividedTime({ states, lock_wait: wait }: SlowExitJson): Node[] {
     wait?.holder === undefined || wait.holder === null
       ? ''
       : `, held by ${wait.holder.vcpu === null ? wait.holder.role : `vCPU ${wait.holder.vcpu}`}${wait.site === null ? '' : ` (${wait.site})`}`;
+  const sum = told.reduce((all, [, time]) => all + time, 0);
+  const order = told.map(([state]) => state);
   return [
+    statesBar('How its time divides', Object.fromEntries(told), sum, order),
     el(
       'ul',
       { class: 'states' },
@@ -132,6 +136,6 @@ function strip(exit: SlowExitJson, unit: Unit): Node {
     'div',
     { class: 'strip-box' },
     picture,
-    el('span', { class: 'faint' }, 'from kvm_exit to kvm_entry; pale: off the CPU'),
+    el('span', { class: 'faint' }, 'from kvm_exit to kvm_entry, with its events; pale: off the CPU'),
   );
 }

@@ -1,10 +1,11 @@
-import type { StatesJson, VcpuRowJson, VcpusJson } from '../../src/report/answers.ts';
+import type { VcpuRowJson, VcpusJson } from '../../src/report/answers.ts';
 import { timeLabels } from '../../src/report/scales.ts';
 import { duration, percent } from '../../src/report/units.ts';
 import { stateLooks } from '../../src/report/vcpu-states.ts';
 import { vcpuColumns } from '../../src/report/vcpus-columns.ts';
 import { declared } from './columns.ts';
 import { el, svg } from './dom.ts';
+import { statesBar } from './states-bar.ts';
 import { type Column, Table } from './table.ts';
 
 /** vCPUs drawn one by one. */
@@ -51,7 +52,14 @@ export function vcpusPart(answer: VcpusJson): HTMLElement {
       { class: 'states', 'aria-hidden': 'true' },
       ...states.map((state) => el('li', { class: `state-${state}` }, stateLooks[state].name)),
     ),
-    ...rows.map((row) => bar(name(row), row.states, row.wall_ns, states)),
+    ...rows.map((row) =>
+      el(
+        'div',
+        { class: 'vcpu-row' },
+        el('span', {}, name(row)),
+        statesBar(name(row), row.states, row.wall_ns, states),
+      ),
+    ),
     ...(answer.timeline === undefined ? [] : [timelines(rows, answer.timeline, name)]),
     table.element,
     ...answer.not_told_apart.map(({ state, stands_in, lacking }) =>
@@ -70,20 +78,6 @@ export function vcpusPart(answer: VcpusJson): HTMLElement {
             .join(', ')}.`,
         ),
   );
-}
-
-function bar(name: string, states: StatesJson, wall: number, order: readonly string[]): HTMLElement {
-  const told = order.filter((state) => (states[state] ?? 0) > 0);
-  const text = told.map((state) => `${state} ${percent((states[state] as number) / wall)}`).join(', ');
-  const picture = svg('svg', { viewBox: '0 0 1000 1', preserveAspectRatio: 'none', class: 'bar', role: 'img' });
-  picture.append(svg('title', {}, `${name}: ${text}`));
-  let x = 0;
-  for (const state of told) {
-    const width = ((states[state] as number) / wall) * 1000;
-    picture.append(svg('rect', { x: x.toFixed(2), width: width.toFixed(2), height: 1, class: `state-${state}` }));
-    x += width;
-  }
-  return el('div', { class: 'vcpu-row' }, el('span', {}, name), picture);
 }
 
 /** What each vCPU did most in each stretch of time. */
