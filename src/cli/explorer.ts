@@ -16,7 +16,7 @@ import { TraceError } from '../trace/error.ts';
 import { cannotWrite } from '../trace/write-error.ts';
 import { Exits } from '../views/exits.ts';
 import { openTraces } from './open.ts';
-import { openOptions, type TraceOptions } from './options.ts';
+import { openOptions, openWords, type TraceOptions } from './options.ts';
 import { runAnalyses, wasInterrupted } from './run.ts';
 
 /** What is kept of a trace. Cells are in base64. */
@@ -135,7 +135,11 @@ export class Explorer {
     if (wasInterrupted(everything.reading)) throw new UsageError('interrupted');
     const nothing = nothingToShow(everything);
     if (nothing !== undefined) throw new UsageError(nothing);
-    const { data, cells } = pageOf(everything, this.#files.map((file) => file.replace(/.*\//, '')).join(', '));
+    const { data, cells } = pageOf(
+      everything,
+      this.#files.map((file) => file.replace(/.*\//, '')).join(', '),
+      openWords(this.#files, this.#options),
+    );
     const { exits, trace } = everything;
     const picture = exits?.picture.result();
     return {

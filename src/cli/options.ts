@@ -132,6 +132,20 @@ export function openOptions(
   return { traceEvents, formats, offsets, align: options.align === 'auto', maxMemory };
 }
 
+/** The words of a command line that opens these files in the same way. */
+export function openWords(
+  files: readonly string[],
+  { traceEvents, formats, offset = [], align }: Pick<TraceOptions, 'traceEvents' | 'formats' | 'offset' | 'align'>,
+): string[] {
+  return [
+    ...files,
+    ...offset.flatMap(({ file, ns }) => ['--offset', `${file}=${ns}`]),
+    ...(align === undefined ? [] : ['--align', align]),
+    ...(traceEvents === undefined ? [] : ['--trace-events', traceEvents]),
+    ...(formats === undefined ? [] : ['--formats', formats]),
+  ];
+}
+
 /** What of the options says how to read them. */
 export function runOptions(options: Pick<TraceOptions, 'from' | 'to'> & Pick<LiveOptions, 'interval'>): {
   from: Moment | undefined;

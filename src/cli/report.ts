@@ -18,7 +18,7 @@ import { bytes } from '../report/units.ts';
 import { vcpusText } from '../report/vcpus-text.ts';
 import { verdictsText } from '../report/verdicts.ts';
 import { openTraces } from './open.ts';
-import { openOptions, runOptions, type TraceOptions, traceCommand } from './options.ts';
+import { openOptions, openWords, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
 import { checkOutput, forceOption, writeOutput } from './output-file.ts';
 import { runAnalyses, wasInterrupted } from './run.ts';
@@ -80,13 +80,13 @@ async function run(files: string[], options: ReportOptions): Promise<void> {
     if (pngFile !== undefined) await writeOutput(pngFile, png(image), spared);
   }
   if (output !== undefined && page !== undefined) {
-    const { data, cells } = pageOf(everything, title);
+    const { data, cells } = pageOf(everything, title, openWords(files, options));
     const html = reportHtml(data, cells, page);
     await writeOutput(output, html, spared);
     say(`virtap: wrote ${output}, ${bytes(Buffer.byteLength(html))}\n`);
     if (options.open === true) openInBrowser(output);
   } else if (svgFile === undefined && pngFile === undefined) {
-    const { data } = pageOf(everything, title);
+    const { data } = pageOf(everything, title, openWords(files, options));
     if (out.form === 'json') {
       const { recording, verdicts, sections } = data;
       const answers = sections.map(({ kind, answer }) => [kind, answer]);

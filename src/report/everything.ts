@@ -101,8 +101,12 @@ function isTimed({ result: { untimed, counts }, reading }: ExitAnswer): boolean 
   return untimed === undefined && (counts.pairs > 0 || (counts.exits === 0 && isStretch(reading.window)));
 }
 
-/** The same as a page shows it, with the packed cells of its pictures by the kind of their section. */
-export function pageOf(everything: Everything, title: string): { data: PageData; cells: Map<string, Uint8Array> } {
+/** The same as a page shows it, with the packed cells of its pictures by the kind of their section. `words` name the files to a command. */
+export function pageOf(
+  everything: Everything,
+  title: string,
+  words: string[],
+): { data: PageData; cells: Map<string, Uint8Array> } {
   const { reading, inventory, asked, exits, vcpus, leaks, requests, locks } = everything;
   const recording = eventsJson(inventory, asked, reading);
   const sections: Section[] = [];
@@ -131,7 +135,7 @@ export function pageOf(everything: Everything, title: string): { data: PageData;
     });
   }
   return {
-    data: { title, madeBy: `virtap ${version()}`, recording, verdicts: verdicts(recording, sections), sections },
+    data: { title, words, madeBy: `virtap ${version()}`, recording, verdicts: verdicts(recording, sections), sections },
     cells,
   };
 }

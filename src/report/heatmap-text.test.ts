@@ -46,11 +46,11 @@ test('where the clock counts cycles, times are in cycles from the first on', () 
 test('half blocks and colours: two rows of the picture in a line', () => {
   const colored = terminal(50, true);
   const [upper, lower] = colored.text(heatmapText(heat, colored, 'ns')).split('\n');
-  // 10 of at most 1000 is a third of the way, from dark to bright, on the logarithmic scale.
-  assert.equal(upper, `        │${' '.repeat(20)}\x1b[38;2;42;120;142m${'▄'.repeat(10)}\x1b[0m${' '.repeat(10)}`);
+  // 1 of at most 1000 is at three tenths of the colours, so that it stands out; 10 is a third of the way from there, on the logarithmic scale.
+  assert.equal(upper, `        │${' '.repeat(20)}\x1b[38;2;34;163;134m${'▄'.repeat(10)}\x1b[0m${' '.repeat(10)}`);
   assert.equal(
     lower,
-    `  10 µs ┤\x1b[38;2;72;36;117m${'▀'.repeat(10)}\x1b[0m\x1b[38;2;68;191;112m${'▀'.repeat(10)}\x1b[0m${' '.repeat(10)}` +
+    `  10 µs ┤\x1b[38;2;45;113;142m${'▀'.repeat(10)}\x1b[0m\x1b[38;2;117;207;84m${'▀'.repeat(10)}\x1b[0m${' '.repeat(10)}` +
       `\x1b[38;2;253;231;37m${'▄'.repeat(10)}\x1b[0m`,
   );
 });

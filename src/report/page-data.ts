@@ -14,6 +14,8 @@ export type PageData = {
   title: string;
   /** `virtap 1.2.3`. */
   madeBy: string;
+  /** The words that name these files to any command, with the options that say how they are read together. */
+  words: string[];
   recording: EventsJson;
   verdicts: Verdict[];
   sections: Section[];

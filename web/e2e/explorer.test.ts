@@ -108,6 +108,32 @@ test('the explorer answers a brush with what a query of the same range gives', {
   await page.close();
 });
 
+test('a cell that is opened shows its log in sight, and a zoom without an answer is told', {
+  ...able,
+  timeout: 60_000,
+}, async () => {
+  const { page } = await browser.open(await serve(host));
+  await page.focus('.heatmap-box');
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelector('#exits')?.textContent?.includes('From the trace itself'));
+  // The scrolling is smooth: it has ended when two pictures are alike.
+  const top = () => page.$eval('#slow-exits', (title) => title.getBoundingClientRect().top);
+  for (let last = Number.NaN, now = await top(); now !== last; now = await top()) {
+    last = now;
+    await page.waitForTimeout(150);
+  }
+  assert.ok((await top()) > -1 && (await top()) < 450, String(await top()));
+  assert.ok(await page.$eval('#slow-exits + div details', (one) => one.getBoundingClientRect().top < innerHeight));
+
+  await page.route('**/api/picture*', (route) => route.fulfill({ status: 500, body: 'the disk is gone' }));
+  await page.click('#exits button:has-text("Zoom in")');
+  await page.waitForSelector(
+    '#exits .status:has-text("exits, begun"):has-text("The server could not answer: the disk is gone")',
+  );
+  await page.close();
+});
+
 /** Exits of 40 µs, one each ms, as trace-cmd and the kernel write them. */
 function exits(from: number, to: number): string {
   const lines: string[] = [];

@@ -116,6 +116,66 @@ test('a click on a reason, a brush and the keyboard pick exits; the address hold
   await page.close();
 });
 
+test('what is selected is marked, but neither nothing nor all of the picture, and told exactly', able, async () => {
+  const { page } = await open(join(folder, 'host.html'), { width: 720 });
+  const marked = () =>
+    page.$eval('#exits .u-select', (mark) => [mark.clientWidth, getComputedStyle(mark).borderTopWidth]);
+  assert.deepEqual(await marked(), [0, '0px']);
+  await page.evaluate(() => {
+    location.hash = 'region=1234000000,1789000000,0,100000000';
+  });
+  await page.waitForSelector('#exits .status:has-text("begun 1.234 s to 1.789 s after the start")');
+  assert.ok(((await marked())[0] as number) > 20);
+  await page.click('#exits button:has-text("Zoom in")');
+  assert.deepEqual(await marked(), [0, '0px']);
+  await page.close();
+});
+
+test('a slow exit divides its time in the colours of its legend', able, async () => {
+  const { page } = await open(join(folder, 'host.html'));
+  const classes = (of: string) =>
+    page.$$eval(`#slow-exits + div details:first-of-type ${of}`, (all) => all.map((one) => one.getAttribute('class')));
+  const named = await classes('.states li');
+  assert.ok(named.length > 1);
+  assert.deepEqual(await classes('.bar rect'), named);
+  await page.close();
+});
+
+test('the command that lists what was picked can be run as it stands, on several files too', able, async () => {
+  const log = join(root, 'samples/kvm-and-qemu.log.zst');
+  const trace = join(root, 'samples/kvm-and-qemu.dat');
+  const path = report('words.html', trace, log, '--offset', `${log}=-1795418437072120300`);
+  const { page } = await open(path);
+  await page.evaluate(() => {
+    location.hash = 'region=1000000000,2000000000,0,100000000';
+  });
+  await page.waitForSelector('#exits .command');
+  const [name, ...words] = ((await page.textContent('#exits .command')) as string).split(' ');
+  assert.equal(name, 'virtap');
+  assert.match(virtap(...words), /^ +[\d,]+ exits in /m);
+  await page.close();
+});
+
+test(
+  'the statistics fit a wide window; in a narrow one, rows keep their names and an edge tells of more',
+  able,
+  async () => {
+    const fits = (page: Page) => page.$eval('#exits .table .scroll', (box) => box.scrollWidth <= box.clientWidth);
+    const wide = await open(join(folder, 'host.html'), { width: 1440 });
+    assert.ok(await fits(wide.page));
+    await wide.page.close();
+    const { page } = await open(join(folder, 'host.html'), { width: 390 });
+    assert.ok(!(await fits(page)));
+    const left = await page.$eval('#exits .table .scroll', (box) => {
+      box.scrollLeft = 200;
+      const head = box.querySelector('tbody th') as Element;
+      return head.getBoundingClientRect().left - box.getBoundingClientRect().left;
+    });
+    assert.equal(left, 0);
+    await page.close();
+  },
+);
+
 test('dark, and as narrow as a phone, the page is whole and readable', able, async () => {
   const path = report('leak.html', leak);
   for (const file of [path, join(folder, 'host.html')]) {

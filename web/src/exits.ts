@@ -6,7 +6,7 @@ import { percentileDigits } from '../../src/spans/summary.ts';
 import { askPicture, askRegion, type RegionAnswer } from './data.ts';
 import { el, scrollTo, svg } from './dom.ts';
 import type { Picture, Region } from './picture.ts';
-import { noAnswer, PicturePanel } from './picture-panel.ts';
+import { PicturePanel } from './picture-panel.ts';
 import { slowExit } from './slow-exit.ts';
 import { Table } from './table.ts';
 
@@ -36,15 +36,21 @@ type Line = {
 /** Whether a server answers for the page, and when the part is taken away. */
 export type PartLife = { live: boolean; signal: AbortSignal };
 
-/** The section on exits: heat map, statistics and slow exits, which follow what the reader picks. */
-export function exitsPart(section: ExitsSection, picture: Picture, life: PartLife): HTMLElement {
-  return new ExitsPart(section, picture, life).element;
+/** The section on exits of the files that `words` name to a command: heat map, statistics and slow exits, which follow what the reader picks. */
+export function exitsPart(
+  section: ExitsSection,
+  picture: Picture,
+  words: readonly string[],
+  life: PartLife,
+): HTMLElement {
+  return new ExitsPart(section, picture, words, life).element;
 }
 
 class ExitsPart {
   readonly element: HTMLElement;
   readonly #section: ExitsSection;
   readonly #picture: Picture;
+  readonly #words: readonly string[];
   readonly #live: boolean;
   readonly #panel: PicturePanel;
   readonly #table: Table<Line>;
@@ -56,7 +62,8 @@ class ExitsPart {
   /** Counts the questions to the server: a late answer to an earlier one is not shown. */
   #asked = 0;
 
-  constructor(section: ExitsSection, picture: Picture, { live, signal }: PartLife) {
+  constructor(section: ExitsSection, picture: Picture, words: readonly string[], { live, signal }: PartLife) {
+    this.#words = words;
     this.#section = section;
     this.#picture = picture;
     this.#live = live;
@@ -134,7 +141,7 @@ class ExitsPart {
     try {
       found = await askRegion(this.#picture, region, filter);
     } catch (error) {
-      if (asked === this.#asked) this.#panel.say(noAnswer(error));
+      if (asked === this.#asked) this.#panel.fail(error);
       return;
     }
     if (asked !== this.#asked) return;
@@ -318,7 +325,7 @@ class ExitsPart {
     const { answer, picture } = this.#section;
     const { region, filter } = this.#panel.state;
     const { unit } = answer;
-    const words = ['virtap exits', quoted(answer.file)];
+    const words = ['virtap exits', ...this.#words.map(quoted)];
     if (region !== undefined && unit === 'ns') {
       // As time stamps: exact, and good for any of the commands.
       const stamp = (time: number) => {
@@ -336,8 +343,8 @@ class ExitsPart {
   }
 }
 
-function quoted(file: string): string {
-  return /^[\w./,:@%+-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`;
+function quoted(word: string): string {
+  return /^[\w./,:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** The durations of a row as a small histogram, short ones at the left; the figures beside it say the same. */

@@ -68,7 +68,7 @@ async function part(section: Section, data: PageData, signal: AbortSignal): Prom
   if (section.kind === 'locks') return locksPart(section.answer, section.summary);
   const picture = await loadPicture(section.kind, section.picture, data);
   if (section.kind === 'requests') return requestsPart(section, picture, lostOf(data), signal);
-  return exitsPart(section, picture, { live: data.live !== undefined, signal });
+  return exitsPart(section, picture, data.words, { live: data.live !== undefined, signal });
 }
 
 /** The elements that the guest waits for in vain. */

@@ -30,6 +30,9 @@ export class PicturePanel {
   readonly #picks = el('div', { class: 'toolbar' });
   readonly #status = el('p', { class: 'status', 'aria-live': 'polite' });
   readonly #cells = el('details', { class: 'alternative' });
+  /** What is chosen, in a sentence, and what could not be answered about it. */
+  #told = '';
+  #failure = '';
   /** What was drawn anew, and of which part that is. */
   #finer: { from: number; to: number; picture: Picture } | undefined;
   #finerAsked = 0;
@@ -59,6 +62,7 @@ export class PicturePanel {
   /** Shows what is chosen, and tells of it. */
   show(): void {
     const { filter, region, view, lines } = this.state;
+    this.#failure = '';
     const finer =
       view !== undefined && this.#finer?.from === view.from && this.#finer.to === view.to ? this.#finer : undefined;
     this.#shown = finer?.picture ?? this.#picture;
@@ -81,11 +85,18 @@ export class PicturePanel {
 
   /** Says in a sentence what is chosen; how much that is, where the cells do not know it exactly. */
   tell(inside = this.inside()): void {
-    this.say(this.#statusText(inside));
+    this.#told = this.#statusText(inside);
+    this.#say();
   }
 
-  say(text: string): void {
-    this.#status.textContent = text;
+  /** Says that the server gave no answer to what is chosen, until something else is. */
+  fail(error: unknown): void {
+    this.#failure = ` The server could not answer: ${(error as Error).message}`;
+    this.#say();
+  }
+
+  #say(): void {
+    this.#status.textContent = this.#told + this.#failure;
   }
 
   /** How many spans pass the filter, in the region. */
@@ -113,7 +124,7 @@ export class PicturePanel {
     try {
       picture = await this.#options.finer?.(view);
     } catch (error) {
-      if (asked === this.#finerAsked) this.say(noAnswer(error));
+      if (asked === this.#finerAsked) this.fail(error);
       return;
     }
     if (picture === undefined || asked !== this.#finerAsked || picture.last === 0) return;
@@ -241,9 +252,4 @@ export class PicturePanel {
       ),
     );
   }
-}
-
-/** What is said where the server was asked and gave no answer. */
-export function noAnswer(error: unknown): string {
-  return `The server could not answer: ${(error as Error).message}`;
 }
