@@ -15,7 +15,7 @@ const viridis: readonly Rgb[] = [
 ];
 
 /** The colour of a share of the scale, from 0 (dark) to 1 (bright). */
-export function shade(share: number): Rgb {
+function shade(share: number): Rgb {
   const at = Math.min(1, Math.max(0, share)) * (viridis.length - 1);
   const low = viridis[Math.floor(at)] as Rgb;
   const high = viridis[Math.ceil(at)] as Rgb;
