@@ -19,7 +19,7 @@ import {
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { threads } from '../src/own/thread.ts';
-import { v8Flag } from '../src/own/v8-flag.ts';
+import { v8Flags } from '../src/own/v8-flags.ts';
 import { licenses, oneFile } from './bundle.ts';
 
 /** What Node.js looks for in itself, to know whether something was added. */
@@ -77,7 +77,7 @@ try {
   }
   const loader = inFolder('loader.cjs');
   const text = readFileSync(join(root, 'src/own/executable.cjs'), 'utf8');
-  writeFileSync(loader, `const v8Flag = ${JSON.stringify(v8Flag)};\n${text}`);
+  writeFileSync(loader, `const v8Flags = ${JSON.stringify(v8Flags)};\n${text}`);
   if (arch === process.arch) {
     for (const [name, args] of Object.entries(usual)) {
       assets[`compiled/${name}`] = inFolder(`compiled-${name}`);

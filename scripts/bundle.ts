@@ -11,7 +11,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { basename, join, relative, resolve } from 'node:path';
 import { type OutputOptions, type Plugin, type PluginContext, rolldown } from 'rolldown';
 import { threads } from '../src/own/thread.ts';
-import { v8Flag } from '../src/own/v8-flag.ts';
+import { v8Flags } from '../src/own/v8-flags.ts';
 
 const root = join(import.meta.dirname, '..');
 const src = join(root, 'src');
@@ -149,7 +149,7 @@ export async function build(folder: string): Promise<void> {
     await oneFile(join('src', file), join(folder, 'threads', `${name}.js`));
   const hash = createHash('sha256');
   for (const chunk of chunks) if (chunk.type === 'chunk') hash.update(chunk.code);
-  const known = `var v8Flag = ${JSON.stringify(v8Flag)};\nvar build = '${hash.digest('hex').slice(0, 16)}';\n`;
+  const known = `var v8Flags = ${JSON.stringify(v8Flags)};\nvar build = '${hash.digest('hex').slice(0, 16)}';\n`;
   const launcher = readFileSync(join(src, 'own/launcher.cjs'), 'utf8');
   const refusal = unlessOld((sentence) => `{\n  console.error('virtap: ' + ${sentence});\n  process.exit(2);\n}`);
   writeFileSync(join(folder, 'virtap.js'), `#!/usr/bin/env node\n'use strict';\n${refusal}${known}${launcher}`, {

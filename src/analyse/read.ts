@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { elapsed } from '../own/elapsed.ts';
 import { type Analysis, isStretch, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { TraceError } from '../trace/error.ts';
@@ -64,7 +65,7 @@ export async function read(
   // Each is asked, whatever the others say: they learn of the types that way.
   const wants = (type: EventType) => analyses.map((analysis) => analysis.wants(type)).includes(true);
   const batches = trace.batches(wants)[Symbol.asyncIterator]();
-  let yielded = performance.now();
+  let yielded = elapsed();
   let range: [from: number, to: number] | undefined;
   // Of what is read ahead nothing is known where the reading is interrupted.
   let end = () => trace.last;
@@ -105,12 +106,12 @@ export async function read(
           if (analysis.settle !== undefined) await analysis.settle();
         }
       }
-      const now = performance.now();
+      const now = elapsed();
       if (now - yielded > yieldInterval) {
         // Bytes at hand need no waiting: without this, neither Ctrl-C nor a progress bar would get a turn.
         await setImmediate();
         spareMemory();
-        yielded = performance.now();
+        yielded = elapsed();
       }
       const looking = watch?.batch?.(reading);
       if (looking !== undefined) await looking;

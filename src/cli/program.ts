@@ -85,7 +85,10 @@ export async function buildProgram(args: readonly string[]): Promise<Command> {
       '\nBegin with `virtap events FILE`: it says what the file holds and which commands can answer from it.\n`virtap help COMMAND` shows the options and examples of a command.',
     );
   const called = args.filter((arg) => !arg.startsWith('-')).find((arg) => arg !== 'help');
+  // Who calls one need not know of the others; the list of all does.
+  const alone = args[0] === called && commands.some(({ name }) => name === called);
   for (const entry of commands) {
+    if (alone && entry.name !== called) continue;
     const command = program.command(entry.name, { hidden: entry.hidden === true }).summary(entry.summary);
     command.description(`${entry.summary.replace(/^./, (c) => c.toUpperCase())}.`);
     if (entry.name === called) (await entry.load()).default(command, { commands, build: buildProgram, obey });

@@ -1,3 +1,4 @@
+import { elapsed } from '../own/elapsed.ts';
 import { bytes, percent, shortDuration } from '../report/units.ts';
 import type { Trace } from '../trace/trace.ts';
 import { eraseStatus, showStatus } from './say.ts';
@@ -9,7 +10,7 @@ const interval = 100;
 /** A progress bar on standard error, where that is a terminal. */
 export class Progress {
   readonly #trace: Trace;
-  readonly #began = performance.now();
+  readonly #began = elapsed();
   #timer: NodeJS.Timeout | undefined;
   #drawn = false;
 
@@ -27,20 +28,18 @@ export class Progress {
   }
 
   #draw(): void {
-    const now = performance.now();
+    const now = elapsed();
     this.#drawn = true;
     const { read, size } = this.#trace.progress();
     const name = this.#trace.file;
-    const elapsed = now - this.#began;
+    const took = now - this.#began;
     let text = `${name}: ${bytes(read)}`;
     if (size !== undefined && size > 0) {
       const share = Math.min(1, read / size);
       const cells = 24;
       const full = Math.round(share * cells);
       const rest =
-        share > 0.02
-          ? `, ${shortDuration(Math.max(1e9, Math.round((elapsed / share - elapsed) / 1000) * 1e9))} left`
-          : '';
+        share > 0.02 ? `, ${shortDuration(Math.max(1e9, Math.round((took / share - took) / 1000) * 1e9))} left` : '';
       text = `[${'#'.repeat(full)}${'.'.repeat(cells - full)}] ${percent(share)} of ${name}${rest}`;
     }
     showStatus(text);

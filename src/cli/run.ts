@@ -1,6 +1,7 @@
 import { foresightOf, stateOf, withForesight } from '../analyse/foresight.ts';
 import { type ReadAnalysis, type ReadOptions, read } from '../analyse/read.ts';
 import { UsageError } from '../analyse/usage-error.ts';
+import { elapsed } from '../own/elapsed.ts';
 import { escapeText } from '../report/escape.ts';
 import { openAgain } from '../trace/again.ts';
 import { TraceError } from '../trace/error.ts';
@@ -39,7 +40,7 @@ export async function runAnalyses(
   const progress = new Progress(trace, quiet !== true);
   const interrupt = onInterrupt(trace.file === '<stdin>', trace.end?.bind(trace));
   const interval = every === undefined || answer === undefined ? Infinity : every / 1e6;
-  let due = performance.now() + interval;
+  let due = elapsed() + interval;
   try {
     return await read(trace, analyses, {
       from,
@@ -49,7 +50,7 @@ export async function runAnalyses(
         orElse: interrupt.orElse,
         stopped: () => `${interrupted} after ${progress.where()}; what follows was not read.`,
         batch: (reading) => {
-          if (performance.now() < due) return undefined;
+          if (elapsed() < due) return undefined;
           due += interval;
           progress.wipe();
           return answerSoFar({ ...reading, notes: [...trace.notes] }, answer as (reading: Reading) => Promise<unknown>);
@@ -97,8 +98,13 @@ export async function answerFrom<T>(
   answer: (reading: Reading) => Promise<T>,
 ): Promise<T> {
   const reading = await runAnalyses(trace, analyses, options, answer);
-  if (reading.partial.length === 0) await trace.close();
-  return answer(reading);
+  // The files close meanwhile.
+  const closed = reading.partial.length === 0 ? trace.close() : undefined;
+  try {
+    return await answer(reading);
+  } finally {
+    await closed;
+  }
 }
 
 /** Gives an answer in the midst; that there is none yet is no reason to stop. */

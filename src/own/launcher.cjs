@@ -1,12 +1,31 @@
-// What starts virtap from its bundles; scripts/bundle.ts puts the check of Node.js' version, `v8Flag` and `build` before it. In JavaScript that
+// What starts virtap from its bundles; scripts/bundle.ts puts the check of Node.js' version, `v8Flags` and `build` before it. In JavaScript that
 // Node.js 16 reads, too: an old one must get as far as that check.
 const fs = require('node:fs');
 const Module = require('node:module');
 const os = require('node:os');
 const path = require('node:path');
+const v8 = require('node:v8');
 const vm = require('node:vm');
 
-require('node:v8').setFlagsFromString(v8Flag);
+v8.setFlagsFromString(v8Flags.always);
+/** Which of the flags are set that change; none where it is not known that V8 has them. */
+let phase = process.versions.v8.startsWith(v8Flags.knownTo) ? 'start' : undefined;
+function setFlags(phase) {
+  if (phase) v8.setFlagsFromString(v8Flags[phase]);
+}
+setFlags(phase);
+/** Goes on with the other flags once the run has taken as long as a short one does: of the processor, which others may use meanwhile. */
+function wait() {
+  const { user, system } = process.cpuUsage();
+  const left = v8Flags.after - (user + system) / 1000;
+  if (left > 0) {
+    setTimeout(wait, left).unref();
+    return;
+  }
+  phase = 'later';
+  setFlags(phase);
+}
+if (phase) wait();
 
 /**
  * The folder for what V8 compiled, apart for each command, as these use different parts of what they share. Not Node's own cache
@@ -43,7 +62,9 @@ function load(file) {
   } catch {
     // Not yet.
   }
+  setFlags(phase && 'start');
   const script = new vm.Script(Module.wrap(fs.readFileSync(file, 'latin1')), { filename: file, cachedData: cached });
+  setFlags(phase);
   if (!cached || script.cachedDataRejected) compiled.push({ name: path.basename(file), script: script });
   const here = path.dirname(file);
   const need = (id) => (id.charAt(0) === '.' ? load(path.join(here, id)) : require(id));
@@ -56,6 +77,7 @@ function load(file) {
 function keep(status) {
   if (!cache || compiled.length === 0 || (status !== 0 && status !== 3) || process.argv.indexOf('--help') > 0) return;
   try {
+    setFlags(phase && 'start');
     fs.mkdirSync(cache, { recursive: true, mode: 448 });
     compiled.forEach((one) => {
       const fresh = path.join(cache, `${one.name}.${process.pid}`);

@@ -61,6 +61,8 @@ export class Summary {
   #collected = 0;
   /** What is known of those counted in buckets. */
   #counted: Readonly<Tally> = nobody;
+  /** What is known of those collected, as far as somebody asked: of the first `count` of them. */
+  #known: Readonly<Tally> = nobody;
   /** Counts per bucket, `buckets` of them for each octave: 0–1023 first, then 2^(k+9) … 2^(k+10) − 1. What is not touched takes no memory. */
   #buckets: Uint32Array | undefined;
 
@@ -75,7 +77,13 @@ export class Summary {
 
   /** Takes over the samples of another, which stays as it was. */
   merge(from: Summary): void {
-    this.join(from.part());
+    const part = from.part();
+    if (this.count + from.count <= exactSamples) this.#collect(part);
+    else {
+      if (this.#collected > 0) this.#countCollected();
+      this.#count(part.samples, part.collected, from.#tallyCollected());
+      this.#joinCounted(part);
+    }
   }
 
   /** What it knows, as plain data. */
@@ -89,8 +97,22 @@ export class Summary {
   }
 
   /** Takes over the samples of another. */
-  join({ samples, collected, counted, buckets }: SummaryPart): void {
-    for (let i = 0; i < collected; i++) this.add(samples[i] as number);
+  join(part: SummaryPart): void {
+    this.#collect(part);
+    this.#joinCounted(part);
+  }
+
+  #collect({ samples, collected }: SummaryPart): void {
+    for (let from = 0; from < collected; ) {
+      if (this.#collected === this.#samples.length) this.#makeRoom();
+      const some = samples.subarray(from, Math.min(collected, from + this.#samples.length - this.#collected));
+      this.#samples.set(some, this.#collected);
+      this.#collected += some.length;
+      from += some.length;
+    }
+  }
+
+  #joinCounted({ counted, buckets }: SummaryPart): void {
     const { count, min, max } = counted;
     if (count === 0) return;
     this.#counted = sum(this.#counted, counted);
@@ -123,9 +145,15 @@ export class Summary {
 
   /** Sum, sum of squares and extremes, exactly. */
   tally(): Readonly<Tally> {
-    if (this.#counted.count === 0) return tally(this.#samples, this.#collected);
-    this.#countCollected();
+    if (this.#counted.count === 0) return this.#tallyCollected();
+    if (this.#collected > 0) this.#countCollected();
     return this.#counted;
+  }
+
+  /** The same of those that were collected. */
+  #tallyCollected(): Readonly<Tally> {
+    if (this.#known.count !== this.#collected) this.#known = tally(this.#samples, this.#collected);
+    return this.#known;
   }
 
   /** The samples of these ranks (from 1, ascending). Exact up to `exactSamples` samples, beyond that within 1 part in 2048. */
@@ -158,10 +186,14 @@ export class Summary {
 
   /** Moves the collected samples into the buckets. */
   #countCollected(): void {
-    const samples = this.#samples;
-    const n = this.#collected;
-    this.#counted = sum(this.#counted, tally(samples, n));
+    this.#count(this.#samples, this.#collected, this.#tallyCollected());
     this.#collected = 0;
+    this.#known = nobody;
+  }
+
+  /** Counts samples in the buckets. */
+  #count(samples: Float64Array, n: number, known: Readonly<Tally>): void {
+    this.#counted = sum(this.#counted, known);
     this.#buckets ??= new Uint32Array(bucketCount);
     const counts = this.#buckets;
     for (let i = 0; i < n; i++) {
