@@ -1,5 +1,5 @@
 import { isReadable, openAgain, opensAgain } from '../trace/again.ts';
-import { EventBatch } from '../trace/batch.ts';
+import { type EventBatch, partOf } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
 import type { Loss, Unmarked } from '../trace/loss.ts';
@@ -164,7 +164,7 @@ export class WatchedTrace implements Trace {
       let start = 0;
       for (let i = watch.scan(b, 0); i < b.count; i = watch.scan(b, i + 1)) {
         if (i > start) {
-          yield part(b, start, i, losses);
+          yield partOf(b, start, i, losses);
           last = b.time[i - 1] as number;
           losses = [];
         }
@@ -174,7 +174,7 @@ export class WatchedTrace implements Trace {
         start = i;
       }
       if (b.count > 0) last = b.time[b.count - 1] as number;
-      if (start > 0) yield part(b, start, b.count, losses);
+      if (start > 0) yield partOf(b, start, b.count, losses);
       else {
         b.losses = losses;
         yield b;
@@ -186,23 +186,6 @@ export class WatchedTrace implements Trace {
     if (loss.unmarked !== undefined || loss.from < last) this.#late = true;
     if (this.#found.length < maxHoles) this.#found.push(loss);
   }
-}
-
-/** Some events of a batch, as a batch of their own. */
-function part(b: EventBatch, start: number, end: number, losses: readonly Loss[]): EventBatch {
-  const one = new EventBatch(0);
-  one.count = end - start;
-  one.time = b.time.subarray(start, end);
-  one.type = b.type.subarray(start, end);
-  one.cpu = b.cpu.subarray(start, end);
-  one.tid = b.tid.subarray(start, end);
-  one.pid = b.pid.subarray(start, end);
-  one.at = b.at.subarray(start, end);
-  one.size = b.size.subarray(start, end);
-  one.bytes = b.bytes;
-  one.view = b.view;
-  one.losses = losses;
-  return one;
 }
 
 function isWatched(type: EventType): boolean {

@@ -46,3 +46,20 @@ export class EventBatch {
     return this.time.length;
   }
 }
+
+/** Some events of a batch, as a batch of their own. */
+export function partOf(b: EventBatch, start: number, end: number, losses: readonly Loss[]): EventBatch {
+  const one = new EventBatch(0);
+  one.count = end - start;
+  one.time = b.time.subarray(start, end);
+  one.type = b.type.subarray(start, end);
+  one.cpu = b.cpu.subarray(start, end);
+  one.tid = b.tid.subarray(start, end);
+  one.pid = b.pid.subarray(start, end);
+  one.at = b.at.subarray(start, end);
+  one.size = b.size.subarray(start, end);
+  one.bytes = b.bytes;
+  one.view = b.view;
+  one.losses = losses;
+  return one;
+}

@@ -1,21 +1,24 @@
 import { dirname, join } from 'node:path';
 import { Arena } from '../../trace/arena.ts';
-import type { EventBatch } from '../../trace/batch.ts';
+import { EventBatch } from '../../trace/batch.ts';
 import { type Budget, Meter } from '../../trace/budget.ts';
 import type { Clock } from '../../trace/clock.ts';
 import { TraceError } from '../../trace/error.ts';
 import type { EventType } from '../../trace/event-type.ts';
+import type { Loss } from '../../trace/loss.ts';
+import { NameChanges } from '../../trace/name-changes.ts';
 import { EventSorter } from '../../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../../trace/trace.ts';
 import { earliestOf } from '../earliest.ts';
 import type { OpenOptions } from '../format.ts';
-import { HandOut } from '../hand-out.ts';
+import { dropRepeated } from '../perf-repeated.ts';
 import { Signatures } from '../trace-events.ts';
 import type { ClockClass, Metadata } from './classes.ts';
 import { clockOf, StreamClock } from './clocks.ts';
 import { headOf, readFolder, tracesBelow } from './folder.ts';
 import { StreamKind } from './kinds.ts';
 import { parseMetadata } from './metadata.ts';
+import { NamesSeen } from './names-seen.ts';
 import { Compiler, type Node } from './nodes.ts';
 import { type Packet, readPacket } from './packet.ts';
 import { RunningThreads } from './running-threads.ts';
@@ -65,6 +68,7 @@ class CtfTrace implements Trace {
   readonly threads: ThreadTable;
   readonly cpus = undefined;
   readonly notes: string[] = [];
+  readonly repeated = new Map<number, number>();
   damage: TraceError | undefined;
   origin = 0n;
   last = Number.NEGATIVE_INFINITY;
@@ -79,6 +83,8 @@ class CtfTrace implements Trace {
   readonly #size: number;
   #wants: (type: EventType) => boolean = () => true;
   #damages = 0;
+  /** Whether perf wrote it: from a perf.data, with its samples that stand there twice. */
+  readonly #ofPerf: boolean;
 
   constructor(path: string, folders: readonly string[], options: OpenOptions, meter: Meter) {
     this.file = path;
@@ -88,6 +94,7 @@ class CtfTrace implements Trace {
     this.#signatures = new Signatures(join(path, 'metadata'), options);
     for (const folder of folders) this.#addPart(folder);
     const chains = this.#chains();
+    this.#ofPerf = this.#parts.some(({ metadata }) => metadata.environment.get('tracer_name') === 'perf');
     const majors = [...new Set(this.#parts.map(({ metadata }) => (metadata.major === 2 ? '2' : '1.8')))];
     const writers = [...new Set(this.#parts.map(({ metadata }) => writerOf(metadata)).filter((one) => one !== ''))];
     this.version = [majors.join(' + '), ...writers].join(', ');
@@ -108,7 +115,16 @@ class CtfTrace implements Trace {
     const room = Math.min(payloads, largestArena, 2 * this.#size + (2 * chains.length + 4) * (slot + longest));
     this.#arena = new Arena(slot, longest, room);
     const sorter = new EventSorter(this.#arena, waiting);
-    this.#sink = { arena: this.#arena, sorter, threads: this.threads, meter, timeless: 0, namedAt: new Map() };
+    this.#sink = {
+      arena: this.#arena,
+      sorter,
+      names: new NameChanges(this.threads, sorter),
+      seen: new NamesSeen(),
+      meter,
+      timeless: 0,
+      named: false,
+      threadless: false,
+    };
     for (const { part, files } of chains) {
       const trace: StreamTrace = {
         afterPacket: /^lttng/.test(part.metadata.environment.get('tracer_name') ?? ''),
@@ -136,10 +152,11 @@ class CtfTrace implements Trace {
   }
 
   async *batches(wants: (type: EventType) => boolean = () => true): AsyncGenerator<EventBatch> {
-    const running = new RunningThreads(this.#types, this.threads);
+    const running = new RunningThreads(this.#types, this.threads, new NamesSeen());
     this.#wants = (type) => wants(type) || running.needs(type);
     const streams = this.#streams;
     const { sorter } = this.#sink;
+    const losses: Loss[] = [];
     const times: bigint[] = [];
     for (const stream of streams) {
       const time = await stream.firstTime();
@@ -147,43 +164,50 @@ class CtfTrace implements Trace {
     }
     this.origin = earliestOf(times) ?? 0n;
     for (const stream of streams) stream.startAt(this.origin);
-    const hand = new HandOut(sorter);
-    for (const stream of streams) if (!stream.ready) this.#end(stream, hand);
+    for (const stream of streams) if (!stream.ready) losses.push(...this.#end(stream));
     for (;;) {
       let least: DataStream | undefined;
       for (const stream of streams)
         if (stream.ready && (least === undefined || stream.last < least.last)) least = stream;
-      yield* this.#give(hand, least === undefined ? Number.POSITIVE_INFINITY : least.last, running);
+      yield* this.#give(least === undefined ? Number.POSITIVE_INFINITY : least.last, running);
       if (least === undefined) break;
       least.decode();
       if (least.last > this.last) this.last = least.last;
       this.damage ??= least.damage;
       if (!(await least.advance()) || sorter.full) {
         // Only times that jump get here: give events out of order rather than grow.
-        yield* this.#give(hand, Number.POSITIVE_INFINITY, running);
+        yield* this.#give(Number.POSITIVE_INFINITY, running);
         if (!least.ready && !(await least.advance())) await least.giveUp();
       }
-      if (!least.ready) this.#end(least, hand);
+      if (!least.ready) losses.push(...this.#end(least));
     }
-    yield* hand.rest();
+    if (losses.length > 0) {
+      const rest = new EventBatch(0);
+      rest.losses = losses;
+      yield rest;
+    }
     this.damage ??= this.#meter.refused;
     if (sorter.lateNote !== undefined) this.notes.push(sorter.lateNote);
     const { note } = running;
     if (note !== undefined) this.notes.push(note);
   }
 
-  *#give(hand: HandOut, bound: number, running: RunningThreads): Generator<EventBatch> {
-    for (const batch of hand.upTo(bound)) {
-      running.fill(batch);
-      yield batch;
+  *#give(bound: number, running: RunningThreads): Generator<EventBatch> {
+    for (const batch of this.#sink.names.upTo(bound)) {
+      if (this.#ofPerf) dropRepeated(batch, this.repeated);
+      if (this.#sink.threadless) running.fill(batch);
+      // Where they are told of elsewhere, sched_switch is not asked.
+      if (this.#sink.named) yield batch;
+      else yield* running.named(batch);
     }
   }
 
-  #end(stream: DataStream, hand: HandOut): void {
+  /** Takes note of what was wrong with a stream; gives the losses after its last event. */
+  #end(stream: DataStream): Loss[] {
     this.damage ??= stream.damage;
     if (stream.damage !== undefined && stream.damage !== this.damage && this.#damages++ < shownDamages)
       this.notes.push(`${stream.damage.message}.`);
-    for (const loss of stream.endLosses()) hand.add(loss);
+    return stream.endLosses();
   }
 
   #addPart(folder: string): void {

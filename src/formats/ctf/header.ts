@@ -1,4 +1,5 @@
 import { alignUp, type Node } from './nodes.ts';
+import type { HeaderForm, WordPart } from './scan.ts';
 import { short, type Walker } from './walker.ts';
 
 /** An integer in a header: where it stands from the header's beginning, in bits. */
@@ -84,6 +85,21 @@ export class HeaderReader {
     return end;
   }
 
+  /** The forms that headers in this byte order have, as they can be scanned by bytes, and the tag that tells the second; undefined where that is not so. */
+  forms(little: boolean): { forms: HeaderForm[]; tag: WordPart | undefined; second: number } | undefined {
+    const tag = this.#tag === undefined ? undefined : wordPart(this.#tag, little);
+    const [first, second, third] =
+      this.#plain === undefined ? this.#options : [{ low: 0, high: 0, shape: this.#plain }];
+    if (first === undefined || third !== undefined || this.#root?.align !== 8) return undefined;
+    if ((this.#tag === undefined) !== (tag === undefined)) return undefined;
+    // LTTng's: all tags but the last are the class of the event.
+    if (second !== undefined && (first.low !== 0 || second.low !== first.high + 1 || second.low !== second.high))
+      return undefined;
+    const forms = [first, ...(second === undefined ? [] : [second])].map(({ shape }) => formOf(shape, tag, little));
+    if (!forms.every((form) => form !== undefined)) return undefined;
+    return { forms, tag, second: second?.low ?? -1 };
+  }
+
   #take(walker: Walker, rel: number, { id, time }: Shape): void {
     if (id !== undefined) this.id = leaf(walker, rel, id);
     if (time === undefined) {
@@ -107,6 +123,28 @@ export class HeaderReader {
       this.high = bits.high;
     }
   }
+}
+
+/** The same in bytes. */
+function formOf({ id, time, size }: Shape, tag: WordPart | undefined, little: boolean): HeaderForm | undefined {
+  const idPart = id === undefined ? tag : wordPart(id, little);
+  if (time === undefined || idPart === undefined || size % 8 !== 0) return undefined;
+  if (time.size <= 32) {
+    const low = wordPart(time, little);
+    return low && { size: size / 8, id: idPart, low, high: undefined };
+  }
+  const at = time.at / 8;
+  if (time.size !== 64 || !Number.isInteger(at) || time.little !== little) return undefined;
+  const [low, high] = little ? [at, at + 4] : [at + 4, at];
+  return { size: size / 8, id: idPart, low: { at: low, shift: 0, mask: -1 }, high };
+}
+
+function wordPart(leaf: Leaf, little: boolean): WordPart | undefined {
+  const bit = leaf.at & 7;
+  const shift = little ? bit : 32 - bit - leaf.size;
+  // The order of a byte's bits counts where it is not all of the byte; that of bytes where there are several.
+  if (leaf.little !== little || bit + leaf.size > 32) return undefined;
+  return { at: leaf.at >> 3, shift, mask: leaf.size === 32 ? -1 : 2 ** leaf.size - 1 };
 }
 
 /** An integer of at most 32 bits. */

@@ -10,17 +10,17 @@ import { HeaderReader } from './header.ts';
 import { KvmMmioLayout } from './kvm-mmio.ts';
 import { bareName, CtfLayout, isText, type NamedField, staticPlace } from './layout.ts';
 import { alignUp, Compiler, Node, type Scopes } from './nodes.ts';
+import { ByteShape, lacking, unresolved, unwanted } from './scan.ts';
+import { stepsOf } from './steps.ts';
 import { Walker } from './walker.ts';
 
-/** Marks phases whose events nobody met yet, and events that nobody wants. */
-export const unresolved = -2;
-export const unwanted = -1;
-/** Marks what an event lacks, and what has to be searched for. */
-export const lacking = -1;
+/** Marks what has to be searched for. */
 const searched = -2;
 
 /** The class of an event, by the phase (see CtfLayout) that its contexts and fields begin at. */
 export class EventKind {
+  /** The number of its class. */
+  readonly id: number;
   readonly root: Node;
   readonly name: string;
   readonly recordedAs: string;
@@ -48,6 +48,7 @@ export class EventKind {
   readonly #paths = new Map<Node, ReadonlySet<Node>>();
 
   constructor(
+    id: number,
     root: Node,
     contexts: readonly Node[],
     name: string,
@@ -55,6 +56,7 @@ export class EventKind {
     named: readonly NamedField[],
     outside: readonly number[],
   ) {
+    this.id = id;
     this.root = root;
     this.name = name;
     this.recordedAs = recordedAs;
@@ -113,7 +115,8 @@ function contextOf(contexts: readonly Node[], ...names: string[]): SearchedField
   for (const name of names) {
     for (const context of contexts) {
       const node = context.children.find((child) => bareName(child.name) === name);
-      if (node !== undefined && (isId(node) || isText(node))) return { node };
+      if (node !== undefined && (isId(node) || isText(node) || (node.kind === 'string' && node.unit === 1)))
+        return { node };
     }
   }
   return undefined;
@@ -132,6 +135,8 @@ export class StreamKind {
   readonly header: HeaderReader;
   readonly clock: ClockClass | undefined;
   readonly registers: number;
+  /** How events lie that can be scanned by bytes; undefined where their headers cannot be. */
+  readonly shape: ByteShape | undefined;
   /** By the number of their class; those above 65,535 apart. */
   readonly kinds: (EventKind | undefined)[] = [];
   readonly #others = new Map<number, EventKind>();
@@ -170,6 +175,9 @@ export class StreamKind {
     }
     // Now it is known what events refer to.
     this.header = new HeaderReader(header);
+    const { little } = metadata;
+    const forms = this.header.forms(little);
+    this.shape = forms && new ByteShape(little, forms.forms, forms.tag, forms.second);
     this.registers = compiler.registers;
     this.clock = this.#clockOf([this.packetContext, header]);
   }
@@ -187,7 +195,15 @@ export class StreamKind {
     root.children = [...contexts, ...(fields === undefined ? [] : [fields])];
     const name = eventName(this.metadata, event.name);
     const outside = registersOf([...outer.values()]).filter((register) => uses(root, register));
-    const kind = new EventKind(root, contexts, name, event.name, namedFields(name, fields, contexts), outside);
+    const kind = new EventKind(
+      event.id,
+      root,
+      contexts,
+      name,
+      event.name,
+      namedFields(name, fields, contexts),
+      outside,
+    );
     if (event.id < 65536) this.kinds[event.id] ??= kind;
     else if (!this.#others.has(event.id)) this.#others.set(event.id, kind);
   }
@@ -202,8 +218,35 @@ export class StreamKind {
       kind.types.set(key, code);
     }
     // What depends on more than the phase is asked for each time.
-    if (kind.outside.length === 0) kind.codes[phase] = code;
+    if (kind.outside.length > 0) return code;
+    kind.codes[phase] = code;
+    if (phase === 0) this.#scan(kind, code);
     return code;
+  }
+
+  /** From now on events of this class that begin with a byte are scanned, where they can be. */
+  #scan({ id, root, aside, procname, tidAt, pidAt, cpuAt, ...kind }: EventKind, code: number): void {
+    const { shape } = this;
+    const places = { tid: tidAt[0] as number, pid: pidAt[0] as number, cpu: cpuAt[0] as number };
+    const known = (field: SearchedField | undefined, little: boolean) =>
+      field === undefined || little === shape?.little;
+    if (
+      shape === undefined ||
+      aside !== undefined ||
+      Object.values(places).some((at) => at < lacking) ||
+      !known(kind.tid, kind.tidLittle) ||
+      !known(kind.pid, kind.pidLittle) ||
+      !known(kind.cpu, kind.cpuLittle)
+    )
+      return;
+    // Whose name nobody knows.
+    const node = kind.tid === undefined ? undefined : procname?.node;
+    const steps = stepsOf(root, shape.little, node);
+    const name = node === undefined ? undefined : staticPlace(root, 0, node);
+    const inStep = node?.kind === 'string';
+    if (steps === undefined || (node !== undefined && !inStep && (name === undefined || node.length < 0))) return;
+    const nameSize = node === undefined ? 0 : inStep ? -1 : node.length;
+    shape.add(id, { code, steps, ...places, name: (name ?? 0) >> 3, nameSize });
   }
 
   #type(kind: EventKind, phase: number, walker: Walker): number {

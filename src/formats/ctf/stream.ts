@@ -2,23 +2,25 @@ import type { Arena } from '../../trace/arena.ts';
 import type { Meter } from '../../trace/budget.ts';
 import { TraceError } from '../../trace/error.ts';
 import type { Loss } from '../../trace/loss.ts';
+import type { NameChanges } from '../../trace/name-changes.ts';
 import { rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../../trace/rows.ts';
 import type { EventSorter } from '../../trace/sorter.ts';
-import type { ThreadTable } from '../../trace/trace.ts';
 import { asTraceError } from '../input.ts';
 import { RandomFile } from '../random-file.ts';
 import { SlotReader } from '../slot-reader.ts';
 import type { StreamClock } from './clocks.ts';
-import { type EventKind, lacking, type SearchedField, type StreamKind, unresolved, unwanted } from './kinds.ts';
+import type { EventKind, SearchedField, StreamKind } from './kinds.ts';
+import type { NamesSeen } from './names-seen.ts';
 import type { Node } from './nodes.ts';
 import { type Packet, readPacket } from './packet.ts';
+import { type ByteShape, farBack, lacking, ScanState, scanEvents, unresolved, unwanted } from './scan.ts';
 import { short, Walker } from './walker.ts';
 
 /** Positions count from a byte that is a multiple of this behind the packet's beginning, which keeps them small. */
 const window = 1 << 16;
 const two32 = 2 ** 32;
-/** Events of a packet are in order of time: where it goes back by more than this (1 s), the bytes are no events. */
-const farBack = 1_000_000_000;
+/** Events scanned in one go, so that the loop's function has been called often, and is compiled well, before much has gone by. */
+const slice = 1024;
 
 /** A file of a stream: its size, and where its packets end by its index, where it has one. */
 export type StreamFile = { path: string; size: number; indexed: number | undefined };
@@ -38,10 +40,13 @@ export type StreamTrace = {
 export type Sink = {
   arena: Arena;
   sorter: EventSorter;
-  threads: ThreadTable;
+  names: NameChanges;
+  seen: NamesSeen;
   meter: Meter;
   timeless: number;
-  namedAt: Map<number, number>;
+  /** Whether threads' names were met, and threads that none say which they are. */
+  named: boolean;
+  threadless: boolean;
 };
 
 /** A hole in a stream whose end is not known yet. */
@@ -57,8 +62,6 @@ export class DataStream {
   damage: TraceError | undefined;
   /** Bytes that were read. */
   read = 0;
-  /** Whether events had no thread, and whether times were those of a clock. */
-  threadless = false;
   cpu = -1;
 
   readonly #trace: StreamTrace;
@@ -80,16 +83,10 @@ export class DataStream {
   #content = 0;
   #size = 0;
 
-  /** The latest time in the packet so far. */
-  #latest = Number.NEGATIVE_INFINITY;
-
-  // The clock, and what times count from.
+  /** The clock, and what times count from. */
   #clock: StreamClock | undefined;
-  #high = 0;
-  #low = 0;
   #origin: bigint | undefined;
-  #originHigh = 0;
-  #originLow = 0;
+  readonly #state = new ScanState();
 
   #holes: Hole[] = [];
   #discarded: bigint | undefined;
@@ -97,12 +94,15 @@ export class DataStream {
   #lostAfter = 0;
   #sequence: bigint | undefined;
   #begin: bigint | undefined;
-  #namedTid = -1;
+  /** Names of threads that were met before it was known what times count from. */
+  readonly #early: { time: bigint; tid: number; comm: string; pid: number }[] = [];
 
   constructor(trace: StreamTrace, files: StreamFile[], sink: Sink) {
     this.#trace = trace;
     this.#files = [...files];
     this.#sink = sink;
+    this.#state.low = 0;
+    this.#state.high = 0;
   }
 
   /** Brings more bytes to hand. False where there is no memory for them until events were handed out. */
@@ -169,10 +169,10 @@ export class DataStream {
         }
         if (behind < 0) break;
         if (this.#clock === undefined) return 0n;
-        const [low, high] = [this.#low, this.#high];
+        const { low, high } = this.#state;
         this.#setTime(header.low, header.high, header.timeBits);
         const time = this.#now(this.#clock);
-        [this.#low, this.#high] = [low, high];
+        Object.assign(this.#state, { low, high });
         const begin = this.#now(this.#clock);
         // Of what is no event, the packet's beginning is nearer to the truth.
         return (this.#packet as Packet).begin !== undefined && time < begin - BigInt(farBack) ? begin : time;
@@ -182,15 +182,17 @@ export class DataStream {
 
   /** The absolute time on the clock. */
   #now(clock: StreamClock): bigint {
-    return clock.toNs((BigInt(this.#high) << 32n) | BigInt(this.#low));
+    return clock.toNs((BigInt(this.#state.high) << 32n) | BigInt(this.#state.low));
   }
 
   /** Makes times count from this moment. */
   startAt(origin: bigint): void {
     this.#origin = origin;
     const start = this.#clock?.startAt(origin) ?? 0n;
-    this.#originHigh = Number(start >> 32n);
-    this.#originLow = Number(start & 0xffffffffn);
+    this.#state.originHigh = Number(start >> 32n);
+    this.#state.originLow = Number(start & 0xffffffffn);
+    for (const { time, tid, comm, pid } of this.#early.splice(0))
+      this.#sink.names.name(Number(time - origin), tid, comm, pid);
   }
 
   /** Decodes the bytes at hand into the sorter. */
@@ -322,7 +324,7 @@ export class DataStream {
     }
     this.#content = content;
     this.#packet = packet;
-    this.#latest = Number.NEGATIVE_INFINITY;
+    this.#state.latest = Number.NEGATIVE_INFINITY;
     this.#bit = packet.at & 7;
     reader.pos += packet.at >> 3;
     if (packet.cpu >= 0) this.cpu = packet.cpu;
@@ -388,6 +390,40 @@ export class DataStream {
   /** Decodes the events at hand of the packet. False where more bytes are needed for them. */
   #events(): boolean {
     const reader = this.#reader as SlotReader;
+    const { shape } = (this.#packet as Packet).kind;
+    const clock = this.#clock;
+    const state = this.#state;
+    this.#sink.sorter.begin(reader.slot);
+    state.last = this.last;
+    if (state.latest === Number.NEGATIVE_INFINITY && this.#packet?.begin !== undefined && clock !== undefined)
+      state.latest = Number(this.#now(clock) - (this.#origin ?? 0n));
+    if (shape === undefined || clock?.plain !== true) return this.#walk(Number.POSITIVE_INFINITY) === true;
+    for (;;) {
+      if (this.#bit === 0 && this.#holes.length === 0) while (this.#scan(shape)) {}
+      // What stopped the scan, and then on with it.
+      const over = this.#walk(1);
+      if (over !== undefined) return over;
+    }
+  }
+
+  /** Decodes some events by bytes. False where that goes no further. */
+  #scan(shape: ByteShape): boolean {
+    const reader = this.#reader as SlotReader;
+    const { arena, sorter, seen } = this.#sink;
+    const { bytes, view } = arena;
+    const left = Math.floor(this.#content / 8) - (reader.offsetOf(reader.pos) - this.#start);
+    const end = Math.min(reader.end, reader.pos + left);
+    const range = { bytes, view, pos: reader.pos, end, most: slice, rows: sorter.rows, count: sorter.count };
+    scanEvents(shape, range, this.#state, seen, this.cpu, this.#trace.pid);
+    reader.pos = range.pos;
+    sorter.count = range.count;
+    if (this.#state.last > this.last) this.last = this.#state.last;
+    return range.most === 0;
+  }
+
+  /** Decodes at most so many events field by field. False where more bytes are needed, true where the packet is over, undefined where there are more events. */
+  #walk(most: number): boolean | undefined {
+    const reader = this.#reader as SlotReader;
     const { arena, sorter } = this.#sink;
     const packet = this.#packet as Packet;
     const walker = this.#walker;
@@ -395,21 +431,17 @@ export class DataStream {
     const { header, kinds } = stream;
     const { view } = arena;
     const clock = this.#clock;
+    const state = this.#state;
     const plain = clock?.plain === true;
     const { cpu } = this;
     const { pid } = this.#trace;
     let rel = this.#place();
     const { limit, base } = walker;
-    sorter.begin(reader.slot);
     let { times, words, capacity } = sorter.rows;
     let n = sorter.count;
-    let last = this.last;
-    let latest = this.#latest;
-    if (latest === Number.NEGATIVE_INFINITY && packet.begin !== undefined && clock !== undefined)
-      latest = Number(this.#now(clock) - (this.#origin ?? 0n));
     let next = rel;
     let problem = '';
-    while (rel < limit) {
+    for (let left = most; rel < limit && left > 0; left--) {
       const behind = header.read(walker, rel);
       if (behind < 0) {
         next = behind;
@@ -442,31 +474,30 @@ export class DataStream {
       if (clock === undefined) time = this.#sink.timeless++;
       else {
         if (header.timeBits === 64) {
-          this.#low = header.low;
-          this.#high = header.high;
+          state.low = header.low;
+          state.high = header.high;
         } else if (header.timeBits > 0) this.#setTime(header.low, header.high, header.timeBits);
-        time = (this.#high - this.#originHigh) * two32 + (this.#low - this.#originLow);
+        time = (state.high - state.originHigh) * two32 + (state.low - state.originLow);
         if (!plain) time = clock.relative(time);
         if (time > Number.MAX_SAFE_INTEGER || time < -Number.MAX_SAFE_INTEGER) {
           problem = 'a time more than 2^53 ns from the first';
           break;
         }
-        if (time < latest - farBack) {
-          problem = `a time ${Math.round((latest - time) / 1e6) / 1e3} s before those before it`;
+        if (time < state.latest - farBack) {
+          problem = `a time ${Math.round((state.latest - time) / 1e6) / 1e3} s before those before it`;
           break;
         }
-        if (time > latest) latest = time;
+        if (time > state.latest) state.latest = time;
       }
       rel = next;
-      if (time < last || this.#holes.length > 0) {
+      if (time < state.last || this.#holes.length > 0) {
         sorter.count = n;
         this.#beginRun(reader.slot, time);
         ({ times, words, capacity } = sorter.rows);
         n = sorter.count;
-        last = time;
       }
       if (time > this.last) this.last = time;
-      last = time;
+      state.last = time;
       if (code === unwanted) continue;
       if (n === capacity) {
         sorter.count = n;
@@ -501,19 +532,18 @@ export class DataStream {
             : this.#search(kind, kind.pid, behind);
       words[row + rowAt] = at;
       words[row + rowSize] = ((next + 7) >> 3) - (behind >> 3);
-      if (kind.procname !== undefined) {
-        const tid = words[row + rowTid] as number;
-        if (tid !== this.#namedTid) this.#name(kind, behind, tid, words[row + rowPid] as number);
-      } else if (tidAt === lacking) this.threadless = true;
+      if (tidAt === lacking) this.#sink.threadless = true;
+      else if (kind.procname !== undefined)
+        this.#name(kind, behind, words[row + rowTid] as number, words[row + rowPid] as number, time);
     }
     sorter.count = n;
-    this.#latest = latest;
     reader.pos = base + (rel >> 3);
     this.#bit = rel & 7;
     if (this.#used()) {
       this.#endPacket(reader);
       return true;
     }
+    if (problem === '' && next >= 0 && rel < limit) return undefined;
     const whole = limit === this.#contentFrom(base, reader);
     if (problem === '' && (rel >= limit || next === short) && !whole) return false;
     if (problem === '') problem = next === short ? 'an event that goes beyond its packet' : walker.problem;
@@ -561,58 +591,71 @@ export class DataStream {
   /** What perf notes besides events. */
   #noteAside(kind: EventKind, behind: number): void {
     if (kind.aside !== 'name') return;
-    this.#namedTid = -1;
-    const tid = this.#search(kind, kind.tid, behind);
     const { header } = (this.#packet as Packet).kind;
-    const time = header.high * two32 + header.low;
-    // Streams are not read in step: the latest name counts.
-    const { namedAt } = this.#sink;
-    if (time < (namedAt.get(tid) ?? 0)) return;
-    this.#name(kind, behind, tid, this.#search(kind, kind.pid, behind));
-    if (this.#sink.threads.has(tid)) namedAt.set(tid, time);
+    const [tid, pid] = [this.#search(kind, kind.tid, behind), this.#search(kind, kind.pid, behind)];
+    const clock = this.#clock;
+    if (this.#origin === undefined) {
+      const comm = this.#textOf(kind, behind);
+      const value = (BigInt(header.high) << 32n) | BigInt(header.low);
+      if (comm !== undefined && tid >= 0)
+        this.#early.push({ time: clock?.toNs(value) ?? 0n, tid, comm: comm.toString('utf8'), pid });
+      this.#sink.named = true;
+      return;
+    }
+    const { originHigh, originLow } = this.#state;
+    const cycles = (header.high - originHigh) * two32 + (header.low - originLow);
+    this.#name(kind, behind, tid, pid, clock?.plain === false ? clock.relative(cycles) : cycles);
   }
 
-  /** Takes note of what a thread is called. */
-  #name(kind: EventKind, behind: number, tid: number, pid: number): void {
-    this.#namedTid = tid;
+  /** Takes note of what a thread is called at a time. */
+  #name(kind: EventKind, behind: number, tid: number, pid: number, time: number): void {
+    const { seen, names } = this.#sink;
+    this.#sink.named = true;
+    const comm = tid < 0 ? undefined : this.#textOf(kind, behind);
+    if (comm !== undefined && seen.see(tid, time, comm, 0, comm.length))
+      names.name(time, tid, comm.toString('utf8'), pid);
+  }
+
+  /** A thread's name, as it stands in an event. */
+  #textOf(kind: EventKind, behind: number): Buffer | undefined {
     const walker = this.#walker;
     const node = kind.procname?.node as Node;
-    // perf notes each new name; contexts repeat one.
-    if (tid < 0 || (kind.aside === undefined && this.#sink.threads.get(tid)?.comm)) return;
     const rel = walker.find(kind.root, behind, node, kind.pathTo(node));
-    if (rel < 0) return;
+    if (rel < 0) return undefined;
     const from = walker.base + (rel >> 3);
     const length = node.kind === 'string' ? walker.textEnd(node, rel) - from : node.length;
-    if (length < 0) return;
-    const comm = Buffer.from(walker.bytes.buffer, walker.bytes.byteOffset + from, length).toString('utf8');
-    this.#sink.threads.name(tid, comm.replace(/\0.*$/s, ''), pid);
+    if (length < 0) return undefined;
+    const bytes = Buffer.from(walker.bytes.buffer, walker.bytes.byteOffset + from, length);
+    const end = bytes.indexOf(0);
+    return end < 0 ? bytes : bytes.subarray(0, end);
   }
 
   /** Takes a time of fewer bits than the clock has: it is the next one that ends so. */
   #setTime(low: number, high: number, bits: number): void {
+    const state = this.#state;
     if (bits >= 64) {
-      this.#low = low;
-      this.#high = high;
+      state.low = low;
+      state.high = high;
       return;
     }
     if (bits > 32) {
       const period = 2 ** (bits - 32);
-      const own = this.#high % period;
-      const wraps = high < own || (high === own && low < this.#low);
-      this.#high = (this.#high - own + high + (wraps ? period : 0)) % two32;
-      this.#low = low;
+      const own = state.high % period;
+      const wraps = high < own || (high === own && low < state.low);
+      state.high = (state.high - own + high + (wraps ? period : 0)) % two32;
+      state.low = low;
       return;
     }
     // Bits below those of the time; whole numbers of 32 bits, as remainders of doubles take long.
     const mask = bits === 32 ? -1 : (1 << bits) - 1;
-    const own = (this.#low & mask) >>> 0;
-    let next = this.#low - own + low;
+    const own = (state.low & mask) >>> 0;
+    let next = state.low - own + low;
     if (low < own) next += 2 ** bits;
     if (next >= two32) {
       next -= two32;
-      this.#high = (this.#high + 1) >>> 0;
+      state.high = (state.high + 1) >>> 0;
     }
-    this.#low = next;
+    state.low = next;
   }
 
   /** Takes note of what cannot be at a place in the arena; and that events may be missing. */
