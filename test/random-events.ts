@@ -20,8 +20,8 @@ export type Maker = (step: Step, time: number) => SyntheticEvent | undefined;
 
 export type Cut = { whole: Recording; cuts: number[]; pieces: Recording[]; window: { from: number; to: number } };
 
-/** Random recordings with holes, cut at random places; the pieces know of no more types than they have events of. */
-export function cutRecordings(make: Maker, maxLength = 80): fc.Arbitrary<(batchSize?: number) => Promise<Cut>> {
+/** Random recordings with holes, cut at random places; the pieces know of no more types than they have events of. `begin` gives what makes the events of one recording. */
+export function cutRecordings(begin: () => Maker, maxLength = 80): fc.Arbitrary<(batchSize?: number) => Promise<Cut>> {
   return fc
     .record({
       steps: fc.array(step, { minLength: 3, maxLength, size: 'max' }),
@@ -34,6 +34,7 @@ export function cutRecordings(make: Maker, maxLength = 80): fc.Arbitrary<(batchS
     })
     .map(({ steps, batchSize, cuts, from, to, holes, named }) => async (size = batchSize) => {
       let time = 0;
+      const make = begin();
       const lastOn = new Map<number, number>();
       const events = steps.flatMap((one): SyntheticEvent[] => {
         time += one.wait;
@@ -92,13 +93,13 @@ export const vcpuEvents =
 
 /** The same, whichever. */
 export const vcpuRecordings = fc.oneof(
-  cutRecordings(vcpuEvents('sched')),
-  cutRecordings(vcpuEvents('kvm')),
-  cutRecordings(vcpuEvents('arm')),
+  cutRecordings(() => vcpuEvents('sched')),
+  cutRecordings(() => vcpuEvents('kvm')),
+  cutRecordings(() => vcpuEvents('arm')),
 );
 
 /** Of threads that are switched most of the time, some of which run vCPUs. */
-export const switchRecordings = cutRecordings(({ what, tid, cpu, value }, time) => {
+export const switchRecordings = cutRecordings(() => ({ what, tid, cpu, value }, time) => {
   const at = { time, tid, cpu };
   if (what < 12) return { name: 'kvm:kvm_exit', ...at, fields: { exit_reason: 0x78, isa: 2 } };
   if (what < 24) return { name: 'kvm:kvm_entry', ...at, fields: { vcpu_id: tid % 5 } };
@@ -130,6 +131,38 @@ const stateEvents =
     return { name: 'sched:sched_switch', ...at, tid: prev_pid, fields: { prev_pid, prev_state, next_pid } };
   };
 export const stateRecordings = fc.oneof(
-  { weight: 3, arbitrary: cutRecordings(stateEvents(true)) },
-  cutRecordings(stateEvents(false)),
+  { weight: 3, arbitrary: cutRecordings(() => stateEvents(true)) },
+  cutRecordings(() => stateEvents(false)),
 );
+
+/** Exits and entries of threads that CPUs are given to, as in life but for what is missing now and then; or without the scheduler's events. */
+export const scheduled = (sched: boolean) => (): Maker => {
+  const running = new Map<number, number>();
+  const inGuest = new Set<number>();
+  return ({ what, tid, cpu, value, wait }, time) => {
+    // Now and then, and not in all recordings, an event is not recorded.
+    const missing = wait === 50 && value < 4;
+    const runs = running.get(cpu) ?? 0;
+    if (what < 25 || runs === 0 || !sched) {
+      const free = [...running.values()].includes(tid) ? 0 : tid;
+      const next = runs === 0 ? free : value < 4 ? 0 : free;
+      const at = { name: 'sched:sched_switch', time, tid: runs, cpu };
+      if (next !== runs) running.set(cpu, next);
+      if (next !== runs && sched) inGuest.delete(runs);
+      if (sched)
+        return next === runs || missing
+          ? undefined
+          : { ...at, fields: { prev_pid: runs, prev_state: 0, next_pid: next } };
+    }
+    const thread = running.get(cpu) ?? 0;
+    if (thread === 0) return undefined;
+    const enters = !inGuest.has(thread);
+    if (enters) inGuest.add(thread);
+    else inGuest.delete(thread);
+    if (missing) return undefined;
+    const at = { time: what === 99 ? time : time, tid: thread, cpu };
+    return enters
+      ? { name: 'kvm:kvm_entry', ...at, fields: { vcpu_id: 0 } }
+      : { name: 'kvm:kvm_exit', ...at, fields: { exit_reason: 0x78, isa: 1 + (value % 2) } };
+  };
+};

@@ -94,7 +94,7 @@ test('pairs of the pieces of a recording, joined, are those of the whole', async
   const tally: Tally = { joined: 0, refused: 0 };
   await fc.assert(
     fc.asyncProperty(
-      cutRecordings(keyed),
+      cutRecordings(() => keyed),
       fc.constantFrom('cpu' as const, 'thread' as const, undefined),
       fc.boolean(),
       async (cut, of, same) => {
