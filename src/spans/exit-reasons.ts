@@ -298,6 +298,8 @@ class CodeReason implements ReasonDecoder {
   }
 
   id(b: EventBatch, i: number): number {
+    const known = this.#known(b, i);
+    if (known >= 0) return known;
     const code = this.#code.low(b, i);
     const isa = this.#isa.number(b, i);
     // One of several forms of the event in one text may lack it.
@@ -312,6 +314,16 @@ class CodeReason implements ReasonDecoder {
       table.ids[code] = id + 1;
     }
     return id;
+  }
+
+  /** The id that the table has, -1 where it has none. */
+  #known(b: EventBatch, i: number): number {
+    const { table } = this;
+    if (table === undefined || (b.size[i] as number) < table.end) return -1;
+    const payload = b.at[i] as number;
+    const code = b.view.getUint32(payload + table.codeAt, table.little);
+    if (code >= directCodes || b.view.getUint32(payload + table.isaAt, table.little) !== table.isa) return -1;
+    return (table.ids[code] as number) - 1;
   }
 }
 

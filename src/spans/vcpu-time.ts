@@ -54,13 +54,23 @@ const waiting = 1;
 const sleeping = 2;
 
 type Role =
-  | { what: 'exit' | 'entry' | 'run' | 'lock' }
+  | { what: 'exit' | 'entry' | 'lock' }
   | { what: 'userspace'; reason: FieldReader }
   | { what: 'ioctl'; command: FieldReader }
   | { what: 'fpu'; load: FieldReader }
   | { what: 'wakeup'; length: FieldReader }
   | { what: 'wfx'; wfe: FieldReader }
   | SchedEvent;
+type Switch = SchedEvent & { what: 'switch' };
+
+/** What most events are. */
+const isNothing = 0;
+const isExitOrEntry = 1;
+const isSwitched = 2;
+const isOther = 3;
+
+/** Events taken in one go. */
+const slice = 1024;
 
 /** The longest unbroken stretch of a state. */
 export type Stretch = { begin: number; duration: number };
@@ -207,8 +217,12 @@ export class VcpuTime {
 
   readonly #pairing: ExitPairing;
   readonly #timeline: boolean;
+  readonly #dividing: boolean;
   readonly #stretch: StretchListener | undefined;
   readonly #roles: (Role | undefined)[] = [];
+  /** By type id: what most events are, and which of them are exits. */
+  #kinds = new Uint8Array(64);
+  #isExit = new Uint8Array(64);
   readonly #threads: (Following | undefined)[] = [];
   readonly #sources = new FirstSources();
   readonly #watch: LockWatch;
@@ -227,15 +241,16 @@ export class VcpuTime {
 
   /**
    * `stretch` is told of each unbroken stretch of a state, by index in the pairing's threads and in `vcpuStates`; those of a thread in their order.
-   * `locks` are those of somebody who gives them each batch first; where there are none, it follows the mutexes itself.
+   * `locks` are those of somebody who gives them each batch first; where there are none, it follows the mutexes itself. `dividing` fills `exits`.
    */
   constructor(
     pairing: ExitPairing,
-    options: { timeline?: boolean; stretch?: StretchListener; locks?: Locks | undefined } = {},
+    options: { timeline?: boolean; dividing?: boolean; stretch?: StretchListener; locks?: Locks | undefined } = {},
   ) {
     this.#pairing = pairing;
     this.#watch = new LockWatch(options.locks);
     this.#timeline = options.timeline === true;
+    this.#dividing = options.dividing === true;
     this.#stretch = options.stretch;
   }
 
@@ -270,7 +285,14 @@ export class VcpuTime {
 
   #learnTypes(trace: Trace): void {
     for (let id = this.#roles.length; id < trace.types.length; id++) {
-      this.#roles.push(roleOf(trace.types[id] as EventType));
+      const role = roleOf(trace.types[id] as EventType);
+      this.#roles.push(role);
+      if (id === this.#kinds.length) {
+        this.#kinds = grown(this.#kinds);
+        this.#isExit = grown(this.#isExit);
+      }
+      this.#kinds[id] = kindOf(role);
+      this.#isExit[id] = role?.what === 'exit' ? 1 : 0;
       this.#ofMutexes.push(this.#watch.wants(trace.types[id] as EventType));
     }
   }
@@ -286,20 +308,28 @@ export class VcpuTime {
       this.#ahead?.lose(loss, this.#batches);
     }
     if (this.#ahead !== undefined) this.#lookAhead(b);
-    const roles = this.#roles;
     const watch = this.#watch;
     watch.batch(trace, b);
-    for (let i = 0; i < b.count; i++) {
+    for (let from = 0; from < b.count; from += slice) this.#take(b, from, Math.min(b.count, from + slice));
+  }
+
+  /** The events `start` to `stop` of a batch. */
+  #take(b: EventBatch, start: number, stop: number): void {
+    const kinds = this.#kinds;
+    const watch = this.#watch;
+    const { type: types } = b;
+    for (let i = start; i < stop; i++) {
       if (watch.next <= i) {
         this.#time = b.time[i] as number;
         watch.take(i, this.#heldUp);
       }
-      const role = roles[b.type[i] as number];
-      if (role === undefined) continue;
+      const type = types[i] as number;
+      const kind = kinds[type] as number;
+      if (kind === isNothing) continue;
       this.at = i;
-      if (role.what === 'switch') this.#switch(role, b, i);
-      else if (role.what === 'wake') this.#wake(role, b, i);
-      else this.#own(role, b, i);
+      if (kind === isExitOrEntry) this.#turn(b, i, type);
+      else if (kind === isSwitched) this.#switch(this.#roles[type] as Switch, b, i);
+      else this.#other(this.#roles[type] as Exclude<Role, Switch>, b, i);
     }
   }
 
@@ -497,45 +527,53 @@ export class VcpuTime {
     return result;
   }
 
-  /** An event that a thread causes itself. */
-  #own(role: Exclude<Role, SchedEvent>, b: EventBatch, i: number): void {
+  /** An exit or entry. */
+  #turn(b: EventBatch, i: number, type: number): void {
     const tid = b.tid[i] as number;
     const t = this.#pairing.find(tid);
+    if (t < 0) return;
     const time = b.time[i] as number;
-    const cpu = b.cpu[i] as number;
-    let one = t < 0 ? undefined : this.#threads[t];
-    const { what } = role;
+    const out = this.#isExit[type] === 1;
+    let one = this.#threads[t];
     if (one === undefined) {
-      if (what !== 'exit' && what !== 'entry') {
-        if (this.#ahead !== undefined) this.#tellAhead(this.#ahead, role, b, i);
-        return;
-      }
-      if (t < 0) return;
       one = this.#follow(t, time);
-      this.#ahead?.first(what === 'exit' ? ahead.firstExit : ahead.firstEntry, time, tid, cpu, t);
+      this.#ahead?.first(out ? ahead.firstExit : ahead.firstEntry, time, tid, b.cpu[i] as number, t);
     }
     if (one.place === over) return;
-    one.cpu = cpu;
-    if (one.place === lostSight && what !== 'exit' && what !== 'entry') return;
-    switch (what) {
-      case 'exit':
-        this.#arrive(one, time, inKvm);
-        this.#settle(one, Number.NaN);
-        one.inExit.fill(0);
-        one.asleepInExit = 0;
-        if (time >= this.from) one.exits++;
-        one.halting = this.#pairing.isHalt(b, i);
-        one.haltInQemu = false;
-        one.slept = false;
-        this.#tell(one);
-        return;
-      case 'entry':
-        this.#arrive(one, time, inGuest);
-        this.#settle(one, Number.NaN);
-        this.#tell(one);
-        this.exits.add(i, one.inExit, one.asleepInExit);
-        one.halting = false;
-        return;
+    one.cpu = b.cpu[i] as number;
+    this.#arrive(one, time, out ? inKvm : inGuest);
+    if (one.opened > 0) this.#settle(one, Number.NaN);
+    this.#tell(one);
+    if (out) {
+      const { inExit } = one;
+      for (let s = 0; s < states; s++) inExit[s] = 0;
+      one.asleepInExit = 0;
+      if (time >= this.from) one.exits++;
+      one.halting = this.#pairing.isHalt(b, i);
+      one.haltInQemu = false;
+      one.slept = false;
+    } else {
+      if (this.#dividing) this.exits.add(i, one.inExit, one.asleepInExit);
+      one.halting = false;
+    }
+  }
+
+  /** Any event but an exit, an entry or a switch. */
+  #other(role: Exclude<Role, Switch>, b: EventBatch, i: number): void {
+    if (role.what === 'wake') {
+      this.#wake(role, b, i);
+      return;
+    }
+    const one = this.#find(b.tid[i] as number);
+    const time = b.time[i] as number;
+    if (one === undefined) {
+      if (this.#ahead !== undefined) this.#tellAhead(this.#ahead, role, b, i);
+      return;
+    }
+    if (one.place === over) return;
+    one.cpu = b.cpu[i] as number;
+    if (one.place === lostSight) return;
+    switch (role.what) {
       case 'userspace':
         this.#happen(one, ahead.toUserspace, time, role.reason.number(b, i));
         return;
@@ -609,13 +647,14 @@ export class VcpuTime {
   /** What a thread did since it came to wait for a mutex was to wait for another thread, unless it had no CPU; or it was not. */
   #decide(one: Following, waited: boolean): void {
     one.doubted = false;
+    if (one.pieces.length === 0) return;
     for (const { state, from, to } of one.pieces) {
       this.#add(one, waited && (state === qemu || state === blocked) ? lock : state, from, to);
     }
     one.pieces.length = 0;
   }
 
-  #switch({ previous, next, state }: SchedEvent & { what: 'switch' }, b: EventBatch, i: number): void {
+  #switch({ previous, next, state }: Switch, b: EventBatch, i: number): void {
     this.#seen.sched = true;
     const time = b.time[i] as number;
     const cpu = b.cpu[i] as number;
@@ -922,6 +961,20 @@ export class VcpuTime {
 /** Events besides entries, exits and the scheduler's that say where a vCPU thread is. */
 const placing =
   /^(kvm:kvm_userspace_exit|kvm:kvm_fpu|kvm:kvm_vcpu_wakeup|kvm:kvm_wfx_arm64|syscalls:sys_enter_ioctl|qemu:qemu_mutex_lock)$/;
+
+function kindOf(role: Role | undefined): number {
+  switch (role?.what) {
+    case undefined:
+      return isNothing;
+    case 'exit':
+    case 'entry':
+      return isExitOrEntry;
+    case 'switch':
+      return isSwitched;
+    default:
+      return isOther;
+  }
+}
 
 function roleOf(type: EventType): Role | undefined {
   if (isExit(type)) return { what: 'exit' };

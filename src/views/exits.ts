@@ -201,8 +201,9 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       });
     }
     if (wantsSlow || options.breakdown === true || options.timeline === true) {
-      const { timeline } = options;
-      this.#time = new VcpuTime(this.pairing, { locks: this.#slowest?.locks, timeline: timeline === true });
+      const dividing = wantsSlow || options.breakdown === true;
+      const timeline = options.timeline === true;
+      this.#time = new VcpuTime(this.pairing, { locks: this.#slowest?.locks, timeline, dividing });
     }
     this.#view = new SpanView({ heatmap: options.heatmap });
     this.#exclude = new Set((options.exclude ?? []).map(foldReason));
