@@ -1,7 +1,7 @@
 import { isEntry, isExit } from '../spans/exit-events.ts';
 import { schedEvent } from '../spans/sched.ts';
 import type { EventBatch } from '../trace/batch.ts';
-import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import { absent, type EventType, type FieldReader, unsigned64 } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -18,6 +18,8 @@ export type Kind = 'user' | 'kernel' | 'guest';
 
 /** Points and walls that are kept of a file, against too large ones. */
 const most = 1 << 22;
+/** Offsets that KVM gave the TSC of one vCPU: at its creation, by its user's word, and where it was put right. */
+const mostOffsets = 16;
 
 /** Numbers in rising order. */
 class Times {
@@ -73,6 +75,9 @@ class Thread {
   returned = false;
   readonly points = new Times();
   vcpu = -1;
+  /** What KVM told its guest of the TSC. */
+  readonly tscOffsets = new Set<bigint>();
+  tickLength = Number.NaN;
 }
 
 /** What one recording holds of points and walls. */
@@ -90,12 +95,17 @@ export type Evidence = {
   walls: Record<Kind, Map<number, Stretches>>;
   /** The threads that ran vCPUs, by the vCPU's number. */
   vcpus: Map<number, number[]>;
+  /** What was added to the host's TSC to have the guest's, by the thread of its vCPU; and how many ns a tick of it is. */
+  tscOffsets: Map<number, bigint[]>;
+  tickLengths: Map<number, number>;
 };
 
 type Role =
   | { what: 'switch'; previous: FieldReader; next: FieldReader }
   | { what: 'entry'; vcpu: FieldReader }
   | { what: 'qemu'; vcpu: FieldReader }
+  | { what: 'tsc'; offset: FieldReader }
+  | { what: 'tick'; factor: FieldReader; shift: FieldReader }
   | { what: 'exit' | 'returned' | 'call' | 'back' | 'other' };
 
 function roleOf(type: EventType): Role {
@@ -105,6 +115,10 @@ function roleOf(type: EventType): Role {
   if (type.name === 'kvm:kvm_userspace_exit') return { what: 'returned' };
   if (/^(raw_)?syscalls:sys_enter(_|$)/.test(type.name)) return { what: 'call' };
   if (/^(raw_)?syscalls:sys_exit(_|$)/.test(type.name)) return { what: 'back' };
+  const field = (name: string) => type.reader(name) ?? absent;
+  if (type.name === 'kvm:kvm_write_tsc_offset') return { what: 'tsc', offset: field('next_tsc_offset') };
+  if (type.name === 'kvm:kvm_pvclock_update')
+    return { what: 'tick', factor: field('tsc_to_system_mul'), shift: field('tsc_shift') };
   const sched = schedEvent(type);
   return sched?.what === 'switch' ? sched : { what: 'other' };
 }
@@ -135,7 +149,9 @@ class Gathering {
       const role = this.#roles[b.type[i] as number] as Role;
       const time = b.time[i] as number;
       const tid = b.tid[i] as number;
+      const cpu = b.cpu[i] as number;
       if (role.what === 'switch') {
+        if (cpu >= 0) this.#point(this.#cpus, cpu, time);
         this.#switched(role.previous.number(b, i), role.next.number(b, i), time);
         continue;
       }
@@ -147,7 +163,6 @@ class Gathering {
         continue;
       }
       if (tid < 0) continue;
-      const cpu = b.cpu[i] as number;
       if (cpu >= 0) this.#point(this.#cpus, cpu, time);
       // What is called thread 0 is one idle thread for each CPU.
       if (tid === 0) continue;
@@ -175,6 +190,14 @@ class Gathering {
           break;
         case 'back':
           this.#held += thread.call.end(time);
+          break;
+        case 'tsc':
+          if (thread.tscOffsets.size < mostOffsets)
+            thread.tscOffsets.add(BigInt.asIntN(64, unsigned64(role.offset, b, i)));
+          break;
+        case 'tick':
+          // As the guest's pvclock reckons: ticks, shifted, times a fraction of 2^32.
+          thread.tickLength = role.factor.low(b, i) * 2 ** (((role.shift.low(b, i) << 24) >> 24) - 32);
           break;
       }
     }
@@ -212,6 +235,8 @@ class Gathering {
       guest: new Map<number, Stretches>(),
     };
     const vcpus = new Map<number, number[]>();
+    const tscOffsets = new Map<number, bigint[]>();
+    const tickLengths = new Map<number, number>();
     // Where something was lost, nothing is known to be impossible.
     const losses = union(this.#losses.map(({ from, to }) => ({ starts: [from], ends: [to] })));
     for (const [tid, thread] of this.#threads) {
@@ -226,6 +251,8 @@ class Gathering {
       add(walls.user, [off, inside, thread.call.stretches]);
       add(walls.guest, [thread.outside.stretches]);
       if (thread.vcpu >= 0) vcpus.set(thread.vcpu, [...(vcpus.get(thread.vcpu) ?? []), tid]);
+      if (thread.tscOffsets.size > 0) tscOffsets.set(tid, [...thread.tscOffsets]);
+      if (thread.tickLength > 0) tickLengths.set(tid, thread.tickLength);
     }
     return {
       origin: trace.origin,
@@ -235,8 +262,28 @@ class Gathering {
       byVcpu: values(this.#vcpus),
       walls,
       vcpus,
+      tscOffsets,
+      tickLengths,
     };
   }
+}
+
+/** The same in units of another length: `unit` is how many of them one of its own is. */
+export function inUnits(evidence: Evidence, unit: number): Evidence {
+  if (unit === 1) return evidence;
+  const scaled = (times: Float64Array) => times.map((time) => time * unit);
+  const points = (all: Map<number, Float64Array>) => new Map([...all].map(([lane, times]) => [lane, scaled(times)]));
+  const walls = (all: Map<number, Stretches>) =>
+    new Map([...all].map(([lane, { starts, ends }]) => [lane, { starts: scaled(starts), ends: scaled(ends) }]));
+  const { points: p, walls: w } = evidence;
+  return {
+    ...evidence,
+    last: evidence.last * unit,
+    blur: evidence.blur * unit,
+    points: { user: points(p.user), kernel: points(p.kernel), guest: points(p.guest) },
+    byVcpu: points(evidence.byVcpu),
+    walls: { user: walls(w.user), kernel: walls(w.kernel), guest: walls(w.guest) },
+  };
 }
 
 function values(times: ReadonlyMap<number, Times>): Map<number, Float64Array> {

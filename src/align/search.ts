@@ -94,6 +94,12 @@ export function search(sides: readonly Side[], alike: boolean): Search {
   return { best, other: best && rival(sides, best, elsewhere), tried };
 }
 
+/** What a certain offset is worth that is known from elsewhere, without drift. */
+export function fitAt(sides: readonly Side[], offset: number): Fit {
+  const fit = judge(sides, inOrder(itemsOf(sides, offset)), { offset, rate: 0, pivot: 0 }, true);
+  return { ...fit, from: 0, to: 0 };
+}
+
 function good(fit: Judged | undefined): boolean {
   return fit !== undefined && fit.wrong <= fit.judged * mostWrong;
 }

@@ -30,6 +30,39 @@ test('--align auto finds the offset that the clocks were read to have, and says 
   assert.match(notes.join(), /put on the clock mono of .* by --align auto: -1795418437\.0721/);
 });
 
+/**
+ * A KVM host and a guest that was traced within it, each with trace-cmd -C x86-tsc: the host's entries, exits and offsets of the TSC, the guest's
+ * interrupts and switches. `trace-cmd report -N` of the host has `kvm_write_tsc_offset: vcpu=0 … next=18446744053027472847`.
+ */
+const tscHost = join(root, 'test/data/trace-dat/tsc-host.dat.zst');
+const tscGuest = join(root, 'test/data/trace-dat/tsc-guest.dat.zst');
+
+test("a real guest's events lie between its vCPU's entries and exits, by the offset that KVM wrote for its TSC", () => {
+  for (const files of [
+    [tscHost, tscGuest],
+    [tscGuest, tscHost],
+  ]) {
+    const asked = ask('exits', ...files, '--align', 'auto', '--json');
+    assert.equal(asked.status, 0, asked.stderr);
+    const [found] = JSON.parse(asked.stdout).alignments;
+    assert.deepEqual(
+      [found.file, found.with, found.by, found.offset_cycles],
+      [tscGuest, tscHost, 'kvm:kvm_write_tsc_offset', String((1n << 64n) - 18446744053027472847n)],
+    );
+    const { stdout } = ask('dump', ...files, '--align', 'auto');
+    let inGuest = false;
+    let [inside, outside] = [0, 0];
+    for (const [, event] of stdout.matchAll(/^.*?\d: (\S+): /gm)) {
+      if (event === 'kvm:kvm_entry') inGuest = true;
+      else if (event === 'kvm:kvm_exit') inGuest = false;
+      else if (event?.startsWith('guest/')) inGuest ? inside++ : outside++;
+    }
+    // As many as `trace-cmd report` counts in the guest's file.
+    assert.deepEqual([inside, outside], [1250, 0]);
+  }
+  assert.match(ask('exits', tscHost, tscGuest).stderr, /`--align auto` finds out how they belong together/);
+});
+
 test('a refusal offers --align auto in a short sentence', () => {
   const { stderr, status } = ask('exits', dat, log);
   assert.equal(status, 2);

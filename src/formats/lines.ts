@@ -117,10 +117,8 @@ export abstract class LineTrace implements Trace {
   #running = false;
   #last = 0;
   #newest = -Infinity;
-  /** By how much the time went back where that ended the reading. */
-  #wentBack = 0;
-  /** By how much it went forward where another recording begins. */
-  #wentAhead = 0;
+  /** By how much the time went back or forward where another recording begins, which ends the reading. */
+  #leapt = 0;
   /** Events, and those of them that stand behind a later one. */
   #events = 0;
   #steppedBack = 0;
@@ -280,14 +278,13 @@ export abstract class LineTrace implements Trace {
         }
         if (this.#unwrapper !== undefined) this.#joined += this.#unwrapper.unwrap(this.bytes, reader.pos, reader.end);
         reader.pos = this.#lines(reader);
-        if (this.#wentBack + this.#wentAhead > 0) break;
+        if (this.#leapt !== 0) break;
         newestOf.push(this.#newest);
         const held = newestOf.length > heldSlots ? (newestOf.shift() as number) : -Infinity;
         yield* this.#take(Math.max(this.#newest - holdBack, held));
       }
       const tail = trimEnd(this.bytes, reader.pos, reader.end);
-      if (tail > reader.pos && !skipping && this.#wentBack + this.#wentAhead === 0)
-        this.notes.push(cutLine(reader.offsetOf(reader.pos)));
+      if (tail > reader.pos && !skipping && this.#leapt === 0) this.notes.push(cutLine(reader.offsetOf(reader.pos)));
     } catch (error) {
       this.damage ??= asTraceError(this.file, error);
     } finally {
@@ -332,15 +329,8 @@ export abstract class LineTrace implements Trace {
         kind = this.#kindBefore;
         lastEnd = this.#lastEnd;
       } else if (kind === line.unknown || (kind === line.event && !this.#event())) {
-        if (this.#wentBack + this.#wentAhead > 0) {
-          const ahead = this.#wentAhead > 0;
-          const by = ahead ? this.#wentAhead : this.#wentBack;
-          this.damage ??= new TraceError(
-            this.file,
-            `the time goes ${ahead ? 'forward' : 'back'} by ${this.clock.unit === 'ns' ? `${by / 1e9} s` : `${by} ticks`}${ahead ? ', where another recording begins' : ''}`,
-            reader.offsetOf(start),
-            'one recording in order of time; texts of several, or of several CPUs one after the other, have to be given as files of their own',
-          );
+        if (this.#leapt !== 0) {
+          this.damage ??= leapError(this.file, this.#leapt, this.clock.unit, reader.offsetOf(start));
           return start;
         }
         kind = line.unknown;
@@ -491,19 +481,8 @@ export abstract class LineTrace implements Trace {
       this.#far = true;
       return false;
     }
-    if (time < this.#newest - farBack) {
-      this.#wentBack = this.#newest - time;
-      return false;
-    }
-    if (
-      time > this.#newest + farAhead &&
-      this.#events > 0 &&
-      time > this.#newest * farMore &&
-      this.clock.unit === 'ns'
-    ) {
-      this.#wentAhead = time - this.#newest;
-      return false;
-    }
+    this.#leapt = this.#events > 0 ? leap(time, this.#newest, this.clock.unit) : 0;
+    if (this.#leapt !== 0) return false;
     const first = bytes[parts.payloadStart];
     if (first === 0x3c || first === 0x43)
       parts.payloadStart = afterComplaints(bytes, parts.payloadStart, parts.payloadEnd);
@@ -694,6 +673,23 @@ export function badLines(file: string, firstAt: number, nulLines: number, farSta
   if (nulLines > 0) problems.push(`${lines(nulLines)} NUL bytes`);
   if (farStamps > 0) problems.push(`${lines(farStamps)} a time more than 2^53 ns from the first`);
   return new TraceError(file, `${problems.join(', and ')}, left out`, firstAt, 'text of one recording');
+}
+
+/** How far a time is from the newest before it, both counted from the first, where another recording begins with it; 0 where none does. */
+export function leap(time: number, newest: number, unit: Clock['unit']): number {
+  const ahead = time > newest + farAhead && time > newest * farMore && unit === 'ns';
+  return ahead || time < newest - farBack ? time - newest : 0;
+}
+
+/** That a text holds more than one recording, and is read up to the second. */
+export function leapError(file: string, by: number, unit: Clock['unit'], offset: number): TraceError {
+  const length = unit === 'ns' ? `${Math.abs(by) / 1e9} s` : `${Math.abs(by)} ticks`;
+  return new TraceError(
+    file,
+    by > 0 ? `the time goes forward by ${length}, where another recording begins` : `the time goes back by ${length}`,
+    offset,
+    'one recording in order of time; texts of several, or of several CPUs one after the other, have to be given as files of their own',
+  );
 }
 
 /** Where the line that begins at `start` ends; `end` where its newline is not at hand. */

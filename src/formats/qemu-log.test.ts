@@ -220,3 +220,25 @@ test('any text is read to an end, with no event out of order', async () => {
     { numRuns: 150 },
   );
 });
+
+test('where the log of another run follows, or stands before an earlier one, reading ends there', async () => {
+  const line = (tid: number, time: string) => `${tid}@${time}:virtqueue_flush vq 0x7f7540113140 count 1\n`;
+  const first = line(100, '1795419397.736931') + line(101, '1795419397.736900') + line(100, '1795419398.000000');
+  for (const [second, said] of [
+    ['1795419390.000000', 'back by 8 s; expected one recording in order of time'],
+    ['1796419390.000000', 'forward by 999992 s, where another recording begins'],
+  ] as const) {
+    const trace = await open(first + line(200, second) + line(200, '1796419391.000000'));
+    const { events } = await read(trace);
+    assert.deepEqual(
+      events.map(([, time, tid]) => [trace.origin + BigInt(time), tid]),
+      [
+        [1795419397736900000n, 101],
+        [1795419397736931000n, 100],
+        [1795419398000000000n, 100],
+      ],
+    );
+    const { message } = trace.damage as Error;
+    assert.ok(message.includes(`byte ${first.length}: the time goes ${said}`), message);
+  }
+});

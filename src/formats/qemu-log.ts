@@ -10,7 +10,7 @@ import { earliestOf } from './earliest.ts';
 import type { Format } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextLayout } from './kernel-text.ts';
-import { badLines, cutLine } from './lines.ts';
+import { badLines, cutLine, leap, leapError } from './lines.ts';
 import { QemuNames } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
@@ -120,11 +120,11 @@ class QemuLog implements Trace {
   #dayStart = 0;
   #lastTime = Number.NEGATIVE_INFINITY;
   #maxTime = Number.NEGATIVE_INFINITY;
-  #flushed = Number.NEGATIVE_INFINITY;
   /** Where the line began whose end has not come, and which is too long to be an event; -1 outside of one. */
   #longLine = -1;
   #ordinal = 0;
-  #late = 0;
+  /** Whether another recording began, which is not read. */
+  #over = false;
   #unstamped = 0;
   #restamped = 0;
   #broken = 0;
@@ -215,9 +215,10 @@ class QemuLog implements Trace {
         }
         if (more !== true) break;
         this.#parse();
+        if (this.#over) break;
         yield* this.#take(this.#timed ? this.#maxTime - holdBack : Number.POSITIVE_INFINITY);
       }
-      this.#lastLine();
+      if (!this.#over) this.#lastLine();
     } catch (error) {
       this.damage ??= asTraceError(this.file, error);
     }
@@ -232,7 +233,6 @@ class QemuLog implements Trace {
   }
 
   *#take(upTo: number): Generator<EventBatch> {
-    this.#flushed = Math.max(this.#flushed, Math.min(upTo, this.#maxTime));
     for (;;) {
       const batch = this.#sorter.take(upTo);
       if (batch === undefined) return;
@@ -259,6 +259,7 @@ class QemuLog implements Trace {
       if (this.#longLine >= 0) this.#longLine = -1;
       else if (nuls > 0 && this.#isTorn(start, p, nuls)) this.#badLine(start, 'nul');
       else this.#line(start, p, at);
+      if (this.#over) return;
       start = p + 1;
       at = -1;
       nuls = 0;
@@ -379,16 +380,19 @@ class QemuLog implements Trace {
       this.#badLine(start, 'stamp');
       return;
     }
+    const leapt = this.#timed && this.#maxTime > Number.NEGATIVE_INFINITY ? leap(time, this.#maxTime, 'ns') : 0;
+    if (leapt !== 0) {
+      this.damage ??= leapError(this.file, leapt, 'ns', this.#reader.offsetOf(start));
+      this.#over = true;
+      return;
+    }
     if (!Number.isNaN(this.#hole)) {
       const from = Math.min(this.#hole, time);
       this.#sorter.begin(this.#reader.slot, { from, to: time, cpu: -1, count: undefined });
       this.#hole = Number.NaN;
       this.#lastTime = time;
     }
-    if (time < this.#lastTime) {
-      this.#sorter.begin(this.#reader.slot);
-      if (time < this.#flushed) this.#late++;
-    }
+    if (time < this.#lastTime) this.#sorter.begin(this.#reader.slot);
     this.#lastTime = time;
     if (time > this.#maxTime) this.#maxTime = time;
     if (code === unwanted) return;
@@ -568,11 +572,8 @@ class QemuLog implements Trace {
     if (this.#restamped > 0) {
       this.notes.push(`${this.#restamped} time stamps were not used, because the log begins without`);
     }
-    if (this.#late > 0) {
-      this.notes.push(
-        `${this.#late} times the stamps go back by more than ${holdBack / 1e6} ms: those events stand at the time of the one before them`,
-      );
-    }
+    const { lateNote } = this.#sorter;
+    if (lateNote !== undefined) this.notes.push(lateNote);
   }
 }
 

@@ -54,8 +54,8 @@ export function timelineOf(traces: readonly Trace[], shifts: ReadonlyMap<Trace, 
     if (place instanceof Unplaced) throw place.error;
     return place;
   });
-  for (const { trace } of placements)
-    if (trace.clock.unit !== reference.clock.unit) throw disagreement(reference, trace);
+  for (const { trace, alignment } of placements)
+    if (trace.clock.unit !== reference.clock.unit && alignment === undefined) throw disagreement(reference, trace);
   return {
     clock: { ...reference.clock, resolution: Math.max(...traces.map((trace) => trace.clock.resolution)) },
     placements,
@@ -72,14 +72,11 @@ export class Unplaced {
   readonly error: TraceError;
   /** Where it is of a guest that its host's recording names. */
   readonly guest: GuestOf | undefined;
-  /** Whether it is of another machine. */
-  readonly elsewhere: boolean;
 
-  constructor(trace: Trace, error: TraceError, guest?: GuestOf, elsewhere = false) {
+  constructor(trace: Trace, error: TraceError, guest?: GuestOf) {
     this.trace = trace;
     this.error = error;
     this.guest = guest;
-    this.elsewhere = elsewhere;
   }
 }
 
@@ -112,7 +109,7 @@ export function placesOf(
     const host = guest?.host === undefined ? undefined : shifts.get(guest.host);
     if (host !== undefined) return { trace, ...lineOf(host), guest, notes: [] };
     const stranger = guest === undefined ? otherMachine(reference, trace) : undefined;
-    if (stranger !== undefined) return new Unplaced(trace, stranger, undefined, true);
+    if (stranger !== undefined) return new Unplaced(trace, ofAnother(trace, stranger));
     const way = ties.between(from, reference);
     if (way === undefined) return new Unplaced(trace, disagreement(reference, from));
     const notes = way.notes.map((note) => `${trace.file}: ${note}`);
@@ -126,19 +123,21 @@ export function placesOf(
   return { reference, places };
 }
 
-/** Why a trace was recorded on another machine, or since another boot: its clock has the same name, but counts from another moment. */
-function otherMachine(reference: Trace, trace: Trace): TraceError | undefined {
+/** That a trace was recorded on another machine, or since another boot: its clock has the same name, but counts from another moment. */
+export function otherMachine(reference: Trace, trace: Trace): string | undefined {
   const [a, b] = [reference.machine, trace.machine];
   const differs = (x: string | undefined, y: string | undefined) => x && y && x !== y;
-  let problem: string | undefined;
-  if (differs(a?.host, b?.host)) problem = `was recorded on ${b?.host}, and ${reference.file} on ${a?.host}`;
-  else if (differs(a?.release, b?.release))
-    problem = `was recorded on Linux ${b?.release}, and ${reference.file} on ${a?.release}`;
-  else if (reference.cpus !== undefined && trace.cpus !== undefined && reference.cpus !== trace.cpus)
-    problem = `was recorded on a machine with ${trace.cpus} CPUs, and ${reference.file} on one with ${reference.cpus}`;
-  else if (otherBoot(reference.clock, trace.clock))
-    problem = `was recorded since another boot than ${reference.file}: the wall clock tells that their clocks (${trace.clock.name}) count from other moments`;
-  if (problem === undefined) return undefined;
+  if (differs(a?.host, b?.host)) return `was recorded on ${b?.host}, and ${reference.file} on ${a?.host}`;
+  if (differs(a?.release, b?.release))
+    return `was recorded on Linux ${b?.release}, and ${reference.file} on ${a?.release}`;
+  if (reference.cpus !== undefined && trace.cpus !== undefined && reference.cpus !== trace.cpus)
+    return `was recorded on a machine with ${trace.cpus} CPUs, and ${reference.file} on one with ${reference.cpus}`;
+  if (otherBoot(reference.clock, trace.clock))
+    return `was recorded since another boot than ${reference.file}: the wall clock tells that their clocks (${trace.clock.name}) count from other moments`;
+  return undefined;
+}
+
+function ofAnother(trace: Trace, problem: string): TraceError {
   return new TraceError(
     trace.file,
     problem,
