@@ -16,7 +16,7 @@ export class IntReader implements FieldReader {
 
   /** `offset` counts from the start of the payload; an event too short for the field lacks it. */
   constructor(offset: number, size: 1 | 2 | 4 | 8, signed: boolean, little: boolean, base: Base = 'decimal') {
-    this.place = { offset, size, little };
+    this.place = { offset, size, signed, little };
     this.#offset = offset;
     this.#size = size;
     this.#signed = signed;

@@ -17,9 +17,12 @@ const packetSize = 64 << 10;
 /** magic, stream id; begin, end, content size, packet size, discarded events, and in streams of CPUs the CPU. */
 const headerSize = 4 + 4 + 5 * 8;
 const magic = 0xc1fc1fc1;
+/** The kernel's size of a thread's name. Of one length, it leaves all that stands behind it where it is in each event. */
+const commSize = 16;
 
 type Class = { id: number; fields: FieldOut[]; name: string };
-type FieldOut = { name: string; reader: FieldReader; form: 'string' | 'hex' | 'signed' | 'unsigned' };
+/** A field, and how it is written: integers in so many bytes; texts of at most so many with NULs behind them, 0 for up to a NUL. */
+type FieldOut = { name: string; reader: FieldReader; form: 'string' | 'hex' | 'signed' | 'unsigned'; size: number };
 
 export class CtfWriter {
   readonly #streams = new Map<number, Stream>();
@@ -42,13 +45,10 @@ export class CtfWriter {
     stream.u64(time);
     stream.u32(tid);
     stream.u32(processOf(trace, b, i));
-    stream.text(thread?.comm ?? '');
-    for (const { reader, form } of known.fields) {
-      if (form === 'string') stream.text(reader.text(b, i));
-      else {
-        stream.u32(reader.low(b, i));
-        stream.u32(reader.high(b, i));
-      }
+    stream.text(thread?.comm ?? '', commSize);
+    for (const { reader, form, size } of known.fields) {
+      if (form === 'string') stream.text(reader.text(b, i), size);
+      else stream.int(reader.low(b, i), reader.high(b, i), size);
     }
     if (stream.length > packetSize) this.#close(stream);
   }
@@ -131,13 +131,23 @@ class Stream {
     this.length = this.#bytes.writeBigUInt64LE(BigInt.asUintN(64, value), this.length);
   }
 
-  /** A string, up to its first NUL. */
-  text(text: string): void {
+  /** The lowest bytes of an integer. */
+  int(low: number, high: number, size: number): void {
+    this.#room(8);
+    this.#bytes.writeInt32LE(low | 0, this.length);
+    this.#bytes.writeInt32LE(high | 0, this.length + 4);
+    this.length += size;
+  }
+
+  /** A text up to its first NUL: in `size` bytes, or in as many as it takes with a NUL. */
+  text(text: string, size = 0): void {
     const nul = text.indexOf('\0');
     const whole = nul < 0 ? text : text.slice(0, nul);
-    this.#room(3 * whole.length + 1);
-    this.length += this.#bytes.write(whole, this.length);
-    this.#bytes[this.length++] = 0;
+    this.#room(3 * whole.length + 1 + size);
+    const written = this.#bytes.write(whole, this.length, size === 0 ? 3 * whole.length : size);
+    const end = this.length + (size === 0 ? written + 1 : size);
+    this.#bytes.fill(0, this.length + written, end);
+    this.length = end;
   }
 
   /** The packet; undefined where none was begun. */
@@ -172,23 +182,26 @@ function classOf(type: EventType, b: EventBatch, i: number): Class {
     let out = `_${name.replace(/\W/g, '_')}`;
     while (used.has(out)) out += '_';
     used.add(out);
-    fields.push({ name: out, reader, form: formOf(reader, declared, b, i) });
+    fields.push({ name: out, reader, ...formOf(reader, declared, b, i) });
   }
   return { id: type.id, fields, name: type.name };
 }
 
-function formOf(reader: FieldReader, declared: string, b: EventBatch, i: number): FieldOut['form'] {
-  if (reader.kind === 'text') return 'string';
-  if (/^-?0x/.test(reader.text(b, i))) return 'hex';
-  return /unsigned|\bu(8|16|32|64)\b|\b__u|uint|\bsize_t|\bbool\b|\*/.test(declared) ? 'unsigned' : 'signed';
+function formOf(reader: FieldReader, declared: string, b: EventBatch, i: number): Pick<FieldOut, 'form' | 'size'> {
+  // Names of threads, mostly: what stands behind a text of one length is found at once.
+  if (reader.kind === 'text') return { form: 'string', size: Number(/^char\[(\d\d?)\]$/.exec(declared)?.[1] ?? 0) };
+  const { size = 8, signed } = reader.place ?? {};
+  if (/^-?0x/.test(reader.text(b, i))) return { form: 'hex', size };
+  const unsigned = /unsigned|\bu(8|16|32|64)\b|\b__u|uint|\bsize_t|\bbool\b|\*/.test(declared);
+  return { form: (signed ?? !unsigned) ? 'signed' : 'unsigned', size };
 }
 
-const types: Record<FieldOut['form'], string> = {
-  string: 'string { encoding = UTF8; }',
-  hex: 'integer { size = 64; align = 8; signed = false; base = 16; }',
-  signed: 'integer { size = 64; align = 8; signed = true; }',
-  unsigned: 'integer { size = 64; align = 8; signed = false; }',
-};
+function typeOf({ form, size, name }: Omit<FieldOut, 'reader'>): string {
+  if (form === 'string' && size === 0) return `string { encoding = UTF8; } ${name}`;
+  if (form === 'string') return `integer { size = 8; align = 8; signed = true; encoding = UTF8; } ${name}[${size}]`;
+  const base = form === 'hex' ? ' base = 16;' : '';
+  return `integer { size = ${size * 8}; align = 8; signed = ${form === 'signed'};${base} } ${name}`;
+}
 
 function metadataOf(trace: Trace, streams: readonly number[], classes: readonly Class[]): string {
   const quoted = (text: string) => JSON.stringify(text).replace(/\\u[0-9a-f]{4}|[^\x20-\x7e]/gi, '?');
@@ -240,7 +253,7 @@ ${id === 0 ? `		${integer(32)} cpu_id;\n` : ''}	};
 	event.context := struct {
 		integer { size = 32; align = 8; signed = true; } _tid;
 		integer { size = 32; align = 8; signed = true; } _pid;
-		string { encoding = UTF8; } _procname;
+		${typeOf({ form: 'string', size: commSize, name: '_procname' })};
 	};
 };
 `;
@@ -251,7 +264,7 @@ event {
 	name = ${quoted(name)};
 	stream_id = ${id};
 	fields := struct {
-${fields.map((field) => `		${types[field.form]} ${field.name};\n`).join('')}	};
+${fields.map((field) => `		${typeOf(field)};\n`).join('')}	};
 };
 `;
     }

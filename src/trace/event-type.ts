@@ -8,7 +8,12 @@ export interface FieldReader {
   /** `int`: number, low and high have meaning. `text`: only text has. */
   readonly kind: 'int' | 'text';
   /** Where the integer stands in every payload of the type, for loops that cannot afford a call; undefined where that varies. */
-  readonly place?: { readonly offset: number; readonly size: 1 | 2 | 4 | 8; readonly little: boolean };
+  readonly place?: {
+    readonly offset: number;
+    readonly size: 1 | 2 | 4 | 8;
+    readonly signed: boolean;
+    readonly little: boolean;
+  };
   /** The integer as a double: exact up to 2^53 either way. Never use it for addresses; NaN where the event lacks the field. */
   number(b: EventBatch, i: number): number;
   /** Of a text: where its bytes lie, for who wants no string. Undefined where the reader cannot tell. */
