@@ -89,7 +89,10 @@ test('recordings that are not of one time, machine, kernel or boot are refused; 
 
 test('a copy is refused though an offset shifts its events; other recordings are not, whatever the offset', async () => {
   const uneven = (from: number, count: number, seed: number): SyntheticEvent[] =>
-    run(from, count).map((event, n) => ({ ...event, time: event.time + ((n * n * seed) % 40_000) }));
+    run(from, count, 0, 7, seed * 0x1000).map((event, n) => ({
+      ...event,
+      time: event.time + ((n * n * seed) % 40_000),
+    }));
   for (const offset of [5_000_000_000n, 70_001n, -3_000_000_000n]) {
     for (const skipped of [0, 100]) {
       const [a, b] = [recording('a', uneven(ms, 500, 7)), recording('b', uneven(ms, 500, 7).slice(skipped))];
@@ -99,6 +102,25 @@ test('a copy is refused though an offset shifts its events; other recordings are
     const [a, b] = [recording('a', uneven(ms, 500, 7)), recording('b', uneven(ms, 500, 11))];
     assert.equal(await read([a, b], new Map([[b, offset]])), 1000);
   }
+});
+
+test('one run recorded by two tracers is refused where an offset puts them apart; two times of one machine are not', async () => {
+  // Each tracer stamps for itself, and one of them did not record the entries.
+  const stamped = (seed: number): SyntheticEvent[] =>
+    run(ms, 800)
+      .filter((_, n) => seed === 7 || n % 2 === 0)
+      .map((event, n) => ({ ...event, time: event.time + ((n * n * seed) % 30_000) }));
+  for (const offset of [1_000_000_000n, -5_000_000_000n, 300_000n, 10_000_000_000n])
+    for (const skipped of [0, 100]) {
+      const [a, b] = [recording('a', stamped(7)), recording('b', stamped(11).slice(skipped))];
+      await assert.rejects(read([a, b], new Map([[b, offset]])), refused(/^b: holds the same events as a/));
+      const [c, d] = [recording('c', stamped(11).slice(skipped)), recording('d', stamped(7))];
+      await assert.rejects(read([c, d], new Map([[d, offset]])), refused(/^d: holds the same events as c/));
+    }
+  // A guest that does the same again, in other lengths of time.
+  const again = run(ms, 800).map((event, n) => ({ ...event, time: event.time * 1.5 + n * 1000 }));
+  const [a, b] = [recording('a', stamped(7)), recording('b', again)];
+  assert.equal(await read([a, b], new Map([[b, 1_000_000_000n]])), 1600);
 });
 
 test('recordings with a silence between them that neither knows are not of one time; nor such with other threads on one CPU', async () => {

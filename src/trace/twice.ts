@@ -1,5 +1,6 @@
 import type { EventBatch } from './batch.ts';
 import type { EventType, FieldReader } from './event-type.ts';
+import { SameRun } from './same-run.ts';
 
 /*
  * One run recorded by two tools, or a copy of a recording, would be counted twice. The same event in two files has the same name, thread, CPU
@@ -60,11 +61,13 @@ export class Twice {
   /** Events that are the same though stamped at two times are looked for only where times are ns. */
   readonly #slack: number;
   readonly #shifted: boolean;
+  readonly #sameRun: SameRun | undefined;
   #done = false;
 
   /** `shifted`: whether events of one file may stand at other times than those of another. */
   constructor(files: number, inNs: boolean, shifted = false) {
     this.#shifted = shifted;
+    this.#sameRun = shifted ? new SameRun(files) : undefined;
     this.#files = Array.from({ length: files }, () => new Recent());
     this.#same = new Array<number>(files * files).fill(0);
     this.#slack = inNs ? slack : 0;
@@ -80,6 +83,10 @@ export class Twice {
     for (const reader of readers) digest = (Math.imul(digest, 31) + reader.low(b, i)) | 0;
     if (this.#shifted) {
       const other = this.#follow(file, own, name ^ digest, b, i);
+      if (other >= 0) return other;
+    }
+    if (this.#sameRun !== undefined && readers.length > 0 && (b.tid[i] as number) >= 0) {
+      const other = this.#sameRun.take(file, name, b.tid[i] as number, digest, b.time[i] as number);
       if (other >= 0) return other;
     }
     const [tid, pid, cpu] = [b.tid[i] as number, b.pid[i] as number, b.cpu[i] as number];
