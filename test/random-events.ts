@@ -166,3 +166,16 @@ export const scheduled = (sched: boolean) => (): Maker => {
       : { name: 'kvm:kvm_exit', ...at, fields: { exit_reason: 0x78, isa: 1 + (value % 2) } };
   };
 };
+
+/** Events of some keys, of two kinds each way. */
+const keyed: Maker = ({ what, tid, cpu, value }, time) => {
+  const at = { time, tid, cpu };
+  const fields = { n: BigInt(value % 4) + 0xffff_8880_0000_0000n, text: ['x', 'y', ''][tid % 3] as string };
+  if (what < 25) return { name: 'a:begin', ...at, fields };
+  if (what < 50) return { name: 'a:end', ...at, fields };
+  if (what < 58) return { name: 'qemu:begin', ...at, fields };
+  if (what < 66) return { name: 'qemu:end', ...at, fields };
+  if (what < 94) return { name: 'sched:sched_switch', ...at, fields: { prev_pid: tid, prev_state: 0, next_pid: 0 } };
+  return undefined;
+};
+export const pairRecordings = cutRecordings(() => keyed);

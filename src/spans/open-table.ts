@@ -109,6 +109,11 @@ export class OpenTable {
     return this.#keys[entry * this.#words + n] as number;
   }
 
+  /** Entries that were in use at once, at most. */
+  get most(): number {
+    return this.#used;
+  }
+
   #hash(words: Uint32Array, at: number): number {
     let h = this.#seed;
     for (let n = 0; n < this.#words; n++) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { inOneGo, inPieces, type Tally } from '../../test/parts.ts';
-import { cutRecordings, type Maker } from '../../test/random-events.ts';
+import { pairRecordings } from '../../test/random-events.ts';
 import type { Analysis, Joinable, Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
@@ -79,22 +79,11 @@ class Found implements Analysis, Joinable<Part> {
   }
 }
 
-const keyed: Maker = ({ what, tid, cpu, value }, time) => {
-  const at = { time, tid, cpu };
-  const fields = { n: BigInt(value % 4) + 0xffff_8880_0000_0000n, text: ['x', 'y', ''][tid % 3] as string };
-  if (what < 25) return { name: 'a:begin', ...at, fields };
-  if (what < 50) return { name: 'a:end', ...at, fields };
-  if (what < 58) return { name: 'qemu:begin', ...at, fields };
-  if (what < 66) return { name: 'qemu:end', ...at, fields };
-  if (what < 94) return { name: 'sched:sched_switch', ...at, fields: { prev_pid: tid, prev_state: 0, next_pid: 0 } };
-  return undefined;
-};
-
 test('pairs of the pieces of a recording, joined, are those of the whole', async () => {
   const tally: Tally = { joined: 0, refused: 0 };
   await fc.assert(
     fc.asyncProperty(
-      cutRecordings(() => keyed),
+      pairRecordings,
       fc.constantFrom('cpu' as const, 'thread' as const, undefined),
       fc.boolean(),
       async (cut, of, same) => {

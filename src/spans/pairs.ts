@@ -43,6 +43,11 @@ export type PairListener = {
   began(entry: number, trace: Trace, b: EventBatch, i: number): void;
   /** `span` is its place in the spans of this batch. */
   ended(entry: number, span: number, trace: Trace, b: EventBatch, i: number): void;
+  /** The event is `PairsPart.heads`' number `head`, and an end: what it may end began before the stretch. */
+  headed?(head: number, trace: Trace, b: EventBatch, i: number): void;
+  /** Of a joined part: its open pair number `k` is this entry; head number `head` ended one. */
+  opened?(entry: number, k: number): void;
+  endedBy?(entry: number, span: number, head: number): void;
 };
 
 /**
@@ -69,8 +74,9 @@ export type PairsPart = {
   /** The first event of each key: an end (`note` 1) or a beginning; and when its thread had been switched out, as `LossTable.leftAt` gives it. */
   heads: KeyedPart & { left: readonly number[] };
   open: KeyedPart;
-  /** More came than is remembered. */
+  /** More came than is remembered; and how many were open at once, at most. */
   tooMany: boolean;
+  most: number;
   losses: LossPart;
   /** By loss: how many keys had been seen before it came to be known. */
   lossAt: readonly number[];
@@ -216,6 +222,7 @@ export class Pairs {
       heads: { ...keyed(heads, 2 * this.#options.keys), left: this.#headLeft },
       open: keyed(this.#open, 2 * this.#options.keys),
       tooMany: this.#tooMany || this.#open.forgotten > 0,
+      most: this.#open.most,
       losses: this.#losses.part(),
       lossAt: this.#lossAt,
       before: this.#before,
@@ -262,7 +269,10 @@ export class Pairs {
       else if ((open.begin[entry] as number) >= this.#since) {
         counts[lost ? 'straddlingLoss' : 'pairs'] += n;
         counts.endsFirst -= n;
-        if (!lost) this.#give(entry, time, h);
+        if (!lost) {
+          const span = this.#give(entry, time, h);
+          this.#options.listener?.endedBy?.(entry, span, h);
+        }
       }
       open.remove(entry);
     }
@@ -275,6 +285,7 @@ export class Pairs {
       open.cpu[entry] = opened.cpu[k] as number;
       open.tid[entry] = opened.tid[k] as number;
       open.note[entry] = opened.note[k] as number;
+      this.#options.listener?.opened?.(entry, k);
     }
     if (Number.isNaN(this.#first)) this.#first = part.first;
     return spans;
@@ -298,10 +309,15 @@ export class Pairs {
     }
   }
 
+  /** How many could be open at once, after another one's were added. */
+  mostWith({ most }: PairsPart): number {
+    return Math.max(this.#open.most, this.#open.size + most);
+  }
+
   #begin(trace: Trace, b: EventBatch, i: number): void {
     const open = this.#open;
     const before = open.find();
-    if (before < 0) this.#noteHead(b, i, 0);
+    if (before < 0) this.#noteHead(trace, b, i, 0);
     else {
       if (this.#straddles(before, b, i)) this.#counts.straddlingLoss++;
       else this.#counts.beganAgain++;
@@ -319,7 +335,7 @@ export class Pairs {
     const open = this.#open;
     const entry = open.find();
     if (entry < 0) {
-      this.#noteHead(b, i, 1);
+      this.#noteHead(trace, b, i, 1);
       this.#counts.endsFirst++;
       return;
     }
@@ -348,7 +364,7 @@ export class Pairs {
   }
 
   /** Event `i` is of a key that is not open: it may be the first of that. */
-  #noteHead(b: EventBatch, i: number, isEnd: 0 | 1): void {
+  #noteHead(trace: Trace, b: EventBatch, i: number, isEnd: 0 | 1): void {
     const heads = this.#heads;
     if (heads === undefined) return;
     heads.key.set(this.#open.key);
@@ -364,6 +380,7 @@ export class Pairs {
     heads.tid[head] = tid;
     heads.note[head] = isEnd;
     this.#headLeft.push(this.#losses.leftAt(tid));
+    if (isEnd === 1) this.#options.listener?.headed?.(head, trace, b, i);
   }
 
   #straddles(entry: number, b: EventBatch, i: number): boolean {

@@ -67,11 +67,12 @@ export class NameTable {
 
   /** The text with that id. */
   text(id: number): string {
-    return Buffer.from(
-      this.#bytes.buffer,
-      this.#starts[id] as number,
-      (this.#starts[id + 1] as number) - (this.#starts[id] as number),
-    ).toString('utf8');
+    return Buffer.from(this.bytes(id)).toString('utf8');
+  }
+
+  /** Its bytes. */
+  bytes(id: number): Uint8Array {
+    return this.#bytes.slice(this.#starts[id], this.#starts[id + 1]);
   }
 
   #grow(): void {

@@ -29,6 +29,15 @@ export class EventPatterns {
     return taken;
   }
 
+  /** By pattern: whether it took a type. */
+  part(): readonly boolean[] {
+    return this.#patterns.map(({ used }) => used);
+  }
+
+  join(used: readonly boolean[]): void {
+    for (const [n, pattern] of this.#patterns.entries()) pattern.used ||= used[n] === true;
+  }
+
   /** Patterns that took no type so far. */
   unused(): string[] {
     return this.#patterns.filter((pattern) => !pattern.used).map((pattern) => pattern.text);

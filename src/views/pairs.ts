@@ -1,10 +1,10 @@
 import { EventCopies } from '../spans/event-copies.ts';
 import type { InnerEvent } from '../spans/inner-events.ts';
-import { type PairCounts, type PairEnd, type PairSpans, Pairs, sharedOf } from '../spans/pairs.ts';
+import { type PairCounts, type PairEnd, type PairSpans, Pairs, type PairsPart, sharedOf } from '../spans/pairs.ts';
 import { RunHistory, type RunParts } from '../spans/run-history.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
-import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
+import { type Analysis, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import { groups } from '../trace/groups.ts';
@@ -15,8 +15,8 @@ import { measured } from './figures.ts';
 import type { Filter } from './filter.ts';
 import type { Heat } from './heatmap.ts';
 import { generalNames, NamedFields, tellsVcpu } from './named-fields.ts';
-import { SpanView } from './span-view.ts';
-import { ValueTable, ValueTree } from './value-table.ts';
+import { SpanView, type SpanViewPart } from './span-view.ts';
+import { type ValuesPart, ValueTable, ValueTree } from './value-table.ts';
 
 /** What a pair begins or ends with: events of this name (a pattern), and of these those that pass the filter. */
 export type EndSpec = { event: string; filter?: Filter | undefined };
@@ -97,8 +97,41 @@ const maxUnfinished = 1000;
 const maxCopies = 1 << 16;
 const maxPayload = 192;
 
+/** What was learnt of a stretch of a recording, as plain data. */
+export type PairsViewPart = {
+  pairs: PairsPart;
+  view: SpanViewPart<SlowPair>;
+  values: readonly ValuesPart[];
+  nodes: Uint32Array;
+  /** By open pair, the oldest first: its event. */
+  open: readonly EndEvent[];
+  /** Of the ends among the heads of `pairs`. */
+  heads: readonly Head[];
+  headValues: readonly ValuesPart[];
+  fields: { from: ReadonlySet<string>; to: ReadonlySet<string> };
+  used: { from: readonly boolean[]; to: readonly boolean[] };
+};
+
+/** An end of which the beginning was before the stretch: its number among the heads, what it says of each group, and its text for the log. */
+type Head = { head: number; values: number[]; event: EndEvent };
+
+/**
+ * Whether the answer to such a question can be joined of what several readings of parts of the recording give. Not where it tells what a thread did
+ * meanwhile, or goes by vCPUs, which a part may not know of its threads.
+ */
+export function canJoinPairs({ from, to, by, group = [], breakdown, slow, than }: PairsOptions): boolean {
+  const ofThread = by.some((field) => field.from === 'tid' && field.to === 'tid');
+  if (ofThread && (breakdown === true || slow !== undefined || than !== undefined)) return false;
+  return !usesVcpu(by, group) && ![from, to].some(({ filter }) => filter?.needsVcpu === true);
+}
+
+function usesVcpu(by: PairsOptions['by'], group: readonly string[]): boolean {
+  const names = [...by.flatMap((field) => [field.from, field.to]), ...group];
+  return names.some((name) => /^((from|to)\.)?vcpu$/.test(name));
+}
+
 /** Everything that `virtap pairs` answers, in one pass. */
-export class PairsView implements Analysis {
+export class PairsView implements Analysis, Joinable<PairsViewPart> {
   readonly pairs: Pairs;
   readonly from: EventPatterns;
   readonly to: EventPatterns;
@@ -108,6 +141,11 @@ export class PairsView implements Analysis {
   readonly #ofThread: boolean;
   readonly #view: SpanView<SlowPair>;
   readonly #copies = new EventCopies(maxCopies, maxPayload);
+  /** By entry: the beginning of an open pair that another learnt of. */
+  readonly #told = new Map<number, EndEvent>();
+  readonly #heads: Head[] = [];
+  /** What is joined just now. */
+  #joined: PairsViewPart | undefined;
   readonly #threadEvents: ThreadEvents | undefined;
   readonly #runs: RunHistory | undefined;
   /** By group. */
@@ -129,8 +167,7 @@ export class PairsView implements Analysis {
     this.to = new EventPatterns([to.event]);
     this.#group = (options.group ?? []).map((name) => new GroupField(name, this.#names));
     this.#view = new SpanView({ heatmap, slow, than });
-    const names = [...by.flatMap((field) => [field.from, field.to]), ...this.#group.map(({ name }) => name)];
-    this.#needsVcpu = names.includes('vcpu') || [from, to].some(({ filter }) => filter?.needsVcpu === true);
+    this.#needsVcpu = usesVcpu(by, options.group ?? []) || [from, to].some(({ filter }) => filter?.needsVcpu === true);
     this.#ofThread = by.some((field) => field.from === 'tid' && field.to === 'tid');
     const slowLog = this.#view.slowest !== undefined;
     this.#threadEvents = slowLog && this.#ofThread ? new ThreadEvents() : undefined;
@@ -140,8 +177,14 @@ export class PairsView implements Analysis {
       of: sharedOf(by.map(({ from, to }) => [from, to])),
       note: this.#group.length === 0 ? undefined : (_, b, i) => this.#fromNode(b, i),
       listener: {
-        began: (entry, _, b, i) => this.#copies.keep(entry, b, i),
+        began: (entry, _, b, i) => {
+          if (this.#told.size > 0) this.#told.delete(entry);
+          this.#copies.keep(entry, b, i);
+        },
         ended: (entry, span, trace, b, i) => this.#ended(entry, span, trace, b, i),
+        headed: (head, trace, b, i) => this.#headed(head, trace, b, i),
+        opened: (entry, k) => this.#told.set(entry, this.#joined?.open[k] as EndEvent),
+        endedBy: (entry, span, head) => this.#endedBy(entry, span, head),
       },
     });
   }
@@ -169,12 +212,73 @@ export class PairsView implements Analysis {
     if (this.#needsVcpu) this.#noteVcpus(trace, b);
     this.#threadEvents?.batch(trace);
     this.#runs?.batch(trace, b);
-    if (this.#groups.length < b.count) this.#groups = new Int32Array(b.count);
+    this.#reserve(b.count);
     const spans = this.pairs.batch(trace, b);
     this.#threadEvents?.advance(b, b.count);
+    this.#take(spans);
+  }
+
+  #reserve(spans: number): void {
+    if (this.#groups.length < spans) this.#groups = new Int32Array(spans);
+  }
+
+  #take(spans: PairSpans): void {
     if (this.#group.length === 0) this.#groups.fill(0, 0, spans.count);
     this.#view.summarise(spans, this.#groups);
     this.#view.draw(spans, this.#window?.from ?? 0);
+  }
+
+  inMiddle(): void {
+    this.pairs.inMiddle();
+  }
+
+  part(): PairsViewPart {
+    const used = { from: this.from.part(), to: this.to.part() };
+    return {
+      pairs: this.pairs.part(),
+      view: this.#view.part(),
+      values: this.#group.map(({ values }) => values.part()),
+      nodes: this.#tree.part(),
+      open: [...this.pairs.unfinished()].map(({ entry }) => this.#fromEvent(entry)),
+      heads: this.#heads,
+      headValues: this.#group.map(({ headValues }) => headValues.part()),
+      fields: this.#fields,
+      used,
+    };
+  }
+
+  accepts({ pairs, values, headValues, nodes, heads }: PairsViewPart): boolean {
+    return (
+      canJoinPairs(this.#options) &&
+      this.pairs.accepts(pairs) &&
+      this.pairs.mostWith(pairs) <= maxCopies &&
+      heads.length <= maxCopies &&
+      this.#tree.accepts(nodes) &&
+      // Where not all were told apart, it matters which came first.
+      this.#group.every(({ values: own }, n) =>
+        [values, headValues].every((parts) => own.accepts(parts[n] as ValuesPart)),
+      )
+    );
+  }
+
+  join(trace: Trace, part: PairsViewPart): void {
+    this.#trace = trace;
+    const { pairs, view, values, nodes, fields, used } = part;
+    const fieldCount = this.#group.length;
+    const nodeOf = this.#tree.join(nodes, (n, value) =>
+      (this.#group[n % fieldCount] as GroupField).values.take(values[n % fieldCount] as ValuesPart, value),
+    );
+    const note = fieldCount === 0 ? pairs.open.note : pairs.open.note.map((node) => nodeOf[node] ?? -1);
+    this.#joined = part;
+    this.#reserve(pairs.heads.count);
+    const spans = this.pairs.join({ ...pairs, open: { ...pairs.open, note } });
+    if (spans.count > 0) this.#take(spans);
+    this.#joined = undefined;
+    this.#view.join(view, (group) => (group === 0 ? 0 : (nodeOf[group - 1] as number) + 1));
+    for (const end of ['from', 'to'] as const) {
+      for (const name of fields[end]) this.#fields[end].add(name);
+      this[end].join(used[end]);
+    }
   }
 
   /** The recording is read on while it may still hold what was named: each type is asked about as it comes. */
@@ -274,17 +378,8 @@ export class PairsView implements Analysis {
 
   #ended(entry: number, span: number, trace: Trace, b: EventBatch, i: number): void {
     const { spans } = this.pairs;
-    if (this.#group.length > 0) {
-      const type = trace.types[b.type[i] as number] as EventType;
-      let node = spans.note[span] as number;
-      const first = this.#fromValues(node);
-      for (let n = 0; n < this.#group.length; n++) {
-        // What the first event says counts; the last one's value would only tell rows apart that are one.
-        const value = first[n] === 0 ? (this.#group[n] as GroupField).toValue(type, b, i) : 0;
-        node = this.#tree.step(node, value);
-      }
-      this.#groups[span] = node + 1;
-    }
+    const type = trace.types[b.type[i] as number] as EventType;
+    this.#sort(span, (n) => (this.#group[n] as GroupField).toValue(type, b, i));
     const { slowest } = this.#view;
     const duration = spans.duration[span] as number;
     const states = this.#statesOf(span, duration);
@@ -294,7 +389,49 @@ export class PairsView implements Analysis {
       this.#states[group] = sumOf(this.#states[group], states);
     }
     if (slowest?.admits(duration, spans.begin[span] as number) !== true) return;
-    slowest.add(this.#describe(entry, span, trace, b, i, spans, states));
+    this.#threadEvents?.advance(b, i + 1);
+    const between = this.#threadEvents?.between(
+      spans.tid[span] as number,
+      spans.begin[span] as number,
+      b.time[i] as number,
+    );
+    const { events = [], more = false } = between ?? {};
+    const to = { name: type.name, text: type.layout.print(b, i) };
+    slowest.add({ ...this.#describe(entry, span), to, events, more, states });
+  }
+
+  /** Finds the group of a pair. `toValue` gives the value of a field in its last event. */
+  #sort(span: number, toValue: (n: number) => number): void {
+    if (this.#group.length === 0) return;
+    let node = this.pairs.spans.note[span] as number;
+    const first = this.#fromValues(node);
+    for (let n = 0; n < this.#group.length; n++) {
+      // What the first event says counts; the last one's value would only tell rows apart that are one.
+      node = this.#tree.step(node, first[n] === 0 ? toValue(n) : 0);
+    }
+    this.#groups[span] = node + 1;
+  }
+
+  /** An event of a stretch in the middle that ends what may have begun before. */
+  #headed(head: number, trace: Trace, b: EventBatch, i: number): void {
+    const logs = this.#view.slowest !== undefined;
+    if ((!logs && this.#group.length === 0) || this.#heads.length > maxCopies) return;
+    const type = trace.types[b.type[i] as number] as EventType;
+    const event = { name: type.name, text: logs ? type.layout.print(b, i) : '' };
+    this.#heads.push({ head, values: this.#group.map((field) => field.headValue(type, b, i)), event });
+  }
+
+  #endedBy(entry: number, span: number, number: number): void {
+    const { heads = [], headValues = [] } = this.#joined ?? {};
+    const head = heads[search(heads, number)];
+    if (head === undefined) return;
+    this.#sort(span, (n) =>
+      (this.#group[n] as GroupField).values.take(headValues[n] as ValuesPart, head.values[n] as number),
+    );
+    const { begin, duration } = this.pairs.spans;
+    const { slowest } = this.#view;
+    if (slowest?.admits(duration[span] as number, begin[span] as number) !== true) return;
+    slowest.add({ ...this.#describe(entry, span), to: head.event, events: [], more: false, states: undefined });
   }
 
   #statesOf(span: number, duration: number): PairStates | undefined {
@@ -305,36 +442,22 @@ export class PairsView implements Analysis {
     return ran === undefined ? { running: 0, preempted: 0, blocked: 0, unknown: duration } : { ...ran, unknown: 0 };
   }
 
-  #describe(
-    entry: number,
-    span: number,
-    trace: Trace,
-    b: EventBatch,
-    i: number,
-    spans: PairSpans,
-    states: PairStates | undefined,
-  ): SlowPair {
-    const begin = spans.begin[span] as number;
-    const tid = spans.tid[span] as number;
-    const type = trace.types[b.type[i] as number] as EventType;
-    this.#threadEvents?.advance(b, i + 1);
-    const between = this.#threadEvents?.between(tid, begin, b.time[i] as number);
+  #describe(entry: number, span: number): Omit<SlowPair, 'to' | 'events' | 'more' | 'states'> {
+    const { begin, duration, cpu, tid } = this.pairs.spans;
     return {
-      begin,
-      duration: spans.duration[span] as number,
-      cpu: spans.cpu[span] as number,
-      tid,
+      begin: begin[span] as number,
+      duration: duration[span] as number,
+      cpu: cpu[span] as number,
+      tid: tid[span] as number,
       group: this.#group.length === 0 ? [] : this.#labels((this.#groups[span] as number) - 1),
       from: this.#fromEvent(entry),
-      to: { name: type.name, text: type.layout.print(b, i) },
-      events: between?.events ?? [],
-      more: between?.more ?? false,
-      states,
     };
   }
 
   #fromEvent(entry: number): EndEvent {
     const trace = this.#trace as Trace;
+    const told = this.#told.get(entry);
+    if (told !== undefined) return told;
     if (entry >= this.#copies.batch.capacity) return { name: '', text: '' };
     const type = trace.types[this.#copies.batch.type[entry] as number] as EventType;
     return { name: type.name, text: this.#copies.text(trace, entry) };
@@ -379,13 +502,27 @@ function sumOf(a: PairStates | undefined, b: PairStates | undefined): PairStates
   };
 }
 
+/** Where the head with a number stands; they ascend. */
+function search(heads: readonly Head[], head: number): number {
+  let low = 0;
+  let high = heads.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((heads[middle] as Head).head < head) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** One field to group by. */
 class GroupField {
   readonly name: string;
   /** Which event it is of; undefined for the first that has it. */
   readonly end: 'from' | 'to' | undefined;
   readonly #names: NamedFields;
-  readonly #values = new ValueTable();
+  readonly values = new ValueTable();
+  /** Of the events of a stretch in the middle whose pair may have begun before: whether they count is not known there. */
+  readonly headValues = new ValueTable();
   readonly #readers: (FieldReader | null | undefined)[] = [];
 
   constructor(text: string, names: NamedFields) {
@@ -398,16 +535,20 @@ class GroupField {
 
   /** The number of its value in the first event of a pair, 0 where that has none. */
   fromValue(type: EventType, b: EventBatch, i: number): number {
-    return this.end === 'to' ? 0 : this.#values.id(this.#reader(type), b, i);
+    return this.end === 'to' ? 0 : this.values.id(this.#reader(type), b, i);
   }
 
   /** The same in the last event. */
   toValue(type: EventType, b: EventBatch, i: number): number {
-    return this.end === 'from' ? 0 : this.#values.id(this.#reader(type), b, i);
+    return this.end === 'from' ? 0 : this.values.id(this.#reader(type), b, i);
+  }
+
+  headValue(type: EventType, b: EventBatch, i: number): number {
+    return this.end === 'from' ? 0 : this.headValues.id(this.#reader(type), b, i);
   }
 
   label(value: number): string | undefined {
-    return this.#values.label(value);
+    return this.values.label(value);
   }
 
   #reader(type: EventType): FieldReader | undefined {

@@ -12,6 +12,13 @@ const lacking = 0;
 const others = 1;
 const firstValue = 2;
 
+/** Values of a stretch of a recording, as plain data. */
+export type ValuesPart = {
+  integers: Uint32Array;
+  texts: readonly Uint8Array[];
+  labels: readonly (string | undefined)[];
+};
+
 /** Gives small numbers to the values of a field, and the values back as text. */
 export class ValueTable {
   readonly #integers = new IdTable();
@@ -47,6 +54,30 @@ export class ValueTable {
     return this.#labels[value];
   }
 
+  part(): ValuesPart {
+    const texts = Array.from({ length: this.#texts.size }, (_, id) => this.#texts.bytes(id));
+    return { integers: this.#integers.values(), texts, labels: this.#labels };
+  }
+
+  /** Whether all values of both find room. */
+  accepts({ integers, texts }: ValuesPart): boolean {
+    return this.#integers.size + integers.length / 2 < maxValues && this.#texts.size + texts.length < maxValues;
+  }
+
+  /** What a value of a part is here. */
+  take({ integers, texts, labels }: ValuesPart, value: number): number {
+    if (value < firstValue) return value;
+    const id = (value - firstValue) >> 1;
+    const text = texts[id] as Uint8Array;
+    const own =
+      firstValue +
+      (value % 2 === firstValue % 2
+        ? 2 * this.#texts.id(text, 0, text.length)
+        : 2 * this.#integers.id(integers[2 * id] as number, integers[2 * id + 1] as number) + 1);
+    if (this.#labels[own] === undefined) this.#set(own, labels[value] as string);
+    return own;
+  }
+
   #set(value: number, label: string): void {
     while (this.#labels.length <= value) this.#labels.push(undefined);
     this.#labels[value] = label;
@@ -63,6 +94,28 @@ export class ValueTree {
     const known = this.#nodes.find(node, value);
     if (known >= 0) return known + 1;
     return this.#nodes.size === maxNodes ? -1 : this.#nodes.id(node, value) + 1;
+  }
+
+  /** What each node comes from, and its value, two numbers each. */
+  part(): Uint32Array {
+    return this.#nodes.values();
+  }
+
+  accepts(nodes: Uint32Array): boolean {
+    return this.#nodes.size + nodes.length / 2 < maxNodes;
+  }
+
+  /** Takes over the nodes of another; gives what each is here. `idOf` gives what the value of its step number `n` is here. */
+  join(nodes: Uint32Array, idOf: (n: number, value: number) => number): number[] {
+    const own = [0];
+    const depth = [0];
+    for (let id = 0; 2 * id < nodes.length; id++) {
+      const from = nodes[2 * id] as number;
+      const n = depth[from] as number;
+      own.push(this.step(own[from] as number, idOf(n, nodes[2 * id + 1] as number)));
+      depth.push(n + 1);
+    }
+    return own;
   }
 
   /** The values that lead to a node, first to last. */
