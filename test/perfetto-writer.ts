@@ -25,7 +25,7 @@ export const entry = (w: ProtobufWriter, ns: number, tid: number) =>
   event(w, ns, tid, 376, (m) => m.uint(1, 0xffff_8000_1000_0000n));
 const exit = (w: ProtobufWriter, ns: number, tid: number, ec: number) =>
   event(w, ns, tid, 377, (m) => m.uint(1, ec).uint(2, 2).uint(3, 0xffff_8000_1000_0004n));
-const switched = (w: ProtobufWriter, ns: number, [from, prev]: [string, number], [to, next]: [string, number]) =>
+export const switched = (w: ProtobufWriter, ns: number, [from, prev]: [string, number], [to, next]: [string, number]) =>
   event(w, ns, prev, 4, (m) =>
     m.string(1, from).uint(2, prev).uint(3, 120).uint(4, 1).string(5, to).uint(6, next).uint(7, 120),
   );

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { endWell } from '../../test/mutants.ts';
 import { type ReadEvent, readText } from '../../test/read-text.ts';
+import { openTrace } from './detect.ts';
 
 /** What happened: seconds of the time, its µs, who ran, how long the function took, and the function or the event. */
 const happened: [us: number, thread: string, duration: string, what: string][] = [
@@ -158,4 +162,51 @@ test('newer kernels print arguments and what a function gave', async () => {
 endWell({
   'function graph text': () => Buffer.from(textOf({ abstime: true, proc: true })),
   'function graph text without times': () => Buffer.from(textOf({})),
+});
+
+test('threads have the names of their time, where switches between them tell', async () => {
+  const text = `# tracer: function_graph
+#
+#     TIME        CPU  DURATION                  FUNCTION CALLS
+#      |          |     |   |                     |   |   |   |
+  360.774520 |   0)               |  /* kvm_entry: vcpu 0, rip 0x1 */
+ ------------------------------------------
+ 0)   qemu-751    =>    <idle>-0   
+ ------------------------------------------
+
+  360.774530 |   0)               |  /* kvm_entry: vcpu 0, rip 0x2 */
+ ------------------------------------------
+ 0)    <idle>-0    =>   qemu-751   
+ ------------------------------------------
+
+  360.774540 |   0)               |  /* kvm_entry: vcpu 0, rip 0x3 */
+ ------------------------------------------
+ 0)   CPU 0/K-751    =>    <idle>-0   
+ ------------------------------------------
+
+  360.774550 |   0)               |  /* kvm_entry: vcpu 0, rip 0x4 */
+ ------------------------------------------
+ 0)    <idle>-0    =>   CPU 0/K-751   
+ ------------------------------------------
+
+  360.774560 |   0)               |  /* kvm_entry: vcpu 0, rip 0x5 */
+`;
+  const folder = mkdtempSync(join(tmpdir(), 'virtap-graph-'));
+  try {
+    writeFileSync(join(folder, 'trace'), text);
+    const trace = await openTrace(join(folder, 'trace'));
+    const named: unknown[] = [];
+    for await (const b of trace.batches())
+      for (let i = 0; i < b.count; i++) named.push([b.time[i], b.tid[i], trace.threads.get(b.tid[i] as number)?.comm]);
+    await trace.close();
+    assert.deepEqual(named, [
+      [0, 751, 'qemu'],
+      [10_000, 0, '<idle>'],
+      [20_000, 751, 'qemu'],
+      [30_000, 0, '<idle>'],
+      [40_000, 751, 'CPU 0/K'],
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

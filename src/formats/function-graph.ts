@@ -4,6 +4,7 @@ import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
 import { holdsLine, type LineKind, type LineParts, LineTrace, line, mostCpus } from './lines.ts';
+import { NamesSeen } from './names-seen.ts';
 
 /*
  * The text of the function_graph tracer (linux: kernel/trace/trace_functions_graph.c), whose columns the options funcgraph-abstime,
@@ -46,6 +47,7 @@ class FunctionGraph extends LineTrace {
   #ordinal = 0;
   /** The thread that each CPU runs, as far as lines of switches tell. */
   readonly #running = new Map<number, { tid: number; comm: string }>();
+  readonly #seen = new NamesSeen();
 
   constructor(input: Input, options: OpenOptions) {
     super(input, options);
@@ -134,11 +136,16 @@ class FunctionGraph extends LineTrace {
     if (Number(cpu) >= mostCpus) return false;
     if (!first) this.#running.set(Number(cpu), { tid: Number(toTid), comm: to });
     else if (!this.#running.has(Number(cpu))) this.#running.set(Number(cpu), { tid: Number(fromTid), comm: from });
-    for (const [tid, comm] of [
+    for (const [id, comm] of [
       [fromTid, from],
       [toTid, to],
-    ] as const)
-      if (comm !== '<...>') this.threads.name(Number(tid), comm);
+    ] as const) {
+      const tid = Number(id);
+      if (comm === '<...>') continue;
+      if (!first) {
+        if (this.#seen.see(tid, 0, Buffer.from(comm), 0, comm.length)) this.called(tid, comm);
+      } else if (!this.threads.has(tid)) this.threads.name(tid, comm);
+    }
     return true;
   }
 }

@@ -602,6 +602,12 @@ export abstract class LineTrace implements Trace {
     this.#changes.name(time, tid, unknown ? '' : comm, pid);
   }
 
+  /** What a thread is called from the next event on. */
+  protected called(tid: number, comm: string): void {
+    if (this.#started) this.#changes.name(this.#newest + 1, tid, comm, -1);
+    else this.threads.name(tid, comm);
+  }
+
   *#take(upTo: number): Generator<EventBatch> {
     for (const batch of this.#changes.upTo(upTo)) {
       if (this.#companions.size > 0 && batch.losses.length > 0)

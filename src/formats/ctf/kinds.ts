@@ -40,8 +40,9 @@ export class EventKind {
   /** Registers of packets and headers that the event refers to. Types differ by their values, too. */
   readonly outside: readonly number[];
   readonly types = new Map<string, number>();
-  /** What perf notes besides samples, which is no event: a thread's name, or something else. */
-  readonly aside: 'name' | 'other' | undefined;
+  readonly parent: SearchedField | undefined;
+  /** What perf notes besides samples, which is no event: a thread's name, or its beginning, or something else. */
+  readonly aside: 'comm' | 'fork' | 'other' | undefined;
   readonly tidLittle: boolean;
   readonly pidLittle: boolean;
   readonly cpuLittle: boolean;
@@ -61,7 +62,7 @@ export class EventKind {
     this.name = name;
     this.recordedAs = recordedAs;
     const aside = /^perf_(comm|fork|exit|mmap2?)$/.exec(recordedAs)?.[1];
-    this.aside = aside === undefined ? undefined : aside === 'comm' ? 'name' : 'other';
+    this.aside = aside === undefined || aside === 'comm' || aside === 'fork' ? aside : 'other';
     this.named = named;
     this.outside = outside;
     this.phases = Math.max(8, ...root.children.map(largest));
@@ -79,6 +80,7 @@ export class EventKind {
     } else {
       this.tid = own('tid');
       this.pid = own('pid');
+      this.parent = own('ptid');
       this.procname = named.find(({ name }) => name === 'comm');
     }
     this.tidLittle = this.tid?.node.little ?? true;

@@ -1,7 +1,7 @@
 import { type EventBatch, partOf } from '../../trace/batch.ts';
 import type { EventType, FieldReader } from '../../trace/event-type.ts';
 import type { ThreadTable, TypeTable } from '../../trace/trace.ts';
-import type { NamesSeen } from './names-seen.ts';
+import type { NamesSeen } from '../names-seen.ts';
 
 /** CPUs beyond this keep their events without a thread. */
 const maxCpus = 8192;

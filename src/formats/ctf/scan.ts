@@ -1,5 +1,5 @@
 import { type Rows, rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../../trace/rows.ts';
-import { hashFactor, hashStart, type NamesSeen } from './names-seen.ts';
+import { hashFactor, hashStart, type NamesSeen } from '../names-seen.ts';
 
 /*
  * The hot path of CTF: events that begin and end with whole bytes, as nearly all recorders write them, to rows. Nothing is decoded of an

@@ -262,7 +262,8 @@ stream {
   packet.context := struct { integer { size = 32; align = 8; } cpu_id; };
 };
 event { id = 0; stream_id = 0; name = "kvm:kvm_entry"; fields := struct { ${perfFields} integer { size = 32; align = 1; } vcpu_id; } align(1); };
-event { id = 1; stream_id = 0; name = "perf_comm"; fields := struct { integer { size = 32; align = 1; } pid; integer { size = 32; align = 1; } tid; string comm; } align(1); };`;
+event { id = 1; stream_id = 0; name = "perf_comm"; fields := struct { integer { size = 32; align = 1; } pid; integer { size = 32; align = 1; } tid; string comm; } align(1); };
+event { id = 2; stream_id = 0; name = "perf_fork"; fields := struct { integer { size = 32; align = 1; } pid; integer { size = 32; align = 1; } ppid; integer { size = 32; align = 1; } tid; integer { size = 32; align = 1; } ptid; } align(1); };`;
 const perfStream = (cpu: number, write: (out: BitWriter) => void) => {
   const out = new BitWriter(true).int(0, 32).int(cpu, 32);
   write(out);
@@ -284,6 +285,7 @@ test("threads have the names of their time: by perf's notes of names, which stan
     }),
     perf_stream_1: perfStream(1, (out) => {
       called(out, 6000, 8, 'CPU 0/KVM');
+      out.int(2, 32).int(7500, 64).int(7, 32).int(7, 32).int(9, 32).int(8, 32);
       called(out, 8000, 8, 'ended');
       entered(out, 8500, 9, 1);
     }),
@@ -291,7 +293,7 @@ test("threads have the names of their time: by perf's notes of names, which stan
   assert.deepEqual(await read(path), [
     '5000 0 qemu-8/7 kvm:kvm_entry vcpu_id=0',
     '7000 0 CPU 0/KVM-8/7 kvm:kvm_entry vcpu_id=0',
-    '8500 1 ?-9/7 kvm:kvm_entry vcpu_id=1',
+    '8500 1 CPU 0/KVM-9/7 kvm:kvm_entry vcpu_id=1',
     '9000 0 ended-8/7 kvm:kvm_entry vcpu_id=0',
   ]);
 });

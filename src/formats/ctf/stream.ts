@@ -6,11 +6,11 @@ import type { NameChanges } from '../../trace/name-changes.ts';
 import { rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../../trace/rows.ts';
 import type { EventSorter } from '../../trace/sorter.ts';
 import { asTraceError } from '../input.ts';
+import type { NamesSeen } from '../names-seen.ts';
 import { RandomFile } from '../random-file.ts';
 import { SlotReader } from '../slot-reader.ts';
 import type { StreamClock } from './clocks.ts';
 import type { EventKind, SearchedField, StreamKind } from './kinds.ts';
-import type { NamesSeen } from './names-seen.ts';
 import type { Node } from './nodes.ts';
 import { type Packet, readPacket } from './packet.ts';
 import { type ByteShape, farBack, lacking, ScanState, scanEvents, unresolved, unwanted } from './scan.ts';
@@ -95,7 +95,7 @@ export class DataStream {
   #sequence: bigint | undefined;
   #begin: bigint | undefined;
   /** Names of threads that were met before it was known what times count from. */
-  readonly #early: { time: bigint; tid: number; comm: string; pid: number }[] = [];
+  readonly #early: { time: bigint; tid: number; comm: string; pid: number; parent: number }[] = [];
 
   constructor(trace: StreamTrace, files: StreamFile[], sink: Sink) {
     this.#trace = trace;
@@ -191,8 +191,11 @@ export class DataStream {
     const start = this.#clock?.startAt(origin) ?? 0n;
     this.#state.originHigh = Number(start >> 32n);
     this.#state.originLow = Number(start & 0xffffffffn);
-    for (const { time, tid, comm, pid } of this.#early.splice(0))
-      this.#sink.names.name(Number(time - origin), tid, comm, pid);
+    const { names } = this.#sink;
+    for (const { time, tid, comm, pid, parent } of this.#early.splice(0)) {
+      if (parent < 0) names.name(Number(time - origin), tid, comm, pid);
+      else names.fork(Number(time - origin), tid, parent, pid);
+    }
   }
 
   /** Decodes the bytes at hand into the sorter. */
@@ -590,21 +593,30 @@ export class DataStream {
 
   /** What perf notes besides events. */
   #noteAside(kind: EventKind, behind: number): void {
-    if (kind.aside !== 'name') return;
+    if (kind.aside === 'other') return;
     const { header } = (this.#packet as Packet).kind;
-    const [tid, pid] = [this.#search(kind, kind.tid, behind), this.#search(kind, kind.pid, behind)];
+    const [tid, pid, parent] = [kind.tid, kind.pid, kind.parent].map((field) => this.#search(kind, field, behind)) as [
+      number,
+      number,
+      number,
+    ];
     const clock = this.#clock;
+    this.#sink.named = true;
+    if (tid < 0) return;
     if (this.#origin === undefined) {
-      const comm = this.#textOf(kind, behind);
+      const comm = kind.aside === 'comm' ? this.#textOf(kind, behind)?.toString('utf8') : '';
       const value = (BigInt(header.high) << 32n) | BigInt(header.low);
-      if (comm !== undefined && tid >= 0)
-        this.#early.push({ time: clock?.toNs(value) ?? 0n, tid, comm: comm.toString('utf8'), pid });
-      this.#sink.named = true;
+      if (comm !== undefined) this.#early.push({ time: clock?.toNs(value) ?? 0n, tid, comm, pid, parent });
       return;
     }
     const { originHigh, originLow } = this.#state;
     const cycles = (header.high - originHigh) * two32 + (header.low - originLow);
-    this.#name(kind, behind, tid, pid, clock?.plain === false ? clock.relative(cycles) : cycles);
+    const time = clock?.plain === false ? clock.relative(cycles) : cycles;
+    if (kind.aside === 'comm') this.#name(kind, behind, tid, pid, time);
+    else {
+      this.#sink.seen.forget(tid);
+      this.#sink.names.fork(time, tid, parent, pid);
+    }
   }
 
   /** Takes note of what a thread is called at a time. */

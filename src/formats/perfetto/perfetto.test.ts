@@ -3,12 +3,21 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { deflateSync } from 'node:zlib';
 import { endWell } from '../../../test/mutants.ts';
-import { bundle, entry, event, minusOne, start, perfettoTrace as trace } from '../../../test/perfetto-writer.ts';
+import {
+  bundle,
+  entry,
+  event,
+  minusOne,
+  start,
+  switched,
+  perfettoTrace as trace,
+} from '../../../test/perfetto-writer.ts';
 import { readText } from '../../../test/read-text.ts';
 import { ProtobufWriter } from '../../report/protobuf.ts';
+import { openTrace } from '../detect.ts';
 
 const expected = [
   ['kvm:kvm_entry', 0, 0, 42],
@@ -176,4 +185,37 @@ endWell({
     const inner = Buffer.concat([varints(80, 1, 50 * 8 + 2, packed.length), packed]);
     return Buffer.concat([varints(10, inner.length), inner]);
   },
+});
+
+test('threads have the names of their time, as switches tell them, whichever CPU was drained first', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'virtap-perfetto-'));
+  after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'trace');
+  writeFileSync(
+    path,
+    Buffer.concat([
+      bundle(1, (w) => {
+        switched(w, 4000, ['swapper/1', 0], ['CPU 0/KVM', 42]);
+        entry(w, 5000, 42);
+      }),
+      bundle(0, (w) => {
+        switched(w, 1000, ['swapper/0', 0], ['qemu', 42]);
+        entry(w, 2000, 42);
+        switched(w, 3000, ['qemu', 42], ['other', 7]);
+      }),
+    ]),
+  );
+  const named: [time: number, comm: string | undefined][] = [];
+  const read = await openTrace(path);
+  for await (const b of read.batches())
+    for (let i = 0; i < b.count; i++) named.push([b.time[i] as number, read.threads.get(b.tid[i] as number)?.comm]);
+  await read.close();
+  assert.deepEqual(
+    named.filter(([, comm]) => comm !== undefined && !comm.startsWith('swapper')),
+    [
+      [1000, 'qemu'],
+      [2000, 'qemu'],
+      [4000, 'CPU 0/KVM'],
+    ],
+  );
 });

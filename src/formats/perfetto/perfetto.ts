@@ -5,11 +5,13 @@ import type { Clock } from '../../trace/clock.ts';
 import { TraceError } from '../../trace/error.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import type { Loss } from '../../trace/loss.ts';
+import { NameChanges } from '../../trace/name-changes.ts';
 import { EventSorter } from '../../trace/sorter.ts';
 import { ThreadTable, type Trace, TypeTable } from '../../trace/trace.ts';
 import type { Format } from '../format.ts';
 import { asTraceError, type Input } from '../input.ts';
 import { qualifiedName } from '../kernel-text.ts';
+import { NamesSeen } from '../names-seen.ts';
 import { decodeText } from '../text-field.ts';
 import { eventNumber, type ProtoField, type ProtoKind, protoEvents } from './events.ts';
 import { GenericLayout, ProtoLayout } from './layouts.ts';
@@ -120,10 +122,11 @@ class PerfettoTrace implements Trace {
   #before = Number.NEGATIVE_INFINITY;
   #complete = Number.NEGATIVE_INFINITY;
   readonly #lastOnCpu = new Map<number, number>();
+  /** Reads the names of threads in switches, of which most tell what is known. */
+  readonly #namesWire = new WireReader(new Uint8Array(0));
+  readonly #names: NameChanges;
+  readonly #seen = new NamesSeen();
   /** Who runs on each CPU, as compact switches tell. */
-  /** Reads the names of threads in switches; and a hash of the last name that one told, by thread. */
-  readonly #names = new WireReader(new Uint8Array(0));
-  readonly #nameHashes = new Map<number, number>();
   readonly #running = new Map<number, { tid: number; comm: string; prio: number }>();
   #unknownNumbers = 0;
 
@@ -135,6 +138,7 @@ class PerfettoTrace implements Trace {
     this.#table = new TypeTable(meter);
     this.#arena = new Arena(input.slot(slotSize) + longestEvent, 0, input.room(meter.budget.payloads));
     this.#sorter = new EventSorter(this.#arena, meter.budget.waiting);
+    this.#names = new NameChanges(this.threads, this.#sorter);
   }
 
   get types(): readonly EventType[] {
@@ -198,7 +202,7 @@ class PerfettoTrace implements Trace {
   *#take(upTo: number): Generator<EventBatch> {
     if (!this.#settled && this.#started && upTo > Number.NEGATIVE_INFINITY) upTo -= this.#settle();
     this.#lastInRun = Number.POSITIVE_INFINITY;
-    for (let batch = this.#sorter.take(upTo); batch !== undefined; batch = this.#sorter.take(upTo)) yield batch;
+    yield* this.#names.upTo(upTo);
   }
 
   /** The first event in the file is seldom the earliest: before anything is handed out, times are made to count from that. Gives by how much. */
@@ -207,6 +211,8 @@ class PerfettoTrace implements Trace {
     const by = this.#oldest;
     if (by === 0 || !Number.isFinite(by)) return 0;
     this.#sorter.rebase(by);
+    this.#names.rebase(by);
+    this.#seen.rebase(by);
     this.#setOrigin(this.origin + BigInt(by));
     this.last -= by;
     this.#before -= by;
@@ -330,11 +336,12 @@ class PerfettoTrace implements Trace {
         [number, start, end] = [wire.field, wire.from, wire.to];
     }
     if (wire.broken || number < 0 || end - start > longestEvent) return;
-    if (number === eventNumber.schedSwitch) this.#nameOf(bytes, start, end);
     const type = number === eventNumber.generic ? this.#generic(bytes, start, end) : this.#type(number);
-    this.#append(high, low, type, cpu, tid, bytes, start, end);
+    const time = this.#append(high, low, type, cpu, tid, bytes, start, end);
+    if (number === eventNumber.schedSwitch) this.#nameOf(bytes, start, end, time);
   }
 
+  /** Gives the event's time; NaN where it can be none. */
   #append(
     high: number,
     low: number,
@@ -344,7 +351,7 @@ class PerfettoTrace implements Trace {
     bytes: Uint8Array,
     start: number,
     end: number,
-  ): void {
+  ): number {
     if (!this.#started) {
       this.#started = true;
       this.#setOrigin((BigInt(high) << 32n) | BigInt(low));
@@ -357,7 +364,7 @@ class PerfettoTrace implements Trace {
         undefined,
         'times of one recording',
       );
-      return;
+      return Number.NaN;
     }
     if (time > this.last) this.last = time;
     if (time < this.#oldest) this.#oldest = time;
@@ -370,10 +377,11 @@ class PerfettoTrace implements Trace {
     }
     if (loss !== undefined || !(time >= this.#lastInRun)) this.#sorter.begin(this.#slot, loss);
     this.#lastInRun = time;
-    if (type < 0) return;
+    if (type < 0) return time;
     this.#arena.bytes.set(bytes.subarray(start, end), this.#at);
     this.#sorter.append(time, type, cpu, tid, -1, this.#at, end - start);
     this.#at += end - start;
+    return time;
   }
 
   #compactEvent({ time, number, tid, fields, next }: CompactEvent, cpu: number): void {
@@ -385,17 +393,19 @@ class PerfettoTrace implements Trace {
       if (previous !== undefined)
         all = [[1, previous.comm], [2, BigInt(previous.tid)], [3, BigInt(previous.prio)], ...fields];
       this.#running.set(cpu, next);
-      this.#nameHashes.delete(next.tid);
-      this.threads.name(next.tid, next.comm);
     }
     const bytes = encode(all);
     if (bytes.length > longestEvent) return;
-    this.#append(Number(time >> 32n), Number(time & 0xffffffffn), this.#type(number), cpu, of, bytes, 0, bytes.length);
+    const [high, low] = [Number(time >> 32n), Number(time & 0xffffffffn)];
+    const at = this.#append(high, low, this.#type(number), cpu, of, bytes, 0, bytes.length);
+    if (next === undefined) return;
+    const comm = Buffer.from(next.comm);
+    this.#name(next.tid, at, comm, 0, comm.length);
   }
 
   /** The names of the threads of a switch. */
-  #nameOf(bytes: Uint8Array, start: number, end: number): void {
-    const wire = this.#names;
+  #nameOf(bytes: Uint8Array, start: number, end: number, time: number): void {
+    const wire = this.#namesWire;
     wire.bytes = bytes;
     wire.begin(start, end);
     let from = start;
@@ -404,17 +414,14 @@ class PerfettoTrace implements Trace {
       if ((wire.field === 1 || wire.field === 5) && wire.wire === 2) {
         from = wire.from;
         to = wire.to;
-      } else if (wire.field === 2 || wire.field === 6) {
-        const tid = wire.low | 0;
-        // Most switches tell what is known: no text is made of them.
-        let hash = to - from;
-        for (let p = from; p < to; p++) hash = Math.imul(hash ^ (bytes[p] as number), 0x01000193);
-        if (this.#nameHashes.get(tid) === hash) continue;
-        const comm = decodeText(bytes, from, to);
-        this.threads.name(tid, comm);
-        if (this.threads.get(tid)?.comm === comm) this.#nameHashes.set(tid, hash);
-      }
+      } else if (wire.field === 2 || wire.field === 6) this.#name(wire.low | 0, time, bytes, from, to);
     }
+  }
+
+  /** What a thread is called at a time. */
+  #name(tid: number, time: number, bytes: Uint8Array, from: number, to: number): void {
+    if (!Number.isNaN(time) && this.#seen.see(tid, time, bytes, from, to))
+      this.#names.name(time, tid, decodeText(bytes, from, to), -1);
   }
 
   /** ProcessTree: processes (1) of pid (1) and command line (3), threads (2) of tid (1), name (2) and tgid (3). */
@@ -430,8 +437,10 @@ class PerfettoTrace implements Trace {
         else if (inner.field === 2 && inner.wire === 2) name = inner.text();
         else if (inner.field === 3) pid = inner.low | 0;
       }
-      this.#nameHashes.delete(tid);
-      if (tid >= 0) this.threads.name(tid, name === '' ? (this.threads.get(tid)?.comm ?? '') : name, pid);
+      // It was called so when it was looked at: now, or before all events.
+      const comm = Buffer.from(name);
+      const isNew = name === '' || this.#seen.see(tid, this.last, comm, 0, comm.length);
+      if (tid >= 0) this.#names.name(this.last, tid, isNew ? name : '', pid);
     }
   }
 

@@ -1,4 +1,4 @@
-import { grown } from '../../trace/grown.ts';
+import { grown } from '../trace/grown.ts';
 
 /** Ids of threads beyond Linux' largest (PID_MAX_LIMIT) are not remembered. */
 const maxId = 1 << 22;
@@ -14,6 +14,16 @@ export const hashFactor = 0x01000193;
 export class NamesSeen {
   hashes = new Int32Array(4096);
   since = new Float64Array(4096);
+
+  /** Makes all times count from a moment that is `by` later. */
+  rebase(by: number): void {
+    for (let tid = 0; tid < this.since.length; tid++) this.since[tid] = (this.since[tid] as number) - by;
+  }
+
+  /** Another thread has the id: whatever it is called is news. */
+  forget(tid: number): void {
+    if (tid < this.hashes.length) this.hashes[tid] = 0;
+  }
 
   /** Takes note of a name, the bytes up to a NUL or to `end`; whether it is news. CPUs' idle threads share the id 0, of which the first name stays. */
   see(tid: number, time: number, bytes: Uint8Array, at: number, end: number): boolean {
