@@ -139,7 +139,11 @@ async function compareTraces(traces: readonly Trace[], options: DiffOptions, out
     csv: () => diffCsv(answer),
     text: (terminal) => diffText(answer, terminal),
   });
-  failIf(options.failIf, () => diffSubjects(answer.diff, (row) => subject(kind, row)), sameReason);
+  failIf(options.failIf, () => ({
+    subjects: diffSubjects(answer.diff, (row) => subject(kind, row)),
+    json: diffJson(answer),
+    same: sameReason,
+  }));
 }
 
 /** Whether the exits of a recording can only be counted. */

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import { usualEvents } from '../live/event-sets.ts';
+import { rowSubjects, sortRows } from '../report/column-names.ts';
+import { eventScope, typeColumns } from '../report/events-columns.ts';
 import { eventsCsv, eventsJson } from '../report/events-json.ts';
 import { eventsText } from '../report/events-text.ts';
 import { json } from '../report/json.ts';
@@ -14,25 +16,23 @@ import { type LiveOptions, liveCommand, runOptions, type TraceOptions, traceComm
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 import { complain } from './say.ts';
+import { sortOption } from './sort-option.ts';
 
-type EventsOptions = TraceOptions & LiveOptions & { failIf?: Condition[] };
+type EventsOptions = TraceOptions & LiveOptions & { sort?: string; failIf?: Condition[] };
 type Answer = { view: InventoryView; asked: Question[]; reading: Reading };
 
 export default function define(command: Command): void {
-  liveCommand(
-    failIfOption(
-      traceCommand(command, [
-        ['virtap events trace.dat', 'what is in it, and what virtap can tell from it'],
-        ['virtap events --json trace.dat | jq .types', 'event counts for a script'],
-        ['perf record -a -e kvm:* -o - | virtap events -', 'a recording as it is made; Ctrl-C ends it'],
-        [
-          "virtap events --fail-if 'count(lost)>0' trace.dat",
-          'in a script: the exit status is 3 where events were lost',
-        ],
-      ]),
-      'count and rate of event, or event:NAME, and the count of lost events',
-    ),
-  ).action(run);
+  const declared = failIfOption(
+    traceCommand(command, [
+      ['virtap events trace.dat', 'what is in it, and what virtap can tell from it'],
+      ['virtap events --json trace.dat | jq .types', 'event counts for a script'],
+      ['perf record -a -e kvm:* -o - | virtap events -', 'a recording as it is made; Ctrl-C ends it'],
+      ["virtap events --fail-if 'count(lost)>0' trace.dat", 'in a script: the exit status is 3 where events were lost'],
+    ]),
+    'count and rate of event, or event:NAME, and the count of lost events',
+    typeColumns,
+  );
+  liveCommand(sortOption(declared, 'the events', typeColumns)).action(run);
 }
 
 async function run(files: string[], options: EventsOptions): Promise<void> {
@@ -64,7 +64,16 @@ async function run(files: string[], options: EventsOptions): Promise<void> {
     const objects = answers.map(({ view, asked, reading }) => eventsJson(view, asked, reading));
     await out.write(json(sources.length === 1 ? objects[0] : objects));
   }
-  for (const { view, reading } of answers) failIf(options.failIf, () => eventSubjects(view, reading));
+  for (const { view, asked, reading } of answers)
+    failIf(options.failIf, () => ({
+      subjects: eventSubjects(view, reading),
+      rows: rowSubjects('event', typeColumns, view.types, eventScope(view), ({ name }) => name),
+      json: eventsJson(view, asked, reading),
+    }));
+}
+
+function sorted(view: InventoryView, sort: string | undefined): InventoryView {
+  return { ...view, types: sortRows(typeColumns, view.types, sort, eventScope(view), ({ name }) => [name]) };
 }
 
 async function print({ view, asked, reading }: Answer, out: Output): Promise<void> {
@@ -84,7 +93,7 @@ async function inventory(
   const trace = await openSource(files, options, usualEvents);
   const analysis = new Inventory();
   const answer = (reading: Reading): Answer => {
-    const view = analysis.view(trace);
+    const view = sorted(analysis.view(trace), options.sort);
     return { view, asked: questions(view), reading };
   };
   const reading = await runAnalyses(trace, [analysis], runOptions(options), (soFar) => each(answer(soFar)));

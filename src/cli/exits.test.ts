@@ -200,7 +200,7 @@ test('options that cannot be met are refused in one sentence', () => {
   for (const [args, message] of [
     [['--by', 'prt', idle], /There is no prt; did you mean port/],
     [['--by', 'vcpu,reason,port', idle], /Expected one thing to group by, or two/],
-    [['--sort', 'size', idle], /Allowed choices are total, count/],
+    [['--sort', 'size', idle], /There is no column size\. There is count, rate, total/],
     [['--than', '5', idle], /length of time with a unit/],
     [['--tsc-mhz', '2000', idle], /--tsc-mhz is for traces with the clock x86-tsc/],
     [[join(folder, 'no such file')], /no such file/],

@@ -1,8 +1,8 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
 import { groupNames } from '../report/exit-names.ts';
-import { exitColumns } from '../report/exits-columns.ts';
 import { exitsCsv, exitsJson } from '../report/exits-json.ts';
+import { exitRows, isTimedSort, lineColumns } from '../report/exits-lines.ts';
 import { type ExitAnswer, exitsText } from '../report/exits-text.ts';
 import { noExits, untimedWhy } from '../report/no-exits.ts';
 import { isExit } from '../spans/exit-events.ts';
@@ -12,6 +12,7 @@ import { tellsTime } from '../trace/clock.ts';
 import { recordTimes } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type Dimension, dimensions, Exits, exitSubjects, isDetail, sameReason, type Untimed } from '../views/exits.ts';
+import { needLength } from './lacking.ts';
 import { parseWords, type VcpuOptions, vcpuOptions } from './options.ts';
 import { didYouMean } from './suggest.ts';
 import { type ViewOptions, viewCommand } from './view-command.ts';
@@ -42,7 +43,7 @@ export default viewCommand<ExitCommandOptions, ExitAnswer>({
   ],
   conditions:
     'exit (all but halts), halt, or exit:NAME with the name of a row, exit:npf or with --by vcpu,reason exit:0,npf',
-  sort: { what: 'the table', columns: exitColumns, usual: 'total' },
+  table: { what: 'the table', columns: lineColumns, usual: 'total' },
   heatmap: 'draw a heat map: time across, duration up, count as colour',
   slow: 'show the slowest exits, with what happened in them',
   than: 'show the exits longer than this',
@@ -104,12 +105,13 @@ export default viewCommand<ExitCommandOptions, ExitAnswer>({
   csv: exitsCsv,
   text: exitsText,
   subjects: ({ result }) => exitSubjects(result, (group) => groupNames(result, group)),
+  rows: exitRows,
   // Of several VMs, a number alone means each vCPU with it.
   same: (asked, name) => sameReason(asked, name) || sameReason(asked, withoutVm(name)),
 });
 
 /** Throws a UsageError for what does not go with the clock: lengths in ns of one that counts cycles, and a cycle's length of another. */
-function refuseCycles(trace: Trace, { tscMhz, than, breakdown }: ExitCommandOptions): void {
+function refuseCycles(trace: Trace, { tscMhz, than, breakdown, failIf }: ExitCommandOptions): void {
   const ticks = trace.clock.unit === 'ticks';
   if (tscMhz !== undefined && !ticks) {
     throw new UsageError(`--tsc-mhz is for traces with the clock x86-tsc; the clock of ${trace.file} counts ns`);
@@ -117,6 +119,7 @@ function refuseCycles(trace: Trace, { tscMhz, than, breakdown }: ExitCommandOpti
   if (than !== undefined && ticks && tscMhz === undefined) {
     throw new UsageError(`${trace.file}: its clock counts cycles; say how long one is with --tsc-mhz to use --than`);
   }
+  if (tscMhz === undefined) needLength(trace, { failIf });
   if (breakdown === true && ticks) {
     throw new UsageError(`${trace.file}: its clock counts cycles, so no time can be divided; ${recordTimes}`);
   }
@@ -125,7 +128,7 @@ function refuseCycles(trace: Trace, { tscMhz, than, breakdown }: ExitCommandOpti
 /** The options given that ask how long exits took. */
 function timesAsked(options: ExitCommandOptions, sorted: boolean): string[] {
   const { heatmap, slow, than, breakdown, tscMhz, sort } = options;
-  const ordered = sorted && !countedSorts.includes(sort);
+  const ordered = sorted && isTimedSort(sort);
   return [
     ...(heatmap === true ? ['--heatmap'] : []),
     ...(slow !== undefined ? ['--slow'] : []),
@@ -135,9 +138,6 @@ function timesAsked(options: ExitCommandOptions, sorted: boolean): string[] {
     ...(ordered ? [`--sort ${sort}`] : []),
   ];
 }
-
-/** What rows can be sorted by where exits are counted only. */
-const countedSorts: readonly string[] = ['count', 'rate', 'name'];
 
 /** Throws a UsageError that names what was asked of a trace whose exits can only be counted. */
 function refuseTimes(trace: Trace, why: Untimed, asked: readonly string[]): void {

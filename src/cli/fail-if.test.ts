@@ -28,6 +28,12 @@ test('the status is 3 where a condition holds, which is said, and the answer is 
       3,
       /it is 11,912$/m,
     ],
+    // What JSON has of a row, and of the whole.
+    [['vcpus', kvm, '--fail-if', 'wall(vcpu:1)>5.9s'], 3, /it is 5\.988 s$/m],
+    [['vcpus', kvm, '--fail-if', 'held_outside_guest.share>=54%'], 3, /it is 54\.\d %$/m],
+    [['locks', log, '--fail-if', 'hold.max_ns(mutex:BQL)>12ms'], 3, /it is 12\.22 ms$/m],
+    [['exits', kvm, '--fail-if', 'unpaired.pairs<11912'], 0, /^$/],
+    [['exits', kvm, '--fail-if', 'lost>0', '--fail-if', 'totals.halts.count>688'], 3, /it is 689$/m],
     // A leak has this status of itself.
     [['leaks', leak, '--fail-if', 'count(in-flight)>1000'], 3, /^$/],
     [['leaks', leak, '--fail-if', 'count(leaked)>41'], 3, /it is 42$/m],
@@ -41,7 +47,16 @@ test('the status is 3 where a condition holds, which is said, and the answer is 
 });
 
 test('a condition that cannot be judged has not passed', () => {
+  const tsc = join(root, 'test/data/ftrace-text/trace-tsc.txt.gz');
   const cases: [string[], RegExp][] = [
+    [
+      ['exits', tsc, '--fail-if', 'p99(exit)>1us'],
+      /its clock counts cycles of unknown length, so --fail-if p99\(exit\)/,
+    ],
+    [['spans', 'exits', tsc, '--fail-if', 'max(exit)>1us'], /counts cycles of unknown length/],
+    [['exits', kvm, '--fail-if', 'los>0'], /the answer has no los; did you mean losses or lost\?/],
+    [['exits', kvm, '--fail-if', 'totals>0'], /totals is no number of the JSON/],
+    [['vcpus', kvm, '--fail-if', 'wal(vcpu)>1s'], /there is no figure wal; .*did you mean wall or wall_ns\?$/m],
     [['exits', kvm, '--fail-if', 'p99(exit:EPT_VIOLATION)>1us'], /cannot be judged, there is nothing of the kind/],
     [['exits', kvm, '--fail-if', 'p99(wait)>1us'], /nothing here is called wait; there is exit, halt/],
     [['vcpus', kvm, '--fail-if', 'share(lock)>1%'], /nothing here is called lock; there is guest, kvm/],

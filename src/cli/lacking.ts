@@ -5,6 +5,7 @@ import type { EventType } from '../trace/event-type.ts';
 import { qemuOf, recordLines } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import { untellable } from '../trace/undescribed.ts';
+import type { Condition } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
 
 /** A refusal, followed by what the reader noted of the input, a line a note: it may say why there is no answer. */
@@ -27,10 +28,16 @@ export function untimeable(clock: Clock): string {
   return `${why}, so nothing in it can be timed`;
 }
 
-/** Throws where a threshold, which is in ns, says nothing of the clock's units. */
-export function needLength({ clock, file }: Trace, than: number | undefined): void {
-  if (than === undefined || clock.unit !== 'ticks') return;
-  throw new UsageError(`${file}: its clock counts cycles of unknown length, so there is no --than`);
+/** Throws where a threshold or a condition is in ns, which says nothing of the clock's units. */
+export function needLength(
+  { clock, file }: Trace,
+  { than, failIf }: { than?: number | undefined; failIf?: Condition[] | undefined },
+): void {
+  if (clock.unit !== 'ticks') return;
+  const cycles = `${file}: its clock counts cycles of unknown length`;
+  if (than !== undefined) throw new UsageError(`${cycles}, so there is no --than`);
+  const length = failIf?.find(({ measure, change }) => measure === 'length' && !change);
+  if (length !== undefined) throw new UsageError(`${cycles}, so --fail-if ${length.text} cannot be judged`);
 }
 
 /** Throws where nothing in a trace can be timed. `remedy` says what to record instead. */

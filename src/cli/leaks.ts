@@ -1,6 +1,7 @@
 import { Option } from 'commander';
-import type { LeaksAnswer } from '../report/leaks-columns.ts';
-import { leaksCsv, leaksJson, leaksPlain } from '../report/leaks-json.ts';
+import { elementColumns } from '../report/leak-elements.ts';
+import { type LeaksAnswer, leakQueueColumns } from '../report/leaks-columns.ts';
+import { leakRows, leaksCsv, leaksJson, leaksPlain, sortedLeaks } from '../report/leaks-json.ts';
 import { leaksText } from '../report/leaks-text.ts';
 import { Requests } from '../spans/requests.ts';
 import { bad, judgeLeaks, leakSubjects } from '../views/leaks.ts';
@@ -18,6 +19,7 @@ export default viewCommand<LeaksOptions, LeaksAnswer & { plain: boolean }>({
   ],
   conditions:
     'count of leaked, lost, stuck, held-on-error, unsure, returned-unseen, in-flight, taken-back or parked elements',
+  table: { what: 'the queues and elements', columns: [...leakQueueColumns, ...elementColumns] },
   options: (command) =>
     command
       .option('--all', 'also list the elements without a fill that nothing is wrong with')
@@ -25,12 +27,12 @@ export default viewCommand<LeaksOptions, LeaksAnswer & { plain: boolean }>({
         new Option('--plain', 'print only `pid elem` lines of what leaked or was lost').conflicts(['json', 'csv']),
       ),
   wanted: () => ({ purposes: ['leaks'] }),
-  ask(trace, { all, plain }) {
+  ask(trace, { all, plain, sort }) {
     const requests = new Requests();
     return {
       analyses: [requests],
       answer(reading) {
-        const result = judgeLeaks(requests, trace.clock);
+        const result = sortedLeaks(judgeLeaks(requests, trace.clock), trace, sort);
         needPopsAndFills(trace, 'what leaked');
         return { trace, reading, result, all: all === true, plain: plain === true };
       },
@@ -41,4 +43,5 @@ export default viewCommand<LeaksOptions, LeaksAnswer & { plain: boolean }>({
   text: (answer, terminal) => (answer.plain ? leaksPlain(answer) : leaksText(answer, terminal)),
   isBad: ({ result }) => result.elements.some(({ verdict }) => bad.has(verdict)),
   subjects: ({ result }) => leakSubjects(result),
+  rows: leakRows,
 });

@@ -1,6 +1,13 @@
 import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
-import type { LocksAnswer } from '../report/locks-columns.ts';
+import {
+  type LocksAnswer,
+  lockRows,
+  lockThreadColumns,
+  mutexColumns,
+  siteColumns,
+  sortedLocks,
+} from '../report/locks-columns.ts';
 import { locksCsv, locksJson } from '../report/locks-json.ts';
 import { locksText } from '../report/locks-text.ts';
 import { tellsTime } from '../trace/clock.ts';
@@ -26,6 +33,7 @@ export default viewCommand<LocksCommandOptions, LocksAnswer>({
   ],
   conditions:
     'wait (while another thread held it), uncontended (taking a free one) and hold of all mutexes, wait:BQL or wait:ADDRESS of one, vcpu-wait:BQL for the time of the vCPUs that waits took (total, share)',
+  table: { what: 'the tables', columns: [...mutexColumns, ...siteColumns, ...lockThreadColumns] },
   heatmap: 'draw a heat map of the waits: time across, duration up, count as colour',
   slow: 'show the slowest waits, with who held the mutex meanwhile',
   than: 'show the waits longer than this',
@@ -39,7 +47,7 @@ export default viewCommand<LocksCommandOptions, LocksAnswer>({
       )
       .option('--holds', 'show holds in the heat map and the slow log, not waits'),
   wanted: () => ({ purposes: ['locks'] }),
-  ask(trace, { bql = [], mutex: chosen = [], heatmap, slow, than, ...options }) {
+  ask(trace, { bql = [], mutex: chosen = [], heatmap, slow, than, sort, ...options }) {
     if (trace.clock.unit === 'ticks') {
       throw new UsageError(`${trace.file}: its clock counts cycles of unknown length, so locks cannot be timed`);
     }
@@ -49,7 +57,7 @@ export default viewCommand<LocksCommandOptions, LocksAnswer>({
       analyses: [view],
       answer(reading) {
         refuse(trace, view);
-        const result = view.result();
+        const result = sortedLocks(trace, view.result(), sort);
         const known = view.known();
         for (const address of bql) {
           if (known.some(({ mutex }) => mutex === address)) continue;
@@ -68,6 +76,7 @@ export default viewCommand<LocksCommandOptions, LocksAnswer>({
   csv: locksCsv,
   text: locksText,
   subjects: ({ result }) => lockSubjects(result),
+  rows: lockRows,
 });
 
 /** Throws a UsageError where the recording cannot tell of locks, with what to record instead. */

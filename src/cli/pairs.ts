@@ -2,8 +2,8 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Moment } from '../analyse/read.ts';
 import { UsageError } from '../analyse/usage-error.ts';
 import { schedEvents } from '../live/event-sets.ts';
-import { groupFigures } from '../report/groups.ts';
-import type { PairsAnswer } from '../report/pairs-columns.ts';
+import { groupFigures, groupRows, statesColumn } from '../report/groups.ts';
+import { type PairsAnswer, pairLines, pairsScope } from '../report/pairs-columns.ts';
 import { pairsCsv, pairsJson } from '../report/pairs-json.ts';
 import { pairsText } from '../report/pairs-text.ts';
 import { groups } from '../trace/groups.ts';
@@ -49,7 +49,7 @@ const pairs: View<PairsCommandOptions, PairsAnswer> = {
   ],
   conditions: 'pair, or pair:VALUES with the values of --group',
   range: { from: '--since', to: '--until' },
-  sort: { what: 'the table', columns: groupFigures, usual: 'total' },
+  table: { what: 'the table', columns: [...groupFigures, statesColumn], usual: 'total' },
   heatmap: 'draw a heat map: time across, duration up, count as colour',
   slow: 'show the slowest pairs',
   than: 'show the pairs longer than this',
@@ -70,7 +70,7 @@ const pairs: View<PairsCommandOptions, PairsAnswer> = {
   async ask(trace, options) {
     const { begins: from, ends: to, by, group = [], breakdown, heatmap, slow, than, sort } = options;
     await needTimes(trace);
-    needLength(trace, than);
+    needLength(trace, options);
     const asked = { from, to, by, group, breakdown: breakdown === true, heatmap: heatmap === true, slow, than };
     const view = new PairsView(asked);
     return {
@@ -87,6 +87,7 @@ const pairs: View<PairsCommandOptions, PairsAnswer> = {
   csv: pairsCsv,
   text: pairsText,
   subjects: ({ result }) => pairSubjects(result),
+  rows: (answer) => groupRows('pair', pairLines(answer), pairsScope(answer)),
 };
 
 export default function define(command: Command): void {

@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
-import { type RequestsAnswer, requestQueueColumns } from '../report/requests-columns.ts';
+import { type RequestsAnswer, requestQueueColumns, requestRows } from '../report/requests-columns.ts';
 import { requestsCsv, requestsJson } from '../report/requests-json.ts';
 import { requestsText } from '../report/requests-text.ts';
 import { tellsTime } from '../trace/clock.ts';
@@ -25,7 +25,7 @@ export default viewCommand<RequestsCommandOptions, RequestsAnswer>({
   ],
   conditions:
     'request, request:virtio-blk, or request:VDEV,QUEUE of one queue; delay for the time from the kick to the pop',
-  sort: { what: 'the queues', columns: requestQueueColumns, usual: 'total' },
+  table: { what: 'the queues', columns: requestQueueColumns, usual: 'total' },
   heatmap: 'draw a heat map for each queue: time across, duration up, count as colour',
   slow: 'show the slowest requests, each with its path',
   than: 'show the requests longer than this',
@@ -43,8 +43,9 @@ export default viewCommand<RequestsCommandOptions, RequestsAnswer>({
       )
       .addHelpText('after', help),
   wanted: () => ({ purposes: ['requests'] }),
-  ask(trace, { device, queue, heatmap, slow, than, rank, sort }) {
-    needLength(trace, than);
+  ask(trace, options) {
+    const { device, queue, heatmap, slow, than, rank, sort } = options;
+    needLength(trace, options);
     const view = new RequestsView({ heatmap: heatmap === true, slow, than, rank, devices: device, queues: queue });
     return {
       analyses: [view],
@@ -67,6 +68,7 @@ export default viewCommand<RequestsCommandOptions, RequestsAnswer>({
   csv: requestsCsv,
   text: requestsText,
   subjects: ({ result }) => requestSubjects(result),
+  rows: requestRows,
 });
 
 const help = `

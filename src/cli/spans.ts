@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
-import { groupFigures } from '../report/groups.ts';
+import { groupFigures, groupRows } from '../report/groups.ts';
 import { spansCsv, spansJson } from '../report/spans-json.ts';
-import { kindsText, noSpans, type SpansAnswer, spansScope, spansText } from '../report/spans-text.ts';
+import { kindsText, noSpans, type SpansAnswer, spanLines, spansScope, spansText } from '../report/spans-text.ts';
 import type { SpanKind } from '../spans/kind.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
 import { isStretch } from '../trace/analysis.ts';
@@ -22,7 +22,7 @@ const spans: View<SpansCommandOptions, SpansAnswer> = {
     ['virtap spans requests --by device,operation --heatmap trace.bin', 'requests over time'],
   ],
   conditions: 'wait, or wait:VALUES with the values of --by, and so with every kind',
-  sort: { what: 'the table', columns: groupFigures, usual: 'total' },
+  table: { what: 'the table', columns: groupFigures, usual: 'total' },
   heatmap: 'draw them over time, by how long they took',
   slow: 'list the longest',
   than: 'list those longer than this',
@@ -32,9 +32,10 @@ const spans: View<SpansCommandOptions, SpansAnswer> = {
     for (const name of by ?? []) checkColumn(kind, name);
     return kind.wanted;
   },
-  async ask(trace, { kind, by, heatmap, slow, than, sort }) {
+  async ask(trace, options) {
+    const { kind, by, heatmap, slow, than, sort } = options;
     await needTimes(trace);
-    needLength(trace, than);
+    needLength(trace, options);
     const view = new SpansView({ kind, by, heatmap, slow, than });
     return {
       analyses: [view],
@@ -51,6 +52,7 @@ const spans: View<SpansCommandOptions, SpansAnswer> = {
   csv: spansCsv,
   text: spansText,
   subjects: (answer) => spanSubjects(answer.result, spansScope(answer).seconds),
+  rows: (answer) => groupRows(answer.result.kind.word, spanLines(answer), spansScope(answer)),
 };
 
 export default function define(command: Command): void {

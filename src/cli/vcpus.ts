@@ -1,6 +1,6 @@
 import { UsageError } from '../analyse/usage-error.ts';
 import { noExits, untimedWhy } from '../report/no-exits.ts';
-import type { VcpusAnswer } from '../report/vcpus-columns.ts';
+import { sortedVcpus, type VcpusAnswer, vcpuColumns, vcpuRows } from '../report/vcpus-columns.ts';
 import { vcpusCsv, vcpusJson } from '../report/vcpus-json.ts';
 import { vcpusText } from '../report/vcpus-text.ts';
 import { isEntry, isExit } from '../spans/exit-events.ts';
@@ -23,10 +23,11 @@ export default viewCommand<VcpusOptions, VcpusAnswer>({
     ["virtap vcpus --fail-if 'share(preempted)>5%' trace.dat", 'in a script: the exit status is 3 where that is so'],
   ],
   conditions: 'total, share or max (the longest stretch) of a state: share(lock) of all vCPUs, share(lock:0) of vCPU 0',
+  table: { what: 'the vCPUs', columns: vcpuColumns },
   options: (command) =>
     vcpuOptions(command).option('--timeline', 'draw what each vCPU did most, time across, a row a vCPU'),
   wanted: () => ({ purposes: ['exits'] }),
-  async ask(trace, { vcpu, pid, timeline }) {
+  async ask(trace, { vcpu, pid, timeline, sort }) {
     await needTimes(trace, recordTimes);
     if (trace.clock.unit === 'ticks') {
       throw new UsageError(`${trace.file}: its clock counts cycles, so no time can be divided; ${recordTimes}`);
@@ -35,7 +36,7 @@ export default viewCommand<VcpusOptions, VcpusAnswer>({
     return {
       analyses: [vcpus],
       answer(reading) {
-        const result = vcpus.result();
+        const result = sortedVcpus(vcpus.result(), sort);
         const answer = { trace, reading, result };
         const { exits, exitsWithoutThread } = vcpus.pairing.counts;
         if (exits > 0 && exits === exitsWithoutThread)
@@ -60,4 +61,5 @@ export default viewCommand<VcpusOptions, VcpusAnswer>({
   csv: vcpusCsv,
   text: vcpusText,
   subjects: ({ result }) => vcpuSubjects(result),
+  rows: vcpuRows,
 });

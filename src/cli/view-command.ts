@@ -1,7 +1,7 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { ReadAnalysis } from '../analyse/read.ts';
 import type { LiveEvents } from '../live/event-sets.ts';
-import { type Column, sortKeys } from '../report/columns.ts';
+import type { Column } from '../report/columns.ts';
 import type { Json } from '../report/json.ts';
 import type { Terminal } from '../report/terminal.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -21,6 +21,7 @@ import {
 } from './options.ts';
 import { Output } from './output.ts';
 import { answerFrom } from './run.ts';
+import { sortOption } from './sort-option.ts';
 
 /*
  * A command that answers one question about a trace declares the question, its own options, and how the answer is said. What they have in
@@ -51,8 +52,8 @@ export type View<Options extends ViewOptions, Answer extends Found> = {
   examples: readonly [line: string, what: string][];
   /** What conditions can be about, for the help. */
   conditions: string;
-  /** The columns that `--sort` sorts by, what is sorted, and by which column where nobody says. */
-  sort?: { what: string; columns: readonly Column<never, never>[]; usual: string };
+  /** The columns of the answer's rows, what `--sort` sorts by them, and by which where nobody says: as they come, where not given. */
+  table: { what: string; columns: readonly Column<never, never>[]; usual?: string };
   /** What `--heatmap`, `--slow` and `--than` do. */
   heatmap?: string;
   slow?: string;
@@ -70,7 +71,9 @@ export type View<Options extends ViewOptions, Answer extends Found> = {
   text(answer: Answer, terminal: Terminal): string;
   /** Whether it is bad in itself: the exit status says so. */
   isBad?(answer: Answer): boolean;
-  subjects(answer: Answer): readonly Subject[];
+  /** What conditions can be about; and the answer's rows, of which they can be about all that JSON says in numbers. */
+  subjects?(answer: Answer): readonly Subject[];
+  rows?(answer: Answer): readonly Subject[];
   /** Whether a name in a condition means a subject's. */
   same?(asked: string, name: string): boolean;
 };
@@ -89,15 +92,11 @@ export function viewOptions<Options extends ViewOptions, Answer extends Found>(
   command: Command,
   view: View<Options, Answer>,
 ): Command {
-  failIfOption(traceCommand(command, view.examples, { ...(view.range && { range: view.range }) }), view.conditions);
+  const { table } = view;
+  traceCommand(command, view.examples, { ...(view.range && { range: view.range }) });
+  failIfOption(command, view.conditions, table.columns);
   view.options?.(command);
-  if (view.sort !== undefined) {
-    command.addOption(
-      new Option('-s, --sort <column>', `sort ${view.sort.what} by this column`)
-        .choices(sortKeys(view.sort.columns, view.sort.usual))
-        .default(view.sort.usual),
-    );
-  }
+  sortOption(command, table.what, table.columns, table.usual);
   if (view.heatmap !== undefined) command.option('--heatmap', view.heatmap);
   if (view.slow !== undefined) command.option('--slow <number>', view.slow, parseCount);
   if (view.than !== undefined) command.option('--than <time>', `${view.than}: 1ms, 250us`, parseDuration);
@@ -127,7 +126,12 @@ export async function answerView<Options extends ViewOptions, Answer extends Fou
     return found;
   });
   if (view.isBad?.(found) === true) process.exitCode = badStatus;
-  failIf(options.failIf, () => view.subjects(found), view.same);
+  failIf(options.failIf, () => ({
+    subjects: view.subjects?.(found) ?? [],
+    rows: view.rows?.(found) ?? [],
+    json: view.json(found),
+    same: view.same,
+  }));
 }
 
 /** Closes a trace of which something was asked that it cannot tell. */

@@ -44,6 +44,8 @@ export type Column<Row, S = Scope> = {
   digits?(row: Row, scope: S): number;
   /** Whether tables and CSV have it in this answer; always, where not given. */
   when?(scope: S): boolean;
+  /** A number that counts nothing and measures nothing. */
+  readonly isId?: true;
   readonly json?: false;
   readonly csv?: false;
   /** What CSV has, where that is not what JSON has. */
@@ -251,47 +253,4 @@ export function rowsTable<Row, S extends Scope>(
     ),
     terminal,
   );
-}
-
-// ---------------------------------------------------------------- sorting
-
-/** What --sort calls a column. */
-function sortName<Row, S>({ name, title = '' }: Column<Row, S>): string {
-  return (name ?? title).replaceAll(' ', '-');
-}
-
-/** What rows can be sorted by: `first`, the other columns with numbers, and the names. */
-export function sortKeys<Row, S>(columns: readonly Column<Row, S>[], first: string): string[] {
-  const numbers = columns
-    .filter(({ title, type }) => title !== undefined && title !== '' && isNumber(type))
-    .map(sortName);
-  return [first, ...numbers.filter((key) => key !== first), 'name'];
-}
-
-function isNumber(type: CellType): boolean {
-  return type === 'number' || type === 'rate' || type === 'share' || type === 'length';
-}
-
-/** Rows in the order of a column, largest first; equal ones by name, and by name alone where that is asked for. */
-export function sortRows<Row, S extends Scope>(
-  columns: readonly Column<Row, S>[],
-  rows: readonly Row[],
-  sort: string,
-  scope: S,
-  names: (row: Row) => readonly string[],
-): Row[] {
-  const column = columns.find((one) => isNumber(one.type) && sortName(one) === sort);
-  // Where nobody knows how long it was, rates are as counts.
-  const within = Number.isNaN(scope.seconds) ? { ...scope, seconds: 1 } : scope;
-  const valued = rows.map((row) => {
-    const value = column?.of(row, within);
-    // What has no value comes last.
-    return { row, names: names(row), value: typeof value === 'number' && !Number.isNaN(value) ? value : -1 };
-  });
-  return valued.sort((a, b) => b.value - a.value || byName(a.names, b.names)).map(({ row }) => row);
-}
-
-function byName(a: readonly string[], b: readonly string[]): number {
-  const at = a.findIndex((name, n) => name !== b[n]);
-  return at < 0 ? 0 : (a[at] as string).localeCompare(b[at] ?? '', 'en', { numeric: true });
 }

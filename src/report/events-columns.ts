@@ -81,6 +81,7 @@ export const processColumns = columnsOf<ProcessCount>()([
   {
     key: 'pid',
     type: 'number',
+    isId: true,
     meaning: 'null of threads whose process is not known',
     of: ({ pid }): number | null => (pid < 0 ? null : pid),
   },
@@ -106,8 +107,8 @@ export function machineScope(machines: readonly Machine[]): MachineScope {
 }
 
 const vcpuColumns = columnsOf<Machine['vcpus'][number]>()([
-  { key: 'vcpu', type: 'number', meaning: 'its number', of: ({ vcpu }): number | null => vcpu ?? null },
-  { key: 'tid', type: 'number', meaning: 'its thread', of: ({ tid }) => tid },
+  { key: 'vcpu', type: 'number', isId: true, meaning: 'its number', of: ({ vcpu }): number | null => vcpu ?? null },
+  { key: 'tid', type: 'number', isId: true, meaning: 'its thread', of: ({ tid }) => tid },
   { key: 'comm', type: 'text', meaning: "the thread's name", of: ({ comm }) => comm },
   { key: 'events', type: 'number', meaning: 'how many events it caused', of: ({ events }) => events },
 ]);
@@ -119,6 +120,7 @@ export const machineColumns = columnsOf<Machine, MachineScope>()([
   {
     key: 'pid',
     type: 'number',
+    isId: true,
     title: 'QEMU process',
     align: 'left',
     meaning: "the VM's process",

@@ -77,11 +77,25 @@ const keys: { readonly [D in Dimension]: readonly GroupKey[] } = {
     },
   ],
   vcpu: [
-    { key: 'vm', type: 'number', meaning: "process id of the vCPU's VM", of: (line) => groupOf(line).vcpu?.vm ?? null },
-    { key: 'vcpu', type: 'number', meaning: 'number of the vCPU', of: (line) => groupOf(line).vcpu?.number ?? null },
-    { key: 'tid', type: 'number', meaning: 'its thread', of: (line) => groupOf(line).vcpu?.tid ?? null },
+    {
+      key: 'vm',
+      type: 'number',
+      isId: true,
+      meaning: "process id of the vCPU's VM",
+      of: (line) => groupOf(line).vcpu?.vm ?? null,
+    },
+    {
+      key: 'vcpu',
+      type: 'number',
+      isId: true,
+      meaning: 'number of the vCPU',
+      of: (line) => groupOf(line).vcpu?.number ?? null,
+    },
+    { key: 'tid', type: 'number', isId: true, meaning: 'its thread', of: (line) => groupOf(line).vcpu?.tid ?? null },
   ],
-  vm: [{ key: 'vm', type: 'number', meaning: 'process id of the VM', of: (line) => groupOf(line).vm ?? null }],
+  vm: [
+    { key: 'vm', type: 'number', isId: true, meaning: 'process id of the VM', of: (line) => groupOf(line).vm ?? null },
+  ],
   port: detail('port', 'I/O port'),
   gpa: detail('gpa', 'guest physical address of the MMIO'),
   msr: detail('msr', 'model-specific register'),
@@ -140,6 +154,9 @@ export type TotalJson = RowJson<typeof totalColumns>;
 
 export const totalJson = (stats: Stats, scope: ExitScope): TotalJson => rowJson(totalColumns, stats, scope);
 
+/** A share that takes no times. */
+export const ofExits = 'share of exits';
+
 /** The figures of a line. Where exits could only be counted, tables have no others than counts. */
 const figures = figureColumns<ExitLine, ExitScope>(
   ({ stats }) => stats,
@@ -172,7 +189,7 @@ export const exitColumns = columnsOf<ExitLine, ExitScope>()([
   ...figures.slice(2),
   forPeople({
     type: 'share',
-    title: 'share of exits',
+    title: ofExits,
     of: ({ stats }, { result }) => stats.count / result.all.count,
     when: (scope) => !isTimed(scope),
   }),
@@ -263,6 +280,7 @@ export const slowExitColumns = columnsOf<SlowAnswer, SlowScope>()([
   {
     key: 'cpu',
     type: 'number',
+    isId: true,
     meaning: 'CPU of the kvm_exit',
     of: ({ cpu }): number | null => (cpu < 0 ? null : cpu),
   },

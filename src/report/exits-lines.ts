@@ -1,11 +1,31 @@
 import type { Stats } from '../spans/summary.ts';
 import type { VcpuState } from '../spans/vcpu-time.ts';
-import type { ExitResult, ExitRow } from '../views/exits.ts';
+import type { Subject } from '../views/conditions.ts';
+import { dimensions, type ExitResult, type ExitRow } from '../views/exits.ts';
 import { shownRows } from './answer.ts';
-import { sortRows } from './columns.ts';
+import { columnNamed, rowSubjects, sortRows } from './column-names.ts';
+import type { Column } from './columns.ts';
 import { divisionsOf, exitStates, sumOf } from './exit-division.ts';
 import { groupNames } from './exit-names.ts';
-import { type ExitLine, type ExitScope, exitColumns, exitScope } from './exits-columns.ts';
+import {
+  divisionColumns,
+  type ExitLine,
+  type ExitScope,
+  exitColumns,
+  exitScope,
+  groupColumns,
+  ofExits,
+} from './exits-columns.ts';
+
+/** All that rows can be sorted by. */
+export const lineColumns: readonly Column<ExitLine, ExitScope>[] = [
+  ...groupColumns(dimensions),
+  ...exitColumns,
+  ...divisionColumns,
+];
+
+/** Those that programs have: their share is another one. */
+const programColumns = lineColumns.filter(({ json, csv }) => json !== false || csv !== false);
 
 type Of = { result: ExitResult; sort: string };
 
@@ -15,9 +35,15 @@ export function scopeOfExits(result: ExitResult): ExitScope {
   return exitScope(result, exitStates([...divisionsOf(result), ...slow], result.untold ?? []));
 }
 
-function sorted({ result, sort }: Of, lines: readonly ExitLine[]): ExitLine[] {
-  const key = result.untimed !== undefined && sort !== 'name' ? 'count' : sort;
-  return sortRows(exitColumns, lines, key, exitScope(result), ({ names }) => names);
+function sorted({ result, sort }: Of, lines: readonly ExitLine[], columns = lineColumns): ExitLine[] {
+  const key = result.untimed !== undefined && isTimedSort(sort) ? 'count' : sort;
+  return sortRows(columns, lines, key, exitScope(result), ({ names }) => names);
+}
+
+/** Whether it takes exits' times to sort by this. */
+export function isTimedSort(sort: string): boolean {
+  const column = columnNamed(lineColumns, sort)?.column;
+  return column?.type === 'length' || column?.type === 'object' || (column?.type === 'share' && column.key !== ofExits);
 }
 
 /** A line for each group, halts and all. */
@@ -33,7 +59,13 @@ export function groupLines({ result, sort }: Of): ExitLine[] {
       row,
     }),
   );
-  return sorted({ result, sort }, lines);
+  return sorted({ result, sort }, lines, programColumns);
+}
+
+/** What conditions can be about in the rows, besides the figures of statistics. */
+export function exitRows({ result, sort }: Of): Subject[] {
+  const lines = groupLines({ result, sort });
+  return rowSubjects('exit', lineColumns, lines, scopeOfExits(result), ({ names }) => names.join());
 }
 
 /** A line for what is no halt of each group, or for its halts; in the order of the groups. */

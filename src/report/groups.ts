@@ -1,7 +1,9 @@
 import type { Stats } from '../spans/summary.ts';
+import type { Subject } from '../views/conditions.ts';
 import type { PairStates } from '../views/pairs.ts';
 import { cellText } from '../views/span-groups.ts';
 import { shownRows } from './answer.ts';
+import { rowSubjects } from './column-names.ts';
 import { type Column, figureColumns, figureJson, forPeople, rowsTable, type Scope } from './columns.ts';
 import { escapeText } from './escape.ts';
 import { columnName } from './span-rows.ts';
@@ -125,6 +127,13 @@ export const pairStateColumns: readonly Column<GroupLine, GroupScope>[] = [
     }),
   ),
 ];
+
+/** What conditions can be about in groups, besides the figures of statistics. */
+export function groupRows(kind: string, lines: readonly GroupLine[], scope: GroupScope): Subject[] {
+  return rowSubjects(kind, [...groupFigures, statesColumn], lines, scope, ({ group, names }) =>
+    (group?.map(cellText) ?? names).join(),
+  );
+}
 
 /** A table of groups, largest first, and the sum of all, of which `all` is. */
 export function groupTable(

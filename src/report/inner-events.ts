@@ -39,6 +39,7 @@ export const innerColumns = columnsOf<InnerEvent, InnerScope>()([
   {
     key: 'cpu',
     type: 'number',
+    isId: true,
     meaning: 'CPU on which it happened',
     of: ({ cpu }): number | null => (cpu < 0 ? null : cpu),
   },

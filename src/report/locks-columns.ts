@@ -2,9 +2,11 @@ import type { Stats } from '../spans/summary.ts';
 import { percentileDigits } from '../spans/summary.ts';
 import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
+import type { Subject } from '../views/conditions.ts';
 import type { StatsJson } from '../views/figures.ts';
 import type { Behind, Holder, LockGroup, LocksResult, MutexResult, SlowLock, UnfinishedLock } from '../views/locks.ts';
 import type { Reading } from '../views/reading.ts';
+import { rowSubjects, sortRows } from './column-names.ts';
 import {
   type Column,
   columnsOf,
@@ -294,7 +296,7 @@ export function mutexName({ name, pid }: { name: string; pid?: number | undefine
 export const mutexColumns = columnsOf<MutexResult, LockScope>()([
   { key: 'name', type: 'text', meaning: '`BQL`, or its address', of: ({ name }) => name },
   { key: 'mutex', type: 'text', meaning: 'its address', of: ({ mutex }) => mutex },
-  { key: 'pid', type: 'number', meaning: 'its process', of: ({ pid }): number | null => pid ?? null },
+  { key: 'pid', type: 'number', isId: true, meaning: 'its process', of: ({ pid }): number | null => pid ?? null },
   ...lockColumns,
   {
     key: 'nested',
@@ -342,12 +344,36 @@ export const mutexColumns = columnsOf<MutexResult, LockScope>()([
   },
 ]);
 
+/** The mutexes, and in each the call sites and threads, in the order that was asked for; as far as they have the column. */
+export function sortedLocks(trace: LocksAnswer['trace'], result: LocksResult, sort: string | undefined): LocksResult {
+  const scope = lockScope({ trace, result });
+  const ordered = result.mutexes.map((mutex) => ({
+    ...mutex,
+    sites: sortRows(siteColumns, mutex.sites, sort, scope, ({ site }) => [site]),
+    threads: sortRows(lockThreadColumns, mutex.threads, sort, scope, ({ role }) => [roleName(role)]),
+  }));
+  return { ...result, mutexes: sortRows(mutexColumns, ordered, sort, scope, ({ name }) => [name]) };
+}
+
+/** What conditions can be about in the rows, besides waits and holds: mutexes, and the call sites and threads of all of them. */
+export function lockRows(answer: LocksAnswer): Subject[] {
+  const scope = lockScope(answer);
+  const { mutexes } = answer.result;
+  return [
+    ...rowSubjects('mutex', mutexColumns, mutexes, scope, ({ name }) => name),
+    ...mutexes.flatMap(({ sites, threads }) => [
+      ...rowSubjects('site', siteColumns, sites, scope, ({ site }) => site),
+      ...rowSubjects('thread', lockThreadColumns, threads, scope, ({ role }) => roleName(role)),
+    ]),
+  ];
+}
+
 /** Rows of CSV: a call site of a mutex. */
 export type MutexSite = SiteRow & Pick<MutexResult, 'name' | 'mutex' | 'pid'>;
 export const mutexSiteColumns: readonly Column<MutexSite, LockScope>[] = [
   { key: 'mutex', type: 'text', meaning: 'its address', of: ({ mutex }) => mutex },
   { key: 'name', type: 'text', meaning: '`BQL`, or its address', of: ({ name }) => name },
-  { key: 'pid', type: 'number', meaning: 'its process', of: ({ pid }) => pid },
+  { key: 'pid', type: 'number', isId: true, meaning: 'its process', of: ({ pid }) => pid },
   ...siteColumns,
 ];
 
@@ -393,6 +419,7 @@ export const slowLockColumns = columnsOf<SlowLock, LockScope>()([
   {
     key: 'cpu',
     type: 'number',
+    isId: true,
     meaning: 'CPU on which it began',
     of: ({ cpu }): number | null => (cpu < 0 ? null : cpu),
   },
@@ -414,6 +441,7 @@ export const slowLockColumns = columnsOf<SlowLock, LockScope>()([
   {
     key: 'events_of',
     type: 'number',
+    isId: true,
     meaning: 'the thread that `events` are of',
     of: ({ of }): number | null => of?.tid ?? null,
   },

@@ -3,7 +3,8 @@ import type { Trace } from '../trace/trace.ts';
 import type { EndEvent, PairsResult, SlowPair, UnfinishedPair } from '../views/pairs.ts';
 import type { Reading } from '../views/reading.ts';
 import { unitOf } from './answer.ts';
-import { columnsOf, forPeople, scopeOf, sortRows } from './columns.ts';
+import { sortRows } from './column-names.ts';
+import { columnsOf, forPeople, scopeOf } from './columns.ts';
 import { escapeText } from './escape.ts';
 import type { GroupLine, GroupScope } from './groups.ts';
 import { groupFigures, pairStates, statesJson } from './groups.ts';
@@ -65,7 +66,13 @@ const begun = <const L extends 'duration' | 'age'>(length: L, meaning: string) =
     { key: 'begin', type: 'time', meaning: 'the same from the first event of the recording', of: ({ begin }) => begin },
     { key: length, type: 'length', title: length, meaning, of: ({ duration }) => duration },
     forPeople({ title: 'thread', type: 'text', shrink: 12, of: (pair, { trace }) => pairThread(trace, pair) }),
-    { key: 'tid', type: 'number', meaning: 'its thread', of: ({ tid }): number | null => (tid < 0 ? null : tid) },
+    {
+      key: 'tid',
+      type: 'number',
+      isId: true,
+      meaning: 'its thread',
+      of: ({ tid }): number | null => (tid < 0 ? null : tid),
+    },
     {
       key: 'comm',
       type: 'text',
@@ -75,6 +82,7 @@ const begun = <const L extends 'duration' | 'age'>(length: L, meaning: string) =
     {
       key: 'cpu',
       type: 'number',
+      isId: true,
       meaning: 'CPU on which it began',
       of: ({ cpu }): number | null => (cpu < 0 ? null : cpu),
     },

@@ -5,7 +5,13 @@ import { columnsOf, type RowJson, type Scope } from './columns.ts';
 /** The columns that say which virtqueue a row is of. */
 export const queueKeys = <Row, S extends Scope = Scope>(name: (row: Row) => QueueName) =>
   columnsOf<Row, S>()([
-    { key: 'pid', type: 'number', meaning: "QEMU's process", of: (row): number | null => name(row).pid ?? null },
+    {
+      key: 'pid',
+      type: 'number',
+      isId: true,
+      meaning: "QEMU's process",
+      of: (row): number | null => name(row).pid ?? null,
+    },
     {
       key: 'device',
       type: 'text',
@@ -16,6 +22,7 @@ export const queueKeys = <Row, S extends Scope = Scope>(name: (row: Row) => Queu
     {
       key: 'queue',
       type: 'number',
+      isId: true,
       meaning: 'number of the queue',
       of: (row): number | null => name(row).number ?? null,
     },

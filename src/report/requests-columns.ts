@@ -3,11 +3,14 @@ import { percentileDigits } from '../spans/summary.ts';
 import { type ThreadState, threadStates } from '../spans/thread-time.ts';
 import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
+import type { Subject } from '../views/conditions.ts';
 import { type Verdict, verdicts } from '../views/leaks.ts';
 import type { LockRole } from '../views/locks.ts';
+import { queueWord } from '../views/queue-name.ts';
 import type { Reading } from '../views/reading.ts';
 import type { DelayResult, Hop, Rank, RequestQueue, RequestsResult, SlowRequest } from '../views/requests.ts';
 import { unitOf } from './answer.ts';
+import { rowSubjects, sortRows } from './column-names.ts';
 import {
   type Column,
   columnsOf,
@@ -18,7 +21,6 @@ import {
   rowJson,
   type Scope,
   scopeOf,
-  sortRows,
 } from './columns.ts';
 import { type HeatJson, heatJson } from './heat-json.ts';
 import { type InnerEventJson, innerJson } from './inner-events.ts';
@@ -67,6 +69,12 @@ export function ordered({ result, trace, sort, rank }: Omit<RequestsAnswer, 'rea
   );
 }
 
+/** What conditions can be about in the rows, besides the figures of statistics. */
+export function requestRows(answer: RequestsAnswer): Subject[] {
+  const rows = answer.result.queues.map((queue) => ({ queue }));
+  return rowSubjects('request', requestQueueColumns, rows, requestScope(answer), ({ queue }) => queueWord(queue.name));
+}
+
 /** The verdicts on what was popped and not filled, of all these queues. */
 export function withoutFill(queues: readonly RequestQueue[]): Record<Verdict, number> {
   const sum = (verdict: Verdict) => queues.reduce((total, queue) => total + queue.withoutFill[verdict], 0);
@@ -78,9 +86,21 @@ export const sectorSize = 512;
 
 /** A thread by what it is for; its id where that is known. */
 const threadColumns = columnsOf<LockRole>()([
-  { key: 'tid', type: 'number', meaning: 'the thread', of: ({ tid }): number | null => (tid < 0 ? null : tid) },
+  {
+    key: 'tid',
+    type: 'number',
+    isId: true,
+    meaning: 'the thread',
+    of: ({ tid }): number | null => (tid < 0 ? null : tid),
+  },
   { key: 'role', type: 'text', meaning: 'what it is for', of: ({ kind }) => kind },
-  { key: 'vcpu', type: 'number', meaning: 'number of the vCPU', of: ({ vcpu }): number | undefined => vcpu },
+  {
+    key: 'vcpu',
+    type: 'number',
+    isId: true,
+    meaning: 'number of the vCPU',
+    of: ({ vcpu }): number | undefined => vcpu,
+  },
   { key: 'name', type: 'text', meaning: 'its name, where known', of: ({ name }): string | undefined => name },
 ]);
 

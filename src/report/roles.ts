@@ -9,6 +9,7 @@ export const roleKeys = <Row, S extends Scope = Scope>(role: (row: Row) => LockR
     {
       key: 'vcpu',
       type: 'number',
+      isId: true,
       meaning: 'number of the vCPU, of such a thread',
       of: (row): number | null | undefined => (role(row).kind === 'vcpu' ? (role(row).vcpu ?? null) : undefined),
     },
@@ -18,8 +19,14 @@ export const roleKeys = <Row, S extends Scope = Scope>(role: (row: Row) => LockR
       meaning: "the thread's name, where known",
       of: (row): string | undefined => role(row).name,
     },
-    { key: 'tid', type: 'number', meaning: 'the thread', of: (row) => role(row).tid },
-    { key: 'pid', type: 'number', meaning: 'its process', of: (row): number | null => role(row).pid ?? null },
+    { key: 'tid', type: 'number', isId: true, meaning: 'the thread', of: (row) => role(row).tid },
+    {
+      key: 'pid',
+      type: 'number',
+      isId: true,
+      meaning: 'its process',
+      of: (row): number | null => role(row).pid ?? null,
+    },
   ]);
 
 const itself = roleKeys<LockRole>((role) => role);

@@ -7,16 +7,18 @@ export const vcpuKeys = <Row, S extends Scope = Scope>(vcpu: (row: Row) => Vcpu)
     {
       key: 'vm',
       type: 'number',
+      isId: true,
       meaning: "process id of the vCPU's VM",
       of: (row): number | null => vcpu(row).vm ?? null,
     },
     {
       key: 'vcpu',
       type: 'number',
+      isId: true,
       meaning: 'number of the vCPU',
       of: (row): number | null => vcpu(row).number ?? null,
     },
-    { key: 'tid', type: 'number', meaning: 'its thread', of: (row) => vcpu(row).tid },
+    { key: 'tid', type: 'number', isId: true, meaning: 'its thread', of: (row) => vcpu(row).tid },
   ]);
 
 const itself = vcpuKeys<Vcpu>((vcpu) => vcpu);

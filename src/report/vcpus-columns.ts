@@ -1,8 +1,10 @@
 import { numbersRepeat, vcpuName } from '../spans/vcpu.ts';
 import { type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
 import type { Trace } from '../trace/trace.ts';
+import type { Subject } from '../views/conditions.ts';
 import type { Reading } from '../views/reading.ts';
-import type { Untold, VcpuRow, VcpusResult } from '../views/vcpus.ts';
+import { type Untold, type VcpuRow, type VcpusResult, vcpuWord } from '../views/vcpus.ts';
+import { rowSubjects, sortRows } from './column-names.ts';
 import { type Column, columnsOf, forPeople, type RowJson, type Scope, scopeOf } from './columns.ts';
 import { percent, rate } from './units.ts';
 import { vcpuKeys } from './vcpu-keys.ts';
@@ -128,9 +130,28 @@ export const vcpuColumns = columnsOf<VcpuRow, VcpuScope>()([
 
 export type VcpuRowJson = RowJson<typeof vcpuColumns, 'ns'>;
 
+const wordOf = ({ vcpu }: VcpuRow) => vcpuWord(vcpu);
+
+/** The vCPUs in the order that was asked for. */
+export function sortedVcpus(result: VcpusResult, sort: string | undefined): VcpusResult {
+  const rows = sortRows(vcpuColumns, result.rows, sort, vcpuScope(result), (row) => [wordOf(row)]);
+  return { ...result, rows };
+}
+
+/** What conditions can be about in the rows, besides states. */
+export function vcpuRows({ result }: VcpusAnswer): Subject[] {
+  return rowSubjects('vcpu', vcpuColumns, result.rows, vcpuScope(result), wordOf);
+}
+
 /** Who had the CPU while vCPUs were preempted. */
 export const otherColumns = columnsOf<VcpusResult['others'][number]>()([
-  { key: 'tid', type: 'number', meaning: 'the thread; 0 where the CPU was idle, waking up', of: ({ tid }) => tid },
+  {
+    key: 'tid',
+    type: 'number',
+    isId: true,
+    meaning: 'the thread; 0 where the CPU was idle, waking up',
+    of: ({ tid }) => tid,
+  },
   { key: 'comm', type: 'text', meaning: 'its name', of: ({ comm }) => comm },
   { key: 'time', type: 'length', meaning: 'for how long', of: ({ time }) => time },
 ]);

@@ -1,6 +1,7 @@
 import { shownRows } from '../report/answer.ts';
+import { sortRows } from '../report/column-names.ts';
 import type { Column, Scope } from '../report/columns.ts';
-import { columnsOf, figureColumns, forPeople, rowsTable, scopeOf, sortRows } from '../report/columns.ts';
+import { columnsOf, figureColumns, forPeople, rowsTable, scopeOf } from '../report/columns.ts';
 import { escapeText } from '../report/escape.ts';
 import type { Terminal } from '../report/terminal.ts';
 import { bytes, count, plural } from '../report/units.ts';

@@ -13,6 +13,7 @@ test('conditions are read with their units', () => {
   assert.deepEqual(read('p99(exit:EPT_VIOLATION)>100us'), {
     change: false,
     figure: 'p99',
+    measure: 'length',
     kind: 'exit',
     name: 'EPT_VIOLATION',
     comparison: '>',
@@ -21,6 +22,7 @@ test('conditions are read with their units', () => {
   assert.deepEqual(read(' p999 ( wait : BQL ) >= 1.5 ms '), {
     change: false,
     figure: 'p99.9',
+    measure: 'length',
     kind: 'wait',
     name: 'BQL',
     comparison: '>=',
@@ -35,11 +37,38 @@ test('conditions are read with their units', () => {
   assert.equal(parseCondition('mean(exit:a,b (c))<=2s').name, 'a,b (c)');
 });
 
+test('conditions can be about what only the JSON of an answer has', () => {
+  const more = (word: string) => (word === 'wall' ? ({ name: 'wall', measure: 'length' } as const) : undefined);
+  const read = (text: string) => {
+    const { figure, measure, kind, value } = parseCondition(text, more);
+    return [figure, measure, kind, value];
+  };
+  assert.deepEqual(read('wall(vcpu:0) > 1s'), ['wall', 'length', 'vcpu', 1e9]);
+  assert.throws(() => read('wall(vcpu:0) > 1'), /^.*wall is a length of time with its unit/);
+  // JSON's own names say their unit.
+  assert.deepEqual(read('p999_ns(exit) > 1500'), ['p99.9', 'length', 'exit', 1500]);
+  assert.deepEqual(read('lost>0'), ['lost', undefined, undefined, 0]);
+  assert.deepEqual(read('totals.all.p99_ns <= 2.5 us'), ['totals.all.p99_ns', 'length', undefined, 2500]);
+  assert.deepEqual(read('held_outside_guest.share > 5%'), ['held_outside_guest.share', 'share', undefined, 0.05]);
+  assert.throws(() => read('totals all > 3'), /expected FIGURE/);
+  assert.throws(
+    () => read('lost > many'),
+    /lost is compared with a number, a length of time or a percentage, not many/,
+  );
+});
+
+test('where nothing is said of all of a kind, each of them is meant', () => {
+  const vcpus: Subject[] = [0, 1].map((n) => ({ kind: 'vcpu', name: String(n), measured: { count: 10 * n } }));
+  assert.deepEqual(judge(parseCondition('count(vcpu)>5'), vcpus).holds, true);
+  assert.deepEqual(judge(parseCondition('count(vcpu)>10'), vcpus).holds, false);
+});
+
 test('conditions can be about a change, in percent', () => {
   const { text: _, ...rest } = parseCondition(' change( p99(exit:npf) ) < -2.5 %');
   assert.deepEqual(rest, {
     change: true,
     figure: 'p99',
+    measure: 'length',
     kind: 'exit',
     name: 'npf',
     comparison: '<',

@@ -108,11 +108,8 @@ export type Figure = FigureEntry['name'];
 /** What tables of statistics can be sorted by: a figure, largest first, or `name`. */
 export type SortKey = Figure | 'name';
 
-/** The figures of one thing: those that it has. */
-export type Measured = { [figure in Figure]?: number };
-
 /** The figures of statistics. `whole` is the total that a share is of; rates are per second of `seconds`. */
-export function measured(stats: Stats, whole: number, seconds: number): Measured {
+export function measured(stats: Stats, whole: number, seconds: number): { [figure: string]: number } {
   return Object.fromEntries(figures.map(({ name, of }) => [name, of(stats, whole, seconds)]));
 }
 
@@ -120,11 +117,6 @@ export function measured(stats: Stats, whole: number, seconds: number): Measured
 export function digitsOf(figure: string, count: number): number {
   const { isPercentile } = figures.find(({ name }) => name === figure) as FigureOf;
   return isPercentile === true ? percentileDigits(count) : 4;
-}
-
-/** What a figure's value is. */
-export function measureOf(figure: Figure): Measure {
-  return (figures.find(({ name }) => name === figure) as FigureOf).measure;
 }
 
 export type Unit = 'ns' | 'cycles';

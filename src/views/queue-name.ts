@@ -26,3 +26,8 @@ export function queueNameOf(queue: Queue): QueueName {
     vq: hex64(queue.high, queue.low),
   };
 }
+
+/** What conditions call a queue: its device and number, `0x55f0d2a4e880,0`. */
+export function queueWord({ vdev, number, vq }: QueueName): string {
+  return `${vdev ?? ''},${number ?? vq}`;
+}

@@ -27,7 +27,7 @@ import { measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
 import { judgeLeaks, type Verdict } from './leaks.ts';
 import { type LockRole, LocksView } from './locks.ts';
-import { type QueueName, queueNameOf } from './queue-name.ts';
+import { type QueueName, queueNameOf, queueWord } from './queue-name.ts';
 import type { RequestPicture } from './request-picture.ts';
 import { SpanView } from './span-view.ts';
 
@@ -146,7 +146,7 @@ export function requestSubjects({ all, kinds, queues, delay, duration }: Request
   return [
     of(undefined, all),
     ...kinds.map(({ kind, stats }) => of(`virtio-${kind}`, stats)),
-    ...queues.map(({ name, stats }) => of(`${name.vdev ?? ''},${name.number ?? name.vq}`, stats)),
+    ...queues.map(({ name, stats }) => of(queueWord(name), stats)),
     { kind: 'delay', name: undefined, measured: { ...measured(delay.stats, 0, duration / 1e9), share: delay.share } },
   ];
 }

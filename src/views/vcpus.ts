@@ -180,6 +180,11 @@ export function untold({ sched, wakes, userspace, locks, haltLength }: Evidence)
   return lines;
 }
 
+/** What conditions call a vCPU. */
+export function vcpuWord({ number, tid }: Vcpu): string {
+  return String(number ?? `thread ${tid}`);
+}
+
 /** What conditions can be about: each state that the trace tells, of all vCPUs and of each. */
 export function vcpuSubjects({ rows, untold: lacking }: VcpusResult): Subject[] {
   const told = vcpuStates.filter((state) => !lacking.some((one) => one.state === state));
@@ -191,9 +196,6 @@ export function vcpuSubjects({ rows, untold: lacking }: VcpusResult): Subject[] 
       const max = of.reduce((most, row) => Math.max(most, row.longest[state]?.duration ?? 0), 0);
       return { kind: state, name, measured: { total, share: total / sum(of, (row) => row.wall), max } };
     };
-    return [
-      subject(undefined, rows),
-      ...rows.map((row) => subject(String(row.vcpu.number ?? `thread ${row.vcpu.tid}`), [row])),
-    ];
+    return [subject(undefined, rows), ...rows.map((row) => subject(vcpuWord(row.vcpu), [row]))];
   });
 }
