@@ -1,6 +1,8 @@
 import type { EventBatch } from '../trace/batch.ts';
+import { grown } from '../trace/grown.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
+import { TidTable } from './tid-table.ts';
 
 /** Stretches remembered of one CPU or thread; and of each, where there are this many in all, as some thousand CPUs could have. */
 const maxStretches = 4096;
@@ -34,7 +36,7 @@ export class LossTable {
   readonly #byCpu = new Map<number, Intervals>();
   #asked = false;
   /** When threads were switched out last. Undefined where nothing tells: no sched_switch was seen, or too many threads were. */
-  #left: Map<number, number> | undefined;
+  #left: LastTimes | undefined;
   #tooMany = false;
   /** Those that came to be known with batches, in that order, as long as they are few; and how many there are in all. */
   readonly #told: Loss[] = [];
@@ -64,7 +66,7 @@ export class LossTable {
 
   /** What it learnt. */
   part(): LossPart {
-    return { told: this.#told, left: this.#left, tooMany: this.#tooMany || this.#told.length > maxStretches };
+    return { told: this.#told, left: this.#left?.all(), tooMany: this.#tooMany || this.#told.length > maxStretches };
   }
 
   /** Whether a table that began with an event at `time`, after what this one knows, learnt what it would have learnt here. */
@@ -86,7 +88,7 @@ export class LossTable {
   /** Takes over when a thread was switched out last, as `leftAt` gave it. */
   joinLeft(tid: number, left: number): void {
     if (Number.isNaN(left)) return;
-    this.#left ??= new Map();
+    this.#left ??= new LastTimes();
     if (left > Number.NEGATIVE_INFINITY) this.#left.set(tid, left);
   }
 
@@ -133,9 +135,8 @@ export class LossTable {
   /** Takes note that a thread was switched out (sched_switch). */
   left(tid: number, time: number): void {
     if (this.#tooMany) return;
-    this.#left ??= new Map();
-    this.#left.set(tid, time);
-    if (this.#left.size <= maxThreads) return;
+    this.#left ??= new LastTimes();
+    if (this.#left.set(tid, time) <= maxThreads) return;
     this.#tooMany = true;
     this.#left = undefined;
   }
@@ -147,7 +148,7 @@ export class LossTable {
 
   /** When a thread was switched out last: -Infinity where it was not, NaN where nothing tells. */
   leftAt(tid: number): number {
-    return this.#left === undefined ? Number.NaN : (this.#left.get(tid) ?? Number.NEGATIVE_INFINITY);
+    return this.#left === undefined ? Number.NaN : this.#left.of(tid);
   }
 
   /**
@@ -165,7 +166,7 @@ export class LossTable {
 
   /** Whether a thread is known to have been on its CPU ever since. */
   #stays(tid: number, since: number): boolean {
-    return tid >= 0 && this.#left !== undefined && (this.#left.get(tid) ?? Number.NEGATIVE_INFINITY) < since;
+    return tid >= 0 && this.#left !== undefined && this.#left.of(tid) < since;
   }
 
   /** Whether a hole of a single thread begins or ends between two times. */
@@ -183,6 +184,39 @@ export class LossTable {
       if (one !== undefined && (first === undefined || one[0] < first[0])) first = one;
     }
     return first;
+  }
+}
+
+/** The latest time of each thread. */
+class LastTimes {
+  readonly #threads = new TidTable();
+  readonly #tids: number[] = [];
+  #times = new Float64Array(64);
+
+  get size(): number {
+    return this.#tids.length;
+  }
+
+  /** Gives of how many threads there is one. */
+  set(tid: number, time: number): number {
+    let t = this.#threads.find(tid);
+    if (t < 0) {
+      t = this.#tids.push(tid) - 1;
+      this.#threads.set(tid, t);
+      if (t === this.#times.length) this.#times = grown(this.#times);
+    }
+    this.#times[t] = time;
+    return this.#tids.length;
+  }
+
+  /** -Infinity where there is none. */
+  of(tid: number): number {
+    const t = this.#threads.find(tid);
+    return t < 0 ? Number.NEGATIVE_INFINITY : (this.#times[t] as number);
+  }
+
+  all(): ReadonlyMap<number, number> {
+    return new Map(this.#tids.map((tid, t) => [tid, this.#times[t] as number]));
   }
 }
 

@@ -195,6 +195,9 @@ type Role =
   | { what: 'block'; offset: FieldReader }
   | { what: 'merge'; vdev: FieldReader; offset: FieldReader; size: FieldReader };
 
+/** Whom events concern, as bits. */
+const concerns = { threads: 1, requests: 2, kicks: 4, interrupts: 8 } as const;
+
 /** Follows each request along its path. Takes all events, in their order; what ended with a batch stands in `spans` and `hops`. */
 export class RequestPath implements Analysis {
   readonly requests: Requests;
@@ -223,6 +226,8 @@ export class RequestPath implements Analysis {
 
   readonly #filled: ((filled: Filled, b: EventBatch, i: number) => Later | undefined) | undefined;
   readonly #roles: (Role | undefined)[] = [];
+  /** By type id: which parts its events concern, as bits. */
+  #concerns = new Uint8Array(64);
   readonly #sources = new FirstSources();
   #trace: Trace | undefined;
   /** Whether the trace tells when notifications through an eventfd, which may be put off, are sent. */
@@ -313,7 +318,10 @@ export class RequestPath implements Analysis {
     this.delays.count = 0;
     for (let id = this.#roles.length; id < trace.types.length; id++) {
       const type = trace.types[id] as EventType;
-      this.#roles.push(roleOf(type));
+      const role = roleOf(type);
+      this.#roles.push(role);
+      if (id === this.#concerns.length) this.#concerns = grown(this.#concerns);
+      this.#concerns[id] = this.#concernedBy(type, role);
       if (type.name === `qemu:${deferredNotice}`) this.#defers = true;
     }
     requests.begin(trace, b);
@@ -321,22 +329,33 @@ export class RequestPath implements Analysis {
     kicks.begin(trace);
     interrupts.begin(trace);
     threads.begin(trace, b);
+    const byType = this.#concerns;
+    const { type: types } = b;
     for (let i = 0; i < b.count; i++) {
+      const concerned = byType[types[i] as number] as number;
+      if (concerned === 0) continue;
       // Before anything else, so that what a thread did until now is known.
-      threads.take(b, i);
-      const role = this.#roles[b.type[i] as number];
-      const taken = requests.take(b, i);
-      if (taken && role === undefined) {
-        this.#events++;
+      if ((concerned & concerns.threads) !== 0) threads.take(b, i);
+      if ((concerned & concerns.requests) !== 0) {
+        const role = this.#roles[types[i] as number];
+        const taken = requests.take(b, i);
+        if (role !== undefined) {
+          if (this.#sources.takes(trace.types[types[i] as number] as EventType)) this.#lower(role, b, i);
+        } else if (taken) this.#events++;
         continue;
       }
-      if (role !== undefined) {
-        if (this.#sources.takes(trace.types[b.type[i] as number] as EventType)) this.#lower(role, b, i);
-        continue;
-      }
-      kicks.take(b, i);
-      interrupts.take(b, i);
+      if ((concerned & concerns.kicks) !== 0) kicks.take(b, i);
+      if ((concerned & concerns.interrupts) !== 0) interrupts.take(b, i);
     }
+  }
+
+  #concernedBy(type: EventType, role: Role | undefined): number {
+    return (
+      (this.threads.wants(type) ? concerns.threads : 0) |
+      (role !== undefined || this.requests.wants(type) ? concerns.requests : 0) |
+      (this.kicks.wants(type) ? concerns.kicks : 0) |
+      (this.interrupts.wants(type) ? concerns.interrupts : 0)
+    );
   }
 
   #stateOf(queue: Queue | number): QueueState {

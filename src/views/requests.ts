@@ -199,6 +199,9 @@ export class RequestsView implements Analysis {
   readonly #delays: Map<number, Summary>[] = [];
   readonly #waits = new Map<number, LastWaits>();
   #nextWait = 0;
+  /** Whether any type so far is QEMU's, and how many were looked at. */
+  #qemu = false;
+  #typesSeen = 0;
   #trace: Trace | undefined;
   #window: Window | undefined;
   /** Of a stretch that ends before the recording does: the paths in the whole recording, which tell what of them it holds. */
@@ -249,9 +252,16 @@ export class RequestsView implements Analysis {
     const { path } = this;
     path.batch(trace, b);
     this.#options.picture?.take(path);
-    this.#events?.advance(b, b.count);
+    // No thread is followed before QEMU's first event.
+    if (this.#hasQemu(trace)) this.#events?.advance(b, b.count);
     if (this.#events !== undefined) this.#noteWaits(b.count);
     this.#summarise();
+  }
+
+  #hasQemu({ types }: Trace): boolean {
+    for (; !this.#qemu && this.#typesSeen < types.length; this.#typesSeen++)
+      this.#qemu = (types[this.#typesSeen] as EventType).name.startsWith('qemu:');
+    return this.#qemu;
   }
 
   result(): RequestsResult {
