@@ -11,17 +11,16 @@ const timeRoom = 1024;
 /** Packs cells; they come out sorted by series, time and latency. */
 export function packCells(cells: Cells): Uint8Array {
   const { count, series, time, latency, spans, total, worst, worstBegin } = cells;
-  const order = Uint32Array.from({ length: count }, (_, i) => i).sort(
-    (a, b) =>
-      (series[a] as number) - (series[b] as number) ||
-      (time[a] as number) - (time[b] as number) ||
-      (latency[a] as number) - (latency[b] as number),
-  );
+  const places = new Float64Array(count);
+  for (let i = 0; i < count; i++) {
+    places[i] = ((series[i] as number) * timeRoom + (time[i] as number)) * timeRoom + (latency[i] as number);
+  }
+  const order = sorted(places);
   const writer = new VarintWriter();
   writer.put(count);
   let before = 0;
   for (const i of order) {
-    const place = ((series[i] as number) * timeRoom + (time[i] as number)) * timeRoom + (latency[i] as number);
+    const place = places[i] as number;
     writer.put(place - before);
     before = place;
   }
@@ -38,6 +37,18 @@ export function packCells(cells: Cells): Uint8Array {
     writer.put(Math.max(0, (worstBegin[i] as number) - cells.from - (time[i] as number) * cells.step));
   }
   return writer.bytes();
+}
+
+/** The order of values that are whole numbers and all different: where each stands. */
+function sorted(values: Float64Array): Uint32Array {
+  const room = values.length;
+  const largest = values.reduce((most, value) => Math.max(most, value), 0);
+  // Both in one number, where it can hold them: without a comparison of ours that is several times as fast.
+  if ((largest + 1) * room < Number.MAX_SAFE_INTEGER) {
+    const both = values.map((value, i) => value * room + i).sort();
+    return Uint32Array.from(both, (one) => one % room);
+  }
+  return Uint32Array.from(values, (_, i) => i).sort((a, b) => (values[a] as number) - (values[b] as number));
 }
 
 /** The cells that `packCells` packed. Throws a RangeError where the bytes end too early. */

@@ -31,7 +31,7 @@ export function reportHtml(data: PageData, cells: ReadonlyMap<string, Uint8Array
     "base-uri 'none'",
     "form-action 'none'",
   ].join('; ');
-  const blocks = [['data', deflateRawSync(JSON.stringify(data), { level: 9 })], ...cells] as [string, Uint8Array][];
+  const blocks = [['data', deflateRawSync(JSON.stringify(data))], ...cells] as [string, Uint8Array][];
   return `<!doctype html>
 <html lang="en">
 <head>

@@ -6,7 +6,7 @@ import type { Trace } from '../trace/trace.ts';
 import { isEntry, isExit } from './exit-events.ts';
 import type { ExitPairing, ExitSeam, ExitSpans, VcpuThread } from './exits.ts';
 import { FirstSources } from './first-sources.ts';
-import { type InnerEvent, type InnerKind, InnerKinds } from './inner-events.ts';
+import { type InnerEvent, InnerKinds, innerCodes } from './inner-events.ts';
 
 /** What an exit can be grouped by besides its reason and vCPU: something that was seen within it. */
 export type DetailName = 'port' | 'gpa' | 'msr' | 'userspace';
@@ -507,23 +507,25 @@ export class ExitEvents {
     this.#trace = trace;
     this.#kinds.learn(trace);
     let span = 0;
+    const { codes } = this.#kinds;
+    const { type: types, tid: tids } = b;
     for (let i = 0; i < b.count; i++) {
-      const kind = this.#kinds.all[b.type[i] as number] as InnerKind;
-      const thread = this.#pairing.find(b.tid[i] as number);
-      if (kind.what === 'exit') {
+      const type = types[i] as number;
+      const tid = tids[i] as number;
+      const thread = this.#pairing.find(tid);
+      const code = codes[type];
+      if (code === innerCodes.exit) {
         this.#begin(thread);
         this.#came[thread] = true;
-      } else if (kind.what === 'entry') {
+      } else if (code === innerCodes.entry) {
         if (spans.endsAt[span] === i && span < spans.count) ended(span++);
         this.#end(thread);
         this.#came[thread] = true;
-      } else if (kind.what !== 'qemu' || this.#sources.takes(trace.types[b.type[i] as number] as EventType)) {
-        const tid = b.tid[i] as number;
+      } else if (code !== innerCodes.qemu || this.#sources.takes(trace.types[type] as EventType)) {
         this.#add(tid, thread, i);
-        if (kind.subject !== undefined) {
-          const subject = kind.subject.number(b, i);
-          if (subject !== tid) this.#add(subject, this.#pairing.find(subject), i);
-        }
+        if (code !== innerCodes.ofOthers) continue;
+        const subject = this.#kinds.all[type]?.subject?.number(b, i) ?? tid;
+        if (subject !== tid) this.#add(subject, this.#pairing.find(subject), i);
       }
     }
     for (const open of this.#touched) {

@@ -1,5 +1,6 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
+import { grown } from '../trace/grown.ts';
 import type { Trace } from '../trace/trace.ts';
 import { isEntry, isExit } from './exit-events.ts';
 
@@ -23,10 +24,14 @@ export type InnerKind = {
   subject: FieldReader | undefined;
 };
 
+/** What most events are, for loops that are in haste: `ofOthers` have a subject. */
+export const innerCodes = { other: 0, exit: 1, entry: 2, qemu: 3, ofOthers: 4 } as const;
+
 /** What the events of a trace are to the threads that they are of, or concern. */
 export class InnerKinds {
-  /** By type id. */
+  /** By type id; and as codes. */
   readonly all: InnerKind[] = [];
+  codes = new Uint8Array(64);
 
   learn(trace: Trace): void {
     for (let id = this.all.length; id < trace.types.length; id++) {
@@ -37,6 +42,10 @@ export class InnerKinds {
       else if (/^sched:sched_(waking|wakeup|wakeup_new)$/.test(type.name)) {
         this.all.push({ what: type.name.endsWith('waking') ? 'waking' : 'wakeup', subject: type.reader('pid') });
       } else this.all.push({ what: type.name.startsWith('qemu:') ? 'qemu' : 'event', subject: undefined });
+      if (id === this.codes.length) this.codes = grown(this.codes);
+      const { what, subject } = this.all[id] as InnerKind;
+      const known = what === 'exit' || what === 'entry' || what === 'qemu' ? innerCodes[what] : innerCodes.other;
+      this.codes[id] = subject === undefined ? known : innerCodes.ofOthers;
     }
   }
 

@@ -212,6 +212,8 @@ export class VcpuTime {
   /** From when on time counts, where the timelines' first bin begins; and the width of each. */
   from = 0;
   step = firstStep;
+  /** The bin that was drawn in last, where most that follows belongs, too. */
+  readonly #drawn = { bin: 0, from: 0, to: Number.NEGATIVE_INFINITY };
   /** Index in the batch of the event that is taken: for the listener. */
   at = 0;
 
@@ -915,11 +917,20 @@ export class VcpuTime {
   }
 
   #draw(cells: Float64Array, state: number, from: number, to: number): void {
+    const drawn = this.#drawn;
+    if (from >= drawn.from && to <= drawn.to) {
+      const cell = drawn.bin * states + state;
+      cells[cell] = (cells[cell] as number) + (to - from);
+      return;
+    }
     while (to - this.from >= this.step * bins) this.#coarsen();
     let at = from;
     while (at < to) {
       const bin = Math.max(0, Math.floor((at - this.from) / this.step));
-      const until = Math.min(to, this.from + (bin + 1) * this.step);
+      drawn.bin = bin;
+      drawn.from = this.from + bin * this.step;
+      drawn.to = drawn.from + this.step;
+      const until = Math.min(to, drawn.to);
       const cell = bin * states + state;
       cells[cell] = (cells[cell] as number) + (until - at);
       at = until;
@@ -940,6 +951,7 @@ export class VcpuTime {
       cells.fill(0, (bins / 2) * states);
     }
     this.step *= 2;
+    this.#drawn.to = Number.NEGATIVE_INFINITY;
   }
 
   /** Notes a stretch, where it is its state's longest so far. */

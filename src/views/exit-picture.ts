@@ -1,7 +1,7 @@
 import type { ExitPairing, ExitSpans } from '../spans/exits.ts';
 import type { Window } from '../trace/analysis.ts';
 import { IdTable } from '../trace/id-table.ts';
-import type { Offer, SlowExit } from './slowest.ts';
+import type { ExitLog, SlowExit } from './slowest.ts';
 import { type Cells, maxSeries, SpanCells } from './span-cells.ts';
 
 /** Logs kept at most, and time bins they are spread over to begin with; then these are merged. */
@@ -24,7 +24,7 @@ export type Picture = {
  * What a page needs to draw exits by reason, vCPU or VM, and to tell what happened at any place of the picture, in bounded
  * memory. Which exits to tell cannot be known while reading: for each reason, octave and stretch of time it is the slowest.
  */
-export class ExitPicture {
+export class ExitPicture implements ExitLog {
   /** Is given every batch of spans, too. */
   readonly #also: ((spans: ExitSpans) => void) | undefined;
   readonly #cells = new SpanCells();
@@ -33,6 +33,8 @@ export class ExitPicture {
   #logs = new Map<number, SlowExit>();
   #from = Number.NaN;
   #step = firstStep;
+  /** Where the exit belongs that was admitted last. */
+  #place = 0;
 
   constructor(also?: (spans: ExitSpans) => void) {
     this.#also = also;
@@ -60,8 +62,8 @@ export class ExitPicture {
     }
   }
 
-  /** For `Slowest`: keeps the exit where none of its place was slower so far. */
-  readonly offer: Offer = (reason, begin, duration, describe) => {
+  /** For `Slowest`: whether none of its place was slower so far. */
+  admits(reason: number, begin: number, duration: number): boolean {
     if (Number.isNaN(this.#from)) this.#from = begin;
     // An exit that began before the first one ended belongs to the first stretch of time.
     let bin = Math.max(0, Math.floor((begin - this.#from) / this.#step));
@@ -70,9 +72,16 @@ export class ExitPicture {
       bin = Math.floor((begin - this.#from) / this.#step);
     }
     const octave = Math.floor(Math.log2(duration + 1));
-    this.#keep((Math.min(reason, maxReasons - 1) * 64 + octave) * logBins + bin, duration, describe);
+    this.#place = (Math.min(reason, maxReasons - 1) * 64 + octave) * logBins + bin;
+    const known = this.#logs.get(this.#place);
+    return known === undefined || known.duration < duration;
+  }
+
+  /** Keeps an exit that was admitted. */
+  add(exit: SlowExit): void {
+    this.#logs.set(this.#place, exit);
     while (this.#logs.size > maxLogs && this.#step < 2 ** 62) this.#mergeLogs();
-  };
+  }
 
   result(): Picture {
     const series: Picture['series'] = [];
@@ -93,11 +102,6 @@ export class ExitPicture {
     this.#cells.coarsen();
   }
 
-  #keep(place: number, duration: number, describe: () => SlowExit): void {
-    const known = this.#logs.get(place);
-    if (known === undefined || known.duration < duration) this.#logs.set(place, describe());
-  }
-
   /** Makes stretches of time twice as long. */
   #mergeLogs(): void {
     const logs = this.#logs;
@@ -105,7 +109,9 @@ export class ExitPicture {
     this.#step *= 2;
     for (const [place, log] of logs) {
       const bin = place % logBins;
-      this.#keep(place - bin + (bin >>> 1), log.duration, () => log);
+      const to = place - bin + (bin >>> 1);
+      const known = this.#logs.get(to);
+      if (known === undefined || known.duration < log.duration) this.#logs.set(to, log);
     }
   }
 }

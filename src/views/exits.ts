@@ -196,7 +196,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
         limit: slow ?? defaultSlow,
         than: than ?? -1,
         halts: halts === true,
-        offer: options.picture?.offer,
+        log: options.picture,
         locks: options.locks,
       });
     }

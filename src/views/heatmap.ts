@@ -6,7 +6,7 @@ const firstStep = 2 ** 14;
 const bits = 3;
 const perOctave = 1 << bits;
 /** Latencies from 2^44 ns (4.9 h) on share the last bucket. */
-const latencyBins = (44 - bits + 1) * perOctave;
+export const latencyBins = (44 - bits + 1) * perOctave;
 
 /** How many spans began in each stretch of time and lasted how long. */
 export type Heat = {

@@ -43,14 +43,17 @@ export type SlowOptions = {
   than: number;
   /** Whether halts are slow exits too, or only rest. */
   halts: boolean;
-  /** Is shown every exit, and may tell one in full while it ends. */
-  offer?: Offer | undefined;
+  /** Is asked of every exit, and given those in full that it admits. */
+  log?: ExitLog | undefined;
   /** QEMU's mutexes, where somebody follows them already: that one takes each batch first. */
   locks?: LocksView | undefined;
 };
 
-/** One exit that ends: `describe` tells it in full, and is for use during the call only. */
-export type Offer = (reason: number, begin: number, duration: number, describe: () => SlowExit) => void;
+/** Who may want exits told in full. What it admitted it is given before it is asked of the next. */
+export interface ExitLog {
+  admits(reason: number, begin: number, duration: number): boolean;
+  add(exit: SlowExit): void;
+}
 
 /** What `Slowest` learnt of a stretch of a recording, as plain data. */
 export type SlowestPart = { longest: LongestPart<SlowExit>; events: EventsPart; mutexes: boolean };
@@ -66,6 +69,9 @@ export class Slowest {
   readonly #own: LocksView | undefined;
   /** By thread of the pairing; undefined where it never waited. */
   readonly #waits: (LastWaits | undefined)[] = [];
+  /** Of a batch: the first wait, and the first exit that was divided, which were not looked at so far. */
+  #nextWait = 0;
+  #nextPart = 0;
 
   constructor(pairing: ExitPairing, options: SlowOptions) {
     this.#pairing = pairing;
@@ -102,34 +108,44 @@ export class Slowest {
 
   /** Takes the batch that pairing took just now, and how the exits that ended divide. */
   batch(trace: Trace, b: EventBatch, spans: ExitSpans, divided?: ExitParts): void {
-    const { halts, offer } = this.#options;
-    const { reasons } = this.#pairing;
+    const { halts, log } = this.#options;
+    const { halt } = this.#pairing.reasons;
     const { locks } = this.#locks;
-    let wait = 0;
-    let part = 0;
+    const longest = this.#longest;
+    this.#nextWait = 0;
+    this.#nextPart = 0;
     this.#events.batch(trace, b, spans, (k) => {
       const duration = spans.duration[k] as number;
       const reason = spans.reason[k] as number;
       const begin = spans.begin[k] as number;
-      const end = spans.endsAt[k] as number;
-      const describe = (): SlowExit => {
-        const thread = spans.thread[k] as number;
-        while (wait < locks.waits.count && (locks.waits.endsAt[wait] as number) < end) this.#note(wait++);
-        while (divided !== undefined && part < divided.count && (divided.endsAt[part] as number) < end) part++;
-        const known = divided !== undefined && part < divided.count && divided.endsAt[part] === end;
-        return {
-          ...this.#slow(spans, k),
-          ...this.#events.events(thread, b, begin),
-          parts: known ? partsOf(divided, part) : undefined,
-          asleep: known ? (divided.asleep[part] as number) : 0,
-          wait: this.#waits[thread]?.longest(begin),
-        };
-      };
-      offer?.(reason, begin, duration, describe);
-      if ((reasons.halt[reason] !== true || halts) && this.#longest.admits(duration, begin))
-        this.#longest.add(describe());
+      const logged = log?.admits(reason, begin, duration) === true;
+      const ranked = (halt[reason] !== true || halts) && longest.admits(duration, begin);
+      if (!logged && !ranked) return;
+      const exit = this.#describe(b, spans, k, divided);
+      if (logged) log.add(exit);
+      if (ranked) longest.add(exit);
     });
-    while (wait < locks.waits.count) this.#note(wait++);
+    while (this.#nextWait < locks.waits.count) this.#note(this.#nextWait++);
+  }
+
+  /** Exit `k`, which is ending, in full; they are asked for in their order. */
+  #describe(b: EventBatch, spans: ExitSpans, k: number, divided: ExitParts | undefined): SlowExit {
+    const { waits } = this.#locks.locks;
+    const thread = spans.thread[k] as number;
+    const begin = spans.begin[k] as number;
+    const end = spans.endsAt[k] as number;
+    while (this.#nextWait < waits.count && (waits.endsAt[this.#nextWait] as number) < end) this.#note(this.#nextWait++);
+    let part = this.#nextPart;
+    while (divided !== undefined && part < divided.count && (divided.endsAt[part] as number) < end) part++;
+    this.#nextPart = part;
+    const known = divided !== undefined && part < divided.count && divided.endsAt[part] === end;
+    return {
+      ...this.#slow(spans, k),
+      ...this.#events.events(thread, b, begin),
+      parts: known ? partsOf(divided, part) : undefined,
+      asleep: known ? (divided.asleep[part] as number) : 0,
+      wait: this.#waits[thread]?.longest(begin),
+    };
   }
 
   inMiddle(): void {

@@ -1,6 +1,6 @@
 import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
-import { latencyBin } from './heatmap.ts';
+import { latencyBin, latencyBins } from './heatmap.ts';
 
 /** Time bins at most: between half of them and all are in use once the trace is longer than the first bin width. */
 const timeBins = 512;
@@ -9,6 +9,8 @@ const timeBits = 9;
 const firstStep = 2 ** 14;
 /** Cells that are kept before time bins are merged; a cell takes about 50 bytes. */
 const maxCells = 1 << 18;
+/** Series whose cells are looked up by place. */
+const nearSeries = 64;
 /** Series that callers may tell apart. */
 export const maxSeries = 1 << 13;
 
@@ -43,6 +45,9 @@ export class SpanCells {
   #total = new Float64Array(1024);
   #worst = new Float64Array(1024);
   #worstBegin = new Float64Array(1024);
+  /** The id of each cell of one time bin, by series and latency, plus 1: spans come nearly in order of time. */
+  #near = new Int32Array(0);
+  #nearBin = -1;
 
   /** Where time begins; to be called before the first span, with a time that none precedes. */
   start(time: number): void {
@@ -56,7 +61,19 @@ export class SpanCells {
       bin = Math.floor((begin - this.#from) / this.#step);
     }
     if (bin >= this.#bins) this.#bins = bin + 1;
-    this.#add(series, bin, latencyBin(duration), 1, duration, duration, begin);
+    const latency = latencyBin(duration);
+    if (series >= nearSeries) this.#add(series, bin, latency, 1, duration, duration, begin);
+    else {
+      if (bin !== this.#nearBin) {
+        this.#near.fill(0);
+        this.#nearBin = bin;
+      }
+      const place = series * latencyBins + latency;
+      if (place >= this.#near.length) this.#near = grown(this.#near, 0, (series + 1) * latencyBins);
+      const known = (this.#near[place] as number) - 1;
+      if (known >= 0) this.#count(known, 1, duration, duration, begin);
+      else this.#near[place] = this.#add(series, bin, latency, 1, duration, duration, begin) + 1;
+    }
     // One bin cannot be merged any further.
     while (this.#ids.size > maxCells && this.#bins > 1) this.coarsen();
   }
@@ -65,6 +82,7 @@ export class SpanCells {
   coarsen(): void {
     const { count, series, time, latency, spans, total, worst, worstBegin } = this.result();
     this.#ids = new IdTable(count);
+    this.#nearBin = -1;
     this.#step *= 2;
     this.#bins = Math.ceil(this.#bins / 2);
     this.#spans.fill(0);
@@ -109,10 +127,24 @@ export class SpanCells {
     };
   }
 
-  #add(series: number, bin: number, latency: number, spans: number, total: number, worst: number, begin: number): void {
+  /** Gives the cell's id. */
+  #add(
+    series: number,
+    bin: number,
+    latency: number,
+    spans: number,
+    total: number,
+    worst: number,
+    begin: number,
+  ): number {
     const at = this.#ids.id(series, (latency << timeBits) | bin);
     if (at === this.#spans.length) this.#grow();
     if (this.#spans[at] === 0) this.#worst[at] = -1;
+    this.#count(at, spans, total, worst, begin);
+    return at;
+  }
+
+  #count(at: number, spans: number, total: number, worst: number, begin: number): void {
     this.#spans[at] = (this.#spans[at] as number) + spans;
     this.#total[at] = (this.#total[at] as number) + total;
     if (worst > (this.#worst[at] as number)) {
