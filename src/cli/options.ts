@@ -61,9 +61,16 @@ export function traceCommand(
   examples: readonly [line: string, what: string][],
   { range = { from: '--from', to: '--to' }, forms = ['json', 'csv'] }: CommandForm = {},
 ): Command {
-  command.argument('<file...>', 'trace files of any format, also .gz and .zst; - is standard input');
+  command
+    .argument('[file...]', 'trace files of any format, also .gz and .zst; - is standard input')
+    .option('-i, --input <file>', 'the same, as perf has it', (file, before: string[] = []) => [...before, file]);
   formOptions(command, forms);
-  return offsetOption(readingOptions(command, range)).addHelpText('after', exampleLines(examples));
+  readingOptions(command, range).addOption(
+    new Option('--time <stretch>', 'both in one: 1.5s,2.5s or ,2s or 10%-20%')
+      .argParser(parseStretch)
+      .conflicts(['from', 'to']),
+  );
+  return offsetOption(command).addHelpText('after', exampleLines(examples));
 }
 
 /** The options for what form the answer has, besides text. */
@@ -75,11 +82,14 @@ export function formOptions(command: Command, forms: readonly ('json' | 'csv')[]
 
 /** The option for when to use colours. */
 export function colorOption(command: Command): Command {
-  return command.addOption(
-    new Option('--color <when>', 'colour the output')
-      .choices(['auto', 'always', 'never'])
-      .default('auto' as ColorChoice),
-  );
+  return command
+    .addOption(
+      new Option('--color <when>', 'colour the output')
+        .choices(['auto', 'always', 'never'])
+        .default('auto' as ColorChoice),
+    )
+    .option('--no-color', 'the same as --color never')
+    .on('option:no-color', () => command.setOptionValue('color', 'never'));
 }
 
 /** The options of a command that reads traces and prints in a form of its own. `moments` says how a time is written. */
@@ -259,4 +269,24 @@ export function parseMoment(text: string): Moment {
   return stamp === undefined
     ? { value: BigInt(parseDuration(text)), absolute: false }
     : { value: stamp, absolute: true, ...(cycles === undefined ? {} : { cycles }) };
+}
+
+/** An end of a stretch of time; `share` of the whole, from 0 to 1, until that is known. */
+type End = Moment | { share: number } | undefined;
+export type Stretch = { from: End; to: End };
+
+/** For commander: `FROM,TO`, either of which may be left out, or `10%-20%`. */
+function parseStretch(text: string): Stretch {
+  const shares = /^(\d{1,3}(?:\.\d{1,6})?)%-(\d{1,3}(?:\.\d{1,6})?)%$/.exec(text.trim());
+  if (shares !== null) {
+    const [from, to] = [Number(shares[1]) / 100, Number(shares[2]) / 100];
+    if (from < to && to <= 1) return { from: { share: from }, to: { share: to } };
+  }
+  const ends = text.split(',').map((end) => end.trim());
+  if (ends.length !== 2 || ends.every((end) => end === ''))
+    throw new InvalidArgumentError(
+      'Expected two moments, either of which may be left out: 1.5s,2.5s or ,200ms; or shares of the whole: 10%-20%.',
+    );
+  const [from, to] = ends.map((end) => (end === '' ? undefined : parseMoment(end)));
+  return { from, to };
 }

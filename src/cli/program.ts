@@ -7,6 +7,8 @@ import { version } from '../own/files.ts';
 import { TraceError } from '../trace/error.ts';
 import { cannotWrite } from '../trace/write-error.ts';
 import { commands } from './commands.ts';
+import { foreignOption } from './foreign-options.ts';
+import { prepare } from './prepare.ts';
 import { complain, fail, print, say } from './say.ts';
 import { didYouMean } from './suggest.ts';
 
@@ -78,7 +80,7 @@ export async function buildProgram(args: readonly string[]): Promise<Command> {
     .configureOutput({
       writeOut: print,
       writeErr: say,
-      outputError: (text, write) => write(text.replace(/^error: /, 'virtap: ').replace(/\n\(Did/, ' (Did')),
+      outputError: (text, write) => write(withHint(text.replace(/^error: /, 'virtap: ')).replace(/\n\(Did/, ' (Did')),
     })
     .addHelpText(
       'after',
@@ -91,7 +93,9 @@ export async function buildProgram(args: readonly string[]): Promise<Command> {
     if (alone && entry.name !== called) continue;
     const command = program.command(entry.name, { hidden: entry.hidden === true }).summary(entry.summary);
     command.description(`${entry.summary.replace(/^./, (c) => c.toUpperCase())}.`);
-    if (entry.name === called) (await entry.load()).default(command, { commands, build: buildProgram, obey });
+    if (entry.name !== called) continue;
+    (await entry.load()).default(command, { commands, build: buildProgram, obey });
+    command.hook('preAction', () => prepare(command));
   }
   if (called !== undefined && !commands.some((entry) => entry.name === called)) {
     if (existsSync(called)) throw new UsageError(`no command given; to see what is in it: virtap events ${called}`);
@@ -99,4 +103,11 @@ export async function buildProgram(args: readonly string[]): Promise<Command> {
     throw new UsageError(`there is no command ${called}${didYouMean(called, names)} (virtap --help lists them)`);
   }
   return program;
+}
+
+/** Of an option that is not there, which one is: by what it means where other tools have it, or else by its spelling. */
+function withHint(text: string): string {
+  const option = /unknown option '([^'=]*)/.exec(text)?.[1];
+  const hint = option === undefined ? undefined : foreignOption(option);
+  return hint === undefined ? text : `${text.split('\n', 1)[0]}: ${hint}\n`;
 }
