@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type LiveEvents, usualEvents } from '../live/event-sets.ts';
 import { alignmentNotes } from '../report/alignment.ts';
+import { ChosenFields } from '../report/chosen-fields.ts';
 import { noneThere } from '../report/empty-stretch.ts';
 import { csvHeader, csvLines, type EventWriter, jsonLines, textLines } from '../report/event-line.ts';
 import { json } from '../report/json.ts';
@@ -12,13 +13,22 @@ import type { Trace } from '../trace/trace.ts';
 import type { EventSelection } from '../views/event-selection.ts';
 import { needEvents } from './lacking.ts';
 import { openSource } from './open.ts';
-import { type LiveOptions, liveCommand, parseCount, runOptions, type TraceOptions, traceCommand } from './options.ts';
+import {
+  type LiveOptions,
+  liveCommand,
+  parseCount,
+  parseWords,
+  runOptions,
+  type TraceOptions,
+  traceCommand,
+} from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
 import { say } from './say.ts';
 import { explainNone, type SelectionOptions, selectionOf, selectionOptions } from './selection-options.ts';
+import { didYouMean } from './suggest.ts';
 
-type DumpOptions = TraceOptions & LiveOptions & SelectionOptions & { head?: number };
+type DumpOptions = TraceOptions & LiveOptions & SelectionOptions & { fields?: string[]; head?: number; tail?: number };
 
 export default function define(command: Command): void {
   const dump = liveCommand(
@@ -31,26 +41,42 @@ export default function define(command: Command): void {
       ['virtap dump --live -e kvm_msr', 'of the machines that run here, as it happens'],
     ]),
   );
-  selectionOptions(dump).option('-n, --head <number>', 'only the first of them', parseCount).action(run);
+  selectionOptions(dump)
+    .option(
+      '-F, --fields <names>',
+      'only these: time, cpu, pid, tid, comm, event, text, or fields of the events',
+      parseWords,
+    )
+    .option('-n, --head <number>', 'only the first of them', parseCount)
+    .option('--tail <number>', 'only the last of them', parseCount)
+    .action(run);
 }
 
 async function run(files: string[], options: DumpOptions): Promise<void> {
   const out = new Output(options);
   const trace = await openSource(files, options, liveEvents(options.event));
   const selection = selectionOf(options);
-  const writer = { text: textLines, json: jsonLines, csv: csvLines }[out.form]();
-  const dump = new Dump(selection, options.head ?? Number.POSITIVE_INFINITY, writer, out);
-  if (out.form === 'csv') await out.write(csvHeader);
+  const { fields, head = Number.POSITIVE_INFINITY, tail = Number.POSITIVE_INFINITY } = options;
+  const chosen = fields === undefined ? undefined : new ChosenFields(fields, out.form);
+  const writer = chosen?.writer ?? { text: textLines, json: jsonLines, csv: csvLines }[out.form]();
+  const dump = new Dump(selection, { head, tail }, writer, out);
+  if (out.form === 'csv') await out.write(chosen?.header ?? csvHeader);
   const reading = await runAnalyses(trace, [dump], { ...runOptions(options), once: true });
   if (reading.partial.length === 0) await trace.close();
   needEvents(trace, reading);
+  await dump.end(trace);
   if (dump.written === 0) explainNone(trace, selection, files);
+  const { unknown = [], known = [] } = dump.written === 0 ? {} : (chosen?.unknownNames() ?? {});
+  for (const name of unknown) say(`virtap: no event here has a field ${name}${didYouMean(name, known)}\n`);
   for (const pattern of selection.patterns.unused()) say(`virtap: no event is called ${pattern}\n`);
   if (out.form === 'json') await out.write(await dump.jsonEnd(trace, json(remarksJson(reading))));
   else if (out.form === 'text') {
     // On standard error: what comes out is events only.
-    if (dump.written === 0 && isStretch(reading.window)) {
-      say(`virtap: ${trace.file}: ${noneThere('no event that was selected', { trace, reading })}\n`);
+    if (dump.written === 0) {
+      const none = 'no event that was selected';
+      say(
+        `virtap: ${trace.file}: ${isStretch(reading.window) ? noneThere(none, { trace, reading }) : `there is ${none}`}\n`,
+      );
     }
     say(remarks({ ...reading, notes: alignmentNotes(reading), late: undefined }, out.terminal, ''));
   }
@@ -72,14 +98,24 @@ class Dump implements Analysis {
   enough = false;
   readonly #selection: EventSelection;
   readonly #head: number;
+  readonly #tail: number;
+  /** The last events, where only these are wanted. */
+  readonly #last: string[] = [];
   readonly #writer: EventWriter;
   readonly #out: Output;
+  #taken = 0;
   #text = '';
   #pending: string[] = [];
 
-  constructor(selection: EventSelection, head: number, writer: EventWriter, out: Output) {
+  constructor(
+    selection: EventSelection,
+    { head, tail }: { head: number; tail: number },
+    writer: EventWriter,
+    out: Output,
+  ) {
     this.#selection = selection;
     this.#head = head;
+    this.#tail = tail;
     this.#writer = writer;
     this.#out = out;
   }
@@ -92,13 +128,29 @@ class Dump implements Analysis {
     for (let i = 0; i < b.count && !this.enough; i++) {
       if (!this.#selection.takes(trace, b, i)) continue;
       const line = this.#writer(trace, b, i);
-      this.#text += this.#out.form === 'json' ? this.#jsonStart(trace) + line.trimEnd() : line;
-      this.written++;
-      if (this.written >= this.#head) this.enough = true;
-      if (this.#text.length >= chunkSize) {
-        this.#pending.push(this.#text);
-        this.#text = '';
-      }
+      this.#taken++;
+      if (this.#taken >= this.#head) this.enough = true;
+      if (this.#tail === Number.POSITIVE_INFINITY) this.#put(trace, line);
+      else this.#last[(this.#taken - 1) % this.#tail] = line;
+    }
+  }
+
+  #put(trace: Trace, line: string): void {
+    this.#text += this.#out.form === 'json' ? this.#jsonStart(trace) + line.trimEnd() : line;
+    this.written++;
+    if (this.#text.length >= chunkSize) {
+      this.#pending.push(this.#text);
+      this.#text = '';
+    }
+  }
+
+  /** Prints the last events, where only these are wanted. */
+  async end(trace: Trace): Promise<void> {
+    const from = this.#taken % this.#tail;
+    const inOrder = this.#taken < this.#tail ? this.#last : [...this.#last.slice(from), ...this.#last.slice(0, from)];
+    for (const line of inOrder) {
+      this.#put(trace, line);
+      await this.settle();
     }
   }
 

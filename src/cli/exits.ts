@@ -13,7 +13,7 @@ import { recordTimes } from '../trace/recorders.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type Dimension, dimensions, Exits, exitSubjects, isDetail, sameReason, type Untimed } from '../views/exits.ts';
 import { needLength } from './lacking.ts';
-import { parseWords, type VcpuOptions, vcpuOptions } from './options.ts';
+import { parseNumbers, parseWords, type VcpuOptions, vcpuOptions } from './options.ts';
 import { didYouMean } from './suggest.ts';
 import { type ViewOptions, viewCommand } from './view-command.ts';
 
@@ -21,7 +21,9 @@ type ExitCommandOptions = ViewOptions &
   VcpuOptions & {
     by: Dimension[];
     sort: string;
+    reason?: string[];
     exclude?: string[];
+    cpu?: number[];
     halts?: true;
     breakdown?: true;
     inGuest?: true;
@@ -36,6 +38,7 @@ export default viewCommand<ExitCommandOptions, ExitAnswer>({
     ['virtap exits --breakdown trace.dat', 'where the time of each went: KVM, QEMU, locks, preempted, halted'],
     ['virtap exits --heatmap --exclude cpuid trace.dat', 'how durations change over time'],
     ['virtap exits --slow 5 trace.dat', 'the five slowest exits, and what happened in each'],
+    ['virtap exits --slow 5 --reason io trace.dat', 'the five slowest of one reason'],
     ['virtap exits --than 1ms trace.dat', 'all that took longer than a millisecond, in order of time'],
     ['virtap exits --live --interval 5s', 'of the machines that run here, until Ctrl-C'],
     ['perf record -a -e kvm:* -o - sleep 10 | virtap exits -', 'from a pipe'],
@@ -51,8 +54,10 @@ export default viewCommand<ExitCommandOptions, ExitAnswer>({
     vcpuOptions(
       command
         .option('-b, --by <what>', `group by ${dimensions.join(', ')}; two as in vcpu,reason`, parseBy, ['reason'])
+        .option('-r, --reason <reasons>', 'only these reasons: io,npf; may be repeated', parseWords)
         .option('-x, --exclude <reasons>', 'leave out these reasons: hlt,npf; may be repeated', parseWords),
     )
+      .option('-C, --cpu <numbers>', 'only those that began on these CPUs of the host: 0, or 0,2,4-6', parseNumbers)
       .option('--breakdown', "show where each row's time went: KVM, QEMU, a lock, preempted, halted")
       .option('--halts', 'take halts into the heat map and the slow exits')
       .addOption(
@@ -73,7 +78,9 @@ export default viewCommand<ExitCommandOptions, ExitAnswer>({
       throw new UsageError(`--by ${within} is of what happens after the guest is left, --in-guest of the time before`);
     const exits = new Exits({
       by,
+      reasons: options.reason ?? [],
       exclude: exclude ?? [],
+      cpus: options.cpu,
       vcpus: vcpu,
       pids: pid,
       heatmap: heatmap === true,

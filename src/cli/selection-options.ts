@@ -4,21 +4,31 @@ import type { Trace } from '../trace/trace.ts';
 import { EventPatterns } from '../views/event-pattern.ts';
 import { EventSelection } from '../views/event-selection.ts';
 import { Filter, FilterError } from '../views/filter.ts';
-import { parseWords } from './options.ts';
+import { parseNumbers, parseWords } from './options.ts';
 import { didYouMean } from './suggest.ts';
 
 /** The options that say which events are meant, of every command that gives events. */
-export type SelectionOptions = { event?: string[]; filter?: Filter };
+export type SelectionOptions = { event?: string[]; filter?: string; cpu?: number[]; vcpu?: number[] };
 
 export function selectionOptions(command: Command): Command {
   return command
     .option('-e, --event <pattern>', "only these events: 'kvm_*', sched:sched_switch; may be repeated", parseWords)
     .option('-f, --filter <expression>', "only events where it holds, e.g. 'tid==12 && port>=0x3f8'", parseFilter)
+    .option('-C, --cpu <numbers>', 'only events on these CPUs of the host: 0, or 0,2,4-6', parseNumbers)
+    .option('--vcpu <numbers>', 'only events of these vCPUs', parseNumbers)
     .addHelpText('after', filterHelp);
 }
 
-export function selectionOf({ event, filter }: SelectionOptions): EventSelection {
-  return new EventSelection(new EventPatterns(event ?? []), filter);
+export function selectionOf({ event, filter, cpu, vcpu }: SelectionOptions): EventSelection {
+  const one = (name: string, numbers: readonly number[]) =>
+    numbers.map((number) => `${name} == ${number}`).join(' || ');
+  const all = [
+    ...(filter === undefined ? [] : [filter]),
+    ...(cpu === undefined ? [] : [one('cpu', cpu)]),
+    ...(vcpu === undefined ? [] : [one('vcpu', vcpu)]),
+  ];
+  const whole = all.map((part) => `(${part})`).join(' && ');
+  return new EventSelection(new EventPatterns(event ?? []), whole === '' ? undefined : new Filter(whole));
 }
 
 const filterHelp = `
@@ -30,9 +40,10 @@ them with && || ! and parentheses. A name is a field of the event, or one of
   reason                why the guest was left, by name: HLT, npf, EPT_VIOLATION
 Values are numbers (10, 0xfee00000, all 64 bits), words, or "text".`;
 
-function parseFilter(text: string): Filter {
+function parseFilter(text: string): string {
   try {
-    return new Filter(text);
+    new Filter(text);
+    return text;
   } catch (error) {
     if (error instanceof FilterError) throw new UsageError(error.message);
     throw error;

@@ -69,8 +69,21 @@ function heading({ trace, result }: ExitAnswer, terminal: Terminal): string {
   const title = terminal.style('heading', escapeText(trace.file));
   const time = Number.isNaN(length) ? '' : ` in ${format.long(length)}`;
   const of = vcpus.length === 0 ? '' : `, ${vcpuSummary(vcpus)}`;
-  const what = `${plural(counts.exits, 'exit')}${time}${of}`;
-  return `${title}\n  ${what}\n`;
+  const chosen = chosenText(result.choice);
+  const some = chosen === '' ? '' : `${count(result.all.count)} of `;
+  return `${title}\n  ${some}${plural(counts.exits, 'exit')}${time}${of}${chosen}\n`;
+}
+
+/** Which exits were asked for; '' where all. */
+function chosenText({ reasons = [], exclude = [], cpus, vcpus, pids }: ExitResult['choice']): string {
+  const parts = [
+    ...(reasons.length > 0 ? [`reason ${reasons.join(', ')}`] : []),
+    ...(exclude.length > 0 ? [`no ${exclude.join(', ')}`] : []),
+    ...(vcpus === undefined ? [] : [`vCPU ${vcpus.join(', ')}`]),
+    ...(pids === undefined ? [] : [`process or thread ${pids.join(', ')}`]),
+    ...(cpus === undefined ? [] : [`CPU ${cpus.join(', ')}`]),
+  ];
+  return parts.length === 0 ? '' : `; chosen: ${escapeText(parts.join('; '))}`;
 }
 
 const itself = (vcpu: Vcpu) => vcpu;
@@ -242,7 +255,7 @@ function unpairedLines(result: ExitResult): string[] {
       `${plural(counts.untracked, 'event')} left out: they are of threads beyond the first ${count(result.vcpus.length)} that ran vCPUs.`,
     );
   }
-  for (const name of unknownReasons) lines.push(`Nothing to exclude: no exit had the reason ${escapeText(name)}.`);
+  for (const name of unknownReasons) lines.push(`No exit had the reason ${escapeText(name)}.`);
   return lines;
 }
 

@@ -359,12 +359,13 @@ export class ExitPairing {
     return decoder !== undefined && this.reasons.halt[decoder.id(b, i)] === true;
   }
 
-  /** The exits that are open now: by thread, since when, and with which reason. */
-  *open(): Iterable<{ thread: number; begin: number; reason: number }> {
+  /** The exits that are open now: by thread, since when, on which CPU (-1 where unknown), and with which reason. */
+  *open(): Iterable<{ thread: number; begin: number; cpu: number; reason: number }> {
     for (let thread = 0; thread < this.threads.length; thread++) {
       const reason = this.#open[2 * thread] as number;
       if (reason < 0) continue;
-      yield { thread, begin: this.#openTime[thread] as number, reason: reason % notEntered };
+      const cpu = this.#open[2 * thread + 1] as number;
+      yield { thread, begin: this.#openTime[thread] as number, cpu, reason: reason % notEntered };
     }
   }
 

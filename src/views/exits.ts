@@ -34,8 +34,11 @@ export type Dimension = (typeof dimensions)[number];
 export type ExitOptions = VcpuChoice & {
   /** One dimension, or two. */
   by: readonly Dimension[];
-  /** Reasons to leave out, in any spelling. */
+  /** Reasons to take, all where there are none, and reasons to leave out, in any spelling. */
+  reasons?: readonly string[];
   exclude?: readonly string[];
+  /** Host CPUs on which the guest was left; all where undefined. */
+  cpus?: readonly number[] | undefined;
   heatmap?: boolean;
   /** How many slow exits to show, and from which duration on. */
   slow?: number | undefined;
@@ -115,6 +118,8 @@ export type ExitResult = {
   allExcluded: boolean;
   /** What was to be left out and was not there. */
   unknownReasons: string[];
+  /** Which exits were asked for, where not all. */
+  choice: Pick<ExitOptions, 'reasons' | 'exclude' | 'cpus' | 'vcpus' | 'pids'>;
 };
 
 type Row = { group: Group; busy: Summary; halts: Summary; parts: { busy: Parts; halts: Parts } };
@@ -159,7 +164,9 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
   readonly #options: ExitOptions;
   readonly #details: { [name in DetailName]?: ExitDetail } = {};
   readonly #slowest: Slowest | undefined;
+  readonly #only: ReadonlySet<string>;
   readonly #exclude: ReadonlySet<string>;
+  readonly #cpus: ReadonlySet<number> | undefined;
   /** Its groups are rows: for one dimension `key * 2 + halt`, for two what both have in `#pairs`. */
   readonly #view: SpanView<never>;
   #row = new Int32Array(0);
@@ -181,12 +188,13 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     this.#options = options;
     const { by, slow, than, halts } = options;
     const wantsSlow = slow !== undefined || than !== undefined;
-    const inner = wantsSlow || options.breakdown === true || by.includes('rip') || by.some(isDetail);
+    const inner =
+      wantsSlow || options.breakdown === true || by.includes('rip') || by.some(isDetail) || options.cpus !== undefined;
     const counting = options.counting === true;
     this.pairing = new ExitPairing({ scale: options.scale ?? 1, inner, counting, inside: options.inGuest === true });
     if (!counting) {
-      const { by, exclude, vcpus, pids } = options;
-      this.#untimed = new Exits({ by, exclude: exclude ?? [], vcpus, pids, counting: true });
+      const { by, reasons = [], exclude = [], vcpus, pids, cpus } = options;
+      this.#untimed = new Exits({ by, reasons, exclude, vcpus, pids, cpus, counting: true });
     }
     for (const dimension of by) {
       if (isDetail(dimension)) this.#details[dimension] = new ExitDetail(dimension, this.pairing);
@@ -206,7 +214,9 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       this.#time = new VcpuTime(this.pairing, { locks: this.#slowest?.locks, timeline, dividing });
     }
     this.#view = new SpanView({ heatmap: options.heatmap });
+    this.#only = new Set((options.reasons ?? []).map(foldReason));
     this.#exclude = new Set((options.exclude ?? []).map(foldReason));
+    this.#cpus = options.cpus === undefined ? undefined : new Set(options.cpus);
   }
 
   /** How the vCPUs' time divides, where exits were asked for that. */
@@ -397,6 +407,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     const pids = new Set(vcpus.map((vcpu) => vcpu.vm));
     const names = new Set(pairing.reasons.names.map(foldReason));
     const counts = pairing.result();
+    const { reasons = [], exclude = [], cpus, vcpus: numbers, pids: processes } = this.#options;
     return {
       inGuest: this.#options.inGuest === true,
       unit: this.#trace?.clock.unit === 'ticks' && this.#options.scale === undefined ? 'cycles' : 'ns',
@@ -436,23 +447,27 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       untold: this.#time === undefined || !(this.#trace?.clock.unit === 'ns') ? undefined : untold(this.#time.evidence),
       open: counts.entries > 0 ? this.#open(to) : [],
       allExcluded: names.size > 0 && [...names].every((name) => this.#exclude.has(name)),
-      unknownReasons: (this.#options.exclude ?? []).filter((name) => !names.has(foldReason(name))),
+      choice: { reasons, exclude, cpus, vcpus: numbers, pids: processes },
+      unknownReasons: [...reasons, ...exclude].filter((name) => !names.has(foldReason(name))),
     };
   }
 
   #filter(spans: ExitSpans): void {
-    const { vcpus, pids } = this.#options;
-    if (vcpus === undefined && pids === undefined && this.#exclude.size === 0) return;
-    spans.filter((k) => this.#takes(spans.reason[k] as number, spans.thread[k] as number));
+    const { vcpus, pids, cpus } = this.#options;
+    const all = vcpus === undefined && pids === undefined && cpus === undefined;
+    if (all && this.#exclude.size === 0 && this.#only.size === 0) return;
+    spans.filter((k) => this.#takes(spans.reason[k] as number, spans.thread[k] as number, spans.cpu[k] as number));
   }
 
-  /** Whether exits of this reason and thread were asked for. */
-  #takes(reason: number, thread: number): boolean {
+  /** Whether exits of this reason, thread and CPU were asked for. */
+  #takes(reason: number, thread: number, cpu: number): boolean {
     const { names } = this.pairing.reasons;
     for (let id = this.#leftOut.length; id < names.length; id++) {
-      this.#leftOut.push(this.#exclude.has(foldReason(names[id] as string)));
+      const name = foldReason(names[id] as string);
+      this.#leftOut.push(this.#exclude.has(name) || (this.#only.size > 0 && !this.#only.has(name)));
     }
     if (this.#leftOut[reason] === true) return false;
+    if (this.#cpus?.has(cpu) === false) return false;
     const known = this.#threadChoice[thread] ?? 0;
     if (known > 0) return known === 1;
     const chosen = isChosen(this.#vcpu(this.pairing.threads[thread] as VcpuThread), this.#options);
@@ -570,7 +585,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
 
   #open(end: number): ExitResult['open'] {
     return [...this.pairing.open()]
-      .filter(({ reason, thread }) => this.#takes(reason, thread))
+      .filter(({ reason, thread, cpu }) => this.#takes(reason, thread, cpu))
       .map(({ thread, begin, reason }) => ({
         vcpu: this.#vcpu(this.pairing.threads[thread] as VcpuThread),
         reason: this.pairing.reasons.names[reason] as string,
