@@ -3,7 +3,7 @@ import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
-import { askEverything, type Everything, nothingToShow, pageOf } from '../report/everything.ts';
+import { answersOf, askEverything, type Everything, newPictures, nothingToShow, pageOf } from '../report/everything.ts';
 import { exitsText } from '../report/exits-text.ts';
 import { heatmapImage } from '../report/heatmap-image.ts';
 import { json } from '../report/json.ts';
@@ -17,6 +17,7 @@ import type { Terminal } from '../report/terminal.ts';
 import { bytes } from '../report/units.ts';
 import { vcpusText } from '../report/vcpus-text.ts';
 import { verdictsText } from '../report/verdicts.ts';
+import type { Analysis } from '../trace/analysis.ts';
 import { openTraces } from './open.ts';
 import { openOptions, openWords, runOptions, type TraceOptions, traceCommand } from './options.ts';
 import { Output } from './output.ts';
@@ -64,7 +65,10 @@ async function run(files: string[], options: ReportOptions): Promise<void> {
   for (const file of targets) await checkOutput(file, spared);
   const page = output === undefined ? undefined : pageFiles();
   const trace = await openTraces(files, openOptions(options));
-  const everything = await askEverything(trace, (analyses) => runAnalyses(trace, analyses, runOptions(options)));
+  // A page and images have pictures; answers have none.
+  const pictures = targets.length > 0 ? newPictures() : undefined;
+  const reads = (analyses: readonly Analysis[]) => runAnalyses(trace, analyses, runOptions(options));
+  const everything = await askEverything(trace, reads, pictures);
   if (targets.length > 0 && !files.includes('-') && wasInterrupted(everything.reading)) {
     say(`virtap: interrupted: ${targets.join(' and ')} ${targets.length === 1 ? 'was' : 'were'} not written\n`);
     process.exitCode = 130;
@@ -79,19 +83,18 @@ async function run(files: string[], options: ReportOptions): Promise<void> {
     if (svgFile !== undefined) await writeOutput(svgFile, svg(image), spared);
     if (pngFile !== undefined) await writeOutput(pngFile, png(image), spared);
   }
-  if (output !== undefined && page !== undefined) {
-    const { data, cells } = pageOf(everything, title, openWords(files, options));
+  if (output !== undefined && page !== undefined && pictures !== undefined) {
+    const { data, cells } = pageOf(everything, pictures, { title, words: openWords(files, options) });
     const html = reportHtml(data, cells, page);
     await writeOutput(output, html, spared);
     say(`virtap: wrote ${output}, ${bytes(Buffer.byteLength(html))}\n`);
     if (options.open === true) openInBrowser(output);
   } else if (svgFile === undefined && pngFile === undefined) {
-    const { data } = pageOf(everything, title, openWords(files, options));
+    const { recording, verdicts, sections } = answersOf(everything);
     if (out.form === 'json') {
-      const { recording, verdicts, sections } = data;
       const answers = sections.map(({ kind, answer }) => [kind, answer]);
       await out.write(json({ recording, verdicts, ...Object.fromEntries(answers) }));
-    } else await out.write(reportText(everything, verdictsText(data.verdicts, out.terminal), out.terminal));
+    } else await out.write(reportText(everything, verdictsText(verdicts, out.terminal), out.terminal));
   }
 }
 
@@ -104,21 +107,21 @@ function reportText(
   const title = (command: string) => `${terminal.style('heading', `virtap ${command}`)}\n\n`;
   const parts = [verdicts];
   if (leaks !== undefined) parts.push(title('leaks') + leaksText(leaks, terminal));
-  if (exits !== undefined) parts.push(title('exits') + exitsText(exits.answer, terminal));
+  if (exits !== undefined) parts.push(title('exits') + exitsText(exits, terminal));
   if (vcpus !== undefined) parts.push(title('vcpus') + vcpusText(vcpus, terminal));
-  if (requests !== undefined) parts.push(title('requests') + requestsText(requests.answer, terminal));
+  if (requests !== undefined) parts.push(title('requests') + requestsText(requests, terminal));
   if (locks !== undefined) parts.push(title('locks') + locksText(locks, terminal));
   return parts.join('\n');
 }
 
 /** The heat map of the exits or, where there is none, of the requests. */
-function heatImage({ exits, requests, trace }: Everything, title: string) {
-  const heat = exits?.answer.result.heat;
+function heatImage({ exits, requests, pictures, trace }: Everything, title: string) {
+  const heat = exits?.result.heat;
   if (exits !== undefined && heat !== undefined && heat.total > 0) {
-    const { unit } = exits.answer.result;
+    const { unit } = exits.result;
     return heatmapImage(heat, { title, unit, noun: 'exits', what: 'VM exits by time and duration, halts left out' });
   }
-  const requested = requests?.picture.heat.result();
+  const requested = requests && pictures?.requests.heat.result();
   if (requested === undefined || requested.total === 0) {
     throw new UsageError(`${trace.file}: there are no exits and no requests to draw`);
   }

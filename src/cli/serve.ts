@@ -3,10 +3,12 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
 import { escapeText } from '../report/escape.ts';
 import { pageFiles } from '../report/page.ts';
+import { Explorer } from '../serve/explorer.ts';
 import { serve } from '../serve/server.ts';
 import { TraceError } from '../trace/error.ts';
-import { Explorer } from './explorer.ts';
-import { type TraceOptions, traceCommand } from './options.ts';
+import { openTraces } from './open.ts';
+import { openOptions, openWords, type TraceOptions, traceCommand } from './options.ts';
+import { runAnalyses, wasInterrupted } from './run.ts';
 import { fail, print, say } from './say.ts';
 
 type ServeOptions = TraceOptions & { port: number };
@@ -34,7 +36,18 @@ async function run(files: string[], options: ServeOptions): Promise<void> {
     throw new UsageError('serve takes whole files: select a part of the time in the page');
   }
   const page = pageFiles();
-  const explorer = new Explorer(files, options);
+  const opening = openOptions(options);
+  const explorer = new Explorer({
+    files,
+    words: openWords(files, options),
+    how: JSON.stringify(opening, (_, value) => (typeof value === 'bigint' ? String(value) : value)),
+    open: () => openTraces(files, opening),
+    async read(trace, analyses, { from, to, once } = {}) {
+      const reading = await runAnalyses(trace, analyses, { from, to, once });
+      if (wasInterrupted(reading)) throw new UsageError('interrupted');
+      return reading;
+    },
+  });
   await explorer.refresh();
   const { server, address } = await serve(
     { files: page, ask: (path, query) => explorer.ask(path, query), failed: fail },

@@ -8,18 +8,21 @@ import type { InventoryView } from '../views/inventory.ts';
 import { type Question, questions } from '../views/questions.ts';
 import type { Reading } from '../views/reading.ts';
 import { RequestPicture } from '../views/request-picture.ts';
+import type { EventsJson } from './answers.ts';
 import { eventsJson } from './events-json.ts';
-import { exitsSection } from './exits-page.ts';
+import { exitsJson } from './exits-json.ts';
+import { exitsDrawn } from './exits-page.ts';
 import type { ExitAnswer } from './exits-text.ts';
 import type { LeaksAnswer } from './leaks-columns.ts';
 import { leaksJson } from './leaks-json.ts';
-import type { LocksAnswer } from './locks-columns.ts';
+import { type LocksAnswer, lockScope } from './locks-columns.ts';
 import { locksJson } from './locks-json.ts';
 import { summary } from './locks-summary.ts';
-import type { PageData, Section } from './page-data.ts';
+import type { Answered, PageData, Section, Verdict } from './page-data.ts';
 import { lossSentence, unmarkedSentence } from './remarks.ts';
 import type { RequestsAnswer } from './requests-columns.ts';
-import { requestsSection } from './requests-page.ts';
+import { requestsJson } from './requests-json.ts';
+import { requestsDrawn } from './requests-page.ts';
 import type { VcpusAnswer } from './vcpus-columns.ts';
 import { vcpusJson } from './vcpus-json.ts';
 import { verdicts } from './verdicts.ts';
@@ -39,60 +42,56 @@ export type Everything = {
   reading: Reading;
   inventory: InventoryView;
   asked: Question[];
-  exits: { answer: ExitAnswer; picture: ExitPicture } | undefined;
+  exits: ExitAnswer | undefined;
   vcpus: VcpusAnswer | undefined;
   leaks: LeaksAnswer | undefined;
-  requests: { answer: RequestsAnswer; picture: RequestPicture } | undefined;
+  requests: RequestsAnswer | undefined;
   locks: LocksAnswer | undefined;
+  /** Where they were asked for. */
+  pictures: Pictures | undefined;
 };
 
-/** Asks a trace everything, in one reading, which is the caller's to do. `also` is given the exits that ended with each batch. */
+/** What pages draw. */
+export type Pictures = { exits: ExitPicture; requests: RequestPicture };
+
+/** New pictures; `also` is given the exits that ended with each batch. */
+export function newPictures(also?: (spans: ExitSpans) => void): Pictures {
+  return { exits: new ExitPicture(also), requests: new RequestPicture() };
+}
+
+/** Asks a trace everything, in one reading, which is the caller's to do. `pictures` are drawn where they are given. */
 export async function askEverything(
   trace: Trace,
   reads: (analyses: readonly Analysis[]) => Promise<Reading>,
-  also?: (spans: ExitSpans) => void,
+  pictures?: Pictures,
 ): Promise<Everything> {
-  const picture = new ExitPicture(also);
-  const requestPicture = new RequestPicture();
   const everything = new Asked(trace, {
     events: true,
-    exits: { by: ['reason'], slow, heatmap: true, picture },
+    exits: { by: ['reason'], slow, heatmap: true, picture: pictures?.exits },
     vcpus: { timeline: true },
-    requests: { slow: slowRequests, picture: requestPicture },
+    requests: { slow: slowRequests, picture: pictures?.requests },
     leaks: true,
     locks: { slow: slowWaits },
   });
   const reading = await reads(everything.analyses);
   if (reading.partial.length === 0) await trace.close();
   const { results } = everything;
-  const view = results.events();
-  const asked = questions(view);
+  const inventory = results.events();
+  const asked = questions(inventory);
   const can = (command: string) => asked.some((question) => question.command === command && question.answer !== 'no');
-  const answer: ExitAnswer = {
-    trace,
-    reading,
-    result: results.exits(),
-    sort: 'total',
-    halts: false,
-    than: undefined,
-  };
+  const read = { trace, reading, than: undefined };
+  const exits: ExitAnswer = { ...read, result: results.exits(), sort: 'total', halts: false };
   return {
     trace,
     reading,
-    inventory: view,
+    inventory,
     asked,
-    exits: can('exits') && isTimed(answer) ? { answer, picture } : undefined,
+    exits: can('exits') && isTimed(exits) ? exits : undefined,
     vcpus: can('vcpus') ? { trace, reading, result: results.vcpus() } : undefined,
     leaks: can('leaks') ? { trace, reading, result: results.leaks(), all: false } : undefined,
-    requests: can('requests')
-      ? {
-          answer: { trace, reading, result: results.requests(), sort: 'total', than: undefined, rank: 'request' },
-          picture: requestPicture,
-        }
-      : undefined,
-    locks: can('locks')
-      ? { trace, reading, result: results.locks(), holds: false, than: undefined, chosen: [] }
-      : undefined,
+    requests: can('requests') ? { ...read, result: results.requests(), sort: 'total', rank: 'request' } : undefined,
+    locks: can('locks') ? { ...read, result: results.locks(), holds: false, chosen: [] } : undefined,
+    pictures,
   };
 }
 
@@ -101,32 +100,21 @@ function isTimed({ result: { untimed, counts }, reading }: ExitAnswer): boolean 
   return untimed === undefined && (counts.pairs > 0 || (counts.exits === 0 && isStretch(reading.window)));
 }
 
-/** The same as a page shows it, with the packed cells of its pictures by the kind of their section. `words` name the files to a command. */
-export function pageOf(
-  everything: Everything,
-  title: string,
-  words: string[],
-): { data: PageData; cells: Map<string, Uint8Array> } {
+/** All the answers for programs, and what they show, in sentences. */
+export function answersOf(everything: Everything): {
+  recording: EventsJson;
+  verdicts: Verdict[];
+  sections: Answered[];
+} {
   const { reading, inventory, asked, exits, vcpus, leaks, requests, locks } = everything;
   const recording = eventsJson(inventory, asked, reading);
-  const sections: Section[] = [];
-  const cells = new Map<string, Uint8Array>();
-  if (leaks !== undefined) {
-    sections.push({ kind: 'leaks', answer: leaksJson(leaks) });
-  }
-  if (exits !== undefined) {
-    const drawn = exitsSection(exits.answer, exits.picture, cellRoom);
-    cells.set('exits', drawn.cells);
-    sections.push(drawn.section);
-  }
+  const sections: Answered[] = [];
+  if (leaks !== undefined) sections.push({ kind: 'leaks', answer: leaksJson(leaks) });
+  if (exits !== undefined) sections.push({ kind: 'exits', answer: exitsJson(exits) });
   if (vcpus !== undefined) sections.push({ kind: 'vcpus', answer: vcpusJson(vcpus) });
-  if (requests !== undefined) {
-    const drawn = requestsSection(requests.answer, requests.picture, requestCellRoom);
-    cells.set('requests', drawn.cells);
-    sections.push(drawn.section);
-  }
+  if (requests !== undefined) sections.push({ kind: 'requests', answer: requestsJson(requests) });
   if (locks !== undefined) {
-    const several = new Set(locks.result.mutexes.map(({ pid }) => pid)).size > 1;
+    const { several } = lockScope(locks);
     const bql = locks.result.mutexes.filter(({ name }) => name === 'BQL');
     sections.push({
       kind: 'locks',
@@ -134,10 +122,33 @@ export function pageOf(
       summary: bql.map((mutex) => summary(mutex, several)).join('\n'),
     });
   }
-  return {
-    data: { title, words, madeBy: `virtap ${version()}`, recording, verdicts: verdicts(recording, sections), sections },
-    cells,
+  return { recording, verdicts: verdicts(recording, sections), sections };
+}
+
+/** The same as a page shows it, with the packed cells of its pictures by the kind of their section. */
+export function pageOf(
+  everything: Everything,
+  { exits: exitPicture, requests: requestPicture }: Pictures,
+  { title, words }: Pick<PageData, 'title' | 'words'>,
+): { data: PageData; cells: Map<string, Uint8Array> } {
+  const { exits, requests } = everything;
+  const { sections, ...answers } = answersOf(everything);
+  const cells = new Map<string, Uint8Array>();
+  const drawn = <Shown>(kind: string, { shown, cells: packed }: { shown: Shown; cells: Uint8Array }): Shown => {
+    cells.set(kind, packed);
+    return shown;
   };
+  const shown = sections.map((section): Section => {
+    if (section.kind === 'exits')
+      return { ...section, ...drawn('exits', exitsDrawn(exits as ExitAnswer, exitPicture, cellRoom)) };
+    if (section.kind === 'requests')
+      return {
+        ...section,
+        ...drawn('requests', requestsDrawn(requests as RequestsAnswer, requestPicture, requestCellRoom)),
+      };
+    return section;
+  });
+  return { data: { title, words, madeBy: `virtap ${version()}`, ...answers, sections: shown }, cells };
 }
 
 /** Why there is nothing to show, where no command can answer from the trace; undefined where one can. */

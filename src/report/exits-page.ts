@@ -2,7 +2,7 @@ import type { Vcpu } from '../spans/vcpu.ts';
 import type { ExitPicture, Picture } from '../views/exit-picture.ts';
 import type { SlowExitJson } from './answers.ts';
 import { cellsWithin } from './cells-room.ts';
-import { exitsJson, slowExitJson } from './exits-json.ts';
+import { slowExitJson } from './exits-json.ts';
 import type { ExitAnswer } from './exits-text.ts';
 import type { ExitsSection, PictureFrame } from './page-data.ts';
 
@@ -11,14 +11,14 @@ const maxEvents = 40;
 const maxText = 300;
 
 /**
- * The section on exits, and the packed and deflated cells of its picture. These take at most `room` bytes: time bins are merged
+ * What a page shows of exits besides their answer, and the packed and deflated cells of the picture. These take at most `room` bytes: time bins are merged
  * until they do.
  */
-export function exitsSection(
+export function exitsDrawn(
   answer: ExitAnswer,
   picture: ExitPicture,
   room: number,
-): { section: ExitsSection; cells: Uint8Array } {
+): { shown: Pick<ExitsSection, 'picture' | 'logs'>; cells: Uint8Array } {
   const cells = cellsWithin(
     room,
     () => picture.result().cells,
@@ -30,15 +30,7 @@ export function exitsSection(
     const { thread, ...rest } = exit;
     return brief(slowExitJson({ ...rest, vcpu: vcpus[thread] as Vcpu }, answer));
   });
-  return {
-    section: {
-      kind: 'exits',
-      answer: exitsJson(answer),
-      picture: exitsFrame(answer.result, drawn),
-      logs,
-    },
-    cells,
-  };
+  return { shown: { picture: exitsFrame(answer.result, drawn), logs }, cells };
 }
 
 /** What the picture's series stand for, in which dimensions. */

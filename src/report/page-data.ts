@@ -32,22 +32,23 @@ export type Verdict = {
 };
 
 /** One analysis. Its `kind` is the command's name, `answer` what that command prints. */
-export type Section =
-  | ExitsSection
+export type Answered =
+  | { kind: 'exits'; answer: ExitsJson }
   | { kind: 'leaks'; answer: LeaksJson }
-  | RequestsSection
+  | { kind: 'requests'; answer: RequestsJson }
   | { kind: 'vcpus'; answer: VcpusJson }
   | { kind: 'locks'; answer: LocksJson; summary: string };
 
-export type ExitsSection = {
-  kind: 'exits';
-  answer: ExitsJson;
+/** The same as a page shows it, with its picture. */
+export type Section = ExitsSection | RequestsSection | Exclude<Answered, { kind: 'exits' | 'requests' }>;
+
+export type ExitsSection = Extract<Answered, { kind: 'exits' }> & {
   picture: PictureFrame;
   /** The slowest exit of each reason, octave and stretch of time: what a click on the picture can tell in full. */
   logs: SlowExitJson[];
 };
 
-export type RequestsSection = { kind: 'requests'; answer: RequestsJson; picture: PictureFrame };
+export type RequestsSection = Extract<Answered, { kind: 'requests' }> & { picture: PictureFrame };
 
 /** A picture of spans over time and latency that can be filtered. Its cells are apart, packed: see cells-pack.ts. */
 export type PictureFrame = {

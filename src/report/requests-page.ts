@@ -3,14 +3,13 @@ import { cellsWithin } from './cells-room.ts';
 import { deviceName, queueName } from './names.ts';
 import type { RequestsSection } from './page-data.ts';
 import type { RequestsAnswer } from './requests-columns.ts';
-import { requestsJson } from './requests-json.ts';
 
-/** The section on requests, and the packed and deflated cells of its picture, in at most `room` bytes. */
-export function requestsSection(
+/** The picture of requests that a page shows, and its packed and deflated cells, in at most `room` bytes. */
+export function requestsDrawn(
   answer: RequestsAnswer,
   picture: RequestPicture,
   room: number,
-): { section: RequestsSection; cells: Uint8Array } {
+): { shown: Pick<RequestsSection, 'picture'>; cells: Uint8Array } {
   const cells = cellsWithin(
     room,
     () => picture.cells.result(),
@@ -31,9 +30,7 @@ export function requestsSection(
       place(operations, operation === '' ? 'not told' : operation),
     ]);
   return {
-    section: {
-      kind: 'requests',
-      answer: requestsJson(answer),
+    shown: {
       picture: {
         noun: ['request', 'requests'],
         unit: answer.trace.clock.unit === 'ns' ? 'ns' : 'cycles',

@@ -12,7 +12,7 @@ import type {
   VcpusJson,
 } from './answers.ts';
 import { escapeText } from './escape.ts';
-import type { Section, Verdict } from './page-data.ts';
+import type { Answered, Verdict } from './page-data.ts';
 import type { Style, Terminal } from './terminal.ts';
 import { figure } from './timed.ts';
 import { count, duration, percent, plural, shortDuration } from './units.ts';
@@ -30,7 +30,7 @@ const muchDelayed = 0.25;
 const order: Verdict['level'][] = ['bad', 'warn', 'note', 'good'];
 
 /** What a recording shows, in plain sentences, the worst first. They are made of the answers' own figures. */
-export function verdicts(recording: EventsJson, sections: readonly Section[]): Verdict[] {
+export function verdicts(recording: EventsJson, sections: readonly Answered[]): Verdict[] {
   const vcpus = sections.find((section) => section.kind === 'vcpus')?.answer;
   const all = sections.flatMap((section) => sectionVerdicts(section, vcpus));
   all.push(...lossVerdicts(recording, sections));
@@ -41,7 +41,7 @@ export function verdicts(recording: EventsJson, sections: readonly Section[]): V
   return all.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level));
 }
 
-function sectionVerdicts(section: Section, vcpus: VcpusJson | undefined): Verdict[] {
+function sectionVerdicts(section: Answered, vcpus: VcpusJson | undefined): Verdict[] {
   switch (section.kind) {
     case 'leaks':
       return leaksVerdicts(section.answer);
@@ -225,7 +225,7 @@ function timeOff(exit: SlowExitJson, unit: 'ns' | 'cycles'): number {
   return off;
 }
 
-function lossVerdicts(recording: EventsJson, sections: readonly Section[]): Verdict[] {
+function lossVerdicts(recording: EventsJson, sections: readonly Answered[]): Verdict[] {
   const found: Verdict[] = [];
   const unmarked = recording.unmarked ?? 0;
   if (recording.holes > 0 || unmarked > 0) {

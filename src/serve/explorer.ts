@@ -1,23 +1,24 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import { withForesight } from '../analyse/foresight.ts';
+import type { ReadOptions } from '../analyse/read.ts';
 import { UsageError } from '../analyse/usage-error.ts';
 import { version } from '../own/files.ts';
 import type { SlowExitJson, VcpuJson } from '../report/answers.ts';
 import { escapeJson } from '../report/escape.ts';
-import { askEverything, nothingToShow, pageOf } from '../report/everything.ts';
+import { askEverything, newPictures, nothingToShow, pageOf } from '../report/everything.ts';
 import { slowExitJson } from '../report/exits-json.ts';
 import type { PageData } from '../report/page-data.ts';
-import { ExitRows, ExitRowsWriter } from '../serve/exit-rows.ts';
-import { identity, indexFolder, readIndex, writeIndex } from '../serve/index-store.ts';
-import { askPicture, askRows, type ExitsIndex, logKey, logsByExit, type RegionQuery } from '../serve/region.ts';
-import { NoAnswer } from '../serve/server.ts';
+import type { Analysis } from '../trace/analysis.ts';
 import { TraceError } from '../trace/error.ts';
+import type { Trace } from '../trace/trace.ts';
 import { cannotWrite } from '../trace/write-error.ts';
 import { Exits } from '../views/exits.ts';
-import { openTraces } from './open.ts';
-import { openOptions, openWords, type TraceOptions } from './options.ts';
-import { runAnalyses, wasInterrupted } from './run.ts';
+import type { Reading } from '../views/reading.ts';
+import { ExitRows, ExitRowsWriter } from './exit-rows.ts';
+import { identity, indexFolder, readIndex, writeIndex } from './index-store.ts';
+import { askPicture, askRows, type ExitsIndex, logKey, logsByExit, type RegionQuery } from './region.ts';
+import { NoAnswer } from './server.ts';
 
 /** What is kept of a trace. Cells are in base64. */
 type Index = { data: PageData; cells: Record<string, string>; exits: ExitsIndex | undefined };
@@ -37,24 +38,32 @@ const before = 1_000_000_000n;
 /** Exits of the same thread and at least as long, within that time, of which one is meant. */
 const atLeastAsLong = 1000;
 
+/** Files that are explored, and how they are read. */
+export type Source = {
+  files: readonly string[];
+  /** The words that name them to a command, with the options that say how they are read together. */
+  words: string[];
+  /** What their answers depend on besides them. */
+  how: string;
+  open(): Promise<Trace>;
+  /** Reads a trace once for the analyses. Throws a UsageError where that was interrupted. */
+  read(trace: Trace, analyses: readonly Analysis[], options?: ReadOptions): Promise<Reading>;
+};
+
 /** One trace that is explored: its index, and what the page asks of it. */
 export class Explorer {
-  readonly #files: readonly string[];
-  readonly #options: TraceOptions;
-  readonly #how: string;
+  readonly #source: Source;
   #known: Known | undefined;
   #work: Promise<void> = Promise.resolve();
 
-  constructor(files: readonly string[], options: TraceOptions) {
-    this.#files = files;
-    this.#options = options;
-    this.#how = `${version()} ${JSON.stringify(openOptions(options), (_, value) => (typeof value === 'bigint' ? String(value) : value))}`;
+  constructor(source: Source) {
+    this.#source = source;
   }
 
   /** Takes the index from the cache, or makes it, where the files are not as they were. */
   async refresh(): Promise<void> {
     await this.#inTurn(async () => {
-      const id = identity(this.#files, this.#how);
+      const id = this.#identity();
       if (id !== this.#known?.id) await this.#learn(id);
     });
   }
@@ -75,10 +84,15 @@ export class Explorer {
     } catch {
       // Whatever is wrong with the index, another one is made, once for all who ask meanwhile.
       await this.#inTurn(async () => {
-        if (this.#known === known) await this.#learn(identity(this.#files, this.#how), true);
+        if (this.#known === known) await this.#learn(this.#identity(), true);
       });
       return askIndex(path, query, this.#known as Known);
     }
+  }
+
+  /** Which state of the files an index is of. */
+  #identity(): string {
+    return identity(this.#source.files, `${version()} ${this.#source.how}`);
   }
 
   /** One reading of the files after the other. */
@@ -90,7 +104,7 @@ export class Explorer {
 
   /** Takes an index of this state of the files into use; with `anew`, not the one that was kept. */
   async #learn(id: string, anew = false): Promise<void> {
-    const folder = indexFolder(this.#files);
+    const folder = indexFolder(this.#source.files);
     const kept = folder === undefined || anew ? undefined : readIndex<Index>(folder, id);
     if (kept !== undefined) {
       try {
@@ -125,32 +139,28 @@ export class Explorer {
 
   async #make(folder: string): Promise<Index> {
     const writer = new ExitRowsWriter(join(folder, 'exits'));
-    const source = await openTraces(this.#files, openOptions(this.#options));
-    const everything = await askEverything(
-      source,
-      (analyses) => runAnalyses(source, analyses),
-      (spans) => writer.take(spans),
-    );
+    const { files, words } = this.#source;
+    const trace = await this.#source.open();
+    const pictures = newPictures((spans) => writer.take(spans));
+    const everything = await askEverything(trace, (analyses) => this.#source.read(trace, analyses), pictures);
     writer.close();
-    if (wasInterrupted(everything.reading)) throw new UsageError('interrupted');
     const nothing = nothingToShow(everything);
     if (nothing !== undefined) throw new UsageError(nothing);
-    const { data, cells } = pageOf(
-      everything,
-      this.#files.map((file) => file.replace(/.*\//, '')).join(', '),
-      openWords(this.#files, this.#options),
-    );
-    const { exits, trace } = everything;
-    const picture = exits?.picture.result();
+    const { data, cells } = pageOf(everything, pictures, {
+      title: files.map((file) => basename(file)).join(', '),
+      words,
+    });
+    const { exits } = everything;
+    const picture = exits && pictures.exits.result();
     return {
       data,
       cells: Object.fromEntries([...cells].map(([kind, bytes]) => [kind, Buffer.from(bytes).toString('base64')])),
       exits: exits &&
         picture && {
           rows: writer.facts,
-          unit: exits.answer.result.unit,
+          unit: exits.result.unit,
           origin: trace.origin.toString(),
-          vcpus: exits.answer.result.vcpus.map(
+          vcpus: exits.result.vcpus.map(
             ({ vm, number, tid }): VcpuJson => ({ vm: vm ?? null, vcpu: number ?? null, tid }),
           ),
           reasons: picture.reasons,
@@ -179,11 +189,11 @@ export class Explorer {
 
   async #read(begin: number, duration: number, tid: number, at: bigint): Promise<unknown> {
     // Looked at before it is opened: a pipe in the place of the file would be waited for.
-    identity(this.#files, '');
-    const trace = await openTraces(this.#files, openOptions(this.#options));
+    this.#identity();
+    const trace = await this.#source.open();
     try {
       const exits = new Exits({ by: ['reason'], slow: atLeastAsLong, than: duration - 1, halts: true, pids: [tid] });
-      await runAnalyses(trace, [exits], {
+      await this.#source.read(trace, [exits], {
         from: { value: at - before, absolute: true },
         to: { value: at + BigInt(duration), absolute: true },
         once: true,
