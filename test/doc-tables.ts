@@ -1,4 +1,5 @@
 import { type Column, fullName } from '../src/report/columns.ts';
+import { countFigures, countKeys, countOver } from '../src/report/count-columns.ts';
 import { machineColumns, typeColumns } from '../src/report/events-columns.ts';
 import {
   divisionColumns,
@@ -73,6 +74,7 @@ export const tables: { readonly [name: string]: () => string } = {
   'locks unfinished': () => columnTable(openLockColumns),
   'pairs slow': () => columnTable(slowPairColumns),
   'pairs unfinished': () => columnTable(openPairColumns),
+  'count rows': () => columnTable([...countKeys([]), ...countFigures, countOver], { csv: true }),
 };
 
 /** Not one of the figures, which have a table of their own. */

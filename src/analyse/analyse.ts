@@ -3,6 +3,7 @@ import { Requests } from '../spans/requests.ts';
 import { openAgain } from '../trace/again.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { Trace } from '../trace/trace.ts';
+import { type CountOptions, type CountResult, CountView } from '../views/count.ts';
 import { type ExitOptions, type ExitResult, Exits } from '../views/exits.ts';
 import { Inventory, type InventoryView } from '../views/inventory.ts';
 import { judgeLeaks, type LeakReport } from '../views/leaks.ts';
@@ -24,6 +25,7 @@ export type Questions = {
   requests?: RequestsOptions;
   locks?: LocksOptions;
   pairs?: PairsOptions;
+  count?: CountOptions;
   /** Spans of any kind; several may be asked. */
   spans?: SpansOptions | readonly SpansOptions[];
 };
@@ -36,6 +38,7 @@ type Results = {
   requests: RequestsResult;
   locks: LocksResult;
   pairs: PairsResult;
+  count: CountResult;
   spans: SpansResult[];
 };
 
@@ -83,7 +86,7 @@ export class Asked<const Q extends Questions> {
 
   #views(
     trace: Trace,
-    { events, exits, vcpus, leaks, requests, locks, pairs, spans }: Questions,
+    { events, exits, vcpus, leaks, requests, locks, pairs, count, spans }: Questions,
   ): Partial<Lazy<Required<Questions>>> {
     const results: Partial<Lazy<Required<Questions>>> = {};
     if (events === true) {
@@ -112,6 +115,10 @@ export class Asked<const Q extends Questions> {
     if (pairs !== undefined) {
       const view = this.#add(new PairsView(pairs));
       results.pairs = () => view.result();
+    }
+    if (count !== undefined) {
+      const view = this.#add(new CountView(count));
+      results.count = () => view.result();
     }
     if (spans !== undefined) {
       const views = (Array.isArray(spans) ? spans : [spans]).map((one: SpansOptions) => this.#add(new SpansView(one)));

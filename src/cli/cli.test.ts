@@ -52,6 +52,7 @@ test('what is no trace gets one sentence and status 2, from every command', () =
   });
   const empty = join(folder, 'input0');
   const required: Record<string, string[]> = {
+    count: ['kvm_exit'],
     pairs: ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid'],
     export: ['--to', 'csv'],
     diff: [idle],

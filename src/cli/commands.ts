@@ -38,6 +38,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./pairs.ts'),
   },
   {
+    name: 'count',
+    summary: 'how often any event came, by any of its fields, and when',
+    load: () => import('./count.ts'),
+  },
+  {
     name: 'spans',
     summary: 'any kind of span: statistics by its columns, over time, the longest',
     load: () => import('./spans.ts'),

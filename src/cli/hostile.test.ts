@@ -57,6 +57,11 @@ const asked: Record<string, readonly (readonly string[])[]> = {
     ['--from', 'kvm_exit', '--to', 'kvm_exit', '--by', 'tid', '--json'],
     ['--from', attack, '--to', attack, '--by', attack],
   ],
+  count: [
+    ['*', '--by', 'comm,cpu & 1', '--timeline', '--hist', 'tid'],
+    ['*', '--by', 'comm', '--json'],
+    [attack, '--by', attack],
+  ],
   diff: [[rich[0] as string], [rich[0] as string, '--json'], [rich[0] as string, '--csv']],
   report: [[], ['--json'], ['--title', attack, '-o', join(folder, `out${attack}.html`)]],
   export: [

@@ -12,6 +12,7 @@ import { Filter, FilterError } from '../views/filter.ts';
 import { type EndSpec, PairsView, pairSubjects } from '../views/pairs.ts';
 import { needLength, needTimes } from './lacking.ts';
 import { parseWords } from './options.ts';
+import { parseField, parseFields } from './selection-options.ts';
 import { didYouMean } from './suggest.ts';
 import { answerView, type View, type ViewOptions, viewOptions } from './view-command.ts';
 
@@ -45,6 +46,10 @@ const pairs: View<PairsCommandOptions, PairsAnswer> = {
       'how long threads wait for a CPU',
     ],
     ['virtap pairs --from virtqueue_pop --to virtqueue_fill --by vq,elem --group vq trace.bin', 'requests, by queue'],
+    [
+      "virtap pairs --from kvm_apic_ipi --to kvm_apic_accept_irq --by 'icr_low & 0xff = vec' trace.dat",
+      'interrupts between processors',
+    ],
     ['virtap pairs --from sched_switch --to sched_switch --by cpu trace.dat', 'how long threads run'],
   ],
   conditions: 'pair, or pair:VALUES with the values of --group',
@@ -58,7 +63,7 @@ const pairs: View<PairsCommandOptions, PairsAnswer> = {
       .requiredOption('--from <event>', "the event that it begins with: kvm_exit, 'kvm_pio if port == 0x3f8'", parseEnd)
       .requiredOption('--to <event>', 'the event that it ends with', parseEnd)
       .requiredOption('--by <fields>', 'what both must have in common: vq,elem, tid, pid=next_pid', parseKeys)
-      .option('--group <fields>', 'group by fields of either event: comm, to.ret', parseWords)
+      .option('--group <fields>', 'group by fields of either event: comm, to.ret', parseFields)
       .option('--breakdown', 'how much of the time the thread ran, was preempted, slept; of pairs by tid')
       .addHelpText('after', help),
   wanted({ begins, ends, by, breakdown }) {
@@ -101,6 +106,7 @@ An event may have a condition: 'EVENT if FILTER', with the filters of virtap dum
 Names of events may be patterns: 'virtio_blk_handle_*'. A key or group is a field of the event, or
 tid, pid, cpu, comm, vcpu of the thread that caused it; .pid is the event's own field where both exist.
 A field that the two events name differently is written FROM=TO, and is the events' own: pid=next_pid.
+A field may be computed: 'icr_low & 0xff = vec', 'gpa >> 12'; operators bind as in C.
 from. and to. before a group say which event's field is meant; else the first event's counts, or the last
 one's where that has none.`;
 
@@ -152,9 +158,10 @@ function parseEnd(text: string): End {
 
 function parseKeys(text: string, previous: readonly Key[] = []): Key[] {
   const keys = parseWords(text).map((word): Key => {
-    const match = /^([^=\s]+)(?:=([^=\s]+))?$/.exec(word);
+    const match = /^([^=]+)(?:=([^=]+))?$/.exec(word);
     if (match === null) throw new InvalidArgumentError('Expected fields: vq,elem or tid or pid=next_pid.');
-    return { from: match[1] as string, to: match[2] ?? (match[1] as string), text: word };
+    const [from, to] = [match[1] as string, match[2] ?? (match[1] as string)].map((field) => parseField(field.trim()));
+    return { from: from as string, to: to as string, text: word };
   });
   if (keys.length === 0 || keys.length > 8) throw new InvalidArgumentError('Expected one to eight fields.');
   return [...previous, ...keys];

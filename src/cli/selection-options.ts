@@ -1,6 +1,7 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
 import type { Trace } from '../trace/trace.ts';
+import { DerivedFieldError, parseDerivedField } from '../views/derived-field.ts';
 import { EventPatterns } from '../views/event-pattern.ts';
 import { EventSelection } from '../views/event-selection.ts';
 import { Filter, FilterError } from '../views/filter.ts';
@@ -11,8 +12,17 @@ import { didYouMean } from './suggest.ts';
 export type SelectionOptions = { event?: string[]; filter?: string; cpu?: number[]; vcpu?: number[] };
 
 export function selectionOptions(command: Command): Command {
+  return filterOption(
+    command.option(
+      '-e, --event <pattern>',
+      "only these events: 'kvm_*', sched:sched_switch; may be repeated",
+      parseWords,
+    ),
+  );
+}
+
+export function filterOption(command: Command): Command {
   return command
-    .option('-e, --event <pattern>', "only these events: 'kvm_*', sched:sched_switch; may be repeated", parseWords)
     .option('-f, --filter <expression>', "only events where it holds, e.g. 'tid==12 && port>=0x3f8'", parseFilter)
     .option('-C, --cpu <numbers>', 'only events on these CPUs of the host: 0, or 0,2,4-6', parseNumbers)
     .option('--vcpu <numbers>', 'only events of these vCPUs', parseNumbers)
@@ -48,6 +58,22 @@ function parseFilter(text: string): string {
     if (error instanceof FilterError) throw new UsageError(error.message);
     throw error;
   }
+}
+
+/** The name of a field, or what is computed of some: `icr_low & 0xff`. */
+export function parseField(text: string): string {
+  try {
+    parseDerivedField(text);
+    return text;
+  } catch (error) {
+    if (error instanceof DerivedFieldError) throw new InvalidArgumentError(`${error.message}.`);
+    throw error;
+  }
+}
+
+/** For commander: several of them, separated by commas or by repeating the option. */
+export function parseFields(text: string, previous: readonly string[] = []): string[] {
+  return [...previous, ...parseWords(text).map(parseField)];
 }
 
 /** Nothing was selected: names that the trace does not have are the user's mistake, and said. */

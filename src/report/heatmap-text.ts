@@ -11,7 +11,7 @@ const glyphs = '.:-=+*#%@';
 /** Most lines of the picture itself. */
 const maxLines = 20;
 /** Columns left of the picture: a label, a blank, the axis. */
-const margin = 9;
+const usualMargin = 9;
 
 /**
  * A heat map as text: time across, latency up (each line the same factor), count as colour or glyph on a logarithmic
@@ -21,7 +21,7 @@ export function heatmapText(heat: Heat, terminal: Terminal, unit: Unit, maxHeigh
   if (heat.total === 0) return 'Nothing to draw.\n';
   const halves = terminal.colors >= 8 && terminal.unicode;
   const painted = terminal.colors >= 8;
-  const grid = resample(heat, terminal.width - margin - 1, halves ? 2 * maxHeight : maxHeight);
+  const grid = resample(heat, terminal.width - usualMargin - 1, halves ? 2 * maxHeight : maxHeight);
   const { cells, columns, rows, stretch } = grid;
   const most = cells.reduce((max, n) => Math.max(max, n), 0);
   const at = (column: number, row: number) => (row < rows ? (cells[row * columns + column] as number) : 0);
@@ -37,7 +37,7 @@ export function heatmapText(heat: Heat, terminal: Terminal, unit: Unit, maxHeigh
   const labels = latencyLabels(grid, lengthText(unit), perLine);
   for (let line = Math.ceil(rows / perLine) - 1; line >= 0; line--) {
     const name = labels.get(line);
-    let text = `${(name ?? '').padStart(margin - 2)} ${name === undefined ? '│' : '┤'}`;
+    let text = `${(name ?? '').padStart(usualMargin - 2)} ${name === undefined ? '│' : '┤'}`;
     // Equal neighbours are painted together: every change of colour is an escape sequence.
     let run: Cell | undefined;
     let length = 0;
@@ -116,8 +116,11 @@ function latencyLabels(grid: Grid, label: (length: number) => string, rowsPerLin
 }
 
 /** Times are counted from the beginning of the recording, whatever part of it is drawn. */
-function timeAxis(grid: Grid, unit: Unit): string[] {
-  const { columns, stretch, from, columnTime } = grid;
+export function timeAxis(
+  { columns, stretch, from, columnTime }: Pick<Grid, 'columns' | 'stretch' | 'from' | 'columnTime'>,
+  unit: Unit,
+  margin = usualMargin,
+): string[] {
   const width = columns * stretch;
   // At a step at which labels keep a distance.
   const marks = timeMarks(from, from + columns * columnTime, (columnTime / stretch) * 12);
@@ -136,7 +139,7 @@ function timeAxis(grid: Grid, unit: Unit): string[] {
 }
 
 /** What the colours or glyphs stand for. */
-function legend(most: number, terminal: Terminal, painted: boolean): string {
+export function legend(most: number, terminal: Terminal, painted: boolean, margin = usualMargin): string {
   const samples: [text: string, atLeast: number][] = [];
   if (painted) {
     for (let n = 1; n < most / 2; n *= 10) samples.push([terminal.paint('  ', undefined, colorOf(n, most)), n]);
@@ -151,12 +154,12 @@ function legend(most: number, terminal: Terminal, painted: boolean): string {
   return `${' '.repeat(margin)}per cell: ${samples.map(([text, n]) => `${text} ${count(n)}`).join('  ')}`;
 }
 
-function glyphOf(n: number, most: number): string {
+export function glyphOf(n: number, most: number): string {
   if (n === 0) return ' ';
   return glyphs[Math.min(glyphs.length - 1, Math.floor(level(n, most) * glyphs.length))] as string;
 }
 
-function colorOf(n: number, most: number): Rgb | undefined {
+export function colorOf(n: number, most: number): Rgb | undefined {
   return n === 0 ? undefined : shadeOnDark(level(n, most));
 }
 

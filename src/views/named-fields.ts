@@ -3,6 +3,7 @@ import { Reasons, reasonDecoder } from '../spans/exit-reasons.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType, FieldReader } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
+import { derivedReader, parseDerivedField } from './derived-field.ts';
 
 /** Names that every event has. */
 export const generalNames = ['cpu', 'tid', 'pid', 'comm', 'event', 'vcpu'];
@@ -14,7 +15,7 @@ export function tellsVcpu(type: EventType): boolean {
 
 /**
  * What a user may call a field: a field of the event, or `cpu`, `tid`, `pid`, `comm` (of the thread that caused it), `event`,
- * `vcpu`. A dot before it (`.pid`) means the field where an event has one of such a name.
+ * `vcpu`. A dot before it (`.pid`) means the field where an event has one of such a name. It may also be computed of such: `icr_low & 0xff`.
  */
 export class NamedFields {
   /** The trace of the event that is read; to be set before. */
@@ -39,8 +40,13 @@ export class NamedFields {
       case 'vcpu':
         return type.reader('vcpu_id') ?? type.reader('vcpu') ?? derived((b, i) => this.#vcpu(b, i));
       default:
-        return type.reader(name.replace(/^\./, ''));
+        return type.reader(name.replace(/^\./, '')) ?? this.#derived(name, type);
     }
+  }
+
+  #derived(name: string, type: EventType): FieldReader | undefined {
+    const derived = parseDerivedField(name);
+    return derived && derivedReader(derived, (one) => this.reader(one, type));
   }
 
   /**
@@ -86,6 +92,29 @@ export class NamedFields {
     const comm = this.trace?.threads.get(tid)?.comm ?? '';
     const named = /^CPU (\d+)\//.exec(comm)?.[1];
     return named === undefined ? -1 : Number(named);
+  }
+}
+
+/** What a name of the user's stands for, in events of any type. */
+export class NamedReader {
+  readonly name: string;
+  readonly #names: NamedFields;
+  /** By type id; null where events of it have nothing of the name. */
+  readonly #readers: (FieldReader | null | undefined)[] = [];
+
+  constructor(name: string, names: NamedFields) {
+    this.name = name;
+    this.#names = names;
+  }
+
+  of(type: EventType): FieldReader | undefined {
+    let reader = this.#readers[type.id];
+    if (reader === undefined) {
+      reader = this.#names.reasonOrReader(this.name, type) ?? null;
+      while (this.#readers.length <= type.id) this.#readers.push(undefined);
+      this.#readers[type.id] = reader;
+    }
+    return reader ?? undefined;
   }
 }
 

@@ -6,15 +6,16 @@ import { type Stats, Summary } from '../spans/summary.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
 import { type Analysis, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
-import type { EventType, FieldReader } from '../trace/event-type.ts';
+import type { EventType } from '../trace/event-type.ts';
 import { groups } from '../trace/groups.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from './conditions.ts';
+import { namesIn } from './derived-field.ts';
 import { EventPatterns } from './event-pattern.ts';
 import { measured } from './figures.ts';
 import type { Filter } from './filter.ts';
 import type { Heat } from './heatmap.ts';
-import { generalNames, NamedFields, tellsVcpu } from './named-fields.ts';
+import { generalNames, NamedFields, NamedReader, tellsVcpu } from './named-fields.ts';
 import { SpanView, type SpanViewPart } from './span-view.ts';
 import { type ValuesPart, ValueTable, ValueTree } from './value-table.ts';
 
@@ -127,7 +128,7 @@ export function canJoinPairs({ from, to, by, group = [], breakdown, slow, than }
 
 function usesVcpu(by: PairsOptions['by'], group: readonly string[]): boolean {
   const names = [...by.flatMap((field) => [field.from, field.to]), ...group];
-  return names.some((name) => /^((from|to)\.)?vcpu$/.test(name));
+  return names.flatMap((name) => namesIn(name.replace(/^(from|to)\.(?=.)/, ''))).includes('vcpu');
 }
 
 /** Everything that `virtap pairs` answers, in one pass. */
@@ -293,16 +294,17 @@ export class PairsView implements Analysis, Joinable<PairsViewPart> {
     const unknown: { name: string; end: 'from' | 'to'; fields: string[] }[] = [];
     const known = (end: 'from' | 'to') => [...new Set([...this.#fields[end], ...generalNames])].sort();
     for (const end of ['from', 'to'] as const) {
-      for (const field of this.#options.by) {
-        const name = field[end].replace(/^\./, '');
-        const there = name === field[end] ? known(end) : [...this.#fields[end]];
+      for (const field of this.#options.by.flatMap((one) => namesIn(one[end]))) {
+        const name = field.replace(/^\./, '');
+        const there = name === field ? known(end) : [...this.#fields[end]];
         if (!there.includes(name)) unknown.push({ name, end, fields: known(end) });
       }
     }
-    for (const { name, end } of this.#group) {
+    for (const { name: text, end } of this.#group) {
       const there = end === undefined ? [...known('from'), ...known('to')] : known(end);
-      if (!there.includes(name.replace(/^\./, '')) && name !== 'reason') {
-        unknown.push({ name, end: end ?? 'from', fields: there });
+      for (const name of namesIn(text)) {
+        if (!there.includes(name.replace(/^\./, '')) && name !== 'reason')
+          unknown.push({ name, end: end ?? 'from', fields: there });
       }
     }
     return unknown;
@@ -519,45 +521,34 @@ class GroupField {
   readonly name: string;
   /** Which event it is of; undefined for the first that has it. */
   readonly end: 'from' | 'to' | undefined;
-  readonly #names: NamedFields;
   readonly values = new ValueTable();
   /** Of the events of a stretch in the middle whose pair may have begun before: whether they count is not known there. */
   readonly headValues = new ValueTable();
-  readonly #readers: (FieldReader | null | undefined)[] = [];
+  readonly #reader: NamedReader;
 
   constructor(text: string, names: NamedFields) {
     const match = /^(?:(from|to)\.(?=.))?(.*)$/.exec(text) as RegExpExecArray;
     const [, end, name] = groups<[string, 'from' | 'to' | undefined, string]>(match);
     this.name = name;
     this.end = end;
-    this.#names = names;
+    this.#reader = new NamedReader(name, names);
   }
 
   /** The number of its value in the first event of a pair, 0 where that has none. */
   fromValue(type: EventType, b: EventBatch, i: number): number {
-    return this.end === 'to' ? 0 : this.values.id(this.#reader(type), b, i);
+    return this.end === 'to' ? 0 : this.values.id(this.#reader.of(type), b, i);
   }
 
   /** The same in the last event. */
   toValue(type: EventType, b: EventBatch, i: number): number {
-    return this.end === 'from' ? 0 : this.values.id(this.#reader(type), b, i);
+    return this.end === 'from' ? 0 : this.values.id(this.#reader.of(type), b, i);
   }
 
   headValue(type: EventType, b: EventBatch, i: number): number {
-    return this.end === 'from' ? 0 : this.headValues.id(this.#reader(type), b, i);
+    return this.end === 'from' ? 0 : this.headValues.id(this.#reader.of(type), b, i);
   }
 
   label(value: number): string | undefined {
     return this.values.label(value);
-  }
-
-  #reader(type: EventType): FieldReader | undefined {
-    let reader = this.#readers[type.id];
-    if (reader === undefined) {
-      reader = this.#names.reasonOrReader(this.name, type) ?? null;
-      while (this.#readers.length <= type.id) this.#readers.push(undefined);
-      this.#readers[type.id] = reader;
-    }
-    return reader ?? undefined;
   }
 }

@@ -3,10 +3,10 @@ import type { FieldReader } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import { NameTable } from '../trace/name-table.ts';
 
-/** Distinct values of a field told apart; further ones are `others`. */
-const maxValues = 4096;
-/** Rows told apart; further ones are one. */
-const maxNodes = 1 << 16;
+/** Distinct values of a field told apart, where nobody says how many; further ones are `others`. */
+const usualValues = 4096;
+/** Rows told apart, where nobody says how many; further ones are one. */
+const usualNodes = 1 << 16;
 
 const lacking = 0;
 const others = 1;
@@ -22,8 +22,15 @@ export type ValuesPart = {
 /** Gives small numbers to the values of a field, and the values back as text. */
 export class ValueTable {
   readonly #integers = new IdTable();
-  readonly #texts = new NameTable(maxValues);
+  readonly #texts: NameTable;
   readonly #labels: (string | undefined)[] = [undefined, 'others'];
+  readonly #limit: number;
+
+  /** At most `limit` values, each of numbers and of texts, are told apart. */
+  constructor(limit = usualValues) {
+    this.#limit = limit;
+    this.#texts = new NameTable(limit);
+  }
 
   /** The number of a field's value in event `i`: `lacking` (0) where the event has none. */
   id(reader: FieldReader | undefined, b: EventBatch, i: number): number {
@@ -41,7 +48,7 @@ export class ValueTable {
     const low = reader.low(b, i);
     let id = this.#integers.find(high, low);
     if (id < 0) {
-      if (this.#integers.size === maxValues) return others;
+      if (this.#integers.size === this.#limit) return others;
       id = this.#integers.id(high, low);
     }
     const value = firstValue + 2 * id + 1;
@@ -61,7 +68,7 @@ export class ValueTable {
 
   /** Whether all values of both find room. */
   accepts({ integers, texts }: ValuesPart): boolean {
-    return this.#integers.size + integers.length / 2 < maxValues && this.#texts.size + texts.length < maxValues;
+    return this.#integers.size + integers.length / 2 < this.#limit && this.#texts.size + texts.length < this.#limit;
   }
 
   /** What a value of a part is here. */
@@ -87,13 +94,18 @@ export class ValueTable {
 /** Rows of values, made one value after the other: a tree whose nodes are small numbers. The root is 0. */
 export class ValueTree {
   readonly #nodes = new IdTable();
+  readonly #limit: number;
+
+  constructor(limit = usualNodes) {
+    this.#limit = limit;
+  }
 
   /** The node that one more value leads to; -1 where there are too many, or the node is such a one already. */
   step(node: number, value: number): number {
     if (node < 0) return -1;
     const known = this.#nodes.find(node, value);
     if (known >= 0) return known + 1;
-    return this.#nodes.size === maxNodes ? -1 : this.#nodes.id(node, value) + 1;
+    return this.#nodes.size === this.#limit ? -1 : this.#nodes.id(node, value) + 1;
   }
 
   /** What each node comes from, and its value, two numbers each. */
@@ -102,7 +114,7 @@ export class ValueTree {
   }
 
   accepts(nodes: Uint32Array): boolean {
-    return this.#nodes.size + nodes.length / 2 < maxNodes;
+    return this.#nodes.size + nodes.length / 2 < this.#limit;
   }
 
   /** Takes over the nodes of another; gives what each is here. `idOf` gives what the value of its step number `n` is here. */

@@ -1,0 +1,39 @@
+import type { Unit } from '../views/figures.ts';
+import { colorOf, glyphOf, legend, timeAxis } from './heatmap-text.ts';
+import { displayWidth, type Terminal, truncate } from './terminal.ts';
+
+/** Columns that a row's name may take. */
+const maxName = 24;
+
+/** Rows of counts by time as strips under each other: time across, count as colour or glyph on one logarithmic scale for all. */
+export function heatStrips(
+  rows: readonly { name: string; counts: readonly number[] }[],
+  { from, step }: { from: number; step: number },
+  terminal: Terminal,
+  unit: Unit,
+): string {
+  const width = Math.min(maxName, Math.max(1, ...rows.map(({ name }) => displayWidth(name))));
+  const margin = width + 2;
+  const bins = Math.max(1, ...rows.map(({ counts }) => counts.length));
+  const perColumn = Math.ceil(bins / Math.max(8, terminal.width - margin - 1));
+  const columns = Math.ceil(bins / perColumn);
+  const stretch = Math.max(1, Math.floor((terminal.width - margin - 1) / columns));
+  const sums = rows.map(({ counts }) =>
+    Array.from({ length: columns }, (_, column) =>
+      counts.slice(column * perColumn, (column + 1) * perColumn).reduce((sum, n) => sum + n, 0),
+    ),
+  );
+  const most = Math.max(0, ...sums.flat());
+  const painted = terminal.colors >= 8;
+  const lines = rows.map(({ name }, row) => {
+    const shown = truncate(name, width);
+    const strip = (sums[row] as number[])
+      .map((n) =>
+        painted ? terminal.paint(' '.repeat(stretch), undefined, colorOf(n, most)) : glyphOf(n, most).repeat(stretch),
+      )
+      .join('');
+    return `${shown}${' '.repeat(width - displayWidth(shown))} │${strip}`.trimEnd();
+  });
+  const axis = timeAxis({ columns, stretch, from, columnTime: perColumn * step }, unit, margin);
+  return `${[...lines, ...axis, legend(most, terminal, painted, margin)].join('\n')}\n`;
+}
