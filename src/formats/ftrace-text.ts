@@ -14,7 +14,8 @@ import {
   parseNumber,
   parseTime,
 } from './lines.ts';
-import { decodeText, digitValue, startsWith } from './text-field.ts';
+import { digitValue, startsWith } from './text-field.ts';
+import { decodeText } from './text-reader.ts';
 import type { LineTeller } from './wrapped-text.ts';
 
 /*

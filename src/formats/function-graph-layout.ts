@@ -1,6 +1,6 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
-import { decodeText } from './text-field.ts';
+import { decodeText } from './text-reader.ts';
 
 /*
  * A function that was entered or left, as the function_graph tracer and trace-cmd report print it: `0.701 us    |    func();`, `func() {`,

@@ -1,8 +1,9 @@
 import type { EventBatch } from '../trace/batch.ts';
-import type { FieldReader, Layout, TextBytes } from '../trace/event-type.ts';
+import type { FieldReader, Layout } from '../trace/event-type.ts';
 import { IntReader } from './int-reader.ts';
 import type { KernelField, KernelFormat } from './kernel-format.ts';
 import { compilePrintFormat, type Printer } from './print-format.ts';
+import { TextReader } from './text-reader.ts';
 
 /** The payload of a kernel event: the ring-buffer record from its common_type on, in the traced machine's byte order. */
 export class KernelLayout implements Layout {
@@ -65,32 +66,16 @@ function extent(field: KernelField, little: boolean, b: EventBatch, i: number): 
   return start < end ? [at + start, at + end] : [at, at];
 }
 
-class StringReader implements FieldReader, TextBytes {
-  readonly kind = 'text';
-  readonly bytes: TextBytes | undefined = this;
-  start = 0;
-  end = 0;
+class StringReader extends TextReader {
   readonly #field: KernelField;
   readonly #little: boolean;
 
   constructor(field: KernelField, little: boolean) {
+    super();
     this.#field = field;
     this.#little = little;
   }
 
-  number(): number {
-    return Number.NaN;
-  }
-  low(): number {
-    return 0;
-  }
-  high(): number {
-    return 0;
-  }
-  text(b: EventBatch, i: number): string {
-    this.find(b, i);
-    return Buffer.from(b.bytes.buffer, b.bytes.byteOffset + this.start, this.end - this.start).toString('utf8');
-  }
   find(b: EventBatch, i: number): boolean {
     const [start, limit] = extent(this.#field, this.#little, b, i);
     let end = start;

@@ -2,7 +2,8 @@ import type { EventBatch } from '../trace/batch.ts';
 import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
 import { groups } from '../trace/groups.ts';
 import { FunctionGraphLayout } from './function-graph-layout.ts';
-import { decodeText, type Locator, PrintedInteger, PrintedText, startsWith } from './text-field.ts';
+import { type Locator, PrintedInteger, PrintedText, startsWith } from './text-field.ts';
+import { decodeText } from './text-reader.ts';
 import { Template, TemplateLayout } from './text-template.ts';
 
 /*

@@ -14,7 +14,8 @@ import { kernelTextFit, kernelTextLayout, type TextLayout } from './kernel-text.
 import { QemuMarkers, QemuProbeLayout, qemuProbe } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
-import { decodeText, startsWith } from './text-field.ts';
+import { startsWith } from './text-field.ts';
+import { decodeText } from './text-reader.ts';
 import { Signatures } from './trace-events.ts';
 import {
   contentOf,

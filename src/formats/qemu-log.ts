@@ -14,7 +14,7 @@ import { badLines, cutLine, leap, leapError } from './lines.ts';
 import { QemuNames } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
-import { decodeText } from './text-field.ts';
+import { decodeText } from './text-reader.ts';
 import { type Signature, Signatures } from './trace-events.ts';
 import { contentOf, continuation, joinedNote, joinedText, shortestWrapped } from './wrapped-text.ts';
 

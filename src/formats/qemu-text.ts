@@ -1,6 +1,7 @@
 import type { EventBatch } from '../trace/batch.ts';
-import type { Field, FieldReader, Layout, TextBytes } from '../trace/event-type.ts';
+import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
 import { ArgumentReader } from './qemu-args.ts';
+import { TextReader } from './text-reader.ts';
 import { type EventArgument, type Printf, parsePrintf, type Signature } from './trace-events.ts';
 
 /*
@@ -227,35 +228,16 @@ class PrintedArgument extends ArgumentReader {
 }
 
 /** A string as text. */
-class TextArgument implements FieldReader, TextBytes {
-  readonly kind = 'text';
-  readonly bytes = this;
-  start = 0;
-  end = 0;
+class TextArgument extends TextReader {
   readonly #scanner: Scanner;
   readonly #textAt: number;
   readonly #index: number;
 
   constructor(scanner: Scanner, textAt: number, index: number) {
+    super();
     this.#scanner = scanner;
     this.#textAt = textAt;
     this.#index = index;
-  }
-
-  number(): number {
-    return Number.NaN;
-  }
-
-  low(): number {
-    return 0;
-  }
-
-  high(): number {
-    return 0;
-  }
-
-  text(b: EventBatch, i: number): string {
-    return this.find(b, i) ? text(b.bytes, this.start, this.end) : '';
   }
 
   find(b: EventBatch, i: number): boolean {

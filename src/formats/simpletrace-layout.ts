@@ -1,7 +1,8 @@
 import type { EventBatch } from '../trace/batch.ts';
-import type { Field, FieldReader, Layout, TextBytes } from '../trace/event-type.ts';
+import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
 import { IntReader } from './int-reader.ts';
 import { ArgumentReader } from './qemu-args.ts';
+import { TextReader } from './text-reader.ts';
 import type { EventArgument, Signature } from './trace-events.ts';
 
 /**
@@ -118,36 +119,16 @@ class LaterArgument extends ArgumentReader {
   }
 }
 
-class StringArgument implements FieldReader, TextBytes {
-  readonly kind = 'text';
-  readonly bytes = this;
-  start = 0;
-  end = 0;
+class StringArgument extends TextReader {
   readonly #fields: readonly EventArgument[];
   readonly #index: number;
   readonly #little: boolean;
 
   constructor(fields: readonly EventArgument[], index: number, little: boolean) {
+    super();
     this.#fields = fields;
     this.#index = index;
     this.#little = little;
-  }
-
-  number(): number {
-    return Number.NaN;
-  }
-
-  low(): number {
-    return 0;
-  }
-
-  high(): number {
-    return 0;
-  }
-
-  text(b: EventBatch, i: number): string {
-    if (!this.find(b, i)) return '';
-    return Buffer.from(b.bytes.buffer, b.bytes.byteOffset + this.start, this.end - this.start).toString('utf8');
   }
 
   find(b: EventBatch, i: number): boolean {

@@ -1,5 +1,6 @@
 import type { EventBatch } from '../trace/batch.ts';
-import { type FieldReader, hex64, type TextBytes } from '../trace/event-type.ts';
+import { type FieldReader, hex64 } from '../trace/event-type.ts';
+import { TextReader } from './text-reader.ts';
 
 /*
  * Readers of fields that a tracer printed. A locator finds where the field's text lies in the event's payload; the
@@ -185,31 +186,12 @@ export class PrintedFlag implements FieldReader {
 }
 
 /** A string. */
-export class PrintedText implements FieldReader, TextBytes {
-  readonly kind = 'text';
-  readonly bytes = this;
-  start = 0;
-  end = 0;
+export class PrintedText extends TextReader {
   readonly #locator: Locator;
 
   constructor(locator: Locator) {
+    super();
     this.#locator = locator;
-  }
-
-  number(): number {
-    return Number.NaN;
-  }
-
-  low(): number {
-    return 0;
-  }
-
-  high(): number {
-    return 0;
-  }
-
-  text(b: EventBatch, i: number): string {
-    return this.find(b, i) ? decodeText(b.bytes, this.start, this.end) : '';
   }
 
   find(b: EventBatch, i: number): boolean {
@@ -220,21 +202,6 @@ export class PrintedText implements FieldReader, TextBytes {
     this.end = locator.end;
     return true;
   }
-}
-
-/** Bytes as a string. Short ASCII, which nearly everything is, without a call out of JavaScript. */
-export function decodeText(bytes: Uint8Array, start: number, end: number): string {
-  if (end - start <= 16) {
-    let text = '';
-    let p = start;
-    for (; p < end; p++) {
-      const c = bytes[p] as number;
-      if (c > 0x7f) break;
-      text += String.fromCharCode(c);
-    }
-    if (p >= end) return text;
-  }
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
 }
 
 /** Whether a text stands at `at`. */

@@ -2,7 +2,6 @@ import type { EventBatch } from '../trace/batch.ts';
 import type { Field, FieldReader, Layout } from '../trace/event-type.ts';
 import { groups } from '../trace/groups.ts';
 import {
-  decodeText,
   digitValue,
   indexOf,
   type Locator,
@@ -15,6 +14,7 @@ import {
   startsWith,
   wordAt,
 } from './text-field.ts';
+import { decodeText } from './text-reader.ts';
 
 /*
  * The form in which a tracer prints an event, with the fields' names in their places:

@@ -1,5 +1,5 @@
 import { kernelTextFit } from './kernel-text.ts';
-import { decodeText } from './text-field.ts';
+import { decodeText } from './text-reader.ts';
 
 /*
  * Text that a mail program or a terminal wrapped: the lines that belong together are put together again before anything is read of them, so

@@ -1,6 +1,7 @@
 import type { EventBatch } from '../../trace/batch.ts';
-import { type Field, type FieldReader, hex64, type Layout, type TextBytes } from '../../trace/event-type.ts';
+import { type Field, type FieldReader, hex64, type Layout } from '../../trace/event-type.ts';
 import { IntReader } from '../int-reader.ts';
+import { NoNumber, TextReader } from '../text-reader.ts';
 import { wide } from './bits.ts';
 import type { Label } from './classes.ts';
 import { alignUp, type Node } from './nodes.ts';
@@ -149,9 +150,9 @@ function readerOf(node: Node, place: Place): FieldReader {
     case 'varint':
       return new BitReader(place);
     case 'string':
-      return node.unit === 1 ? new TextReader(place) : new ValueReader(place);
+      return node.unit === 1 ? new BytesReader(place) : new ValueReader(place);
     case 'array':
-      if (isText(node)) return new TextReader(place);
+      if (isText(node)) return new BytesReader(place);
       return new ValueReader(place);
     default:
       return new ValueReader(place);
@@ -221,35 +222,13 @@ function intText(node: Node, { bits }: Walker): string {
   return `0${base === 2 ? 'b' : 'o'}${value.toString(base)}`;
 }
 
-abstract class NoNumber implements FieldReader {
-  readonly kind = 'text';
-  number(): number {
-    return Number.NaN;
-  }
-  low(): number {
-    return 0;
-  }
-  high(): number {
-    return 0;
-  }
-  abstract text(b: EventBatch, i: number): string;
-}
-
 /** A text in bytes: up to a NUL, or of a length. */
-class TextReader extends NoNumber implements TextBytes {
-  readonly bytes: TextBytes = this;
-  start = 0;
-  end = 0;
+class BytesReader extends TextReader {
   readonly #place: Place;
 
   constructor(place: Place) {
     super();
     this.#place = place;
-  }
-
-  text(b: EventBatch, i: number): string {
-    if (!this.find(b, i)) return '';
-    return Buffer.from(b.bytes.buffer, b.bytes.byteOffset + this.start, this.end - this.start).toString('utf8');
   }
 
   find(b: EventBatch, i: number): boolean {

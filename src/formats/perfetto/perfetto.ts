@@ -12,7 +12,7 @@ import type { Format } from '../format.ts';
 import { asTraceError, type Input } from '../input.ts';
 import { qualifiedName } from '../kernel-text.ts';
 import { NamesSeen } from '../names-seen.ts';
-import { decodeText } from '../text-field.ts';
+import { decodeText } from '../text-reader.ts';
 import { eventNumber, type ProtoField, type ProtoKind, protoEvents } from './events.ts';
 import { GenericLayout, ProtoLayout } from './layouts.ts';
 import { encode, WireReader } from './wire.ts';
