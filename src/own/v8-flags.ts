@@ -12,7 +12,7 @@ export const v8Flags = {
   start: '--no-opt --force-emit-interrupt-budget-checks',
   /** What is set after so many ms of CPU time. */
   later: '--opt',
-  after: 95,
+  after: 70,
   /** The version of V8 that both are known to do good in. */
   knownTo: '13.',
 };
