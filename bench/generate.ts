@@ -3,13 +3,14 @@
  *
  *     node bench/generate.ts KIND EVENTS OUTPUT [SEED]
  *
- * KIND is `perf.data`, `perf.data-z`, `trace.dat` or `simpletrace`. At least EVENTS events are written, whole repetitions.
+ * KIND is `perf.data`, `perf.data-z`, `trace.dat` or `simpletrace`. At least EVENTS events are written, whole repetitions. Of recordings of KVM the stretch repeats that can follow itself.
  * What each kind demands of a seed is said at its function; those in seeds/ fit.
  */
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { constants, createZstdCompress, zstdDecompressSync } from 'node:zlib';
+import { beginning, repeatable, type Stretch } from './stretches.ts';
 
 export const kinds = ['perf.data', 'perf.data-z', 'trace.dat', 'simpletrace'] as const;
 export type Kind = (typeof kinds)[number];
@@ -26,13 +27,25 @@ const gap = 20_000;
 
 /** Writes a trace of at least `events` events; gives how many. */
 export async function generate(kind: Kind, events: number, output: string, seed?: string): Promise<number> {
-  let bytes: Buffer = readFileSync(seed ?? join(import.meta.dirname, 'seeds', seeds[kind]));
+  const path = seed ?? join(import.meta.dirname, 'seeds', seeds[kind]);
+  let bytes: Buffer = readFileSync(path);
   if (bytes.readUInt32LE(0) === 0xfd2fb528) bytes = zstdDecompressSync(bytes);
   const file = openSync(output, 'w');
   try {
-    if (kind === 'trace.dat') return traceDat(bytes, events, file);
     if (kind === 'simpletrace') return simpletrace(bytes, events, file);
-    return await perfData(bytes, events, file, kind === 'perf.data-z');
+    const stretch = await repeatable(path);
+    if (kind === 'trace.dat') return traceDat(bytes, stretch, events, file);
+    return await perfData(bytes, stretch, events, file, kind === 'perf.data-z');
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Writes the first events of a perf.data that is not compressed; gives how many, which may be some more where some are of one moment. */
+export async function cutPerfData(recording: string, events: number, output: string): Promise<number> {
+  const file = openSync(output, 'w');
+  try {
+    return await perfData(readFileSync(recording), await beginning(recording, events), 1, file, false);
   } finally {
     closeSync(file);
   }
@@ -68,25 +81,38 @@ class Repeated {
 }
 
 const sampleIdentifier = 1n << 16n;
-const record = { sample: 9, finishedRound: 68, compressed: 81 };
+/** The bit of perf_event_attr's flags that has all records end with who, when and where. */
+const sampleIdAll = 1 << 18;
+const record = { lost: 2, sample: 9, finishedRound: 68, compressed: 81 };
 /** Feature bit of HEADER_COMPRESSED, and the longest piece that a COMPRESSED record unpacks to. */
 const compressedFeature = 27;
 const mmapLength = 512 << 10;
 
 /**
  * perf.data (tools/perf/util/header.c). The seed is an uncompressed little-endian file whose samples begin with IDENTIFIER.
- * All of its records are written once, then its samples and rounds again and again.
+ * What is of no time is written once, then the stretch's samples and losses, and the rounds, again and again.
  */
-async function perfData(seed: Buffer, events: number, file: number, compress: boolean): Promise<number> {
+async function perfData(
+  seed: Buffer,
+  stretch: Stretch,
+  events: number,
+  file: number,
+  compress: boolean,
+): Promise<number> {
   const number = (at: number) => Number(seed.readBigUInt64LE(at));
   const attrSize = number(16);
   const [attrs, attrsLength, data, dataLength] = [number(24), number(32), number(40), number(48)];
   const timeOf = new Map<bigint, number>();
+  /** How far before the end of a record that is no sample its time stands. */
+  let timeBehind = 0;
   for (let attr = attrs; attr < attrs + attrsLength; attr += attrSize) {
     const sampleType = seed.readBigUInt64LE(attr + 24);
     if ((sampleType & sampleIdentifier) === 0n) throw new Error('the seed has samples without an IDENTIFIER');
     // IDENTIFIER, then IP and TID where asked for, then TIME.
     const time = 16 + 8 * Number((sampleType & 1n) + ((sampleType >> 1n) & 1n));
+    // TIME, then ID, STREAM_ID, CPU and IDENTIFIER where asked for.
+    const behind = [6n, 9n, 7n, 16n].reduce((sum, bit) => sum + Number((sampleType >> bit) & 1n), 1);
+    if ((number(attr + 40) & sampleIdAll) !== 0) timeBehind = 8 * behind;
     const ids = number(attr + attrSize - 16);
     for (let id = ids; id < ids + number(attr + attrSize - 8); id += 8) timeOf.set(seed.readBigUInt64LE(id), time);
   }
@@ -95,14 +121,22 @@ async function perfData(seed: Buffer, events: number, file: number, compress: bo
   const again: Buffer[] = [];
   const times: number[] = [];
   let length = 0;
+  let samples = 0;
   for (let at = data; at < data + dataLength; at += seed.readUInt16LE(at + 6)) {
     const type = seed.readUInt32LE(at);
     const bytes = seed.subarray(at, at + seed.readUInt16LE(at + 6));
-    if (type !== record.sample && type !== record.finishedRound) {
+    const isLost = type === record.lost && timeBehind > 0;
+    if (type !== record.sample && type !== record.finishedRound && !isLost) {
       once.push(bytes);
       continue;
     }
-    if (type === record.sample) times.push(length + (timeOf.get(bytes.readBigUInt64LE(8)) as number));
+    if (type !== record.finishedRound) {
+      const place = isLost ? bytes.length - timeBehind : (timeOf.get(bytes.readBigUInt64LE(8)) as number);
+      const time = bytes.readBigUInt64LE(place);
+      if (time <= stretch.from || time > stretch.to) continue;
+      times.push(length + place);
+      if (!isLost) samples++;
+    }
     again.push(bytes);
     length += bytes.length;
   }
@@ -127,7 +161,7 @@ async function perfData(seed: Buffer, events: number, file: number, compress: bo
   for (const bytes of once) position += writeSync(file, bytes);
   const packer = compress ? new PerfPacker(file) : undefined;
   let written = 0;
-  for (; written < events; written += times.length) {
+  for (; written < events; written += samples) {
     position += packer === undefined ? writeSync(file, repeated.bytes) : await packer.write(repeated.bytes);
     repeated.advance();
   }
@@ -205,7 +239,7 @@ const pageSize = 4096;
  * trace.dat version 6 (trace-cmd.dat.v6.5 manual page). The seed is a little-endian file with 64-bit longs, pages of 4 KiB and
  * no absolute time stamps within pages, so that a page moves in time by its header alone.
  */
-function traceDat(seed: Buffer, events: number, file: number): number {
+function traceDat(seed: Buffer, stretch: Stretch, events: number, file: number): number {
   const number = (at: number) => Number(seed.readBigUInt64LE(at));
   const mark = 'flyrecord\0';
   const table = seed.indexOf(mark) + mark.length;
@@ -218,8 +252,8 @@ function traceDat(seed: Buffer, events: number, file: number): number {
   for (let cpu = 0; cpu < cpus; cpu++) {
     const [offset, size] = [number(table + 16 * cpu), number(table + 16 * cpu + 8)];
     for (let at = offset; at < offset + size; at += pageSize) {
-      const page = seed.subarray(at, at + pageSize);
-      const { count, end } = readPage(page);
+      const { page, count, end } = cutPage(seed.subarray(at, at + pageSize), stretch);
+      if (count === 0) continue;
       perRound += count;
       last = Math.max(last, end);
       pages.push(page);
@@ -251,28 +285,45 @@ function traceDat(seed: Buffer, events: number, file: number): number {
   return rounds * perRound;
 }
 
-/** Number of events in a ring-buffer page, and the time of the last. */
-function readPage(page: Buffer): { count: number; end: number } {
-  let time = Number(page.readBigUInt64LE(0));
-  const end = 16 + (page.readUInt32LE(8) & 0x7ffffff);
+/** What a ring-buffer page has of a stretch, as a page; the number of its events, and the time of the last. */
+function cutPage(whole: Buffer, { from, to }: Stretch): { page: Buffer; count: number; end: number } {
+  let time = Number(whole.readBigUInt64LE(0));
+  const end = 16 + (whole.readUInt32LE(8) & 0x7ffffff);
+  const flags = (whole.readUInt32LE(8) & ~0x7ffffff) >>> 0;
+  // The first event of the stretch, and the time that its own counts from.
+  let start = 16;
+  let base = time;
+  let stop = 16;
+  let last = time;
   let count = 0;
   for (let at = 16; at < end; ) {
-    const word = page.readUInt32LE(at);
+    const word = whole.readUInt32LE(at);
     const kind = word & 31;
     time += word >>> 5;
     if (kind === 31) throw new Error('the seed has absolute time stamps within pages');
     if (kind === 30) {
-      time += page.readUInt32LE(at + 4) * 2 ** 27;
+      time += whole.readUInt32LE(at + 4) * 2 ** 27;
       at += 8;
     } else if (kind === 29) {
       if (word >>> 5 === 0) break;
-      at += 4 + page.readUInt32LE(at + 4);
-    } else {
-      at += kind === 0 ? 4 + ((page.readUInt32LE(at + 4) + 3) & ~3) : 4 + 4 * kind;
-      count++;
+      at += 4 + whole.readUInt32LE(at + 4);
+    } else at += kind === 0 ? 4 + ((whole.readUInt32LE(at + 4) + 3) & ~3) : 4 + 4 * kind;
+    if (BigInt(time) > to) break;
+    if (kind > 28) continue;
+    if (BigInt(time) <= from) {
+      start = at;
+      base = time;
+      continue;
     }
+    count++;
+    stop = at;
+    last = time;
   }
-  return { count, end: time };
+  const page = Buffer.alloc(pageSize);
+  page.writeBigUInt64LE(BigInt(base), 0);
+  page.writeUInt32LE((flags | Math.max(0, stop - start)) >>> 0, 8);
+  whole.copy(page, 16, start, Math.max(start, stop));
+  return { page, count, end: last };
 }
 
 /** simpletrace version 4 (scripts/simpletrace.py of QEMU): mappings once, then the events of the seed again and again. */

@@ -2,8 +2,9 @@
  * Compares virtap with its peers, and prints the tables of README.md as Markdown: how long a short run takes; then recordings, those that are named and the largest below
  * a folder; where there are none, generated traces.
  *
- *     node bench/run.ts [--recordings FOLDER] [--generated] [--events MILLIONS] [--runs N] [--memory MILLIONS,…] [--folder FOLDER] [--no-slow] [RECORDING…]
+ *     node bench/run.ts [--recordings FOLDER] [--generated] [--before CHECKOUT] [--events MILLIONS] [--runs N] [--memory MILLIONS,…] [--folder FOLDER] [--no-slow] [RECORDING…]
  *
+ * With --before, each question about the recordings is asked of an earlier virtap, too.
  * All tools must find the same counts before any ratio is printed. Peers that are not installed are left out and named.
  * SIMPLETRACE is the path of QEMU's simpletrace.py, TRACE_EVENTS that of a trace-events-all.
  */
@@ -24,7 +25,7 @@ import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { createZstdDecompress } from 'node:zlib';
-import { generate, type Kind } from './generate.ts';
+import { cutPerfData, generate, type Kind } from './generate.ts';
 
 const here = import.meta.dirname;
 const virtap = join(here, '..', 'virtap');
@@ -33,6 +34,7 @@ const { values: options, positionals: named } = parseArgs({
   options: {
     recordings: { type: 'string' },
     generated: { type: 'boolean' },
+    before: { type: 'string' },
     events: { type: 'string', default: '10' },
     runs: { type: 'string', default: '5' },
     memory: { type: 'string', default: '1,10,50' },
@@ -251,10 +253,69 @@ async function onRecording(recording: string): Promise<void> {
   const title = join(basename(dirname(recording)), basename(recording));
   const input = { title, file, count: types.reduce((n, type) => n + type.count, 0), generated: false };
   if (format === 'perf.data') await perfData(input);
-  else if (format === 'trace.dat') await traceDat(input);
+  if (format === 'perf.data' && isPlain(file) && input.count > 2 * few) {
+    const cut = join(folder, 'few.data');
+    const count = await cutPerfData(file, few, cut);
+    await perfData({ ...input, title: `${title}, its first events`, file: cut, count }, 1);
+  }
+  if (format === 'perf.data') return questions(input);
+  if (format === 'trace.dat') await traceDat(input);
   else if (format === 'simpletrace') await simpletrace(input);
   else if (format === 'CTF') await ctf(input);
   else throw new Error(`${file}: there is no peer for ${format}`);
+  await questions(input);
+}
+
+/** A recording of as many events is what people have: no tool is to take longer than to look at it. */
+const few = 100_000;
+
+/** Whether the floor can read a perf.data, and it can be cut: it is not compressed. */
+function isPlain(file: string): boolean {
+  return spawnSync(floor, [file]).status === 0;
+}
+
+/** What virtap can be asked of recordings of KVM, and of QEMU's. */
+const asked = {
+  kvm: [
+    ['exits'],
+    ['vcpus'],
+    ['pairs', '--from', 'kvm:kvm_exit', '--to', 'kvm:kvm_entry', '--by', 'tid'],
+    ['locks'],
+    ['report'],
+  ],
+  qemu: [['leaks'], ['requests'], ['locks'], ['report']],
+};
+
+/** Every question, now and as an earlier virtap answered it; and how long all at once take beside the slowest of them. */
+async function questions({ title, file }: Input): Promise<void> {
+  const { before } = options;
+  if (before === undefined) return;
+  const earlier = join(before, 'virtap');
+  const { answers } = JSON.parse(await outputOf([virtap, 'events', '--json', file])) as {
+    answers: { command: string; answer: string }[];
+  };
+  const can = (command: string) => answers.some((one) => one.command === command && one.answer !== 'no');
+  const page = join(folder, 'page.html');
+  const own = can('exits') ? asked.kvm : asked.qemu;
+  const commands = own.filter(([name]) => name === 'pairs' || name === 'report' || can(name as string));
+  const tools = commands.map(([name, ...rest]) => {
+    const words = [name as string, file, ...rest, ...(name === 'report' ? ['-o', page] : [])];
+    const tool = (program: string): Tool => ({ name: name as string, command: [program, ...words], costs: [] });
+    return [tool(virtap), tool(earlier)] as const;
+  });
+  await measured(tools.flat());
+  const wall = ({ costs }: Tool) => median(costs.map((cost) => cost.wall));
+  console.log(`\n### ${title}: the questions\n\n| virtap | wall s | before | faster by |\n|---|--:|--:|--:|`);
+  for (const [now, then] of tools)
+    console.log(
+      `| ${now.name} | ${wall(now).toFixed(3)} | ${wall(then).toFixed(3)} | ${(wall(then) / wall(now)).toFixed(2)} × |`,
+    );
+  const slowest = Math.max(...tools.flatMap(([now]) => (now.name === 'report' ? [] : wall(now))));
+  const all = tools.find(([now]) => now.name === 'report');
+  if (all !== undefined)
+    console.log(
+      `\nThe report takes ${(wall(all[0]) / slowest).toFixed(2)} times as long as the slowest question (goal 2).`,
+    );
 }
 
 const missing = new Set<string>();
@@ -291,7 +352,7 @@ async function asScript(input: Input, name: string, command: string, others: Too
   await compare({ ...input, title: `${input.title}, as a script` }, tools, goals);
 }
 
-async function perfData(input: Input): Promise<void> {
+async function perfData(input: Input, ofPerf?: number): Promise<void> {
   const { file, generated } = input;
   const rows = await virtapExits(file);
   const tools: Tool[] = [{ name: 'virtap exits', command: [virtap, 'exits', file], costs: [] }];
@@ -307,7 +368,7 @@ async function perfData(input: Input): Promise<void> {
   } else missing.add('perf');
   // The floor cannot read compressed records.
   const plain = tools.some((tool) => tool.name === 'floor.c');
-  const goal = generated ? (plain ? 5 : 2.5) : plain ? 1.5 : 1.7;
+  const goal = ofPerf ?? (generated ? (plain ? 5 : 2.5) : plain ? 1.5 : 1.7);
   await compare(input, tools, { 'perf kvm stat report': goal, 'floor.c': 0.25 });
   const scripted = await outputOf([virtap, 'run', join(here, 'exits.ts'), file]);
   const ofScript = [...scripted.matchAll(/^(\S+) (\d+ \d+ \d+ \d+)$/gm)].map(([, reason, row]) => `${row} ${reason}`);
