@@ -206,6 +206,11 @@ export function kernelTextFit(name: string, bytes: Uint8Array, from: number, to:
   return formsOf(name)?.reduce((best, form) => Math.max(best, ...form.map((t) => t.fit(bytes, from, to))), 0);
 }
 
+/** How many of its values are whole, as those are not that a line's end cuts; undefined where no form of the event is known. */
+export function kernelTextExact(name: string, bytes: Uint8Array, from: number, to: number): number | undefined {
+  return formsOf(name)?.reduce((best, form) => Math.max(best, ...form.map((t) => t.exact(bytes, from, to))), 0);
+}
+
 const mostFields = 64;
 const longestSample = 2048;
 

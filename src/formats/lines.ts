@@ -731,8 +731,10 @@ export function holdsLine(
     if (parse(head, start, last)) return true;
     const content = contentOf(head, start, last);
     if (!whole && before >= 0 && content < last && last - before < longestWrapped) {
-      const text = joinedText(head, before, beforeEnd, content, last);
-      if (parse(text, 0, text.length)) return true;
+      for (const cut of [false, true]) {
+        const text = joinedText(head, before, beforeEnd, content, last, cut);
+        if (parse(text, 0, text.length)) return true;
+      }
     }
     [before, beforeEnd] = [start, last];
     start = end + 1;

@@ -119,6 +119,25 @@ export class Template {
     return count;
   }
 
+  /** How many of them are numbers, or words, with nothing but the form's own text before what follows. */
+  exact(bytes: Uint8Array, from: number, to: number): number {
+    if (!this.matches(bytes, from, to)) return 0;
+    let count = 0;
+    for (let k = 0; k < this.pieces.length && this.locate(bytes, from, to, k); k++) {
+      const { notation, literal } = this.pieces[k] as Piece;
+      let { start, end } = this;
+      if (notation === 'text') continue;
+      if (end !== to && (literal.length === 0 || !startsWith(bytes, end, to, literal))) continue;
+      if (notation === 'hex') {
+        if (bytes[start] === 0x30 && bytes[start + 1] === 0x78) start += 2;
+        while (end > start && (digitValue[bytes[end - 1] as number] as number) < 16) end--;
+        if (end > start) continue;
+      }
+      count++;
+    }
+    return count;
+  }
+
   /** Finds the field at that index. False where the payload is not of this form, or ends before the field. */
   locate(bytes: Uint8Array, from: number, to: number, index: number): boolean {
     return this.#backwards ? this.#locateBack(bytes, from, to, index) : this.#locateForth(bytes, from, to, index);

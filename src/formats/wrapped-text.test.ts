@@ -34,29 +34,25 @@ function mailed(text: readonly string[], width: number, prefix = ''): string {
   return `${out.join('\n')}\n`;
 }
 
-/** As a terminal does it. */
-function cut(text: readonly string[], width: number): string {
-  return `${text
-    .map((line) =>
-      line
-        .match(new RegExp(`.{1,${width}}`, 'g'))
-        ?.map((part) => part.trimEnd())
-        .join('\n'),
-    )
-    .join('\n')}\n`;
+/** As a terminal does it; `trimmed` without the spaces at the ends of its lines. */
+function cut(text: readonly string[], width: number, trimmed: boolean, prefix = '', end = '\n'): string {
+  const parts = text.flatMap((line) => line.match(new RegExp(`.{1,${width}}`, 'g')) ?? ['']);
+  return parts.map((part) => `${prefix}${trimmed ? part.trimEnd() : part}${end}`).join('');
 }
 
 const said = async (text: string) =>
   (await readText(text)).events.map(({ name, time, cpu, tid, fields }) => ({ name, time, cpu, tid, fields }));
 
-for (const name of [
+const wrapped = [
   'ftrace-text/trace-pipe.txt.gz',
   'ftrace-text/report-kernel.txt.gz',
   'perf-script/default.txt.gz',
   'vcpus/arm64.txt.zst',
   'vcpus/ppc64el.txt.zst',
   'vcpus/riscv64.txt.zst',
-]) {
+];
+
+for (const name of wrapped) {
   test(`${name} is the same however a mail program wrapped it`, async () => {
     const text = lines(name);
     const expected = await said(`${text.join('\n')}\n`);
@@ -88,14 +84,26 @@ test("QEMU's log is the same, with and without time stamps, where no line is who
       }
 });
 
-test('lines that a terminal cut amid words are put together without a space', async () => {
-  for (const [name, width] of [
-    ['ftrace-text/trace-pipe.txt.gz', 80],
-    ['vcpus/riscv64.txt.zst', 80],
-    ['vcpus/ppc64el.txt.zst', 100],
-  ] as const) {
+test('lines that a terminal cut amid words are put together without a space, in names, too', async () => {
+  for (const name of wrapped) {
     const text = lines(name);
-    assert.deepEqual(await said(cut(text, width)), await said(`${text.join('\n')}\n`), `${name} ${width}`);
+    const expected = await said(`${text.join('\n')}\n`);
+    for (const width of [56, 80, 100, 120])
+      for (const trimmed of [true, false])
+        assert.deepEqual(await said(cut(text, width, trimmed)), expected, `${name} ${width} ${trimmed}`);
+    // Quoted in a mail, or pasted on Windows; with remarks between; and only some of them.
+    for (const [prefix, end] of [
+      ['> ', '\n'],
+      ['    ', '\n'],
+      ['', '\r\n'],
+    ] as const)
+      assert.deepEqual(await said(cut(text, 80, false, prefix, end)), expected, `${name} ${prefix}`);
+    const remark = 'So here the guest is stuck, and this goes on for a while until it is over.';
+    const remarked = text.flatMap((line, n) => (n % 9 === 4 ? ['', remark, '', line] : [line]));
+    assert.deepEqual(await said(cut(remarked, 80, true)), expected, name);
+    const some = text.slice(20, 23);
+    for (const width of [60, 72, 80, 100, 120])
+      assert.deepEqual(await said(cut(some, width, true)), await said(`${some.join('\n')}\n`), `${name} ${width}`);
   }
 });
 

@@ -1,4 +1,4 @@
-import { kernelTextFit } from './kernel-text.ts';
+import { kernelTextExact, kernelTextFit } from './kernel-text.ts';
 import { decodeText } from './text-reader.ts';
 
 /*
@@ -33,6 +33,15 @@ type Line = {
   kind: 'event' | 'open' | 'own';
 };
 
+/** What of a thread, a CPU and a time stands at the beginning of each event. */
+const lineBegins = /^.{0,60}?(?:\[\d{3,4}\] | \d+\.\d{6,9}: )/;
+
+type Block = { first: number; count: number; text: Uint8Array };
+
+/** Such a part of the lines that were cut in a terminal are events. */
+const mostlyCut = 0.9;
+/** Lines that fit together better with spaces between, for each that does without. */
+const mostWorse = 0.02;
 /** Lines that are compared to find out how wide the text is. */
 const mostCompared = 512;
 /** So many of them, and such a part of them, make sure that they were wrapped. */
@@ -61,6 +70,16 @@ export class Unwrapper {
   /** Puts the whole lines from `start` to `end` together again, in place, with spaces before them. Gives how many were joined with the ones before. */
   unwrap(bytes: Uint8Array, start: number, end: number): number {
     const lines = this.#linesIn(bytes, start, end);
+    const widest = lines.reduce((most, line) => Math.max(most, line.full - line.start), 0);
+    const blocks = this.#cutAt(bytes, lines, widest);
+    if (blocks !== undefined) {
+      let joined = 0;
+      for (const { first, count, text } of blocks) {
+        put(bytes, lines[first] as Line, lines[first + count - 1] as Line, text);
+        joined += count - 1;
+      }
+      return joined;
+    }
     const width = widthOf(bytes, lines);
     // Whether words were cut, too, shows where what is known of an event fits only without a space between.
     this.#cutWords = 0;
@@ -72,14 +91,76 @@ export class Unwrapper {
     for (let i = 0; i < lines.length; ) {
       const { count, text } = this.#block(bytes, lines, i, width);
       if (count > 1) {
-        const last = lines[i + count - 1] as Line;
-        bytes.fill(space, (lines[i] as Line).start, last.end);
-        bytes.set(text, last.end - text.length);
+        put(bytes, lines[i] as Line, lines[i + count - 1] as Line, text);
         joined += count - 1;
       }
       i += count;
     }
     return joined;
+  }
+
+  /**
+   * The lines that belong together where a terminal cut them at that width, spaces and all: then each line that fills it goes on in the next.
+   * Undefined where that does not make events of nearly all of them, or where words fit together better with spaces between.
+   */
+  #cutAt(bytes: Uint8Array, lines: readonly Line[], width: number): Block[] | undefined {
+    const indent = lines.reduce(
+      (least, { start, content, end }) => (content === end ? least : Math.min(least, content - start)),
+      Number.POSITIVE_INFINITY,
+    );
+    const blocks: Block[] = [];
+    let [events, better, worse, joints, filled] = [0, 0, 0, 0, 0];
+    for (let i = 0; i < lines.length; ) {
+      const first = lines[i] as Line;
+      let text = bytes.subarray(first.start, first.full);
+      let spaced = text;
+      let count = 1;
+      let last = first;
+      for (let next = lines[i + 1]; next !== undefined && text.length < longestWrapped; next = lines[i + count]) {
+        const missing = width - (last.full - last.start);
+        const rest = bytes.subarray(Math.min(next.full, next.start + indent), next.full);
+        const joined = missing > 0 ? join(text.subarray(0, trimmed(text)), rest, ' ') : join(text, rest, '');
+        if (!this.#isRest(bytes, next, missing, text, joined)) break;
+        text = joined;
+        spaced = join(spaced, rest, ' ');
+        last = next;
+        count++;
+        joints++;
+        if (missing <= 1) filled++;
+      }
+      if (count > 1) {
+        blocks.push({ first: i, count, text });
+        const [own, other] = [this.#worth(text), this.#worth(spaced)];
+        if (own > 0) events++;
+        if (own > other) better++;
+        else if (own < other) worse++;
+      }
+      i += count;
+    }
+    const sure =
+      events >= mostlyCut * blocks.length && filled >= joints / 2 && better > 0 && worse <= better * mostWorse;
+    return sure ? blocks : undefined;
+  }
+
+  /** Whether a line goes on with the text before it, whose last line lacks so much of the width: spaces at an end are often lost. */
+  #isRest(bytes: Uint8Array, next: Line, missing: number, text: Uint8Array, joined: Uint8Array): boolean {
+    if (next.content === next.end) return false;
+    const isEvent = this.#worth(text) > 0;
+    if (next.kind === 'own') return missing === 0 && (!isEvent || this.#worth(joined) > this.#worth(text));
+    const words = decodeText(bytes, next.content, next.end);
+    if (missing > 0 && (next.kind === 'event' || isProse(words))) return false;
+    if (isEvent) return !lineBegins.test(words);
+    return missing === 0 || this.#worth(joined) > 0 || lineBegins.test(decodeText(text, 0, text.length));
+  }
+
+  /** How much of an event a text is: more, the more of its values are whole; 0 where it is none. */
+  #worth(text: Uint8Array): number {
+    const place = this.#tell.event(text, 0, text.length);
+    if (place === undefined) return 0;
+    const { nameStart, nameEnd, payloadStart } = place;
+    const name = decodeText(text, nameStart, nameEnd).replace(/^.*:/, '');
+    const exact = kernelTextExact(name, text, payloadStart, text.length);
+    return 1 + (exact ?? (isNamed(decodeText(text, payloadStart, text.length)) ? 1 : 0));
   }
 
   #linesIn(bytes: Uint8Array, from: number, to: number): Line[] {
@@ -90,7 +171,8 @@ export class Unwrapper {
       let end = newline;
       while (end > start && (bytes[end - 1] === space || bytes[end - 1] === 0x0d)) end--;
       const content = contentOf(bytes, start, end);
-      lines.push({ start, end, full: newline, content, kind: this.#kindOf(bytes, start, content, end) });
+      const full = newline > start && bytes[newline - 1] === 0x0d ? newline - 1 : newline;
+      lines.push({ start, end, full, content, kind: this.#kindOf(bytes, start, content, end) });
       start = newline + 1;
     }
     return lines;
@@ -117,7 +199,8 @@ export class Unwrapper {
       const rest = bytes.subarray(next.content, next.end);
       const texts = [join(text, rest, ' ')];
       const missing = width.value - (before.end - before.start);
-      if (width.full && (missing === 0 || missing === 1)) {
+      const filled = before.full - before.start === width.value;
+      if (width.full && (missing === 0 || missing === 1 || filled)) {
         const whole = bytes.subarray(next.start + width.indent, next.end);
         texts.push(join(text, whole, ' '.repeat(missing)));
       }
@@ -155,7 +238,10 @@ export class Unwrapper {
     const fits = texts.map(
       (joined) => kernelTextFit(name, joined, bare ? joined.length - rest.length : payloadStart, joined.length) ?? 0,
     );
-    const gain = (fits[1] ?? 0) - (fits[0] as number);
+    const exact = (joined: Uint8Array) => kernelTextExact(name, joined, payloadStart, joined.length) ?? 0;
+    let gain = (fits[1] ?? 0) - (fits[0] as number);
+    if (gain === 0 && before !== undefined && !bare && texts.length > 1)
+      gain = exact(texts[1] as Uint8Array) - exact(texts[0] as Uint8Array);
     const best = texts.length > 1 && (gain > 0 || (gain === 0 && this.#cuts)) ? 1 : 0;
     if (gain > 0) this.#cutWords++;
     // Where nothing is known of the event, its words were cut as those of others were.
@@ -189,11 +275,15 @@ type Wrapped = 'sure' | 'maybe' | 'no';
 function widthOf(bytes: Uint8Array, lines: readonly Line[]): Width {
   const open = lines.filter(({ kind }) => kind === 'open');
   const indent = open.reduce((least, { start, content }) => Math.min(least, content - start), Number.POSITIVE_INFINITY);
-  const pairs: { least: number; most: number }[] = [];
+  const pairs: { least: number; most: number; full: number }[] = [];
   for (let i = 1; i < lines.length && pairs.length < mostCompared; i++) {
     const [before, next] = [lines[i - 1] as Line, lines[i] as Line];
     if (next.kind === 'open' && before.kind !== 'own')
-      pairs.push({ least: before.end - before.start, most: needed(before, next, bytes, indent) - 1 });
+      pairs.push({
+        least: before.end - before.start,
+        most: needed(before, next, bytes, indent) - 1,
+        full: before.full - before.start,
+      });
   }
   let best: Width = { value: 0, indent, full: false, sure: false };
   let support = 0;
@@ -202,7 +292,7 @@ function widthOf(bytes: Uint8Array, lines: readonly Line[]): Width {
     if (fitting.length < support || (fitting.length === support && value < best.value)) continue;
     support = fitting.length;
     // A mail program's lines seldom are as wide as they may be; a terminal's are, but for spaces at the end.
-    const full = fitting.filter(({ least }) => least >= value - 1).length;
+    const full = fitting.filter((pair) => pair.least >= value - 1 || pair.full === value).length;
     best = {
       value,
       indent,
@@ -225,10 +315,35 @@ function wraps(before: Line, next: Line, bytes: Uint8Array, { value, indent, sur
   return sure ? 'sure' : 'maybe';
 }
 
+/** Whether arguments are values after their names (`name=value`, `name: value`) and nothing else, as they are not where a name or a value was cut. */
+function isNamed(text: string): boolean {
+  let named = false;
+  for (const word of text.split(/[\s,]+/)) {
+    const isName = /^\w+:$/.test(word);
+    if (word === '') continue;
+    if (isName ? named : named === /^\w+=[^=]*$/.test(word)) return false;
+    named = isName;
+  }
+  return !named;
+}
+
 /** Whether text is a person's words rather than arguments. */
 function isProse(text: string): boolean {
   if (/^[A-Z][a-z]*(?:'[a-z]+)?,? [a-z]+(?:[ ,.]|$)/.test(text) || /[a-z]{2}[.!?]$/.test(text)) return true;
   return !/[\d=|()[\]]/.test(text) && /\S \S/.test(text);
+}
+
+/** Puts the text of several lines in their place, with spaces before it. */
+function put(bytes: Uint8Array, first: Line, last: Line, text: Uint8Array): void {
+  bytes.fill(space, first.start, last.full);
+  bytes.set(text, last.full - text.length);
+}
+
+/** Where a text ends without the spaces behind it. */
+function trimmed(text: Uint8Array): number {
+  let end = text.length;
+  while (end > 0 && text[end - 1] === space) end--;
+  return end;
 }
 
 function join(text: Uint8Array, rest: Uint8Array, between: string): Uint8Array {
@@ -248,11 +363,14 @@ export function joinedNote(count: number): string {
   return `${lines} the rest of the line before, as mail programs wrap them: joined again.`;
 }
 
-/** Two pieces of text with a space between. */
-export function joinedText(bytes: Uint8Array, start: number, end: number, from: number, to: number): Uint8Array {
-  const text = new Uint8Array(end - start + 1 + to - from);
-  text.set(bytes.subarray(start, end));
-  text[end - start] = space;
-  text.set(bytes.subarray(from, to), end - start + 1);
-  return text;
+/** Two pieces of text with a space between; `cut`: without. */
+export function joinedText(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  from: number,
+  to: number,
+  cut = false,
+): Uint8Array {
+  return join(bytes.subarray(start, end), bytes.subarray(from, to), cut ? '' : ' ');
 }
