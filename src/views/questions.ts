@@ -14,182 +14,145 @@ export type Question = {
   record: string[];
 };
 
-type Lacking = Omit<Question, 'record'> & { record?: Need | undefined; lacking?: readonly string[] };
+/** What a command needs of a trace, and what it tells from it. */
+type Asking = {
+  command: string;
+  /** Without the full stop. */
+  tells: string;
+  /** What records all that it needs. */
+  record: Need;
+  /** The events without which it tells nothing. */
+  needs: readonly string[];
+  /** Why it cannot tell anything for another reason. */
+  cannot?(inventory: InventoryView): string | undefined;
+  /** What it tells where that is not all, and what records the rest, where that is something else; `lacks` picks those events that there are none of. */
+  partly?(inventory: InventoryView, lacks: Lacks): { why: string; record?: Need } | undefined;
+};
+
+type Lacks = (names: readonly string[]) => string[];
+
+const exit = 'kvm:kvm_exit';
+const entry = 'kvm:kvm_entry';
+const noThreads = 'its events do not say which thread they are of';
+const popAndFill = ['qemu:virtqueue_pop', 'qemu:virtqueue_fill'];
+
+const askings: readonly Asking[] = [
+  {
+    command: 'exits',
+    tells: 'how long vCPUs were out of the guest, and why',
+    record: 'kernel',
+    needs: [exit],
+    partly(inventory, lacks) {
+      const untimed = !tellsTime(inventory.clock)
+        ? noTimes(inventory)
+        : !inventory.hasVcpuThreads
+          ? noThreads
+          : inventory.hasEntries
+            ? undefined
+            : `there is no ${entry} in it`;
+      if (untimed !== undefined)
+        return { why: `how often vCPUs left the guest, and why; not for how long, as ${untimed}` };
+      const inside = lacks(['sched:sched_switch', 'kvm:kvm_userspace_exit']);
+      return without(inside, this.tells, 'not all that happened meanwhile');
+    },
+  },
+  {
+    command: 'vcpus',
+    tells: "how vCPUs' time divides: guest, KVM, QEMU, preempted, halted",
+    record: 'kernel',
+    needs: [exit, entry],
+    cannot(inventory) {
+      if (inventory.clock.unit !== 'ns')
+        return tellsTime(inventory.clock) ? 'its clock counts cycles' : noTimes(inventory);
+      return inventory.hasVcpuThreads ? undefined : noThreads;
+    },
+    partly(_, lacks) {
+      const inside = lacks(['sched:sched_switch', 'sched:sched_waking', 'kvm:kvm_userspace_exit']);
+      return without(inside, this.tells, 'not all of these are told apart');
+    },
+  },
+  {
+    command: 'leaks',
+    tells: 'which virtqueue elements QEMU took and never gave back',
+    record: 'queues',
+    // Fills alone tell nothing; pops alone are all open, which says as little.
+    needs: popAndFill,
+    partly(_, lacks) {
+      const names = lacks(['qemu:virtio_queue_notify', 'qemu:virtio_notify']);
+      return (
+        without(lacks(['qemu:virtio_set_status']), this.tells, 'resets are not seen') ??
+        without(names.length < 2 ? [] : names.slice(0, 1), this.tells, 'queues have no device and number')
+      );
+    },
+  },
+  {
+    command: 'requests',
+    tells: 'how long virtio requests take, and where on their path',
+    record: 'queues',
+    needs: popAndFill,
+    cannot: (inventory) => (tellsTime(inventory.clock) ? undefined : noTimes(inventory)),
+    partly(_, lacks) {
+      // The ends of the path are KVM's: in the same recording, or in one beside it.
+      const notify = 'qemu:virtio_queue_notify';
+      const ends = lacks([exit, notify, 'kvm:kvm_msi_set_irq']);
+      const record = ends.includes(notify) ? 'queues' : 'kernel';
+      return without(ends, this.tells, 'not all of that', record);
+    },
+  },
+  {
+    command: 'locks',
+    tells: 'who waits for which mutex of QEMU, and behind whom',
+    record: 'locks',
+    needs: ['qemu:qemu_mutex_lock', 'qemu:qemu_mutex_locked', 'qemu:qemu_mutex_unlock'],
+    cannot(inventory) {
+      if (!inventory.hasQemuThreads) return noThreads;
+      return inventory.clock.unit === 'ns' ? undefined : 'its events have no times in nanoseconds';
+    },
+  },
+];
 
 /** What each command of virtap can learn from a trace. */
 export function questions(inventory: InventoryView): Question[] {
-  const lttng = /lttng/.test(inventory.version);
-  return questionsOf(inventory).map((one) => {
+  const found = askings.map((asking) => questionOf(asking, inventory));
+  const any = inventory.holds.size > 0;
+  const why = any ? 'the events as text.' : 'there are no events in it.';
+  return [...found, { command: 'dump', answer: any ? 'yes' : 'no', why, record: [] }];
+}
+
+function questionOf(asking: Asking, inventory: InventoryView): Question {
+  const { command, tells, needs } = asking;
+  const holds = (name: string) =>
+    name === exit ? inventory.hasExits : name === entry ? inventory.hasEntries : inventory.holds.has(name);
+  const lacks: Lacks = (names) => names.filter((name) => !holds(name));
+  const answer = (is: Question['answer'], why: string, need?: Need): Question => {
+    const lttng = /lttng/.test(inventory.version);
+    const record = need === undefined ? [] : recordLines(need, inventory.qemu, lttng);
+    return { command, answer: is, why: `${why}.`, record };
+  };
+  // Exits whose entries lack as well can be counted; where both lack, both are named.
+  const missing = lacks(needs).length === 0 ? [] : lacks(needs.includes(exit) ? [exit, entry] : needs);
+  if (missing.length > 0) {
     // What to record is no answer where it may have been recorded, and the file lacks its description.
-    const untold =
-      one.lacking === undefined ? undefined : untellable(inventory.holds, `any ${list(one.lacking, 'or')}`);
-    const {
-      record,
-      lacking: _,
-      ...question
-    } = untold === undefined ? one : { ...one, why: `${untold}.`, record: undefined };
-    return {
-      ...question,
-      record: record === undefined ? [] : recordLines(record, inventory.qemu, lttng),
-    };
-  });
+    const untold = untellable(inventory.holds, `any ${list(missing, 'or')}`);
+    if (untold !== undefined) return answer('no', untold);
+    return answer('no', `there is no ${list(missing, 'or')} in it`, asking.record);
+  }
+  const cannot = asking.cannot?.(inventory);
+  if (cannot !== undefined) return answer('no', cannot, asking.record);
+  const part = asking.partly?.(inventory, lacks);
+  if (part !== undefined) return answer('partly', part.why, part.record ?? asking.record);
+  return answer('yes', tells);
 }
 
-function questionsOf(inventory: InventoryView): Lacking[] {
-  const lacks = (names: readonly string[]) => names.filter((name) => !inventory.holds.has(name));
-  return [
-    exits(inventory, lacks),
-    vcpus(inventory, lacks),
-    leaks(lacks),
-    requests(inventory, lacks),
-    locks(inventory, lacks),
-    dump(inventory),
-  ];
-}
-
-function exits(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Lacking {
-  const command = 'exits';
-  if (!inventory.hasExits) {
-    const missing = ['kvm:kvm_exit', ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
-    return {
-      command,
-      answer: 'no',
-      why: `there is no ${list(missing, 'or')} in it.`,
-      lacking: missing,
-      record: 'kernel',
-    };
-  }
-  const lacking = !tellsTime(inventory.clock)
-    ? noTimes(inventory)
-    : !inventory.hasVcpuThreads
-      ? 'its events do not say which thread they are of'
-      : inventory.hasEntries
-        ? undefined
-        : 'there is no kvm:kvm_entry in it';
-  if (lacking !== undefined) {
-    const why = `how often vCPUs left the guest, and why; not for how long, as ${lacking}.`;
-    return { command, answer: 'partly', why, record: 'kernel' };
-  }
-  const inside = lacks(['sched:sched_switch', 'kvm:kvm_userspace_exit']);
-  if (inside.length === 0) return { command, answer: 'yes', why: 'how long vCPUs were out of the guest, and why.' };
-  return {
-    command,
-    answer: 'partly',
-    why: `how long vCPUs were out of the guest, and why; without ${list(inside, 'and')} not all that happened meanwhile.`,
-    record: 'kernel',
-  };
-}
-
-function vcpus(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Lacking {
-  const command = 'vcpus';
-  const missing = [...(inventory.hasExits ? [] : ['kvm:kvm_exit']), ...(inventory.hasEntries ? [] : ['kvm:kvm_entry'])];
-  if (missing.length > 0) {
-    return {
-      command,
-      answer: 'no',
-      why: `there is no ${list(missing, 'or')} in it.`,
-      lacking: missing,
-      record: 'kernel',
-    };
-  }
-  if (inventory.clock.unit !== 'ns') {
-    const why = tellsTime(inventory.clock) ? 'its clock counts cycles.' : `${noTimes(inventory)}.`;
-    return { command, answer: 'no', why, record: 'kernel' };
-  }
-  if (!inventory.hasVcpuThreads)
-    return { command, answer: 'no', why: 'its events do not say which thread they are of.', record: 'kernel' };
-  const why = "how vCPUs' time divides: guest, KVM, QEMU, preempted, halted";
-  const inside = lacks(['sched:sched_switch', 'sched:sched_waking', 'kvm:kvm_userspace_exit']);
-  if (inside.length === 0) return { command, answer: 'yes', why: `${why}.` };
-  return {
-    command,
-    answer: 'partly',
-    why: `${why}; without ${list(inside, 'and')} not all of these are told apart.`,
-    record: 'kernel',
-  };
-}
-
-function requests(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Lacking {
-  const command = 'requests';
-  const missing = lacks(['qemu:virtqueue_pop', 'qemu:virtqueue_fill']);
-  if (missing.length > 0) {
-    return {
-      command,
-      answer: 'no',
-      why: `there is no ${list(missing, 'or')} in it.`,
-      lacking: missing,
-      record: 'queues',
-    };
-  }
-  if (!tellsTime(inventory.clock)) {
-    return { command, answer: 'no', why: `${noTimes(inventory)}.`, record: 'queues' };
-  }
-  const why = 'how long virtio requests take, and where on their path';
-  // The ends of the path are KVM's: in the same recording, or in one beside it.
-  const ends = [
-    ...(inventory.hasExits ? [] : ['kvm:kvm_exit']),
-    ...lacks(['qemu:virtio_queue_notify', 'kvm:kvm_msi_set_irq']),
-  ];
-  if (ends.length === 0) return { command, answer: 'yes', why: `${why}.` };
-  const beside = lacks(['qemu:virtio_queue_notify']).length > 0 ? 'queues' : 'kernel';
-  return { command, answer: 'partly', why: `${why}; without ${list(ends, 'and')} not all of that.`, record: beside };
-}
-
-function leaks(lacks: (names: readonly string[]) => string[]): Lacking {
-  const command = 'leaks';
-  const missing = lacks(['qemu:virtqueue_pop', 'qemu:virtqueue_fill']);
-  if (missing.length > 0) {
-    // Fills alone tell nothing; pops alone are all open, which says as little.
-    return {
-      command,
-      answer: 'no',
-      why: `there is no ${list(missing, 'or')} in it.`,
-      lacking: missing,
-      record: 'queues',
-    };
-  }
-  const why = 'which virtqueue elements QEMU took and never gave back';
-  if (lacks(['qemu:virtio_set_status']).length > 0) {
-    return {
-      command,
-      answer: 'partly',
-      why: `${why}; without qemu:virtio_set_status resets are not seen.`,
-      record: 'queues',
-    };
-  }
-  if (lacks(['qemu:virtio_queue_notify']).length > 0 && lacks(['qemu:virtio_notify']).length > 0) {
-    return {
-      command,
-      answer: 'partly',
-      why: `${why}; without qemu:virtio_queue_notify queues have no device and number.`,
-      record: 'queues',
-    };
-  }
-  return { command, answer: 'yes', why: `${why}.` };
-}
-
-function locks(inventory: InventoryView, lacks: (names: readonly string[]) => string[]): Lacking {
-  const command = 'locks';
-  const missing = lacks(['qemu:qemu_mutex_lock', 'qemu:qemu_mutex_locked', 'qemu:qemu_mutex_unlock']);
-  if (missing.length > 0)
-    return {
-      command,
-      answer: 'no',
-      why: `there is no ${list(missing, 'or')} in it.`,
-      lacking: missing,
-      record: 'locks',
-    };
-  if (!inventory.hasQemuThreads)
-    return { command, answer: 'no', why: 'its events do not say which thread they are of.', record: 'locks' };
-  if (inventory.clock.unit !== 'ns')
-    return { command, answer: 'no', why: 'its events have no times in nanoseconds.', record: 'locks' };
-  return { command, answer: 'yes', why: 'who waits for which mutex of QEMU, and behind whom.' };
-}
-
-function dump(inventory: InventoryView): Lacking {
-  const command = 'dump';
-  if (inventory.holds.size === 0) return { command, answer: 'no', why: 'there are no events in it.' };
-  return { command, answer: 'yes', why: 'the events as text.' };
+/** What is told without these events, where there are any; `less` says what that is not. */
+function without(
+  lacking: readonly string[],
+  tells: string,
+  less: string,
+  record?: Need,
+): { why: string; record?: Need } | undefined {
+  if (lacking.length === 0) return undefined;
+  return { why: `${tells}; without ${list(lacking, 'and')} ${less}`, ...(record === undefined ? {} : { record }) };
 }
 
 /** Why a clock tells no lengths of time. */
