@@ -3,6 +3,8 @@ import { UsageError } from '../analyse/usage-error.ts';
 import { alignmentNotes } from '../report/alignment.ts';
 import { noneThere } from '../report/empty-stretch.ts';
 import { escapeText } from '../report/escape.ts';
+import { EventExport, type EventSink, TextSink } from '../report/event-export.ts';
+import { SpanExport } from '../report/span-export.ts';
 import type { ExportSource, SpanWriter } from '../report/span-rows.ts';
 import type { SpanKind } from '../spans/kind.ts';
 import { kindNamed, kinds } from '../spans/kinds.ts';
@@ -10,15 +12,14 @@ import { isStretch } from '../trace/analysis.ts';
 import { tellsTime } from '../trace/clock.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
-import { CtfFolder, checkFolder, EventExport, type EventSink, TextSink } from './event-export.ts';
+import { CtfFolder, checkFolder } from './ctf-folder.ts';
 import { needEvents, untimeable } from './lacking.ts';
 import { openTraces } from './open.ts';
 import { openOptions, parseWords, type TraceOptions, traceCommand } from './options.ts';
 import { checkOutput, forceOption, OutputFile, writeStandardOutput } from './output-file.ts';
-import { runAnalyses, scout, wasInterrupted } from './run.ts';
+import { runAnalyses, scoutFiles, wasInterrupted } from './run.ts';
 import { say } from './say.ts';
 import { explainNone, type SelectionOptions, selectionOf, selectionOptions } from './selection-options.ts';
-import { SpanExport } from './span-export.ts';
 
 const forms = ['perfetto', 'csv', 'jsonl', 'parquet', 'hdr'] as const;
 type Form = (typeof forms)[number];
@@ -140,7 +141,7 @@ async function runSpans(files: string[], options: ExportOptions, to: Form): Prom
   const spared = { inputs: [...files, options.traceEvents, options.formats], force: options.force };
   if (options.output !== undefined) await checkOutput(options.output, spared);
   const make = await writers[to]();
-  await scout(files, openOptions(options));
+  await scoutFiles(files, openOptions(options));
   const trace = await openTraces(files, openOptions(options));
   let file: OutputFile | undefined;
   try {

@@ -1,13 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { FileOffset } from '../analyse/files.ts';
 import type { Moment } from '../analyse/read.ts';
 import type { OpenOptions } from '../formats/format.ts';
 import type { ColorChoice } from '../report/terminal.ts';
 import { groups } from '../trace/groups.ts';
 import { parseLength, unitNs } from '../trace/time-units.ts';
 import type { MachineOptions } from './machines.ts';
-
-/** What to add to the times of one of the files, as the user says. */
-export type FileOffset = { file: string; ns: bigint };
 
 /** The options that every command on trace files has, as commander hands them over. */
 export type TraceOptions = {

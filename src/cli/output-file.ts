@@ -189,7 +189,7 @@ const writeBytes = promisify(write) as (
 ) => Promise<{ bytesWritten: number }>;
 
 /** What is at a path, undefined where nobody can tell. */
-export function statusOf(path: string): Stats | undefined {
+function statusOf(path: string): Stats | undefined {
   try {
     return statSync(path);
   } catch {

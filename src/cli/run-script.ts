@@ -21,7 +21,7 @@ import {
   type TraceOptions,
 } from './options.ts';
 import { Output } from './output.ts';
-import { runAnalyses, scout } from './run.ts';
+import { runAnalyses, scoutFiles } from './run.ts';
 import { say } from './say.ts';
 import { didYouMean } from './suggest.ts';
 
@@ -67,7 +67,7 @@ async function run(names: string[], options: ScriptOptions, command: Command): P
     try {
       const setup = new Setup(await loadScripts(paths), { print: printer.print, args });
       if (options.live !== true && setup.running.some(({ spans }) => spans.length > 0)) {
-        await scout(files, openOptions(options));
+        await scoutFiles(files, openOptions(options));
       }
       const trace = await openSource(files, options, setup.wanted());
       const analysis = new ScriptRun(trace, setup);

@@ -1,13 +1,13 @@
-import { foresightOf, stateOf, withForesight } from '../analyse/foresight.ts';
+import { refuseTwice, scout } from '../analyse/beforehand.ts';
+import type { OpenFilesOptions } from '../analyse/files.ts';
 import { type ReadAnalysis, type ReadOptions, read } from '../analyse/read.ts';
 import { UsageError } from '../analyse/usage-error.ts';
 import { elapsed } from '../own/elapsed.ts';
 import { escapeText } from '../report/escape.ts';
-import { openAgain } from '../trace/again.ts';
 import { TraceError } from '../trace/error.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
-import { type OpenTracesOptions, openTraces } from './open.ts';
+import { openTraces } from './open.ts';
 import { Progress } from './progress.ts';
 import { say } from './say.ts';
 import { onInterrupt } from './signals.ts';
@@ -63,31 +63,13 @@ export async function runAnalyses(
   }
 }
 
-/** Throws where several files hold the same events, before the first of them is given out. */
-async function refuseTwice(trace: Trace): Promise<void> {
-  const again = trace.doubtful === undefined ? undefined : await openAgain(trace);
-  if (again === undefined) return;
-  try {
-    for await (const _ of again.batches()) if (again.doubtful !== true) break;
-  } finally {
-    await again.close();
-  }
-}
-
-/** Reads files once for their holes alone, where what is found later is given out as it is found, and nothing can be taken back. */
-export async function scout(files: readonly string[], options: OpenTracesOptions): Promise<void> {
-  await withForesight(async () => {
-    // What cannot be read twice is left for the one reading that there can be.
-    if (stateOf(files) === undefined || foresightOf(files) !== undefined) return;
-    const trace = await openTraces(files, options);
-    try {
-      await runAnalyses(trace, [], { quiet: true });
-    } catch (error) {
-      // It wanted no events, and so saw none before the damage: the reading that wants some tells of it.
-      if (error !== trace.damage) throw error;
-    }
-    await trace.close();
-  });
+/** Reads files once for their holes alone, without a progress bar. */
+export function scoutFiles(files: readonly string[], options: OpenFilesOptions): Promise<void> {
+  return scout(
+    files,
+    () => openTraces(files, options),
+    (trace) => runAnalyses(trace, [], { quiet: true }),
+  );
 }
 
 /** Reads a trace as `runAnalyses` does, closes it where it was read to its end, and gives what `answer` makes of it. */

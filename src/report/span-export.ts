@@ -1,44 +1,41 @@
 import type { ReadAnalysis } from '../analyse/read.ts';
-import type { SpanRow, SpanWriter } from '../report/span-rows.ts';
-import { Held } from '../spans/held.ts';
-import { rowOf, type SpanKind, type Spans } from '../spans/kind.ts';
+import { type Followed, FollowedSpans } from '../spans/followed.ts';
+import { rowOf, type SpanKind } from '../spans/kind.ts';
 import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
+import type { SpanRow, SpanWriter } from './span-rows.ts';
 
 /** Spans of any kinds as rows, in the order of their ends, written as they come. */
 export class SpanExport implements ReadAnalysis {
   count = 0;
-  readonly #all: { kind: SpanKind; spans: Spans; held: Held }[];
+  readonly #followed = new FollowedSpans();
   readonly #writer: SpanWriter;
   readonly #out: (bytes: Uint8Array | string) => Promise<void>;
   #pending: (Uint8Array | string)[] = [];
 
   constructor(kinds: readonly SpanKind[], writer: SpanWriter, out: (bytes: Uint8Array | string) => Promise<void>) {
-    this.#all = kinds.map((kind) => {
-      const spans = kind.start();
-      return { kind, spans, held: new Held(kind, spans) };
-    });
+    for (const kind of kinds) this.#followed.follow(kind);
     this.#writer = writer;
     this.#out = out;
   }
 
   wants(type: EventType): boolean {
-    return this.#all.map(({ spans }) => spans.wants(type)).includes(true);
+    return this.#followed.wants(type);
   }
 
   within(window: Window): void {
-    for (const { spans } of this.#all) spans.within(window);
+    this.#followed.within(window);
   }
 
   batch(trace: Trace, b: EventBatch): void {
-    for (const { spans } of this.#all) spans.batch(trace, b);
-    this.#give(this.#all);
+    this.#followed.batch(trace, b);
+    this.#give(this.#followed.all);
   }
 
   behind(trace: Trace, b: EventBatch): void {
-    for (const { held } of this.#all) held.behind(trace, b);
+    this.#followed.behind(trace, b);
   }
 
   curious(): boolean {
@@ -47,11 +44,11 @@ export class SpanExport implements ReadAnalysis {
 
   /** Whether the recording holds what any of the kinds begins and ends with. */
   get seen(): boolean {
-    return this.#all.some(({ held }) => held.seen);
+    return this.#followed.seen;
   }
 
   finish(end: number): void {
-    for (const { spans } of this.#all) spans.finish?.(end);
+    for (const { spans } of this.#followed.all) spans.finish?.(end);
   }
 
   /** Hands on what was made since the last call. */
@@ -62,13 +59,13 @@ export class SpanExport implements ReadAnalysis {
   }
 
   async end(): Promise<void> {
-    const last = this.#all.filter(({ spans }) => spans.finish !== undefined);
+    const last = this.#followed.all.filter(({ spans }) => spans.finish !== undefined);
     this.#give(last);
     this.#write(this.#writer.end());
     await this.settle();
   }
 
-  #give(all: readonly { kind: SpanKind; spans: Spans }[]): void {
+  #give(all: readonly Followed[]): void {
     const rows: SpanRow[] = [];
     for (const { kind, spans } of all) {
       for (let k = 0; k < spans.count; k++) {
