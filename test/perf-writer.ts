@@ -47,6 +47,8 @@ export function sampleRecord(sample: {
   cpu: number;
   time: bigint;
   payload: (number | bigint)[];
+  /** Where the file has call chains: addresses and marks. */
+  chain?: bigint[];
 }): Buffer {
   const raw = new Writer(sample.little);
   const [type, ...values] = sample.payload;
@@ -56,8 +58,11 @@ export function sampleRecord(sample: {
     .int(sample.tid, 4);
   for (const value of values) raw.int(value, typeof value === 'bigint' ? 8 : 4);
   while ((raw.length + 4) % 8 !== 0) raw.int(0, 1);
+  const { chain } = sample;
   const body = new Writer(sample.little);
   body.int(sample.id, 8).int(sample.pid, 4).int(sample.tid, 4).int(sample.time, 8).int(sample.cpu, 4).int(0, 4);
+  if (chain !== undefined) body.int(chain.length, 8);
+  for (const address of chain ?? []) body.int(address, 8);
   body.int(raw.length, 4).bytes(raw.done());
   const record = new Writer(sample.little);
   return record
@@ -85,6 +90,34 @@ export function commRecord(comm: { little: boolean; pid: number; tid: number; na
   return sampleId(out.int(pid, 4).int(tid, 4).bytes(text), comm).done();
 }
 
+/** A PERF_RECORD_MMAP2: a process, or with -1 the kernel, maps a file. */
+export function mmapRecord(map: {
+  little: boolean;
+  pid: number;
+  start: bigint;
+  length: bigint;
+  offset: bigint;
+  name: string;
+  time: bigint;
+}): Buffer {
+  const { little, pid, name } = map;
+  const text = Buffer.alloc((name.length + 8) & ~7);
+  text.write(name);
+  const out = new Writer(little)
+    .int(10, 4)
+    .int(0, 2)
+    .int(104 + text.length, 2);
+  out
+    .int(pid, 4)
+    .int(pid, 4)
+    .int(map.start, 8)
+    .int(map.length, 8)
+    .int(map.offset, 8)
+    .bytes(Buffer.alloc(32))
+    .bytes(text);
+  return sampleId(out, { pid, tid: pid, time: map.time }).done();
+}
+
 /** A PERF_RECORD_FORK: a thread begins. */
 export function forkRecord(fork: { little: boolean; pid: number; tid: number; parent: number; time: bigint }): Buffer {
   const { little, pid, tid, parent, time } = fork;
@@ -101,8 +134,10 @@ export function perfFile(file: {
   events: WrittenEvent[];
   records: Buffer[];
   threads?: number;
+  /** Whether its samples have call chains. */
+  chains?: boolean;
 }): Buffer {
-  const { little, events, records, threads } = file;
+  const { little, events, records, threads, chains = false } = file;
   const attrSize = 128;
   const attrsStart = 104 + events.length * 8;
   const dataStart = attrsStart + events.length * (attrSize + 16);
@@ -123,7 +158,13 @@ export function perfFile(file: {
   for (const event of events) out.int(event.perfId, 8);
   for (const [n, event] of events.entries()) {
     const attr = new Writer(little);
-    attr.int(2, 4).int(attrSize, 4).int(event.id, 8).int(1, 8).int(sampleType, 8).int(0, 8);
+    attr
+      .int(2, 4)
+      .int(attrSize, 4)
+      .int(event.id, 8)
+      .int(1, 8)
+      .int(sampleType | (chains ? 1 << 5 : 0), 8)
+      .int(0, 8);
     // Bit fields fill a word from its low end on little-endian machines, from its high end on others.
     const flags = (1n << 18n) | (1n << 25n);
     attr

@@ -18,6 +18,8 @@ export type ReadEvent = {
   fields: Record<string, string>;
   /** Every integer field, exactly: unsigned 64 bits. */
   integers: Record<string, bigint>;
+  /** The call chain, where events of its type have one. */
+  chain?: string;
 };
 
 export type ReadTrace = { trace: Trace; events: ReadEvent[]; losses: Loss[]; batches: number };
@@ -46,6 +48,8 @@ export async function readText(text: string | Uint8Array | { file: string }): Pr
           fields: {},
           integers: {},
         };
+        const { chain } = type.layout;
+        if (chain !== undefined) event.chain = chain.text(batch, i);
         for (const { name } of type.fields) {
           const reader = type.reader(name);
           if (reader === undefined) throw new RangeError(`no reader of ${name}`);

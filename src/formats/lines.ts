@@ -2,12 +2,13 @@ import { Arena } from '../trace/arena.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
-import type { EventType } from '../trace/event-type.ts';
+import type { EventType, Layout } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import { NameChanges } from '../trace/name-changes.ts';
 import { NameTable } from '../trace/name-table.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { longestComm, ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
+import { ChainedText } from './call-chain.ts';
 import type { OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextFit, kernelTextLayout, type TextLayout } from './kernel-text.ts';
@@ -114,6 +115,8 @@ export abstract class LineTrace implements Trace {
   /** Names of threads, each from its first line on. */
   readonly #changes: NameChanges;
   #slot = -1;
+  /** Whether there are no more bytes than those at hand. */
+  #over = false;
   /** Whether a run of the sorter is open, and the time of its last event. */
   #running = false;
   #last = 0;
@@ -197,6 +200,9 @@ export abstract class LineTrace implements Trace {
   close(): Promise<void> {
     return this.#input.close();
   }
+
+  /** Whether a line is one of the call chain that follows an event; undefined where the text has none. */
+  protected inChain: ((bytes: Uint8Array, start: number, end: number) => boolean) | undefined;
 
   /** Reads a line: `event` with `parts` set, `known` for a header, a comment or a part of an event, else `unknown`. */
   protected abstract parse(start: number, end: number): LineKind;
@@ -284,6 +290,8 @@ export abstract class LineTrace implements Trace {
         const held = newestOf.length > heldSlots ? (newestOf.shift() as number) : -Infinity;
         yield* this.#take(Math.max(this.#newest - holdBack, held));
       }
+      this.#over = true;
+      if (this.inChain !== undefined && this.#leapt === 0 && !skipping) reader.pos = this.#lines(reader);
       const tail = trimEnd(this.bytes, reader.pos, reader.end);
       if (tail > reader.pos && !skipping && this.#leapt === 0) this.notes.push(cutLine(reader.offsetOf(reader.pos)));
     } catch (error) {
@@ -324,6 +332,8 @@ export abstract class LineTrace implements Trace {
       }
       const last = trimEnd(bytes, start, to);
       let kind = this.parse(start, last);
+      // An event is taken with all of its call chain.
+      if (kind === line.event && !this.#over && end - start < longestLine && !this.#hasChain(to + 1, end)) return start;
       if (kind === line.frame) this.#frame(start, last);
       let lastEnd = last;
       if (kind === line.unknown && this.#continues(start, last)) {
@@ -343,6 +353,18 @@ export abstract class LineTrace implements Trace {
       this.#lineBefore = start;
       this.#lineBeforeEnd = lastEnd;
       this.#kindBefore = kind;
+      start = to + 1;
+    }
+  }
+
+  /** Whether all lines of the call chain that may follow from `start` on are at hand. */
+  #hasChain(start: number, end: number): boolean {
+    const { bytes, inChain } = this;
+    if (inChain === undefined) return true;
+    for (;;) {
+      const to = lineEnd(bytes, start, end);
+      if (to === end) return false;
+      if (!inChain(bytes, start, trimEnd(bytes, start, to))) return true;
       start = to + 1;
     }
   }
@@ -425,20 +447,30 @@ export abstract class LineTrace implements Trace {
     return true;
   }
 
-  /** A stack trace's line: it belongs to the event that announced the trace. */
+  /** A stack trace's line: it belongs to the event that announced the trace, or that the call chain is of. */
   #frame(start: number, end: number): void {
+    if (this.inChain !== undefined) {
+      if (this.#wanted[this.#lastType] !== 1 || this.#frames++ >= mostFrames) return;
+      this.#putBehind(contentOf(this.bytes, start, end, false), end, newline);
+      this.#sorter.amend(this.#lastType, this.#lastEnd - this.#lastAt);
+      return;
+    }
     if (this.#lastType < 0 || !/_stack$/.test(this.#types.all[this.#lastType]?.name ?? '')) return;
     if (this.#frames++ < mostFrames) this.#lengthen(contentOf(this.bytes, start, end, false), end);
   }
 
-  /** Puts text that stands further on at the end of the last event's payload. */
-  #lengthen(content: number, end: number): void {
+  #putBehind(content: number, end: number, separator: number): void {
     const { bytes } = this;
     let last = this.#lastEnd;
-    if (last > this.#lastAt) bytes[last++] = space;
+    if (last > this.#lastAt || separator === newline) bytes[last++] = separator;
     bytes.copyWithin(last, content, end);
     this.#lastEnd = last + end - content;
     this.#lineBeforeEnd = this.#lastEnd;
+  }
+
+  /** Puts text that stands further on at the end of the last event's payload. */
+  #lengthen(content: number, end: number): void {
+    this.#putBehind(content, end, space);
     const wanted = this.#wanted[this.#lastType] !== 0;
     if (this.#lastName >= 0) this.#lastType = this.#formOf(this.#lastName, this.#lastType, this.#lastAt, this.#lastEnd);
     if (wanted) this.#sorter.amend(this.#lastType, this.#lastEnd - this.#lastAt);
@@ -457,7 +489,7 @@ export abstract class LineTrace implements Trace {
     if (others.length >= mostForms) return type;
     const { name: full, recordedAs } = this.#types.all[first] as EventType;
     const layout = kernelTextLayout(full.split(':')[1] ?? full, bytes.slice(at, end));
-    const added = this.#types.add(full, layout, recordedAs).id;
+    const added = this.#types.add(full, this.#chained(layout), recordedAs).id;
     this.#layouts[added] = layout;
     this.#otherForms.set(name, [...others, added]);
     this.#ask(added);
@@ -560,13 +592,19 @@ export abstract class LineTrace implements Trace {
       const layout = kernelTextLayout(event ?? system, sample);
       const probe = qemuProbe(system, event ?? '', sample[0] === 0x28, this.#signatures);
       if (probe === undefined) {
-        type = this.#types.add(modifiers === undefined ? full : `${system}:${event}`, layout, full).id;
+        type = this.#types.add(modifiers === undefined ? full : `${system}:${event}`, this.#chained(layout), full).id;
         this.#layouts[type] = layout;
-      } else type = this.#types.add(probe, new QemuProbeLayout(layout, probe, this.#signatures), full).id;
+      } else
+        type = this.#types.add(probe, this.#chained(new QemuProbeLayout(layout, probe, this.#signatures)), full).id;
       this.#ask(type);
     }
     this.#typeOf.push(type);
     return type;
+  }
+
+  /** A layout, with the call chains that may follow. */
+  #chained(layout: Layout): Layout {
+    return this.inChain === undefined ? layout : new ChainedText(layout);
   }
 
   #ask(type: number): void {

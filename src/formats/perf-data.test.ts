@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { commRecord, forkRecord, perfFile, sampleRecord } from '../../test/perf-writer.ts';
+import { commRecord, forkRecord, mmapRecord, perfFile, sampleRecord } from '../../test/perf-writer.ts';
+import { readText } from '../../test/read-text.ts';
 import { unsigned64 } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Thread } from '../trace/trace.ts';
@@ -588,3 +589,51 @@ test('who recorded is said, as perf report --header-only prints it', async () =>
     `${machine} -z -e sched:sched_switch -e sched:sched_waking -a -o - -- sleep 0.05.`,
   );
 });
+
+for (const little of [true, false]) {
+  test(`call chains have the files of their time, and are no part of the fields (${little ? 'little' : 'big'}-endian)`, async () => {
+    const id = 5n;
+    const event = {
+      system: 'kvm',
+      name: 'kvm_fpu',
+      id: 1500,
+      perfId: id,
+      fields: [{ declaration: 'u32 load', size: 4, signed: false }],
+    };
+    const kernel = 0xffff_ffff_8100_0000n;
+    const inKernel = 0xffff_ffff_ffff_ff80n;
+    const inUser = 0xffff_ffff_ffff_fe00n;
+    const sample = (pid: number, time: bigint, chain: bigint[]) =>
+      sampleRecord({ little, id, pid, tid: pid, cpu: 0, time, payload: [1500, 7], chain });
+    const map = (pid: number, start: bigint, offset: bigint, name: string, time: bigint) =>
+      mmapRecord({ little, pid, start, length: 0x1000n, offset, name, time });
+    const records = [
+      map(-1, kernel, kernel, '[kernel.kallsyms]_text', 0n),
+      map(7, 0x10_0000n, 0x2000n, '/usr/bin/qemu', 0n),
+      sample(7, 100n, [inKernel, kernel + 0x123n, inUser, 0x10_0010n, 0x20_0000n]),
+      // Another file at the same place, later.
+      map(7, 0x10_0000n, 0n, '/usr/lib/other.so', 150n),
+      sample(7, 140n, [inUser, 0x10_0010n]),
+      sample(7, 160n, [inUser, 0x10_0010n]),
+      // A child has what its parent maps, until it runs another program.
+      forkRecord({ little, pid: 8, tid: 8, parent: 7, time: 170n }),
+      sample(8, 180n, [inUser, 0x10_0010n]),
+      sample(8, 190n, []),
+    ];
+    const { events } = await readText(perfFile({ little, events: [event], records, chains: true }));
+    assert.deepEqual(
+      events.map(({ time, fields, chain }) => [time, fields, chain]),
+      [
+        [
+          0,
+          { load: '7' },
+          'ffffffff81000123 [unknown] ([kernel.kallsyms])\n2010 [unknown] (/usr/bin/qemu)\n200000 [unknown] ([unknown])',
+        ],
+        [40, { load: '7' }, '2010 [unknown] (/usr/bin/qemu)'],
+        [60, { load: '7' }, '10 [unknown] (/usr/lib/other.so)'],
+        [80, { load: '7' }, '10 [unknown] (/usr/lib/other.so)'],
+        [90, { load: '7' }, ''],
+      ],
+    );
+  });
+}

@@ -12,6 +12,7 @@ import { longestComm, ThreadTable, type Trace, type Traits, TypeTable } from '..
 import type { Format, OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { longestRecord, PerfAhead } from './perf-ahead.ts';
+import { PerfChains } from './perf-chains.ts';
 import { boundedRound, PerfFolder } from './perf-folder.ts';
 import {
   applyFeature,
@@ -57,6 +58,9 @@ const largeFile = 512 << 20;
 /** Samples of one CPU are in order: where its time goes back by more than this (1 s), something is damaged. */
 const farBack = 1_000_000_000;
 
+/** PERF_RECORD_MISC_COMM_EXEC: the name is that of a program that begins. */
+const commExec = 1 << 13;
+
 class PerfTrace implements Trace {
   readonly file: string;
   readonly format = 'perf.data';
@@ -92,6 +96,7 @@ class PerfTrace implements Trace {
   #bound = 0n;
 
   readonly #types: PerfTypes;
+  readonly #chains: PerfChains;
   readonly #words: Int32Array;
   /** Whether times count from any sample, the first in the file; and whether they count from the earliest, as all that are handed out do. */
   #haveOrigin = false;
@@ -137,6 +142,8 @@ class PerfTrace implements Trace {
     const signatures = new Signatures(input.path, options);
     this.#types = new PerfTypes(header, this.#table, signatures, this.clock, (note) => this.#note(note));
     this.#little = header.little;
+    this.#chains = new PerfChains(header.little, meter, () => header.kernelBuildId);
+    this.#types.chains = this.#chains;
     this.version = version;
     if (compressed) {
       this.#unpacker = new PerfUnpacker(input, header.little, read, header.dataStart);
@@ -202,6 +209,7 @@ class PerfTrace implements Trace {
       tracingData: undefined,
       cpus: undefined,
       clockData: undefined,
+      kernelBuildId: '',
       directory: false,
       facts: { version: '', release: '', host: '', commandLine: '' },
     };
@@ -233,11 +241,8 @@ class PerfTrace implements Trace {
   }
 
   get notes(): readonly string[] {
-    const { facts, attrs } = this.#header;
-    const chains = attrs.some((attr) => attr.hasCallchain)
-      ? ['The call chains of its samples are left out: perf script prints them.']
-      : [];
-    return [...recordedNote(facts), ...chains, ...this.#notes];
+    const { facts } = this.#header;
+    return [...recordedNote(facts), ...this.#notes];
   }
 
   get machine(): Trace['machine'] {
@@ -343,6 +348,7 @@ class PerfTrace implements Trace {
     if (by === 0 || !Number.isFinite(by)) return 0;
     this.#sorter.rebase(by);
     this.#names.rebase(by);
+    this.#chains.rebase(by);
     for (let cpu = 0; cpu < maxCpus; cpu++) {
       this.#lastOnCpu[cpu] = (this.#lastOnCpu[cpu] as number) - by;
       this.#out.skipped[cpu] = (this.#out.skipped[cpu] as number) - by;
@@ -601,7 +607,8 @@ class PerfTrace implements Trace {
       return;
     }
     if (attr.hasRead) rest += this.#readSize(attr, pos + rest, pos + length);
-    if (attr.hasCallchain && rest + 8 <= length) rest += 8 + 8 * number64(view, pos + rest, little);
+    const chain = rest + 8;
+    if (attr.hasCallchain && chain <= length) rest += 8 + 8 * number64(view, pos + rest, little);
     let payload = rest;
     let payloadSize = 0;
     if (attr.hasRaw && rest + 4 <= length) {
@@ -628,9 +635,24 @@ class PerfTrace implements Trace {
     this.#lastTime = time;
     const pid = attr.tidAt >= 0 ? view.getInt32(pos + attr.tidAt, little) : -1;
     const tid = attr.tidAt >= 0 ? view.getInt32(pos + attr.tidAt + 4, little) : -1;
+    if (attr.hasCallchain && chain <= length) {
+      const frames = (rest - chain) / 8;
+      this.#behind(pos + chain, frames, pos + payload, payloadSize);
+      payload = chain - 8;
+      payloadSize += 8 * frames + 4;
+    }
     // What the second thread read lies in the arena already.
     const at = this.#reader.slot < 0 ? pos + payload : this.#copy(pos + payload, payloadSize);
     this.#sorter.append(time, type, cpu, tid, pid, at, payloadSize);
+  }
+
+  /** Puts a sample's call chain, and how many addresses it has, behind its payload, which goes to where the chain's length stood. */
+  #behind(chain: number, frames: number, payload: number, size: number): void {
+    const { bytes, view } = this.#arena;
+    const addresses = bytes.slice(chain, chain + 8 * frames);
+    bytes.copyWithin(chain - 8, payload, payload + size);
+    bytes.set(addresses, chain - 8 + size);
+    view.setUint32(chain - 8 + size + 8 * frames, frames, this.#little);
   }
 
   /** Copies a payload out of the records, which do not stay. */
@@ -660,13 +682,35 @@ class PerfTrace implements Trace {
         if (length < 17) return;
         const name = untilNul(bytes, pos + 16, pos + Math.min(length, 16 + longestComm));
         const [pid, tid] = [8, 12].map((at) => view.getInt32(pos + at, little)) as [number, number];
-        this.#rename(pos, length, (time) => this.#names.name(time, tid, name, pid));
+        const exec = (view.getUint16(pos + 4, little) & commExec) !== 0;
+        this.#rename(pos, length, (time) => {
+          this.#names.name(time, tid, name, pid);
+          if (exec) this.#chains.exec(time, pid);
+        });
         return;
       }
       case recordType.fork: {
         if (length < 24) return;
         const [pid, tid, parent] = [8, 16, 20].map((at) => view.getInt32(pos + at, little)) as [number, number, number];
-        this.#rename(pos, length, (time) => this.#names.fork(time, tid, parent, pid));
+        const parentPid = view.getInt32(pos + 12, little);
+        this.#rename(pos, length, (time) => {
+          this.#names.fork(time, tid, parent, pid);
+          if (this.#chained) this.#chains.fork(time, pid, parentPid);
+        });
+        return;
+      }
+      case recordType.mmap:
+      case recordType.mmap2: {
+        const nameAt = record === recordType.mmap ? 40 : 72;
+        if (!this.#chained || length < nameAt) return;
+        const pid = view.getInt32(pos + 8, little);
+        const [start, size, offset] = [16, 24, 32].map((at) => view.getBigUint64(pos + at, little)) as [
+          bigint,
+          bigint,
+          bigint,
+        ];
+        const name = untilNul(bytes, pos + nameAt, pos + length);
+        this.#rename(pos, length, (time) => this.#chains.map(time, pid, start, size, offset, name));
         return;
       }
       case recordType.lost:
@@ -703,6 +747,11 @@ class PerfTrace implements Trace {
         }
         return;
     }
+  }
+
+  /** Whether call chains were recorded, so that it counts what processes map. */
+  get #chained(): boolean {
+    return this.#header.attrs.some(({ hasCallchain }) => hasCallchain);
   }
 
   /** Takes a name at the time of its record; what perf itself wrote of threads that it found has none, and comes first. */

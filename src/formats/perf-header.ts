@@ -9,10 +9,12 @@ import type { RandomFile } from './random-file.ts';
 
 /** Record types that virtap looks into (perf_event.h, and perf's own from 64 on). */
 export const recordType = {
+  mmap: 1,
   lost: 2,
   comm: 3,
   fork: 7,
   sample: 9,
+  mmap2: 10,
   lostSamples: 13,
   headerAttr: 64,
   tracingData: 66,
@@ -27,6 +29,7 @@ export const recordType = {
 /** Feature bits of the header. */
 const feature = {
   tracingData: 1,
+  buildId: 2,
   hostname: 3,
   osrelease: 4,
   version: 5,
@@ -99,6 +102,8 @@ export type PerfHeader = {
   cpus: number | undefined;
   /** What the wall clock showed when the clock of the samples showed `clock` (ns): perf record -k. */
   clockData: { wall: bigint; clock: bigint } | undefined;
+  /** The recorded kernel's build id in hexadecimal digits, '' where the file does not say. */
+  kernelBuildId: string;
   /** What is not whole of the features, which come last in the file. */
   broken?: TraceError;
   /** The records are in files of their own, one a thread of perf record --threads. */
@@ -189,6 +194,7 @@ export async function readPerfHeader(name: string, file: RandomFile, size: numbe
     tracingData: undefined,
     cpus: undefined,
     clockData: undefined,
+    kernelBuildId: '',
     directory: false,
     facts: { version: '', release: '', host: '', commandLine: '' },
   };
@@ -250,6 +256,7 @@ export function applyFeature(header: PerfHeader, bit: number, body: DataView, li
   try {
     if (bit === feature.compressed) header.compressed = true;
     else if (bit === feature.directory) header.directory = true;
+    else if (bit === feature.buildId) header.kernelBuildId = kernelBuildId(body, little);
     else if (bit === feature.nrcpus) header.cpus = body.getUint32(0, little);
     else if (bit === feature.version) header.facts.version = perfString(body, 0, little);
     else if (bit === feature.osrelease) header.facts.release = perfString(body, 0, little);
@@ -260,6 +267,19 @@ export function applyFeature(header: PerfHeader, bit: number, body: DataView, li
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
   }
+}
+
+/** The kernel's build id among those of all files, each a record: process, 20 bytes of it and 4 more, the file's name. */
+function kernelBuildId(body: DataView, little: boolean): string {
+  for (let at = 0; at + 8 <= body.byteLength; ) {
+    const size = body.getUint16(at + 6, little);
+    if (size < 36) break;
+    const bytes = new Uint8Array(body.buffer, body.byteOffset + at, size);
+    if (Buffer.from(bytes.subarray(36)).toString('latin1').startsWith('[kernel.kallsyms]'))
+      return Buffer.from(bytes.subarray(12, 32)).toString('hex');
+    at += size;
+  }
+  return '';
 }
 
 /** A perf_event_attr and its ids. `at` is where the attr begins in `view`, `length` its size as the file has it. */

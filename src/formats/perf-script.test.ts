@@ -116,7 +116,35 @@ test('call chains belong to their event', async () => {
       ['kvm:kvm_entry', 3000],
     ],
   );
-  assert.deepEqual(trace.notes, ['The call chains that follow events are left out.']);
+  assert.deepEqual(trace.notes, []);
+  assert.deepEqual(
+    events.map(({ print, chain }) => [print.slice(-12), chain]),
+    [
+      [
+        'e 0x00000000',
+        'ffffffffc0a4 svm_vcpu_run+0x1a4 ([kvm_amd])\n7f8187e0000 __ioctl+0x7 (/usr/lib/libc.so.6)\n[unknown] ([unknown])',
+      ],
+      ['0, rip 0xfff0'.slice(-12), ''],
+    ],
+  );
+  // What stands in the chain is none of the event's fields.
+  assert.equal(events[0]?.fields.error_code, '0x0');
+});
+
+test('call chains stay with their events, wherever the file is cut into pieces to read it', async () => {
+  const chain = (n: number) =>
+    Array.from({ length: 1 + (n % 40) }, (_, k) => `ffffffff81${n}${k} f${n}+0x${k} ([kernel])`);
+  const count = 30_000;
+  let text = '';
+  for (let n = 0; n < count; n++)
+    text += `CPU 0/KVM  1254 [001]  ${1000 + n}.000000: kvm:kvm_fpu: load\n${chain(n)
+      .map((frame) => `\t${frame}\n`)
+      .join('')}\n`;
+  const { events } = await readText(text);
+  assert.equal(events.length, count);
+  for (const [n, { print, chain: read }] of events.entries())
+    if (print !== 'load' || read !== chain(n).join('\n'))
+      assert.deepEqual([n, print, read], [n, 'load', chain(n).join('\n')]);
 });
 
 test('times from the first event on are relative', async () => {

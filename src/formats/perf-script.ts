@@ -58,6 +58,9 @@ class PerfScript extends LineTrace {
 
   constructor(input: Input, options: OpenOptions) {
     super(input, options, lines);
+    const inChain = (bytes: Uint8Array, start: number, end: number) =>
+      isChain(bytes, start, end) && !parseEvent(bytes, start, end, told);
+    if (holdsLine(input.head, inChain)) this.inChain = inChain;
     this.#processes = namesProcesses(input.head);
     if (this.#processes)
       this.note(
@@ -86,9 +89,7 @@ class PerfScript extends LineTrace {
       if (lost !== null) this.lost(parts.cpu, Number.isSafeInteger(Number(lost[1])) ? Number(lost[1]) : undefined);
       return line.known;
     }
-    if (!isChain(bytes, start, end)) return line.unknown;
-    this.note('The call chains that follow events are left out.');
-    return line.known;
+    return isChain(bytes, start, end) ? line.frame : line.unknown;
   }
 
   protected nameOf(name: string, sample: Uint8Array): string {

@@ -2,7 +2,9 @@ import type { Clock } from '../trace/clock.ts';
 import type { EventType, Layout } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { TypeTable } from '../trace/trace.ts';
+import { ChainedLayout } from './call-chain.ts';
 import { KernelLayout } from './kernel-layout.ts';
+import type { PerfChains } from './perf-chains.ts';
 import type { PerfAttr, PerfHeader } from './perf-header.ts';
 import { type SampleShape, unresolved, unwanted } from './perf-scan.ts';
 import { QemuProbeLayout, qemuProbe } from './qemu-names.ts';
@@ -33,6 +35,8 @@ export class PerfTypes {
   };
   /** The event formats, which come after the attributes in a pipe. */
   formats: TracingData | undefined;
+  /** What is known of call chains. */
+  chains: PerfChains | undefined;
   /** Which types the reader of the trace asks for. */
   wants: ((type: EventType) => boolean) | undefined;
   readonly #header: PerfHeader;
@@ -104,7 +108,7 @@ export class PerfTypes {
       if (attr.type === 2 && this.formats !== undefined) {
         this.#note(`The file holds no format of ${name}: its fields are not known.`);
       }
-      return this.#table.add(name, noFields, name + mode);
+      return this.#table.add(name, this.#chained(attr, noFields), name + mode);
     }
     const { system, format } = known;
     const layout = new KernelLayout(format, this.#little);
@@ -112,9 +116,14 @@ export class PerfTypes {
     const qemu = qemuProbe(system, format.name, isProbe, this.#signatures);
     if (qemu !== undefined) {
       const names = new QemuProbeLayout(layout, qemu, this.#signatures);
-      return this.#table.add(qemu, names, `${system}:${format.name}${mode}`);
+      return this.#table.add(qemu, this.#chained(attr, names), `${system}:${format.name}${mode}`);
     }
-    return this.#table.add(`${system}:${format.name}`, layout, `${system}:${format.name}${mode}`);
+    return this.#table.add(`${system}:${format.name}`, this.#chained(attr, layout), `${system}:${format.name}${mode}`);
+  }
+
+  #chained(attr: PerfAttr, layout: Layout): Layout {
+    const { chains } = this;
+    return attr.hasCallchain && chains !== undefined ? new ChainedLayout(layout, (b, i) => chains.text(b, i)) : layout;
   }
 
   /** Looks at the attributes that came since it last did, so that any number of them may come between samples. */

@@ -8,6 +8,21 @@ import { escapeText } from './escape.ts';
 /** Writes event `i` of a batch as one line, with its line end. */
 export type EventWriter = (trace: Trace, b: EventBatch, i: number) => string;
 
+/** The frames of an event's call chain, the innermost first. */
+function framesOf(type: EventType, b: EventBatch, i: number): string[] {
+  const text = type.layout.chain?.text(b, i) ?? '';
+  return text === '' ? [] : text.split('\n');
+}
+
+/** A call chain as perf script writes it below an event: a frame a line, and an empty one. */
+export function chainText(type: EventType, b: EventBatch, i: number): string {
+  const frames = framesOf(type, b, i).map((frame) => {
+    const [address = '', ...rest] = frame.split(' ');
+    return `        ${escapeText([address.padStart(16), ...rest].join(' '))}\n`;
+  });
+  return frames.length === 0 ? '' : `${frames.join('')}\n`;
+}
+
 /** Comms are escaped once each, so many at most. */
 const maxComms = 10_000;
 
@@ -47,7 +62,7 @@ export function textLines(): EventWriter {
     const who =
       tid >= 0 ? `${comm !== '' ? comm : tid === 0 ? '<idle>' : '<...>'}-${tid}` : pid >= 0 ? `pid ${pid}` : '-';
     const where = cpu < 0 ? '' : ` [${String(cpu).padStart(3, '0')}]`;
-    return `${who.padStart(22)}${where} ${stamp(trace, b.time[i] as number)}: ${escapeText(`${type.name}: ${type.layout.print(b, i)}`)}\n`;
+    return `${who.padStart(22)}${where} ${stamp(trace, b.time[i] as number)}: ${escapeText(`${type.name}: ${type.layout.print(b, i)}`)}\n${chainText(type, b, i)}`;
   };
 }
 
@@ -100,6 +115,7 @@ export function jsonLines(): EventWriter {
       ...(type.recordedAs === type.name ? {} : { recorded_as: type.recordedAs }),
       // Whatever they are called: a field `__proto__` is one, too.
       fields: Object.fromEntries(fields),
+      ...(type.layout.chain === undefined ? {} : { callchain: framesOf(type, b, i) }),
     })}\n`;
   };
 }

@@ -184,6 +184,8 @@ function classOf(type: EventType, b: EventBatch, i: number): Class {
     used.add(out);
     fields.push({ name: out, reader, ...formOf(reader, declared, b, i) });
   }
+  const { chain } = type.layout;
+  if (chain !== undefined) fields.push({ name: '_callchain', reader: chain, form: 'string', size: 0 });
   return { id: type.id, fields, name: type.name };
 }
 

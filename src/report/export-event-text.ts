@@ -5,6 +5,7 @@ import type { Loss } from '../trace/loss.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import { escapeText } from './escape.ts';
+import { chainText } from './event-line.ts';
 
 /** Writes events, and what was lost between them, for other tools to read. Each call gives what is to be written, which may be nothing yet. */
 export type EventFileWriter = {
@@ -65,13 +66,8 @@ export function perfScriptEvents(): EventFileWriter {
       const pid = processOf(trace, b, i);
       const comm = thread?.comm || (tid === 0 ? 'swapper' : `:${tid}`);
       const id = pid >= 0 ? `${pid}/${tid}` : String(tid);
-      return line(
-        comm,
-        id,
-        b.cpu[i] as number,
-        stamp(trace, b.time[i] as number),
-        `${type.name}: ${type.layout.print(b, i)}`,
-      );
+      const text = `${type.name}: ${type.layout.print(b, i)}`;
+      return line(comm, id, b.cpu[i] as number, stamp(trace, b.time[i] as number), text) + chainText(type, b, i);
     },
     loss(trace, { to, cpu, count }) {
       const time = Number.isFinite(to) ? to : Math.max(0, trace.last);

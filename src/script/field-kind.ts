@@ -1,3 +1,4 @@
+import { ChainedLayout } from '../formats/call-chain.ts';
 import { KernelLayout } from '../formats/kernel-layout.ts';
 import { builtInSignatures } from '../formats/qemu-signatures.ts';
 import { parseTraceEvents, type Signature } from '../formats/trace-events.ts';
@@ -76,8 +77,9 @@ export function kindOf(type: EventType, field: Field): Kind {
   if (what !== undefined) return what === 'text' ? 'number' : what;
   if ('bits' in field) return field.bits === 64 && 'base' in field && field.base === 'hex' ? 'hex' : 'number';
   if (/\*\s*$/.test(field.declared)) return 'hex';
-  if (type.layout instanceof KernelLayout) {
-    const { fields, format } = type.layout;
+  const layout = type.layout instanceof ChainedLayout ? type.layout.inner : type.layout;
+  if (layout instanceof KernelLayout) {
+    const { fields, format } = layout;
     const own = fields.find(({ name }) => name === field.name);
     if (own === undefined || own.size < 8 || own.signed || narrow(own) !== undefined) return 'number';
     return printedInHex(format.printFormat, field.name) ? 'hex' : 'number';

@@ -46,6 +46,8 @@ export interface Layout {
   readonly fields: readonly Field[];
   /** A reader of the field of that name, or undefined where the type has none. */
   reader(name: string): FieldReader | undefined;
+  /** The call chain that was recorded with an event, a frame a line, the innermost first: '' where it has none. Undefined where no event of the type has. */
+  readonly chain?: FieldReader | undefined;
   /** The whole payload as one line of text, as the usual tool for the format prints it. */
   print(b: EventBatch, i: number): string;
 }
