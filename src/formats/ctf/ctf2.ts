@@ -2,20 +2,15 @@ import type { Meter } from '../../trace/budget.ts';
 import type { TraceError } from '../../trace/error.ts';
 import {
   byteClass,
-  type ClockClass,
-  classBytes,
-  deepest,
-  type EventClass,
   type FieldClass,
   type IntClass,
   type Label,
-  largestAlign,
   type Metadata,
   type Reference,
   type Role,
   type Scope,
-  type StreamClass,
 } from './classes.ts';
+import { Declarations, type Fail } from './declarations.ts';
 
 /** A piece of the metadata: one JSON text, and where it begins. */
 export type Fragment = { text: string; at: number };
@@ -54,70 +49,57 @@ const rolesByName = new Map<Json, Role>(
  * Reads CTF 2 metadata: JSON texts, each after a record separator (RFC 7464). `fail` makes the error for a byte's place in the
  * metadata.
  */
-export function parseCtf2(
-  fragments: Iterable<Fragment>,
-  meter: Meter,
-  fail: (problem: string, at: number, expected: string) => TraceError,
-): Metadata {
+export function parseCtf2(fragments: Iterable<Fragment>, meter: Meter, fail: Fail): Metadata {
   const reader = new Reader(meter, fail);
   for (const fragment of fragments) reader.add(fragment);
   return reader.done();
 }
 
-class Reader {
-  readonly #meter: Meter;
-  readonly #fail: (problem: string, at: number, expected: string) => TraceError;
+class Reader extends Declarations {
+  readonly #fail: Fail;
+  /** What JSON becomes in memory may be a hundred times as much as its text. */
+  readonly #longest: number;
   #at = 0;
-  #depth = 0;
   #begun = false;
-  #uuid = '';
-  #packetHeader: FieldClass | undefined;
   readonly #aliases = new Map<string, FieldClass>();
-  readonly #environment = new Map<string, string>();
-  readonly #clocks = new Map<string, ClockClass>();
-  readonly #streams = new Map<number, StreamClass>();
-  readonly #events: EventClass[] = [];
 
-  constructor(meter: Meter, fail: (problem: string, at: number, expected: string) => TraceError) {
-    this.#meter = meter;
+  constructor(meter: Meter, fail: Fail) {
+    super(meter);
     this.#fail = fail;
+    this.#longest = Math.floor(meter.budget.part / 32);
   }
 
   add({ text, at }: Fragment): void {
     this.#at = at;
-    // What JSON becomes in memory may be a hundred times as much.
-    const most = Math.floor(this.#meter.budget.part / 32);
-    if (text.length > most) throw this.#error(`a fragment of ${text.length} characters`, `at most ${most}`);
+    if (text.length > this.#longest)
+      throw this.error(`a fragment of ${text.length} characters`, `at most ${this.#longest}`);
     let json: Json;
     try {
       json = JSON.parse(text, exact) as Json;
     } catch (error) {
-      throw this.#error(`no JSON (${(error as Error).message.slice(0, 100)})`, 'one JSON object after each separator');
+      throw this.error(`no JSON (${(error as Error).message.slice(0, 100)})`, 'one JSON object after each separator');
     }
     const fragment = this.#object(json, 'a fragment');
     const type = this.#text(fragment.type, 'type');
     if (!this.#begun) {
       if (type !== 'preamble' || Number(fragment.version) !== 2)
-        throw this.#error(`the metadata begin with "${type}"`, 'a preamble of version 2');
+        throw this.error(`the metadata begin with "${type}"`, 'a preamble of version 2');
       this.#begun = true;
-      this.#uuid = uuidOf(fragment.uuid);
+      this.uuid = uuidOf(fragment.uuid);
       return;
     }
-    this.#hold();
+    this.hold();
     switch (type) {
       case 'preamble':
-        throw this.#error('a second preamble', 'one');
+        throw this.error('a second preamble', 'one');
       case 'field-class-alias':
         this.#aliases.set(this.#text(fragment.name, 'name'), this.#fieldClass(fragment['field-class']));
         return;
       case 'trace-class':
-        this.#packetHeader = this.#optional(fragment['packet-header-field-class'], 'packet header');
-        if (fragment.uuid !== undefined) this.#uuid = uuidOf(fragment.uuid);
-        for (const [key, value] of Object.entries(this.#object(fragment.environment ?? {}, 'environment')).slice(
-          0,
-          1000,
-        ))
-          this.#environment.set(key, String(value));
+        this.packetHeader = this.#optional(fragment['packet-header-field-class'], 'packet header');
+        if (fragment.uuid !== undefined) this.uuid = uuidOf(fragment.uuid);
+        for (const [key, value] of Object.entries(this.#object(fragment.environment ?? {}, 'environment')))
+          this.addToEnvironment(key, value);
         return;
       case 'clock-class':
         this.#clock(fragment);
@@ -129,35 +111,23 @@ class Reader {
         this.#event(fragment);
         return;
       default:
-        throw this.#error(`a fragment of type "${type.slice(0, 60)}"`, 'one that CTF 2 has');
+        throw this.error(`a fragment of type "${type.slice(0, 60)}"`, 'one that CTF 2 has');
     }
   }
 
   done(): Metadata {
-    if (!this.#begun) throw this.#error('no fragment', 'a preamble');
-    return {
-      major: 2,
-      little: true,
-      uuid: this.#uuid,
-      environment: this.#environment,
-      clocks: this.#clocks,
-      packetHeader: this.#packetHeader,
-      streams: this.#streams,
-      events: this.#events,
-    };
+    if (!this.#begun) throw this.error('no fragment', 'a preamble');
+    return this.metadata(2, true);
   }
 
   #clock(json: JsonObject): void {
     const name = this.#text(json.id ?? json.name, 'id');
     const offset = this.#object(json['offset-from-origin'] ?? json.offset ?? {}, 'offset-from-origin');
-    const frequency = this.#int(json.frequency, 'frequency');
-    if (frequency <= 0n || frequency > 1n << 38n)
-      throw this.#error(`the clock ${name} has a frequency of ${frequency} Hz`, '1 Hz to 2^38 Hz');
     const { origin } = json;
-    this.#clocks.set(name, {
+    this.addClock(name, {
       name: typeof json.name === 'string' ? json.name : name,
       uuid: typeof json.uid === 'string' ? json.uid : uuidOf(json.uuid),
-      frequency,
+      frequency: this.#int(json.frequency, 'frequency'),
       seconds: this.#int(offset.seconds ?? 0, 'seconds'),
       cycles: this.#int(offset.cycles ?? 0, 'cycles'),
       epoch: origin === 'unix-epoch' || json['origin-is-unix-epoch'] === true,
@@ -165,13 +135,11 @@ class Reader {
   }
 
   #stream(json: JsonObject): void {
-    const id = this.#id(json.id);
-    if (this.#streams.has(id)) throw this.#error(`data stream class ${id} is declared twice`, 'one');
     const clock = json['default-clock-class-id'] ?? json['default-clock-class-name'];
-    if (clock !== undefined && !this.#clocks.has(String(clock)))
-      throw this.#error(`the clock class ${shown(clock)} is not declared`, 'a clock class before it');
-    this.#streams.set(id, {
-      id,
+    if (clock !== undefined && !this.clocks.has(String(clock)))
+      throw this.error(`the clock class ${shown(clock)} is not declared`, 'a clock class before it');
+    this.addStream({
+      id: this.#id(json.id),
       header: this.#optional(json['event-record-header-field-class'], 'event header'),
       packetContext: this.#optional(json['packet-context-field-class'], 'packet context'),
       context: this.#optional(json['event-record-common-context-field-class'], 'stream event context'),
@@ -181,9 +149,9 @@ class Reader {
 
   #event(json: JsonObject): void {
     const stream = this.#id(json['data-stream-class-id']);
-    if (!this.#streams.has(stream))
-      throw this.#error(`data stream class ${stream} is not declared`, 'a data stream class before its event records');
-    this.#events.push({
+    if (!this.streams.has(stream))
+      throw this.error(`data stream class ${stream} is not declared`, 'a data stream class before its event records');
+    this.events.push({
       id: this.#id(json.id),
       stream,
       name: typeof json.name === 'string' ? json.name : '',
@@ -196,24 +164,17 @@ class Reader {
   #optional(json: Json | undefined, scope: Scope): FieldClass | undefined {
     if (json === undefined) return undefined;
     const type = this.#fieldClass(json);
-    if (type.kind !== 'struct') throw this.#error(`the ${scope} is no structure`, 'a structure');
+    if (type.kind !== 'struct') throw this.error(`the ${scope} is no structure`, 'a structure');
     return scope === 'packet context' ? withCpu(type) : type;
   }
 
   #fieldClass(json: Json | undefined): FieldClass {
-    if (++this.#depth > deepest) throw this.#error('field classes too deep in each other', `at most ${deepest} levels`);
-    this.#hold();
-    try {
-      if (typeof json === 'string') {
-        const alias = this.#aliases.get(json);
-        if (alias === undefined)
-          throw this.#error(`the field class "${json.slice(0, 60)}" is not declared`, 'an alias');
-        return alias;
-      }
-      return this.#plainClass(this.#object(json, 'a field class'));
-    } finally {
-      this.#depth--;
-    }
+    return this.nested(() => {
+      if (typeof json !== 'string') return this.#plainClass(this.#object(json, 'a field class'));
+      const alias = this.#aliases.get(json);
+      if (alias === undefined) throw this.error(`the field class "${json.slice(0, 60)}" is not declared`, 'an alias');
+      return alias;
+    });
   }
 
   #plainClass(json: JsonObject): FieldClass {
@@ -241,9 +202,7 @@ class Reader {
       }
       case 'fixed-length-floating-point-number': {
         const { size, align, little } = this.#fixed(json, false);
-        if (size !== 16 && size !== 32 && size !== 64)
-          throw this.#error(`a floating-point number of ${size} bits`, '16, 32 or 64');
-        return { kind: 'float', size, align, little };
+        return { kind: 'float', size: this.floatSize(size), align, little };
       }
       case 'null-terminated-string':
         return { kind: 'string', encoding: this.#encoding(json) };
@@ -273,7 +232,7 @@ class Reader {
           return { name: this.#text(one.name, 'name'), class: this.#fieldClass(one['field-class']) };
         });
         if (new Set(members.map(({ name }) => name)).size < members.length)
-          throw this.#error('two members of one name', 'names that differ');
+          throw this.error('two members of one name', 'names that differ');
         return { kind: 'struct', align: this.#align(json['minimum-alignment'] ?? 1), members };
       }
       case 'static-length-array':
@@ -313,20 +272,19 @@ class Reader {
         return { kind: 'variant', selector: this.#location(json['selector-field-location']), options, optional: false };
       }
       default:
-        throw this.#error(`a field class of type "${type.slice(0, 60)}"`, 'one that CTF 2 has');
+        throw this.error(`a field class of type "${type.slice(0, 60)}"`, 'one that CTF 2 has');
     }
   }
 
   #fixed(json: JsonObject, signed: boolean): IntClass {
-    const size = Number(this.#int(json.length, 'length'));
-    if (!(size > 0 && size <= 4096)) throw this.#error(`a field of ${size} bits`, '1 to 4096 bits');
+    const size = this.intSize(Number(this.#int(json.length, 'length')));
     const order = json['byte-order'];
     if (order !== 'little-endian' && order !== 'big-endian')
-      throw this.#error(`the byte order ${shown(order)}`, '"little-endian" or "big-endian"');
+      throw this.error(`the byte order ${shown(order)}`, '"little-endian" or "big-endian"');
     const little = order === 'little-endian';
     const bits = json['bit-order'];
     if (bits !== undefined && (bits === 'first-to-last') !== little)
-      throw this.#error(`the bit order ${shown(bits)} in ${order} fields`, 'the usual one');
+      throw this.error(`the bit order ${shown(bits)} in ${order} fields`, 'the usual one');
     return {
       kind: 'int',
       size,
@@ -353,7 +311,7 @@ class Reader {
 
   #ranges(name: string, json: Json | undefined): readonly Label[] {
     return this.#list(json, 'ranges').map((range) => {
-      this.#hold();
+      this.hold();
       const [low, high] = this.#list(range, 'a range');
       return { name, low: this.#int(low, 'a range'), high: this.#int(high, 'a range') };
     });
@@ -361,9 +319,7 @@ class Reader {
 
   #length(json: JsonObject, type: string): number | Reference {
     if (type.startsWith('dynamic')) return this.#location(json['length-field-location']);
-    const length = Number(this.#int(json.length, 'length'));
-    if (length >= 0 && length <= 2 ** 40) return length;
-    throw this.#error(`a length of ${length}`, '0 to 2^40');
+    return this.arrayLength(Number(this.#int(json.length, 'length')));
   }
 
   /** In final CTF 2 an object, before that a list that begins with the origin. */
@@ -378,7 +334,7 @@ class Reader {
     }
     const scope = origin === undefined || origin === null ? undefined : origins.get(origin);
     if (origin !== undefined && origin !== null && scope === undefined)
-      throw this.#error(`a field location in ${shown(origin)}`, 'a part of a packet or an event record');
+      throw this.error(`a field location in ${shown(origin)}`, 'a part of a packet or an event record');
     // null leads to what is around: the search goes there of itself.
     return { origin: scope, path: path.filter((name) => name !== null).map(String) };
   }
@@ -386,7 +342,7 @@ class Reader {
   #encoding(json: JsonObject): string {
     const encoding = String(json.encoding ?? 'utf-8').toLowerCase();
     if (/^utf-(8|16le|16be|32le|32be)$/.test(encoding)) return encoding;
-    throw this.#error(`the encoding "${encoding.slice(0, 60)}"`, 'utf-8, utf-16le, utf-16be, utf-32le or utf-32be');
+    throw this.error(`the encoding "${encoding.slice(0, 60)}"`, 'utf-8, utf-16le, utf-16be, utf-32le or utf-32be');
   }
 
   #roles(json: Json | undefined): readonly Role[] {
@@ -397,43 +353,35 @@ class Reader {
   }
 
   #align(json: Json): number {
-    const align = Number(json);
-    if (align >= 1 && align <= largestAlign && (align & (align - 1)) === 0) return align;
-    throw this.#error(`an alignment of ${shown(json)} bits`, `a power of two up to ${largestAlign}`);
+    return this.alignOf(Number(this.#int(json, 'an alignment')));
   }
 
   #id(json: Json | undefined): number {
-    const id = this.#int(json ?? 0, 'id');
-    if (id >= 0n && id <= 0xffffffffn) return Number(id);
-    throw this.#error(`the id ${id}`, '0 to 2^32 - 1');
+    return this.idOf(this.#int(json ?? 0, 'id'));
   }
 
   #int(json: Json | undefined, what: string): bigint {
     if (typeof json === 'bigint') return json;
     if (typeof json === 'number' && Number.isSafeInteger(json)) return BigInt(json);
-    throw this.#error(`${what}: ${shown(json)}`, 'an integer');
+    throw this.error(`${what}: ${shown(json)}`, 'an integer');
   }
 
   #text(json: Json | undefined, what: string): string {
     if (typeof json === 'string') return json;
-    throw this.#error(`no "${what}"`, 'a text');
+    throw this.error(`no "${what}"`, 'a text');
   }
 
   #list(json: Json | undefined, what: string): Json[] {
     if (Array.isArray(json)) return json;
-    throw this.#error(`${what} is no array`, 'an array');
+    throw this.error(`${what} is no array`, 'an array');
   }
 
   #object(json: Json | undefined, what: string): JsonObject {
     if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json;
-    throw this.#error(`${what} is no object`, 'a JSON object');
+    throw this.error(`${what} is no object`, 'a JSON object');
   }
 
-  #hold(): void {
-    this.#meter.need(classBytes, 'declarations');
-  }
-
-  #error(problem: string, expected: string): TraceError {
+  protected override error(problem: string, expected: string): TraceError {
     return this.#fail(problem, this.#at, expected);
   }
 }

@@ -1,21 +1,18 @@
 import type { Meter } from '../../trace/budget.ts';
 import type { TraceError } from '../../trace/error.ts';
-import {
-  type ClockClass,
-  classBytes,
-  deepest,
-  type EventClass,
-  type FieldClass,
-  type FloatClass,
-  type IntClass,
-  type Label,
-  largestAlign,
-  type Metadata,
-  type Reference,
-  type Role,
-  type Scope,
-  type StreamClass,
+import type {
+  EventClass,
+  FieldClass,
+  FloatClass,
+  IntClass,
+  Label,
+  Metadata,
+  Reference,
+  Role,
+  Scope,
+  StreamClass,
 } from './classes.ts';
+import { Declarations, type Fail } from './declarations.ts';
 import { Lexer } from './tsdl-lexer.ts';
 
 /** Where a dotted path begins, longest first. */
@@ -74,32 +71,19 @@ const cWords = new Set(
  * Reads metadata in TSDL (CTF 1.8, chapters 7 and C). Every declared thing takes memory from `meter`. `fail` makes the error for a
  * character's place.
  */
-export function parseTsdl(
-  source: string,
-  meter: Meter,
-  fail: (problem: string, at: number, expected: string) => TraceError,
-): Metadata {
+export function parseTsdl(source: string, meter: Meter, fail: Fail): Metadata {
   return new Parser(source, meter, fail).read();
 }
 
-class Parser {
+class Parser extends Declarations {
   readonly #lexer: Lexer;
-  readonly #meter: Meter;
-  #depth = 0;
-
   #major = 1;
   #little: boolean | undefined;
   #traced = false;
-  #uuid = '';
-  #packetHeader: FieldClass | undefined;
-  readonly #environment = new Map<string, string>();
-  readonly #clocks = new Map<string, ClockClass>();
-  readonly #streams = new Map<number, StreamClass>();
-  readonly #events: EventClass[] = [];
 
-  constructor(source: string, meter: Meter, fail: (problem: string, at: number, expected: string) => TraceError) {
+  constructor(source: string, meter: Meter, fail: Fail) {
+    super(meter);
     this.#lexer = new Lexer(source, fail);
-    this.#meter = meter;
   }
 
   read(): Metadata {
@@ -110,28 +94,19 @@ class Parser {
       this.#top(names);
     }
     if (!this.#traced) throw lexer.fail('the metadata hold no trace block', 'trace { … };');
-    if (this.#events.some(({ stream }) => stream === 0) && !this.#streams.has(0) && this.#streams.size === 0)
-      this.#streams.set(0, {
+    if (this.events.some(({ stream }) => stream === 0) && !this.streams.has(0) && this.streams.size === 0)
+      this.streams.set(0, {
         id: 0,
         header: undefined,
         packetContext: undefined,
         context: undefined,
         clock: undefined,
       });
-    for (const { stream, name, offset } of this.#events) {
-      if (!this.#streams.has(stream))
+    for (const { stream, name, offset } of this.events) {
+      if (!this.streams.has(stream))
         throw lexer.fail(`the event ${name} is of stream ${stream}, which is not declared`, 'its stream', offset);
     }
-    return {
-      major: this.#major,
-      little: this.#little ?? true,
-      uuid: this.#uuid,
-      environment: this.#environment,
-      clocks: this.#clocks,
-      packetHeader: this.#packetHeader,
-      streams: this.#streams,
-      events: this.#events,
-    };
+    return this.metadata(this.#major, this.#little ?? true);
   }
 
   #top(names: Names): void {
@@ -218,9 +193,9 @@ class Parser {
     this.#block(names, (key, value, place) => {
       if (key === 'major') major = this.#number(value, place);
       else if (key === 'minor') minor = this.#number(value, place);
-      else if (key === 'uuid') this.#uuid = uuidOf(value);
+      else if (key === 'uuid') this.uuid = uuidOf(value);
       else if (key === 'byte_order') this.#little = this.#byteOrder(value, place);
-      else if (key === 'packet.header') this.#packetHeader = named(this.#fieldClass(value, place), headerRoles);
+      else if (key === 'packet.header') this.packetHeader = named(this.#fieldClass(value, place), headerRoles);
     });
     if (major !== 1n || minor !== 8n)
       throw lexer.fail(`the metadata say CTF ${major}.${minor}`, 'CTF 1.8 or CTF 2', at);
@@ -230,8 +205,7 @@ class Parser {
   #env(names: Names): void {
     this.#lexer.take();
     this.#block(names, (key, value) => {
-      if (typeof value === 'object') return;
-      if (this.#environment.size < 1000) this.#environment.set(key, String(value));
+      if (typeof value !== 'object') this.addToEnvironment(key, value);
     });
   }
 
@@ -246,10 +220,8 @@ class Parser {
       else if (key === 'offset') clock.cycles = this.#number(value, place);
     });
     if (clock.name === '') throw this.#lexer.fail('a clock without a name', 'name = …', at);
-    if (clock.frequency <= 0n || clock.frequency > 1n << 38n)
-      throw this.#lexer.fail(`the clock ${clock.name} has a frequency of ${clock.frequency} Hz`, '1 Hz to 2^38 Hz', at);
-    this.#hold();
-    this.#clocks.set(clock.name, clock);
+    this.hold();
+    this.addClock(clock.name, clock, at);
   }
 
   #stream(names: Names): void {
@@ -267,9 +239,8 @@ class Parser {
       else if (key === 'event.context') stream.context = this.#fieldClass(value, place);
       else if (key === 'packet.context') stream.packetContext = named(this.#fieldClass(value, place), packetRoles);
     });
-    if (this.#streams.has(stream.id)) throw this.#lexer.fail(`stream ${stream.id} is declared twice`, 'one', at);
-    this.#hold();
-    this.#streams.set(stream.id, stream);
+    this.hold();
+    this.addStream(stream, at);
   }
 
   #event(names: Names): void {
@@ -282,20 +253,18 @@ class Parser {
       else if (key === 'context') event.context = this.#fieldClass(value, place);
       else if (key === 'fields') event.fields = this.#fieldClass(value, place);
     });
-    this.#hold();
-    this.#events.push(event);
+    this.hold();
+    this.events.push(event);
   }
 
-  #hold(): void {
-    this.#meter.need(classBytes, 'declarations');
+  protected override error(problem: string, expected: string, at?: number): TraceError {
+    return this.#lexer.fail(problem, expected, at);
   }
 
   /** A type, and the struct, variant or enum that it may declare. */
   #type(names: Names): FieldClass {
-    const lexer = this.#lexer;
-    if (++this.#depth > deepest) throw lexer.fail('types too deep in each other', `at most ${deepest} levels`);
-    this.#hold();
-    try {
+    return this.nested(() => {
+      const lexer = this.#lexer;
       while (lexer.accept('const')) {}
       const { text, kind } = lexer.next;
       if (kind !== 'name') throw lexer.unexpected('a type');
@@ -322,9 +291,7 @@ class Parser {
       const alias = names.find(name);
       if (alias === undefined) throw lexer.fail(`the type "${name}" is not declared`, 'a declared type', at);
       return alias;
-    } finally {
-      this.#depth--;
-    }
+    });
   }
 
   /** A name such as `uint32_t`, `unsigned long` or `void *`. */
@@ -365,16 +332,14 @@ class Parser {
     }
     const lengths: (number | Reference)[] = [];
     while (lexer.accept('[')) {
-      const { kind, at, text } = lexer.next;
+      const { kind, at } = lexer.next;
       if (kind === 'number') {
-        const { value } = lexer.take();
-        if (value > 1n << 40n) throw lexer.fail(`an array of ${text} elements`, 'at most 2^40', at);
-        lengths.push(Number(value));
+        lengths.push(this.arrayLength(Number(lexer.take().value), at));
       } else lengths.push(this.#reference());
       lexer.expect(']');
     }
     for (const length of lengths.reverse()) {
-      this.#hold();
+      this.hold();
       type = { kind: 'array', align: 1, element: type, length, encoding: undefined, roles: [] };
     }
     return [name, type];
@@ -460,7 +425,7 @@ class Parser {
           clock = this.#clockOf(value, place);
       }
     });
-    if (!(size > 0 && size <= 4096)) throw lexer.fail(`an integer of ${size} bits`, '1 to 4096 bits', at);
+    this.intSize(size, at);
     if (align === 0) align = size % 8 === 0 ? 8 : 1;
     return { kind: 'int', size, align, signed, little, base, text, labels: undefined, clock, roles: [] };
   }
@@ -478,9 +443,7 @@ class Parser {
       else if (key === 'align') align = this.#align(value, place);
       else if (key === 'byte_order') little = this.#byteOrder(value, place);
     });
-    const size = Number(mantissa + exponent);
-    if (size !== 16 && size !== 32 && size !== 64)
-      throw lexer.fail(`a floating-point number of ${size} bits`, '16, 32 or 64', at);
+    const size = this.floatSize(Number(mantissa + exponent), at);
     return { kind: 'float', size, align: align === 0 ? 8 : align, little };
   }
 
@@ -582,7 +545,7 @@ class Parser {
         if (high < low) throw lexer.fail(`values from ${low} to ${high}`, 'the lower first');
       }
       labels.push({ name: label, low, high });
-      this.#hold();
+      this.hold();
       next = high + 1n;
       if (!lexer.accept(',') && (lexer.next.text as string) !== '}') throw lexer.unexpected('"," or "}"');
     }
@@ -608,15 +571,11 @@ class Parser {
   }
 
   #id(value: Value | FieldClass, at: number): number {
-    const id = this.#number(value, at);
-    if (id < 0n || id > 0xffffffffn) throw this.#lexer.fail(`the id ${id}`, '0 to 2^32 - 1', at);
-    return Number(id);
+    return this.idOf(this.#number(value, at), at);
   }
 
   #align(value: Value | FieldClass, at: number): number {
-    const align = Number(this.#number(value, at));
-    if (align >= 1 && align <= largestAlign && (align & (align - 1)) === 0) return align;
-    throw this.#lexer.fail(`an alignment of ${align} bits`, `a power of two up to ${largestAlign}`, at);
+    return this.alignOf(Number(this.#number(value, at)), at);
   }
 
   #boolean(value: Value | FieldClass, at: number): boolean {
