@@ -16,7 +16,15 @@ import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
 import { decodeText } from './text-reader.ts';
 import { type Signature, Signatures } from './trace-events.ts';
-import { contentOf, continuation, joinedNote, joinedText, shortestWrapped } from './wrapped-text.ts';
+import {
+  contentOf,
+  continuation,
+  joinedNote,
+  joinedText,
+  type LineTeller,
+  shortestWrapped,
+  Unwrapper,
+} from './wrapped-text.ts';
 
 /*
  * What QEMU's log backend writes (scripts/tracetool/backend/log.py, util/log.c), one line an event:
@@ -56,18 +64,45 @@ export const qemuLog: Format = {
       const signature = signatures.of(bare);
       if (signature === undefined) continue;
       const layouts = signatures.candidates(bare).map((one) => new QemuTextLayout(one));
-      // It may have been wrapped, over a few lines.
-      let whole = line.slice(line.indexOf(bare));
-      for (let next = i + 1; next <= i + mostLines && whole.length < maxLine; next++) {
-        const text = Buffer.from(whole, 'latin1');
-        if (layouts.some((layout) => layout.fits(text, 0, text.length))) return true;
-        whole = `${whole.trimEnd()} ${(all[next] ?? '').replace(/^[\s>]+/, '')}`;
+      // It may have been wrapped, over a few lines, between words or in their midst.
+      let wholes = [line.slice(line.indexOf(bare))];
+      for (let next = i + 1; next <= i + mostLines && (wholes[0] as string).length < maxLine; next++) {
+        const texts = wholes.map((whole) => Buffer.from(whole, 'latin1'));
+        if (layouts.some((layout) => texts.some((text) => layout.fits(text, 0, text.length)))) return true;
+        const rest = (all[next] ?? '').replace(/^[\s>]+/, '');
+        wholes = wholes.flatMap((whole) => [`${whole.trimEnd()} ${rest}`, whole + rest]);
       }
     }
     return false;
   },
   open: async (input, options) => new QemuLog(input, new Signatures(input.path, options)),
 };
+
+/** How lines that a terminal cut are known. */
+function tellerOf(names: QemuNames): LineTeller {
+  const begins = /^[\s>]*(?:\d{1,10}@\d{1,10}\.\d|\d{4}-\d\d-\d\dT\d\d:\d\d)/;
+  const told = { nameStart: 0, nameEnd: 0, payloadStart: 0 };
+  const find = (bytes: Uint8Array, start: number, end: number) => {
+    const text = decodeText(bytes, start, end);
+    const stamp =
+      /^[\s>]*(?:\d{1,10}@\d{1,10}\.\d{6}:|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z )?/.exec(text)?.[0] ?? '';
+    told.nameStart = start + stamp.length;
+    const index = names.find(bytes, told.nameStart, end);
+    told.nameEnd = told.nameStart + (names.events[index]?.name.length ?? 0);
+    told.payloadStart = Math.min(end, told.nameEnd + 1);
+    return index;
+  };
+  return {
+    event: (bytes, start, end) => (find(bytes, start, end) >= 0 ? told : undefined),
+    own: () => false,
+    begins: (text) => begins.test(text),
+    worth(text) {
+      const signature = names.events[find(text, 0, text.length)];
+      if (signature === undefined) return 0;
+      return new QemuTextLayout(signature).fits(text, told.nameStart, text.length) ? 2 : 1;
+    },
+  };
+}
 
 /** The whole lines of the first bytes of an input, one character a byte. */
 function lines(head: Uint8Array): string[] {
@@ -105,6 +140,8 @@ class QemuLog implements Trace {
   readonly #names: QemuNames;
   /** By index of the name: the type, `unwanted` or `unresolved`. */
   readonly #codes: Int32Array;
+  /** Where lines were cut. */
+  readonly #unwrapper: Unwrapper | undefined;
   /** The same of names that no signature describes. */
   readonly #unknown = new Map<string, number>();
   /** Those of them whose arguments have no names. */
@@ -158,6 +195,8 @@ class QemuLog implements Trace {
     this.#reader = new SlotReader(this.#arena, (target, offset) => input.readInto(target, offset));
     this.#names = QemuNames.of(signatures);
     this.#codes = new Int32Array(this.#names.events.length).fill(unresolved);
+    const unwrapper = new Unwrapper(tellerOf(this.#names));
+    if (unwrapper.isCut(input.head)) this.#unwrapper = unwrapper;
 
     // Time counts from the earliest stamp at the beginning: the first line's may be later than the second's.
     const stamps: bigint[] = [];
@@ -245,6 +284,7 @@ class QemuLog implements Trace {
     const reader = this.#reader;
     const bytes = this.#arena.bytes;
     const end = reader.end;
+    if (this.#unwrapper !== undefined) this.#joined += this.#unwrapper.uncut(bytes, reader.pos, end);
     this.#sorter.begin(reader.slot);
     this.#lastTime = Number.NEGATIVE_INFINITY;
     this.#lastText = -1;

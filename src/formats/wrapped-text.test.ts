@@ -82,6 +82,14 @@ test("QEMU's log is the same, with and without time stamps, where no line is who
         assert.ok(wrapped.split('\n').length > 2 * text.length);
         assert.deepEqual(await said(wrapped), await said(`${text.join('\n')}\n`), `${width} ${prefix}${text[0]}`);
       }
+  for (const text of forms)
+    for (const width of [50, 60])
+      for (const trimmed of [true, false])
+        for (const prefix of ['', '> ']) {
+          const parts = cut(text, width, trimmed, prefix);
+          assert.ok(parts.split('\n').length > text.length + 2);
+          assert.deepEqual(await said(parts), await said(`${text.join('\n')}\n`), `${width} ${prefix}${text[0]}`);
+        }
 });
 
 test('lines that a terminal cut amid words are put together without a space, in names, too', async () => {

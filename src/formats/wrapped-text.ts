@@ -21,6 +21,10 @@ export type LineTeller = {
   event(bytes: Uint8Array, start: number, end: number): EventPlace | undefined;
   /** Whether a line that is none is another that stands for itself, as one of a call chain. */
   own(bytes: Uint8Array, start: number, end: number): boolean;
+  /** How much of an event a text is: more, the more of its values are whole; 0 where it is none. Without: as of the kernel's events. */
+  worth?(text: Uint8Array): number;
+  /** Whether a text begins as a line of an event does, though the event's name may be cut. */
+  begins?(text: string): boolean;
 };
 
 type Line = {
@@ -67,19 +71,32 @@ export class Unwrapper {
     return lines.some(({ kind }, i) => kind === 'open' && i > 0 && lines[i - 1]?.kind !== 'own');
   }
 
+  /** Whether an input that begins like this was cut in a terminal. */
+  isCut(head: Uint8Array): boolean {
+    const lines = this.#linesIn(head, 0, head.length);
+    return lines.some(({ kind }) => kind === 'open') && this.#cutAt(head, lines) !== undefined;
+  }
+
+  /** Puts the lines from `start` to `end` that were cut in a terminal together again, in place, with spaces before them. Gives how many were joined with the ones before. */
+  uncut(bytes: Uint8Array, start: number, end: number): number {
+    const lines = this.#linesIn(bytes, start, end);
+    return this.#put(bytes, lines, this.#cutAt(bytes, lines) ?? []);
+  }
+
+  #put(bytes: Uint8Array, lines: readonly Line[], blocks: readonly Block[]): number {
+    let joined = 0;
+    for (const { first, count, text } of blocks) {
+      put(bytes, lines[first] as Line, lines[first + count - 1] as Line, text);
+      joined += count - 1;
+    }
+    return joined;
+  }
+
   /** Puts the whole lines from `start` to `end` together again, in place, with spaces before them. Gives how many were joined with the ones before. */
   unwrap(bytes: Uint8Array, start: number, end: number): number {
     const lines = this.#linesIn(bytes, start, end);
-    const widest = lines.reduce((most, line) => Math.max(most, line.full - line.start), 0);
-    const blocks = this.#cutAt(bytes, lines, widest);
-    if (blocks !== undefined) {
-      let joined = 0;
-      for (const { first, count, text } of blocks) {
-        put(bytes, lines[first] as Line, lines[first + count - 1] as Line, text);
-        joined += count - 1;
-      }
-      return joined;
-    }
+    const blocks = this.#cutAt(bytes, lines);
+    if (blocks !== undefined) return this.#put(bytes, lines, blocks);
     const width = widthOf(bytes, lines);
     // Whether words were cut, too, shows where what is known of an event fits only without a space between.
     this.#cutWords = 0;
@@ -100,10 +117,11 @@ export class Unwrapper {
   }
 
   /**
-   * The lines that belong together where a terminal cut them at that width, spaces and all: then each line that fills it goes on in the next.
+   * The lines that belong together where a terminal cut them: then each line that is as wide as any goes on in the next.
    * Undefined where that does not make events of nearly all of them, or where words fit together better with spaces between.
    */
-  #cutAt(bytes: Uint8Array, lines: readonly Line[], width: number): Block[] | undefined {
+  #cutAt(bytes: Uint8Array, lines: readonly Line[]): Block[] | undefined {
+    const width = lines.reduce((most, line) => Math.max(most, line.full - line.start), 0);
     const indent = lines.reduce(
       (least, { start, content, end }) => (content === end ? least : Math.min(least, content - start)),
       Number.POSITIVE_INFINITY,
@@ -149,12 +167,14 @@ export class Unwrapper {
     if (next.kind === 'own') return missing === 0 && (!isEvent || this.#worth(joined) > this.#worth(text));
     const words = decodeText(bytes, next.content, next.end);
     if (missing > 0 && (next.kind === 'event' || isProse(words))) return false;
-    if (isEvent) return !lineBegins.test(words);
-    return missing === 0 || this.#worth(joined) > 0 || lineBegins.test(decodeText(text, 0, text.length));
+    const begins = (line: string) => this.#tell.begins?.(line) ?? lineBegins.test(line);
+    if (isEvent) return !begins(words);
+    return missing === 0 || this.#worth(joined) > 0 || begins(decodeText(text, 0, text.length));
   }
 
   /** How much of an event a text is: more, the more of its values are whole; 0 where it is none. */
   #worth(text: Uint8Array): number {
+    if (this.#tell.worth !== undefined) return this.#tell.worth(text);
     const place = this.#tell.event(text, 0, text.length);
     if (place === undefined) return 0;
     const { nameStart, nameEnd, payloadStart } = place;
