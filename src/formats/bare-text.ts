@@ -3,7 +3,8 @@ import { groups } from '../trace/groups.ts';
 import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { kernelTextFit, qualifiedName } from './kernel-text.ts';
-import { holdsLine, type LineKind, LineParts, LineTrace, line, mostCpus } from './lines.ts';
+import { holdsLine, type LineKind, LineParts, line, mostCpus } from './line-parts.ts';
+import { LineTrace } from './lines.ts';
 import type { LineTeller } from './wrapped-text.ts';
 
 /*

@@ -3,17 +3,8 @@ import { groups } from '../trace/groups.ts';
 import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
-import {
-  holdsLine,
-  isName,
-  type LineKind,
-  LineParts,
-  LineTrace,
-  line,
-  mostCpus,
-  parseNumber,
-  parseTime,
-} from './lines.ts';
+import { holdsLine, isName, type LineKind, LineParts, line, mostCpus, parseNumber, parseTime } from './line-parts.ts';
+import { LineTrace } from './lines.ts';
 import { digitValue, startsWith } from './text-field.ts';
 import { decodeText } from './text-reader.ts';
 import type { LineTeller } from './wrapped-text.ts';

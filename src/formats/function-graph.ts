@@ -3,7 +3,8 @@ import { groups } from '../trace/groups.ts';
 import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
-import { holdsLine, type LineKind, type LineParts, LineTrace, line, mostCpus } from './lines.ts';
+import { holdsLine, type LineKind, type LineParts, line, mostCpus } from './line-parts.ts';
+import { LineTrace } from './lines.ts';
 import { NamesSeen } from './names-seen.ts';
 
 /*

@@ -1,7 +1,7 @@
 import { Arena } from '../trace/arena.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
-import { TraceError } from '../trace/error.ts';
+import type { TraceError } from '../trace/error.ts';
 import type { EventType, Layout } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import { NameChanges } from '../trace/name-changes.ts';
@@ -12,6 +12,8 @@ import { ChainedText } from './call-chain.ts';
 import type { OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextFit, kernelTextLayout, type TextLayout } from './kernel-text.ts';
+import { badLines, cutLine, leap, leapError } from './line-damage.ts';
+import { type LineKind, LineParts, line, lineEnd, mostCpus, newline, trimEnd } from './line-parts.ts';
 import { QemuMarkers, QemuProbeLayout, qemuProbe } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
@@ -35,43 +37,12 @@ const longestLine = 64 << 10;
 /** How far lines may be out of order: by so much time (100 ms), and by so many slots of text. */
 const holdBack = 100_000_000;
 const heldSlots = 8;
-/** Where the time goes back by more than this (1 s), something else begins. */
-const farBack = 1_000_000_000;
-/** Where it goes forward by more than this (a day), and by far more than all there was before, too. */
-const farAhead = 86_400_000_000_000;
-const farMore = 1000;
 /** Different event names that are told apart: the kernel has some 2,500. */
 const mostNames = 8192;
 /** Thread ids end here (Linux: PID_MAX_LIMIT). */
 const mostTids = 1 << 22;
-/** CPU numbers end here (Linux: the largest NR_CPUS). */
-export const mostCpus = 8192;
-
-/** What a line turned out to be. */
-export const line = { event: 0, known: 1, unknown: 2, frame: 3 } as const;
-export type LineKind = (typeof line)[keyof typeof line];
-
 /** What an event's name stands for, in place of a type: text that a program wrote to trace_marker. */
 const marker = -1;
-
-/** Where the parts of an event's line lie, as the parser of a format finds them. Times are `seconds` and billionths. */
-export class LineParts {
-  commStart = 0;
-  commEnd = 0;
-  tid = -1;
-  pid = -1;
-  cpu = -1;
-  /** Whole seconds; of a bare integer all but its last nine digits. */
-  seconds = 0;
-  /** Billionths of a second; of a bare integer its last nine digits. */
-  rest = 0;
-  /** Digits after the point; 0 for a bare integer. */
-  decimals = 0;
-  nameStart = 0;
-  nameEnd = 0;
-  payloadStart = 0;
-  payloadEnd = 0;
-}
 
 /**
  * A kernel trace as text, an event a line. Subclasses know the lines' form (`parse`); this class reads them as they
@@ -703,145 +674,4 @@ const mostForms = 8;
 const mostFrames = 128;
 const space = 0x20;
 
-const newline = 0x0a;
 const tracingMarkWrite = Buffer.from('tracing_mark_write:', 'latin1');
-
-/** What is said of a last line without its newline. */
-export function cutLine(offset: number): string {
-  return `The last line, at byte ${offset}, has no end: it was left out, as it may have been cut.`;
-}
-
-/** The damage of lines with NUL bytes, such as a crash leaves, and of those with times that are out of reach. */
-export function badLines(file: string, firstAt: number, nulLines: number, farStamps: number): TraceError {
-  const lines = (count: number) => (count === 1 ? '1 line has' : `${count} lines have`);
-  const problems: string[] = [];
-  if (nulLines > 0) problems.push(`${lines(nulLines)} NUL bytes`);
-  if (farStamps > 0) problems.push(`${lines(farStamps)} a time more than 2^53 ns from the first`);
-  return new TraceError(file, `${problems.join(', and ')}, left out`, firstAt, 'text of one recording');
-}
-
-/** How far a time is from the newest before it, both counted from the first, where another recording begins with it; 0 where none does. */
-export function leap(time: number, newest: number, unit: Clock['unit']): number {
-  const ahead = time > newest + farAhead && time > newest * farMore && unit === 'ns';
-  return ahead || time < newest - farBack ? time - newest : 0;
-}
-
-/** That a text holds more than one recording, and is read up to the second. */
-export function leapError(file: string, by: number, unit: Clock['unit'], offset: number): TraceError {
-  const length = unit === 'ns' ? `${Math.abs(by) / 1e9} s` : `${Math.abs(by)} ticks`;
-  return new TraceError(
-    file,
-    by > 0 ? `the time goes forward by ${length}, where another recording begins` : `the time goes back by ${length}`,
-    offset,
-    'one recording in order of time; texts of several, or of several CPUs one after the other, have to be given as files of their own',
-  );
-}
-
-/** Where the line that begins at `start` ends; `end` where its newline is not at hand. */
-function lineEnd(bytes: Uint8Array, start: number, end: number): number {
-  let p = start;
-  while (p < end && bytes[p] !== newline) p++;
-  return p;
-}
-
-/** The end of a line without the spaces that some tracers print there, or a carriage return. */
-function trimEnd(bytes: Uint8Array, start: number, end: number): number {
-  let p = end;
-  while (p > start && (bytes[p - 1] === 0x20 || bytes[p - 1] === 0x0d)) p--;
-  return p;
-}
-
-/**
- * Whether an input's first lines hold one that `parse` takes, a cut last line included, or two that a mail program made of one; `whole`
- * leaves the latter out.
- */
-export function holdsLine(
-  head: Uint8Array,
-  parse: (bytes: Uint8Array, start: number, end: number) => boolean,
-  whole = false,
-): boolean {
-  let before = -1;
-  let beforeEnd = -1;
-  for (let start = 0; start < head.length; ) {
-    let end = head.indexOf(newline, start);
-    if (end < 0) end = head.length;
-    const last = trimEnd(head, start, end);
-    if (parse(head, start, last)) return true;
-    const content = contentOf(head, start, last);
-    if (!whole && before >= 0 && content < last && last - before < longestWrapped) {
-      for (const cut of [false, true]) {
-        const text = joinedText(head, before, beforeEnd, content, last, cut);
-        if (parse(text, 0, text.length)) return true;
-      }
-    }
-    [before, beforeEnd] = [start, last];
-    start = end + 1;
-  }
-  return false;
-}
-
-/**
- * Reads the time at `p` … `end` into `parts`: `12.345678`, `12.345678901` or a bare integer. Gives where it ends, -1
- * where there is none.
- */
-export function parseTime(bytes: Uint8Array, start: number, end: number, parts: LineParts): number {
-  let p = start;
-  let digits = 0;
-  let seconds = 0;
-  let rest = 0;
-  for (; p < end; p++) {
-    const digit = (bytes[p] as number) - 0x30;
-    if (digit < 0 || digit > 9) break;
-    digits++;
-    // Only a bare integer has more than nine digits, or none that is read as seconds.
-    if (digits > 20) return -1;
-    seconds = seconds * 10 + digit;
-  }
-  if (digits === 0) return -1;
-  if (bytes[p] === 0x2e && p < end) {
-    const point = p++;
-    for (; p < end; p++) {
-      const digit = (bytes[p] as number) - 0x30;
-      if (digit < 0 || digit > 9) break;
-      rest = rest * 10 + digit;
-    }
-    const decimals = p - point - 1;
-    if (digits > 11 || (decimals !== 6 && decimals !== 9)) return -1;
-    parts.seconds = seconds;
-    parts.rest = decimals === 6 ? rest * 1000 : rest;
-    parts.decimals = decimals;
-    return p;
-  }
-  parts.decimals = 0;
-  if (digits <= 15) {
-    parts.seconds = Math.floor(seconds / 1e9);
-    parts.rest = seconds - parts.seconds * 1e9;
-    return p;
-  }
-  // Beyond 2^53 the digits have to be read in two halves.
-  seconds = 0;
-  for (let q = start; q < p - 9; q++) seconds = seconds * 10 + (bytes[q] as number) - 0x30;
-  for (let q = p - 9; q < p; q++) rest = rest * 10 + (bytes[q] as number) - 0x30;
-  parts.seconds = seconds;
-  parts.rest = rest;
-  return p;
-}
-
-/** A decimal number below 2^31 at `start`; gives where it ends, with its value in `number.value`. */
-export function parseNumber(bytes: Uint8Array, start: number, end: number, number: { value: number }): number {
-  let p = start;
-  let value = 0;
-  for (; p < end && p < start + 11; p++) {
-    const digit = (bytes[p] as number) - 0x30;
-    if (digit < 0 || digit > 9) break;
-    value = value * 10 + digit;
-  }
-  number.value = value;
-  return value < 0x80000000 ? p : start;
-}
-
-/** Whether all bytes are printable ASCII other than spaces, as in the names of events. */
-export function isName(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let p = start; p < end; p++) if (((bytes[p] as number) - 0x21) >>> 0 > 0x5d) return false;
-  return end > start;
-}

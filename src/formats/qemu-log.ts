@@ -10,7 +10,7 @@ import { earliestOf } from './earliest.ts';
 import type { Format } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextLayout } from './kernel-text.ts';
-import { badLines, cutLine, leap, leapError } from './lines.ts';
+import { badLines, cutLine, leap, leapError } from './line-damage.ts';
 import { QemuNames } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
