@@ -27,16 +27,9 @@ export type { Lock, LockWait } from './spans/kinds/lock.ts';
 export type { Request } from './spans/kinds/request.ts';
 export type { VcpuStretch } from './spans/kinds/vcpu-state.ts';
 export { kindNamed, kinds } from './spans/kinds.ts';
-export {
-  type LockCounts,
-  LockSpans,
-  Locks,
-  type LockThread,
-  type Mutex,
-  type OpenLock,
-  type Site,
-  Stretches,
-} from './spans/locks.ts';
+export type { LockThread, Mutex, Site } from './spans/lock-keys.ts';
+export { LockSpans, Stretches } from './spans/lock-spans.ts';
+export { type LockCounts, Locks, type OpenLock } from './spans/locks.ts';
 export {
   type OpenPair,
   type PairCounts,

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { Loss } from '../src/trace/loss.ts';
+import { mutexEvent } from './mutexes.ts';
 import { Recording } from './parts.ts';
 import { type SyntheticEvent, synthetic } from './synthetic.ts';
 
@@ -179,3 +180,66 @@ const keyed: Maker = ({ what, tid, cpu, value }, time) => {
   return undefined;
 };
 export const pairRecordings = cutRecordings(() => keyed);
+
+/** QEMU's mutexes as threads of two processes take, try, wait on conditions, and let go of them; `missing`: not all is recorded. */
+const mutexMachine = (missing: boolean) => (): Maker => {
+  type User = { waits?: number | undefined; sleeps?: { mutex: number; line: number } | undefined; has: number[] };
+  const users = new Map<number, User>();
+  const owners = new Map<string, { tid: number; depth: number }>();
+  return ({ what, tid, cpu, value, wait }, time) => {
+    const other = tid === 1034;
+    const user: User = users.get(tid) ?? { has: [] };
+    users.set(tid, user);
+    if (what < 12) {
+      const [prev_pid, next_pid] = value < 4 ? [tid, 0] : [0, tid];
+      return {
+        name: 'sched:sched_switch',
+        time,
+        tid: prev_pid,
+        cpu,
+        fields: { prev_pid, prev_state: what % 2, next_pid },
+      };
+    }
+    if (what < 15) return { name: 'sched:sched_waking', time, tid: 7, cpu, fields: { pid: tid } };
+    if (what < 18) return { name: 'kvm:kvm_entry', time, tid, cpu, fields: { vcpu_id: tid % 5 } };
+    const event = (action: 'lock' | 'locked' | 'unlock', mutex: number, line: number) => {
+      const made = { ...mutexEvent(action, time, tid, mutex, line, cpu), pid: other ? 8 : -1 };
+      return missing && wait % 9 === 0 ? undefined : made;
+    };
+    const at = (mutex: number) => `${other} ${mutex}`;
+    const take = (mutex: number): boolean => {
+      const owner = owners.get(at(mutex));
+      // The first is recursive.
+      if (owner !== undefined && (owner.tid !== tid || mutex > 0)) return false;
+      owners.set(at(mutex), { tid, depth: (owner?.depth ?? 0) + 1 });
+      user.has.push(mutex);
+      return true;
+    };
+    const line = value % 5;
+    const mutex = user.waits ?? user.sleeps?.mutex ?? value % 3;
+    if (user.waits !== undefined || user.sleeps !== undefined) {
+      if (!take(mutex)) return undefined;
+      const place = user.sleeps?.line ?? line;
+      user.waits = undefined;
+      user.sleeps = undefined;
+      return event('locked', mutex, place);
+    }
+    const last = user.has.at(-1);
+    if (last !== undefined && what < 60) {
+      user.has.pop();
+      const owner = owners.get(at(last)) as { tid: number; depth: number };
+      if (--owner.depth === 0) owners.delete(at(last));
+      if (what < 30 && owner.depth === 0) user.sleeps = { mutex: last, line };
+      return event('unlock', last, line);
+    }
+    if (what > 90) return take(mutex) ? event('locked', mutex, line) : undefined;
+    if (user.has.includes(mutex) && mutex > 0) return undefined;
+    user.waits = mutex;
+    return event('lock', mutex, line);
+  };
+};
+
+export const mutexRecordings = fc.oneof(
+  { weight: 3, arbitrary: cutRecordings(mutexMachine(false), 250) },
+  cutRecordings(mutexMachine(true), 250),
+);

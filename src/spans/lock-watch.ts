@@ -1,7 +1,8 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type Contended, Locks } from './locks.ts';
+import type { Contended } from './lock-spans.ts';
+import { Locks } from './locks.ts';
 
 /**
  * Says event by event which threads wait for a mutex of QEMU that another thread holds. Taking a mutex that is free is no such wait,

@@ -1,13 +1,15 @@
 import type { EventBatch } from '../trace/batch.ts';
-import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import type { EventType } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
-import { IdTable } from '../trace/id-table.ts';
-import { NameTable } from '../trace/name-table.ts';
+import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { FirstSources } from './first-sources.ts';
-import { LossTable } from './losses.ts';
+import { LockKeys, type LockKeysPart, type LockKeysSeam, type LockThread, type Mutex } from './lock-keys.ts';
+import { enoughKept, LockSeam, type LockSeamPart } from './lock-seam.ts';
+import { Contention, contended, LockSpans, Stretches } from './lock-spans.ts';
+import { LockStates, OpenStretches } from './lock-state.ts';
+import { type LossPart, LossTable } from './losses.ts';
 import { isSwitch } from './sched.ts';
-import { tableOf } from './table.ts';
 
 /*
  * QEMU's mutexes, from the three events of util/qemu-thread-posix.c: `qemu_mutex_lock` right before pthread_mutex_lock,
@@ -19,15 +21,6 @@ import { tableOf } from './table.ts';
  * A recursive mutex (QemuRecMutex) traces all three each time; its hold ends with the last unlock.
  */
 
-/** Addresses, mutexes, threads times mutexes, and call sites told apart; what is beyond is counted in `LockCounts.beyond`. */
-const maxMutexes = 1 << 16;
-const maxStates = 1 << 18;
-const maxFiles = 1 << 12;
-const maxSites = 1 << 16;
-/** Payloads that are decoded once each. */
-const maxPayloads = 1 << 14;
-/** Stretches of others' holds remembered for the waits that are open. */
-const maxStretches = 1 << 20;
 /** Waiters of one mutex that a hold is put down to. */
 const maxWaiters = 4096;
 /** Two stamps of different threads may be so far in the wrong order (ns): each thread stamps before it writes. */
@@ -48,101 +41,6 @@ const roles = new Map<string, number>(
 /** A thread is switched out. */
 const change = 4;
 const undecided = 255;
-
-/** A thread that used a mutex. */
-export type LockThread = {
-  tid: number;
-  /** Its process, -1 where the trace does not say. */
-  pid: number;
-  /** Time of its first event. */
-  first: number;
-};
-
-/** A mutex of a process. */
-export type Mutex = {
-  pid: number;
-  /** Its address, in halves. */
-  high: number;
-  low: number;
-  /** Its `locked` events; and which of them were nested, after waiting on a condition variable, and of try-locks. */
-  locked: number;
-  nested: number;
-  condition: number;
-  tryLock: number;
-  /** Its `locked` events, those included that were before the stretch that is asked about. */
-  everLocked: number;
-};
-
-/** Where QEMU's source locks or unlocks. */
-export type Site = {
-  /** As compiled in (`../../util/main-loop.c`); untrusted. '' where the trace does not say. */
-  file: string;
-  line: number;
-};
-
-/** A site as in QEMU's tree: `util/main-loop.c:318`, without the way there from the build directory. */
-export function siteName({ file, line }: Site): string {
-  return `${file.replace(/^(\.\.?\/)+/, '')}:${line}`;
-}
-
-/**
- * Waits or holds that ended within a batch, in the order of their ends. `thread`, `mutex` and `site` (where it was locked) are indices in the lists of `Locks`, `cpu` that of
- * the first event (-1 where unknown), `endsAt` the index in the batch of the event that ended it. Of waits: `contended` is 1 where another thread held the
- * mutex at some moment of it, `held` how long that was, and its stretches are those from `firstStretch` to before `lastStretch`.
- */
-export class LockSpans extends tableOf({
-  begin: 'f64',
-  duration: 'f64',
-  thread: 'i32',
-  mutex: 'i32',
-  site: 'i32',
-  cpu: 'i32',
-  endsAt: 'i32',
-  contended: 'u8',
-  held: 'f64',
-  firstStretch: 'i32',
-  lastStretch: 'i32',
-}) {}
-
-/**
- * Who held the mutex during the waits that ended within a batch: the parts of a wait that are another thread's. `since`: when the holder had taken it, NaN where that was
- * before the trace began; `site`: where, -1 likewise; `inner`: where it had last locked another mutex meanwhile, which tells what it was at, -1 for none.
- */
-export class Stretches extends tableOf({
-  begin: 'f64',
-  duration: 'f64',
-  since: 'f64',
-  thread: 'i32',
-  site: 'i32',
-  inner: 'i32',
-}) {
-  append(begin: number, end: number, since: number, thread: number, site: number, inner: number): void {
-    const n = this.add();
-    this.begin[n] = begin;
-    this.duration[n] = end - begin;
-    this.since[n] = since;
-    this.thread[n] = thread;
-    this.site[n] = site;
-    this.inner[n] = inner;
-  }
-}
-
-/** What becomes of a thread's wait: nobody holds the mutex, another thread does; nobody knows whether one has since before the trace began, and then: one did, until now. */
-export const contended = { no: 0, yes: 1, maybe: 2, was: 3 } as const;
-export type Contended = (typeof contended)[keyof typeof contended];
-
-/**
- * Within a batch, which threads came to wait for a mutex that another one held (`held`), and which ceased to, in the order of the
- * events: `at` is the event's index in the batch, `thread` an index into `Locks.threads`.
- */
-class Contention extends tableOf({ at: 'i32', thread: 'i32', held: 'u8' }) {
-  append(at: number, thread: number, held: Contended): void {
-    const n = this.add();
-    this.at[n] = at;
-    this.thread[n] = thread;
-    this.held[n] = held;
-  }
-}
 
 /** What was seen, and what could not be paired. */
 export type LockCounts = {
@@ -191,11 +89,31 @@ function noCounts(): LockCounts {
   };
 }
 
+/** What was learnt of the mutexes in a stretch of a recording, as plain data. */
+export type LocksPart = {
+  keys: LockKeysPart;
+  seam: LockSeamPart;
+  counts: LockCounts;
+  states: ReturnType<LockStates['copy']>;
+  /** Of the states that wait: the stretches so far, `state` by stretch. */
+  stretches: ReturnType<Stretches['copy']> & { state: readonly number[] };
+  /** By mutex: the state that holds it; and those that wait, the latest first. */
+  holder: Int32Array;
+  waiting: readonly (readonly number[])[];
+  taken: Uint8Array;
+  /** By thread. */
+  lastSite: Int32Array;
+  lastTime: Float64Array;
+  epoch: number;
+  unlocksMissing: boolean;
+  losses: LossPart;
+  sources: ReadonlyMap<string, string>;
+  first: number;
+  presumed: boolean;
+};
+
 /** Finds waits and holds of QEMU's mutexes, and who held a mutex while others waited for it. */
 export class Locks {
-  readonly threads: LockThread[] = [];
-  readonly mutexes: Mutex[] = [];
-  readonly sites: Site[] = [];
   readonly waits = new LockSpans();
   readonly holds = new LockSpans();
   /** Mutexes taken without a wait that could be timed: their thread, mutex and site. */
@@ -206,26 +124,14 @@ export class Locks {
   /** Whether any mutex was let go, also before the stretch that is asked about. */
   unlocks = false;
 
+  readonly #keys = new LockKeys();
   readonly #losses = new LossTable();
   /** Grows with every loss: who held a mutex before one may not hold it any more. */
   #epoch = 0;
-  readonly #types: TypeReaders = { roles: new Uint8Array(0), mutex: [], file: [], line: [], known: 0 };
+  /** By type id: what an event is to us. */
+  readonly #roles: number[] = [];
   readonly #sources = new FirstSources();
-  readonly #threadOfTid = new IdTable();
-  readonly #addresses = new IdTable();
-  readonly #mutexIds = new IdTable();
-  readonly #processes = new Map<number, number>();
-  readonly #files = new NameTable(maxFiles);
-  readonly #siteIds = new IdTable();
-  /** By site: whether it is in a header, as that of all lock guards is (include/qemu/thread.h): it tells nothing of what is done. */
-  readonly #siteInHeader: boolean[] = [];
-  /** Payloads that were decoded, and what they said: most are of a few mutexes at a few call sites. */
-  readonly #payloads = new NameTable(maxPayloads);
-  readonly #payloadType = new Int32Array(maxPayloads);
-  readonly #payloadAddress = new Int32Array(maxPayloads);
-  readonly #payloadSite = new Int32Array(maxPayloads);
-  readonly #stateIds = new IdTable();
-  readonly #state = new States();
+  readonly #state = new LockStates(256);
   /** By mutex: the state that holds it, and the first of those that wait for it. */
   #holder = new Int32Array(256).fill(none);
   #firstWaiter = new Int32Array(256).fill(none);
@@ -241,6 +147,36 @@ export class Locks {
   readonly #doubted = new Set<number>();
   /** Whether a mutex was taken that nobody was seen to let go: where no unlock is seen at all, none is recorded. */
   #unlocksMissing = false;
+  /** Of a stretch that begins in the middle of the recording; how many events there were, when the first, and whether a span was set aside because nothing told where its thread was. */
+  #seam: LockSeam | undefined;
+  #events = 0;
+  #first = Number.NaN;
+  #presumed = false;
+  /** Where what is found is counted: not in `counts`, while it may be otherwise. */
+  #tally = this.counts;
+  readonly #doubtful = noCounts();
+  readonly #doubtfulMutex: Mutex = {
+    pid: none,
+    high: 0,
+    low: 0,
+    locked: 0,
+    everLocked: 0,
+    nested: 0,
+    condition: 0,
+    tryLock: 0,
+  };
+
+  get threads(): readonly LockThread[] {
+    return this.#keys.threads;
+  }
+
+  get mutexes(): readonly Mutex[] {
+    return this.#keys.mutexes;
+  }
+
+  get sites(): LockKeys['sites'] {
+    return this.#keys.sites;
+  }
 
   wants(type: EventType): boolean {
     return roles.has(type.name);
@@ -251,23 +187,17 @@ export class Locks {
     this.#learnTypes(trace);
     this.contention.count = 0;
     this.#losses.take(trace, b);
-    for (let n = 0; n < b.losses.length; n++) {
-      this.#epoch++;
-      for (const s of this.#heldUp) this.#setHeld(s, 0, 0);
-      for (const s of this.#doubted) this.#resolve(s, contended.no, 0);
-    }
-    this.waits.reserve(b.count);
-    this.holds.reserve(b.count);
-    this.bare.reserve(b.count);
-    this.waits.count = 0;
-    this.holds.count = 0;
-    this.bare.count = 0;
-    this.stretches.count = 0;
-    const types = this.#types;
+    if (b.count > 0 && Number.isNaN(this.#first)) this.#first = b.time[0] as number;
+    const seam = this.#seam;
+    while (seam !== undefined && seam.lossAt.length < this.#losses.told) seam.lossAt.push(seam.kept.count);
+    for (let n = 0; n < b.losses.length; n++) this.#lose();
+    this.#clear(b.count);
+    const roles = this.#roles;
     const { counts } = this;
+    const keys = this.#keys;
     for (let i = 0; i < b.count; i++) {
       const id = b.type[i] as number;
-      let role = types.roles[id] as number;
+      let role = roles[id] as number;
       if (role === 0) continue;
       if (role === undecided) role = this.#decide(trace.types[id] as EventType);
       if (role === 0) continue;
@@ -281,37 +211,297 @@ export class Locks {
       else {
         counts.unlock++;
         this.unlocks = true;
+        if (seam !== undefined) seam.unlocks = true;
       }
       if ((b.tid[i] as number) < 0) {
         counts.withoutThread++;
         continue;
       }
-      const payload = this.#payload(b, i, id);
-      const known = payload >= 0 && this.#payloadType[payload] === id;
-      const address = known ? (this.#payloadAddress[payload] as number) : this.#addressOf(b, i, id);
-      const s = address < 0 ? none : this.#stateOf(trace, b, i, address);
-      if (s < 0) {
+      if (!keys.read(trace, b, i)) {
         counts.beyond++;
         continue;
       }
-      const site = known ? (this.#payloadSite[payload] as number) : this.#siteOf(b, i, id);
-      if (role === lock) this.#lock(s, time, site, b.cpu[i] as number, i);
-      else if (role === locked) this.#locked(s, time, site, b.cpu[i] as number, i);
-      else this.#unlock(s, time, site, b.cpu[i] as number, i);
+      const { state, site } = keys;
+      if (state === this.#state.count) this.#begin(state);
+      const cpu = b.cpu[i] as number;
+      if (seam === undefined || seam.isSettled(this.#state.mutex[state] as number))
+        this.#take(role, state, time, site, cpu, i);
+      else this.#keep(seam, role, state, time, site, cpu, i);
     }
+    this.#events += b.count;
     counts.waits += this.waits.count;
     counts.holds += this.holds.count;
+  }
+
+  #take(role: number, s: number, time: number, site: number, cpu: number, i: number): void {
+    if (role === lock) this.#lock(s, time, site, cpu, i);
+    else if (role === locked) this.#locked(s, time, site, cpu, i);
+    else this.#unlock(s, time, site, cpu, i);
+  }
+
+  #lose(): void {
+    this.#epoch++;
+    this.#seam?.epochAt.push(this.#seam.kept.count);
+    for (const s of this.#heldUp) this.#setHeld(s, 0, 0);
+    for (const s of this.#doubted) this.#resolve(s, contended.no, 0);
+  }
+
+  /** Begins to give spans, of so many events. */
+  #clear(events: number): void {
+    for (const spans of [this.waits, this.holds, this.bare]) {
+      spans.reserve(events);
+      spans.count = 0;
+    }
+    this.stretches.count = 0;
+  }
+
+  #begin(s: number): void {
+    const [thread, mutex] = [this.#keys.thread(s), this.#keys.mutex(s)];
+    this.#state.begin(thread, mutex);
+    while (thread >= this.#lastSite.length) {
+      this.#lastSite = grown(this.#lastSite, none);
+      this.#lastTime = grown(this.#lastTime);
+    }
+    while (mutex >= this.#holder.length) {
+      this.#holder = grown(this.#holder, none);
+      this.#firstWaiter = grown(this.#firstWaiter, none);
+      this.#taken = grown(this.#taken);
+    }
+  }
+
+  /** What it is given begins in the middle of a recording: the first events of each mutex are kept, at least so many, until it is free. That unlocks are recorded is taken for granted. */
+  inMiddle(enough = enoughKept): void {
+    this.#seam = new LockSeam(enough);
+    this.unlocks = true;
+  }
+
+  /** An event that may mean something else to who knows what was before: what it seems to mean is not told. */
+  #keep(seam: LockSeam, role: number, s: number, time: number, site: number, cpu: number, i: number): void {
+    const state = this.#state;
+    const mutex = state.mutex[s] as number;
+    const thread = state.thread[s] as number;
+    const holder = this.#holder[mutex] as number;
+    const blamed = role === unlock ? thread : role === locked ? (state.thread[holder] ?? none) : none;
+    const { kept } = seam;
+    const n = seam.keep();
+    kept.role[n] = role;
+    kept.state[n] = s;
+    kept.time[n] = time;
+    kept.site[n] = site;
+    kept.cpu[n] = cpu;
+    kept.left[n] = this.#losses.leftAt((this.threads[thread] as LockThread).tid);
+    kept.event[n] = this.#events + i;
+    kept.lastSite[n] = this.#lastSite[blamed] ?? none;
+    kept.lastTime[n] = this.#lastTime[blamed] ?? 0;
+    const had = (state.depth[s] as number) > 0 ? 1 : 0;
+    const { waits, holds, bare, stretches, contention } = this;
+    const tables = [waits, holds, bare, stretches, contention];
+    const counts = tables.map(({ count }) => count);
+    this.#tally = this.#doubtful;
+    this.#take(role, s, time, site, cpu, i);
+    this.#tally = this.counts;
+    for (const [n, table] of tables.entries()) table.count = counts[n] as number;
+    const has = (state.depth[s] as number) > 0 ? 1 : 0;
+    const free =
+      this.#taken[mutex] === 1 && (this.#holder[mutex] as number) < 0 && (this.#firstWaiter[mutex] as number) < 0;
+    seam.took(mutex, has - had, free);
+  }
+
+  part(): LocksPart {
+    const state = this.#state;
+    const waiting = this.mutexes.map((_, mutex) => [...this.#waiters(mutex)]);
+    const stretches = new Stretches();
+    const of: number[] = [];
+    for (const s of waiting.flat()) {
+      this.#open.give(s, state, stretches);
+      while (of.length < stretches.count) of.push(s);
+    }
+    return {
+      keys: this.#keys.part(),
+      seam: (this.#seam ?? new LockSeam(0)).part(),
+      counts: this.counts,
+      states: state.copy(),
+      stretches: { ...stretches.copy(), state: of },
+      holder: this.#holder,
+      waiting,
+      taken: this.#taken,
+      lastSite: this.#lastSite,
+      lastTime: this.#lastTime,
+      epoch: this.#epoch,
+      unlocksMissing: this.#unlocksMissing,
+      losses: this.#losses.part(),
+      sources: this.#sources.part(),
+      first: this.#first,
+      presumed: this.#presumed,
+    };
+  }
+
+  /** Whether all that was taken for granted in the stretch that follows is so, as far as is known here. */
+  accepts({ keys, seam, losses, sources, first, presumed }: LocksPart): boolean {
+    return (
+      !seam.tooMany &&
+      (this.unlocks || keys.threads.length === 0) &&
+      this.#losses.accepts(losses, first) &&
+      !(presumed && this.#losses.switches) &&
+      this.#sources.accepts(sources) &&
+      this.#keys.accepts(keys) &&
+      this.#settles(keys, seam)
+    );
+  }
+
+  /** Whether the mutexes that seemed to be free and awaited by nobody after their first events were. */
+  #settles(keys: LockKeysPart, { kept, settled }: LockSeamPart): boolean {
+    const state = this.#state;
+    /** By state of the part: its first event. */
+    const first: number[] = [];
+    const known = this.#keys.known(keys);
+    const holders = new Map<number, number>();
+    for (const [mutex, theirs] of known.mutex) if (mutex >= 0) holders.set(theirs, this.#holder[mutex] as number);
+    for (let n = 0; n < kept.count; n++) {
+      const theirs = kept.state[n] as number;
+      const role = kept.role[n] as number;
+      first[theirs] ??= role;
+      // Who had a mutex before lets go of it before another gets it; else an event is missing.
+      const mutex = keys.states[2 * theirs + 1] as number;
+      const holder = holders.get(mutex) ?? none;
+      if (holder < 0 || role === lock) continue;
+      if (known.state.get(holder) === theirs) holders.delete(mutex);
+      else if (role === locked) return false;
+    }
+    for (let s = 0; s < state.count; s++) {
+      const mutex = known.mutex.get(state.mutex[s] as number);
+      if (mutex === undefined) continue;
+      const role = first[known.state.get(s) ?? none];
+      const depth = state.depth[s] as number;
+      // A hold goes on, or its end is missing: what is nested in what is not known in the stretch.
+      if (depth > 0 && role !== undefined && (depth > 1 || role !== unlock)) return false;
+      if (settled[mutex] !== 1) continue;
+      if (depth > 0 && role === undefined) return false;
+      if (!Number.isNaN(state.waitSince[s] as number) && role !== lock && role !== locked) return false;
+    }
+    return true;
+  }
+
+  /** Takes over what was learnt of the stretch that follows. `waits`, `holds` and `bare` are those that hang on both; their `endsAt` is the number of the kept event that ended them. */
+  join(part: LocksPart): LockKeysSeam {
+    const { keys, seam, losses } = part;
+    const { kept, lossAt, epochAt } = seam;
+    const of = this.#keys.join(keys);
+    while (this.#state.count < this.#keys.states) this.#begin(this.#state.count);
+    this.#clear(kept.count);
+    this.contention.count = 0;
+    this.unlocks ||= seam.unlocks;
+    const epoch = this.#epoch;
+    let known = 0;
+    let lost = 0;
+    for (let n = 0; n <= kept.count; n++) {
+      for (; known < lossAt.length && (lossAt[known] as number) <= n; known++)
+        this.#losses.join(losses.told[known] as Loss);
+      for (; lost < epochAt.length && (epochAt[lost] as number) <= n; lost++) this.#lose();
+      if (n === seam.before) {
+        this.#clear(kept.count);
+        this.forgetCounts();
+      }
+      if (n === kept.count) break;
+      const s = of.state[kept.state[n] as number] as number;
+      const { tid } = this.threads[this.#state.thread[s] as number] as LockThread;
+      this.#losses.joinLeft(tid, kept.left[n] as number);
+      const site = of.site[kept.site[n] as number] ?? none;
+      const lastSite = of.site[kept.lastSite[n] as number];
+      if (lastSite !== undefined) {
+        const blames = kept.role[n] === unlock ? s : (this.#holder[this.#state.mutex[s] as number] as number);
+        const blamed = this.#state.thread[blames] as number;
+        this.#lastSite[blamed] = lastSite;
+        this.#lastTime[blamed] = kept.lastTime[n] as number;
+      }
+      this.#take(kept.role[n] as number, s, kept.time[n] as number, site, kept.cpu[n] as number, n);
+    }
+    for (const [tid, left] of losses.left ?? []) this.#losses.joinLeft(tid, left);
+    this.counts.waits += this.waits.count;
+    this.counts.holds += this.holds.count;
+    for (const name in this.counts) this.counts[name as keyof LockCounts] += part.counts[name as keyof LockCounts];
+    this.#joinFacts(part, of);
+    this.#goOn(part, of, epoch);
+    this.#unlocksMissing ||= part.unlocksMissing;
+    this.#sources.join(part.sources);
+    if (Number.isNaN(this.#first)) this.#first = part.first;
+    return of;
+  }
+
+  /** What was counted of each mutex. */
+  #joinFacts({ keys, seam }: LocksPart, of: LockKeysSeam): void {
+    for (const [m, theirs] of keys.mutexes.entries()) {
+      const mutex = this.mutexes[of.mutex[m] as number] as Mutex;
+      for (const name of ['locked', 'everLocked', 'nested', 'condition', 'tryLock'] as const)
+        mutex[name] += theirs[name];
+    }
+    for (const { state, site } of seam.bare) {
+      const s = of.state[state] as number;
+      if (site < 0 || this.#state.unlockSite[s] !== of.site[site]) continue;
+      const mutex = this.mutexes[this.#state.mutex[s] as number] as Mutex;
+      mutex.condition++;
+      mutex.tryLock--;
+    }
+  }
+
+  /** Where the mutexes that were settled stand at the end of the stretch; `epoch` is how many losses there were before it. */
+  #goOn(
+    { states, seam, holder, waiting, taken, stretches, lastSite, lastTime }: LocksPart,
+    of: LockKeysSeam,
+    epoch: number,
+  ): void {
+    const state = this.#state;
+    for (const [theirs, s] of of.state.entries()) {
+      if (seam.settled[states.mutex[theirs] as number] !== 1) continue;
+      for (const name of ['waitSince', 'waitCpu', 'contended', 'depth', 'holdSince', 'holdCpu', 'overtakenAt'] as const)
+        state[name][s] = states[name][theirs] as number;
+      for (const name of ['waitSite', 'holdSite', 'unlockSite'] as const)
+        state[name][s] = of.site[states[name][theirs] as number] ?? none;
+      state.epoch[s] = epoch + (states.epoch[theirs] as number);
+      state.seen[s] = 1;
+    }
+    for (const [m, mutex] of of.mutex.entries()) {
+      if (seam.settled[m] !== 1) continue;
+      this.#holder[mutex] = of.state[holder[m] as number] ?? none;
+      this.#taken[mutex] = taken[m] as number;
+      for (const theirs of [...(waiting[m] as readonly number[])].reverse()) this.#awaits(of.state[theirs] as number);
+    }
+    for (const [x, theirs] of stretches.state.entries()) {
+      if (seam.settled[states.mutex[theirs] as number] !== 1) continue;
+      const begin = stretches.begin[x] as number;
+      this.#open.add(
+        of.state[theirs] as number,
+        state,
+        begin,
+        begin + (stretches.duration[x] as number),
+        stretches.since[x] as number,
+        of.thread[stretches.thread[x] as number] as number,
+        of.site[stretches.site[x] as number] ?? none,
+        of.site[stretches.inner[x] as number] ?? none,
+      );
+    }
+    for (const [t, thread] of of.thread.entries()) {
+      if ((lastSite[t] as number) < 0) continue;
+      this.#lastSite[thread] = of.site[lastSite[t] as number] as number;
+      this.#lastTime[thread] = lastTime[t] as number;
+    }
+  }
+
+  *#waiters(mutex: number): Iterable<number> {
+    const { next } = this.#state;
+    for (let w = this.#firstWaiter[mutex] as number; w >= 0; w = next[w] as number) yield w;
   }
 
   /** Begins to count: what was counted so far was before the stretch that is asked about. What is open stays so. */
   forgetCounts(): void {
     Object.assign(this.counts, noCounts());
+    this.#seam?.forgetCounts();
     for (const mutex of this.mutexes) Object.assign(mutex, { locked: 0, nested: 0, condition: 0, tryLock: 0 });
   }
 
   /** The thread with that tid, or -1 where it used no mutex so far. */
   find(tid: number): number {
-    return this.#threadOfTid.find(0, tid);
+    return this.#keys.find(tid);
   }
 
   /** Who holds a mutex now: thread, since when, and where it was locked; undefined where nobody does, or a loss makes it unsure. */
@@ -329,7 +519,7 @@ export class Locks {
   /** Waits and holds that are not over now. */
   *unfinished(): Iterable<OpenLock> {
     const state = this.#state;
-    for (let s = 0; s < this.#stateIds.size; s++) {
+    for (let s = 0; s < state.count; s++) {
       const thread = state.thread[s] as number;
       const mutex = state.mutex[s] as number;
       const since = state.waitSince[s] as number;
@@ -350,8 +540,8 @@ export class Locks {
     const state = this.#state;
     if (!Number.isNaN(state.waitSince[s] as number)) {
       if (this.#losses.some && this.#losses.straddle(state.waitSince[s] as number, time, none, none))
-        this.counts.straddlingLoss++;
-      else this.counts.lockAgain++;
+        this.#tally.straddlingLoss++;
+      else this.#tally.lockAgain++;
       this.#stopWaiting(s, i);
     }
     state.waitSince[s] = time;
@@ -363,7 +553,13 @@ export class Locks {
     const holder = this.#holder[mutex] as number;
     if (holder >= 0 && holder !== s && state.epoch[holder] === this.#epoch) this.#setHeld(s, 1, i);
     else if (this.#taken[mutex] === 0) this.#doubt(s, i);
-    // First in the list of those who wait.
+    this.#awaits(s);
+  }
+
+  /** Puts a state first in the list of those that wait for its mutex. */
+  #awaits(s: number): void {
+    const state = this.#state;
+    const mutex = state.mutex[s] as number;
     const next = this.#firstWaiter[mutex] as number;
     state.next[s] = next;
     state.previous[s] = none;
@@ -374,7 +570,8 @@ export class Locks {
   #locked(s: number, time: number, site: number, cpu: number, i: number): void {
     const state = this.#state;
     const mutex = state.mutex[s] as number;
-    const facts = this.mutexes[mutex] as Mutex;
+    const doubtful = this.#tally !== this.counts;
+    const facts = doubtful ? this.#doubtfulMutex : (this.mutexes[mutex] as Mutex);
     facts.locked++;
     facts.everLocked++;
     const holder = this.#holder[mutex] as number;
@@ -383,11 +580,12 @@ export class Locks {
     if (Number.isNaN(since)) {
       if ((state.unlockSite[s] as number) === site && site >= 0) facts.condition++;
       else facts.tryLock++;
-      this.#emitBare(s, site);
+      if (!doubtful && state.seen[s] === 0) this.#seam?.bare.push({ state: s, site });
+      this.#emitBare(s, site, i);
     } else {
       if (this.#straddles(s, since, time, state.waitCpu[s] as number, cpu)) {
-        this.counts.straddlingLoss++;
-        this.#emitBare(s, site);
+        this.#tally.straddlingLoss++;
+        this.#emitBare(s, site, i);
       } else this.#emitWait(s, time, i);
       this.#stopWaiting(s, i);
     }
@@ -400,7 +598,7 @@ export class Locks {
       facts.nested++;
       return;
     }
-    if (site >= 0 && this.#siteInHeader[site] === false) {
+    if (site >= 0 && this.#keys.siteInHeader[site] === false) {
       this.#lastSite[state.thread[s] as number] = site;
       this.#lastTime[state.thread[s] as number] = time;
     }
@@ -451,7 +649,7 @@ export class Locks {
     const depth = state.depth[s] as number;
     state.unlockSite[s] = site;
     if (depth === 0) {
-      this.counts.unlockFirst++;
+      this.#tally.unlockFirst++;
       // It has held the mutex since before the trace began.
       if (state.seen[s] === 0 && this.#taken[mutex] === 0) {
         this.#blame(mutex, s, Number.NEGATIVE_INFINITY, time, none);
@@ -475,11 +673,11 @@ export class Locks {
       if (this.#heldUp.size > 0) this.#holdUp(mutex, 0, i);
     }
     if (overtakenAt < time - slack) {
-      this.counts.overtaken++;
+      this.#tally.overtaken++;
       return;
     }
     if (this.#straddles(s, since, time, state.holdCpu[s] as number, cpu)) {
-      this.counts.straddlingLoss++;
+      this.#tally.straddlingLoss++;
       return;
     }
     const { holds } = this;
@@ -515,11 +713,11 @@ export class Locks {
   #stale(s: number, time: number): boolean {
     const state = this.#state;
     if (!Number.isNaN(state.overtakenAt[s] as number)) {
-      this.counts.overtaken++;
+      this.#tally.overtaken++;
       return true;
     }
     if (this.#losses.some && this.#losses.straddle(state.holdSince[s] as number, time, none, none)) {
-      this.counts.straddlingLoss++;
+      this.#tally.straddlingLoss++;
       return true;
     }
     return false;
@@ -529,7 +727,9 @@ export class Locks {
   #straddles(s: number, from: number, to: number, cpu1: number, cpu2: number): boolean {
     if (!this.#losses.some) return false;
     const { tid } = this.threads[this.#state.thread[s] as number] as LockThread;
-    return this.#losses.straddleOf(tid, from, to, cpu1, cpu2);
+    const lost = this.#losses.straddleOf(tid, from, to, cpu1, cpu2);
+    if (lost && !this.#losses.switches) this.#presumed = true;
+    return lost;
   }
 
   /** Puts a hold down to all who waited for it. */
@@ -560,12 +760,13 @@ export class Locks {
     this.#open.clear(s, state);
   }
 
-  #emitBare(s: number, site: number): void {
+  #emitBare(s: number, site: number, i: number): void {
     const { bare } = this;
     const n = bare.count++;
     bare.thread[n] = this.#state.thread[s] as number;
     bare.mutex[n] = this.#state.mutex[s] as number;
     bare.site[n] = site;
+    bare.endsAt[n] = i;
   }
 
   #emitWait(s: number, time: number, i: number): void {
@@ -589,248 +790,18 @@ export class Locks {
     waits.held[n] = held;
   }
 
-  /** The id of an event's payload; what a new one says is decoded. -1 where there are too many. */
-  #payload(b: EventBatch, i: number, type: number): number {
-    const before = this.#payloads.size;
-    const at = b.at[i] as number;
-    const id = this.#payloads.id(b.bytes, at, at + (b.size[i] as number));
-    if (id === before) {
-      this.#payloadType[id] = type;
-      this.#payloadAddress[id] = this.#addressOf(b, i, type);
-      this.#payloadSite[id] = this.#siteOf(b, i, type);
-    }
-    return id;
-  }
-
-  #addressOf(b: EventBatch, i: number, type: number): number {
-    const reader = this.#types.mutex[type] as FieldReader;
-    const high = reader.high(b, i);
-    const low = reader.low(b, i);
-    const address = this.#addresses.find(high, low);
-    return address >= 0 || this.#addresses.size === maxMutexes ? address : this.#addresses.id(high, low);
-  }
-
-  #stateOf(trace: Trace, b: EventBatch, i: number, address: number): number {
-    const tid = b.tid[i] as number;
-    let thread = this.#threadOfTid.find(0, tid);
-    if (thread < 0) {
-      if (this.threads.length === maxMutexes) return none;
-      thread = this.#threadOfTid.id(0, tid);
-      const own = b.pid[i] as number;
-      if (thread === this.#lastSite.length) {
-        this.#lastSite = grown(this.#lastSite, none);
-        this.#lastTime = grown(this.#lastTime);
-      }
-      this.threads.push({
-        tid,
-        pid: own >= 0 ? own : (trace.threads.get(tid)?.pid ?? none),
-        first: b.time[i] as number,
-      });
-    }
-    const { pid } = this.threads[thread] as LockThread;
-    let process = this.#processes.get(pid);
-    if (process === undefined) {
-      process = this.#processes.size;
-      this.#processes.set(pid, process);
-    }
-    let mutex = this.#mutexIds.find(process, address);
-    if (mutex < 0) {
-      if (this.mutexes.length === maxMutexes) return none;
-      mutex = this.#mutexIds.id(process, address);
-      this.mutexes.push({
-        pid,
-        high: this.#addresses.high(address),
-        low: this.#addresses.low(address),
-        locked: 0,
-        everLocked: 0,
-        nested: 0,
-        condition: 0,
-        tryLock: 0,
-      });
-      if (mutex === this.#holder.length) {
-        this.#holder = grown(this.#holder, none);
-        this.#firstWaiter = grown(this.#firstWaiter, none);
-        this.#taken = grown(this.#taken);
-      }
-    }
-    let s = this.#stateIds.find(thread, mutex);
-    if (s < 0) {
-      if (this.#stateIds.size === maxStates) return none;
-      s = this.#stateIds.id(thread, mutex);
-      this.#state.add(s, thread, mutex);
-    }
-    return s;
-  }
-
-  /** The call site of an event, -1 where it says none, or there are too many. */
-  #siteOf(b: EventBatch, i: number, type: number): number {
-    const file = this.#files.read(this.#types.file[type] as FieldReader, b, i);
-    const line = (this.#types.line[type] as FieldReader).low(b, i);
-    // Files that got no id share one.
-    const key = file < 0 ? maxFiles : file;
-    let site = this.#siteIds.find(key, line);
-    if (site < 0) {
-      if (this.sites.length === maxSites) return none;
-      site = this.#siteIds.id(key, line);
-      const name = file < 0 ? '' : this.#files.text(file);
-      this.sites.push({ file: name, line });
-      this.#siteInHeader.push(/\.h$/.test(name));
-    }
-    return site;
-  }
-
   #decide(type: EventType): number {
     const role = this.#sources.takes(type) ? (roles.get(type.name) as number) : 0;
-    this.#types.roles[type.id] = role;
+    this.#roles[type.id] = role;
     return role;
   }
 
   #learnTypes(trace: Trace): void {
-    const types = this.#types;
-    if (types.roles.length < trace.types.length) {
-      const larger = new Uint8Array(trace.types.length * 2);
-      larger.set(types.roles);
-      types.roles = larger;
-    }
-    for (; types.known < trace.types.length; types.known++) {
-      const type = trace.types[types.known] as EventType;
+    for (let id = this.#roles.length; id < trace.types.length; id++) {
+      const type = trace.types[id] as EventType;
       const wanted = roles.has(type.name);
-      types.roles[type.id] = wanted ? undecided : isSwitch(type) ? change : 0;
-      types.mutex.push(wanted ? (type.reader('mutex') ?? absent) : undefined);
-      types.file.push(wanted ? (type.reader('file') ?? absent) : undefined);
-      types.line.push(wanted ? (type.reader('line') ?? absent) : undefined);
+      this.#roles.push(wanted ? undecided : isSwitch(type) ? change : 0);
+      this.#keys.learn(type, wanted);
     }
-  }
-}
-
-/** By type id: what an event is to us, and how to read it. */
-type TypeReaders = {
-  roles: Uint8Array;
-  mutex: (FieldReader | undefined)[];
-  file: (FieldReader | undefined)[];
-  line: (FieldReader | undefined)[];
-  known: number;
-};
-
-/** What is known of a thread and a mutex, as columns. */
-class States {
-  thread = new Int32Array(256);
-  mutex = new Int32Array(256);
-  /** When it began to wait; NaN where it does not wait. */
-  waitSince = new Float64Array(256);
-  waitSite = new Int32Array(256);
-  waitCpu = new Int32Array(256);
-  contended = new Uint8Array(256);
-  /** Neighbours among those who wait for the mutex; -1 for none. */
-  next = new Int32Array(256);
-  previous = new Int32Array(256);
-  /** First and last of its stretches in `OpenStretches`, -1 for none. */
-  head = new Int32Array(256);
-  tail = new Int32Array(256);
-  /** How many times it has locked the mutex; 0 where it does not hold it. */
-  depth = new Uint32Array(256);
-  holdSince = new Float64Array(256);
-  holdSite = new Int32Array(256);
-  holdCpu = new Int32Array(256);
-  /** How many losses there were when it took the mutex. */
-  epoch = new Float64Array(256);
-  /** When another thread took the mutex although it holds it; NaN where none did. */
-  overtakenAt = new Float64Array(256);
-  /** Call site of its last unlock, -1 after a locked. */
-  unlockSite = new Int32Array(256);
-  /** Whether it had an event before. */
-  seen = new Uint8Array(256);
-
-  add(s: number, thread: number, mutex: number): void {
-    if (s === this.thread.length) this.#grow();
-    this.thread[s] = thread;
-    this.mutex[s] = mutex;
-    this.waitSince[s] = Number.NaN;
-    this.overtakenAt[s] = Number.NaN;
-    this.head[s] = none;
-    this.tail[s] = none;
-    this.unlockSite[s] = none;
-  }
-
-  #grow(): void {
-    this.thread = grown(this.thread);
-    this.mutex = grown(this.mutex);
-    this.waitSince = grown(this.waitSince);
-    this.waitSite = grown(this.waitSite);
-    this.waitCpu = grown(this.waitCpu);
-    this.contended = grown(this.contended);
-    this.next = grown(this.next);
-    this.previous = grown(this.previous);
-    this.head = grown(this.head);
-    this.tail = grown(this.tail);
-    this.depth = grown(this.depth);
-    this.holdSince = grown(this.holdSince);
-    this.holdSite = grown(this.holdSite);
-    this.holdCpu = grown(this.holdCpu);
-    this.epoch = grown(this.epoch);
-    this.overtakenAt = grown(this.overtakenAt);
-    this.unlockSite = grown(this.unlockSite);
-    this.seen = grown(this.seen);
-  }
-}
-
-/** The stretches of the waits that are open: a list for each. */
-class OpenStretches {
-  readonly #kept = new Stretches();
-  #next = new Int32Array(64);
-  #free = none;
-  #used = 0;
-
-  add(
-    s: number,
-    state: States,
-    begin: number,
-    end: number,
-    since: number,
-    thread: number,
-    site: number,
-    inner: number,
-  ): void {
-    const kept = this.#kept;
-    const tail = state.tail[s] as number;
-    let at = this.#free;
-    if (at >= 0) this.#free = this.#next[at] as number;
-    else {
-      if (this.#used === maxStretches) return;
-      at = this.#used++;
-      if (at === this.#next.length) this.#next = grown(this.#next);
-    }
-    kept.count = at;
-    kept.append(begin, end, since, thread, site, inner);
-    this.#next[at] = none;
-    if (tail < 0) state.head[s] = at;
-    else this.#next[tail] = at;
-    state.tail[s] = at;
-  }
-
-  /** Copies those of a wait. */
-  give(s: number, state: States, out: Stretches): void {
-    const { begin, duration, since, thread, site, inner } = this.#kept;
-    for (let at = state.head[s] as number; at >= 0; at = this.#next[at] as number) {
-      const from = begin[at] as number;
-      out.append(
-        from,
-        from + (duration[at] as number),
-        since[at] as number,
-        thread[at] as number,
-        site[at] as number,
-        inner[at] as number,
-      );
-    }
-  }
-
-  /** Forgets those of a wait. */
-  clear(s: number, state: States): void {
-    const tail = state.tail[s] as number;
-    if (tail < 0) return;
-    this.#next[tail] = this.#free;
-    this.#free = state.head[s] as number;
-    state.head[s] = none;
-    state.tail[s] = none;
   }
 }

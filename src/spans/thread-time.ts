@@ -3,8 +3,9 @@ import type { EventType } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import { FirstSources } from './first-sources.ts';
+import { type Contended, contended } from './lock-spans.ts';
 import { LockWatch } from './lock-watch.ts';
-import { type Contended, contended, type Locks } from './locks.ts';
+import type { Locks } from './locks.ts';
 import { isSched, leaves, leaving, type SchedEvent, schedEvent } from './sched.ts';
 
 /** What a thread can be at, as far as the scheduler's and the mutexes' events tell. */

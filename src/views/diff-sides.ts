@@ -2,7 +2,7 @@ import { roleOf } from '../spans/device-kinds.ts';
 import type { Device, Queue } from '../spans/devices.ts';
 import { ExitPairing, type ExitSpans } from '../spans/exits.ts';
 import type { SpanKind, Spans } from '../spans/kind.ts';
-import type { LockSpans } from '../spans/locks.ts';
+import type { LockSpans } from '../spans/lock-spans.ts';
 import { operations, RequestPath } from '../spans/request-path.ts';
 import { VcpuTime, vcpuStates } from '../spans/vcpu-time.ts';
 import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';

@@ -1,5 +1,7 @@
 import type { InnerEvent } from '../spans/inner-events.ts';
-import type { LockSpans, Locks, Mutex } from '../spans/locks.ts';
+import type { Mutex } from '../spans/lock-keys.ts';
+import type { LockSpans } from '../spans/lock-spans.ts';
+import type { Locks } from '../spans/locks.ts';
 import { addRuns, type RunHistory, type RunParts } from '../spans/run-history.ts';
 import { ThreadEvents } from '../spans/thread-events.ts';
 import { maybeBql } from '../spans/thread-roles.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LockSpans } from '../spans/locks.ts';
+import { LockSpans } from '../spans/lock-spans.ts';
 import { BehindTable, GroupTable, otherSites } from './lock-tables.ts';
 
 test('however many call sites there are, each span is in a group of its mutex and thread', () => {

@@ -1,4 +1,4 @@
-import type { LockSpans } from '../spans/locks.ts';
+import type { LockSpans } from '../spans/lock-spans.ts';
 import { addRuns, type RunParts } from '../spans/run-history.ts';
 import { IdTable } from '../trace/id-table.ts';
 

@@ -1,5 +1,6 @@
 import type { InnerEvent } from '../spans/inner-events.ts';
-import { type LockCounts, Locks, type LockThread, type Mutex, siteName } from '../spans/locks.ts';
+import { type LockThread, type Mutex, siteName } from '../spans/lock-keys.ts';
+import { type LockCounts, Locks } from '../spans/locks.ts';
 import { addRuns, RunHistory, type RunParts } from '../spans/run-history.ts';
 import type { Stats } from '../spans/summary.ts';
 import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';

@@ -15,7 +15,9 @@ import {
   text,
   time,
 } from '../kind.ts';
-import { type LockSpans, Locks, type Mutex, siteName } from '../locks.ts';
+import { type Mutex, siteName } from '../lock-keys.ts';
+import type { LockSpans } from '../lock-spans.ts';
+import { Locks } from '../locks.ts';
 
 const lockColumns = {
   begin: time('qemu_mutex_locked'),
