@@ -234,7 +234,10 @@ export class LockKeys {
       this.#processes.set(pid, process);
     }
     const known = this.#mutexIds.find(process, address);
-    if (known >= 0 || this.mutexes.length === maxMutexes) return known;
+    return known >= 0 || this.mutexes.length === maxMutexes ? known : this.#newMutex(pid, process, address);
+  }
+
+  #newMutex(pid: number, process: number, address: number): number {
     const [high, low] = [this.#addresses.high(address), this.#addresses.low(address)];
     this.mutexes.push({ pid, high, low, locked: 0, everLocked: 0, nested: 0, condition: 0, tryLock: 0 });
     return this.#mutexIds.id(process, address);

@@ -4,7 +4,7 @@ import { grown } from '../trace/grown.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { FirstSources } from './first-sources.ts';
-import { LockKeys, type LockKeysPart, type LockKeysSeam, type LockThread, type Mutex } from './lock-keys.ts';
+import { LockKeys, type LockKeysPart, type LockKeysSeam, type LockThread, type Mutex, type Site } from './lock-keys.ts';
 import { enoughKept, LockSeam, type LockSeamPart } from './lock-seam.ts';
 import { Contention, contended, LockSpans, Stretches } from './lock-spans.ts';
 import { LockStates, OpenStretches } from './lock-state.ts';
@@ -114,6 +114,10 @@ export type LocksPart = {
 
 /** Finds waits and holds of QEMU's mutexes, and who held a mutex while others waited for it. */
 export class Locks {
+  readonly #keys = new LockKeys();
+  readonly threads: readonly LockThread[] = this.#keys.threads;
+  readonly mutexes: readonly Mutex[] = this.#keys.mutexes;
+  readonly sites: readonly Site[] = this.#keys.sites;
   readonly waits = new LockSpans();
   readonly holds = new LockSpans();
   /** Mutexes taken without a wait that could be timed: their thread, mutex and site. */
@@ -124,7 +128,6 @@ export class Locks {
   /** Whether any mutex was let go, also before the stretch that is asked about. */
   unlocks = false;
 
-  readonly #keys = new LockKeys();
   readonly #losses = new LossTable();
   /** Grows with every loss: who held a mutex before one may not hold it any more. */
   #epoch = 0;
@@ -165,18 +168,6 @@ export class Locks {
     condition: 0,
     tryLock: 0,
   };
-
-  get threads(): readonly LockThread[] {
-    return this.#keys.threads;
-  }
-
-  get mutexes(): readonly Mutex[] {
-    return this.#keys.mutexes;
-  }
-
-  get sites(): LockKeys['sites'] {
-    return this.#keys.sites;
-  }
 
   wants(type: EventType): boolean {
     return roles.has(type.name);
