@@ -16,7 +16,7 @@ const keptSchema = {
  * Events of mutexes: `left` is when the thread had been switched out, as `LossTable.leftAt` gives it, `event` how many events there were before in the stretch, and
  * `lastSite` and `lastTime` where and when the thread that lets go of this one, or is overtaken, had taken a mutex last.
  */
-export class KeptLocks extends tableOf(keptSchema) {}
+class KeptLocks extends tableOf(keptSchema) {}
 
 /** What hangs on what was before a stretch that begins in the middle of a recording, as plain data. */
 export type LockSeamPart = {
