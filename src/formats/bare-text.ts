@@ -99,8 +99,11 @@ function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LinePa
     const prefix = text.slice(0, nameAt);
     const head = before.exec(prefix.replace(/\s+/g, ' '));
     if (head === null) continue;
-    const [, comm = '', dashed, spaced, cpu, seconds, decimals = ''] = head;
-    const tid = dashed ?? (comm === '' ? undefined : spaced);
+    const [, word = '', dashed, spaced, cpu, seconds, decimals = ''] = head;
+    // perf script -F tid: a number alone, before a name with its system.
+    const alone = full !== event && dashed === undefined ? /^(?:\d{1,7}\/)?(\d{1,7})$/.exec(word)?.[1] : undefined;
+    const comm = alone === undefined ? word : '';
+    const tid = dashed ?? alone ?? (comm === '' ? undefined : spaced);
     // A word before the name alone may be prose about an event.
     if (comm !== '' && tid === undefined && cpu === undefined && seconds === undefined) continue;
     let payload = start + nameAt + full.length + 1;

@@ -290,3 +290,46 @@ test('ids that are those of processes are not taken for threads', async () => {
     [1370, 1371, 1370, 1371].map((tid) => [tid, -1]),
   );
 });
+
+test('a time of day beside the time is passed over: perf script -F +tod', async () => {
+  const line = (tod: string) =>
+    `       CPU 0/KVM   746 [001] ${tod}   816.757837:                 kvm:kvm_entry: vcpu 0, rip 0xfff0\n`;
+  for (const tod of ['2026-11-23 07:34:13.757837', '2026-11-23 07:34:13.757837123', 'K 2026-11-23 07:34:13.757837']) {
+    const { trace, events } = await readText(line(tod));
+    assert.equal(trace.format, 'perf script');
+    assert.deepEqual(
+      events.map(({ name, cpu, tid }) => [name, cpu, tid]),
+      [['kvm:kvm_entry', 1, 746]],
+      tod,
+    );
+    assert.equal(trace.threads.get(746)?.comm, 'CPU 0/KVM');
+    assert.equal(trace.origin, 816_757_837_000n);
+  }
+});
+
+test('times between events are none: nothing is timed by them', async () => {
+  const text = Array.from(
+    { length: 20 },
+    (_, n) =>
+      `       CPU 0/KVM   746 [001]     0.0000${String((n * 17) % 40).padStart(2, '0')}: kvm:kvm_${n % 2 === 0 ? 'entry: vcpu 0, rip 0xfff0' : 'exit: vcpu 0 reason hlt rip 0x1 info1 0x0 info2 0x0 intr_info 0x0 error_code 0x0'}\n`,
+  ).join('');
+  const { trace, events } = await readText(text);
+  assert.deepEqual(trace.clock, { name: 'none', unit: 'none', resolution: 1 });
+  assert.match(trace.notes.join(), /--deltatime.*nothing can be timed/);
+  assert.deepEqual(
+    events.map(({ name }) => name),
+    Array.from({ length: 20 }, (_, n) => `kvm:kvm_${n % 2 === 0 ? 'entry' : 'exit'}`),
+  );
+});
+
+test('a thread alone before the event is one: perf script -F tid,event,trace', async () => {
+  for (const id of ['745', '744/745']) {
+    const { trace, events } = await readText(`  ${id}                 kvm:kvm_entry: vcpu 0, rip 0xfff0\n`);
+    assert.equal(trace.clock.unit, 'none');
+    assert.deepEqual(
+      events.map(({ name, tid }) => [name, tid]),
+      [['kvm:kvm_entry', 745]],
+    );
+    assert.doesNotMatch(trace.notes.join(), /which threads/);
+  }
+});

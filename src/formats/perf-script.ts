@@ -46,6 +46,9 @@ class PerfScript extends LineTrace {
 
   /** Whether the one id in each line is the process: perf script -F pid. */
   readonly #processes: boolean;
+  /** Whether times are those between events: perf script --deltatime. Then each event has its number instead. */
+  readonly #deltas: boolean;
+  #ordinal = 0;
 
   constructor(input: Input, options: OpenOptions) {
     super(input, options, lines);
@@ -57,7 +60,13 @@ class PerfScript extends LineTrace {
       this.note(
         'The ids are those of processes (perf script -F pid): which thread an event is of is not told; perf script -F +tid tells it.',
       );
+    this.#deltas = hasDeltas(input.head);
+    if (this.#deltas)
+      this.note(
+        'The times are those between one event and the next, rounded (perf script --deltatime): events can be counted and stand in their order, but nothing can be timed. Without that option perf script prints when each was.',
+      );
     this.describe();
+    this.#ordinal = 0;
   }
 
   protected parse(start: number, end: number): LineKind {
@@ -73,7 +82,10 @@ class PerfScript extends LineTrace {
         parts.pid = parts.tid;
         parts.tid = -1;
       }
-      if (!startsWith(bytes, parts.nameStart, parts.nameEnd, perfRecord)) return line.event;
+      if (!startsWith(bytes, parts.nameStart, parts.nameEnd, perfRecord)) {
+        if (this.#deltas) [parts.seconds, parts.rest, parts.decimals] = [0, this.#ordinal++, 0];
+        return line.event;
+      }
       // perf script --show-lost-events, --show-task-events and others.
       const text = decodeText(bytes, parts.nameStart, Math.min(end, parts.nameStart + 200));
       const lost = /^PERF_RECORD_LOST(?:_SAMPLES)? lost (\d+)/.exec(text);
@@ -93,7 +105,8 @@ class PerfScript extends LineTrace {
 
   protected clockOf(): Clock {
     const { decimals, seconds, rest } = this.parts;
-    // --reltime and --deltatime count from the first event.
+    if (this.#deltas) return { name: 'none', unit: 'none', resolution: 1 };
+    // --reltime counts from the first event.
     const name = seconds === 0 && rest === 0 ? 'relative' : (this.#clock ?? 'unknown');
     return { name, unit: 'ns', resolution: decimals === 9 ? 1 : 1000 };
   }
@@ -105,6 +118,29 @@ class PerfScript extends LineTrace {
     const clock = /^# clockid: (\w+)/.exec(text)?.[1];
     if (clock !== undefined) this.#clock = clocks.get(clock) ?? clock;
   }
+}
+
+/** Events that it takes to say what their times are. */
+const enoughTimes = 8;
+
+/** Whether the times of an input's first events go back again and again, as those between events do. */
+function hasDeltas(head: Uint8Array): boolean {
+  const parts = new LineParts();
+  let [count, back, before] = [0, 0, 0];
+  holdsLine(
+    head,
+    (bytes, start, end) => {
+      if (!parseEvent(bytes, start, end, parts) || startsWith(bytes, parts.nameStart, parts.nameEnd, perfRecord))
+        return false;
+      const time = parts.seconds + parts.rest / 1e9;
+      if (time < before) back++;
+      before = time;
+      count++;
+      return false;
+    },
+    true,
+  );
+  return count >= enoughTimes && back > count / 4;
 }
 
 /** Contradictions that it takes to say what the ids are. */
@@ -167,7 +203,7 @@ export function parseEvent(bytes: Uint8Array, start: number, end: number, parts:
 
 /** What stands before the time: `comm tid [cpu]` or `comm pid/tid`. */
 function parseThread(bytes: Uint8Array, start: number, time: number, parts: LineParts): boolean {
-  let p = skipBack(bytes, start, time);
+  let p = beforeTimeOfDay(bytes, start, skipBack(bytes, start, time));
   // -F +misc: letters for where the sample was taken, such as K or U.
   let letters = p;
   while (letters > start && isLetter(bytes[letters - 1] as number)) letters--;
@@ -201,6 +237,14 @@ function parseThread(bytes: Uint8Array, start: number, time: number, parts: Line
   parts.commStart = comm;
   parts.commEnd = last;
   return true;
+}
+
+/** -F +tod: `2026-11-23 07:34:13.606103` before the time. Gives where what stands before it ends. */
+function beforeTimeOfDay(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start < 26 || bytes[end - 1] === 0x5d) return end;
+  const text = decodeText(bytes, Math.max(start, end - 30), end);
+  const found = /(?:^| )\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}(?:\d{3})?$/.exec(text)?.[0];
+  return found === undefined ? end : skipBack(bytes, start, end - found.length);
 }
 
 /** Reads the thread or process that ends at `end` into `number`; gives where it begins, -1 where it is none. */
