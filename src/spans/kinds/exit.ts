@@ -18,14 +18,14 @@ import {
   time,
 } from '../kind.ts';
 import { type Vcpu, vcpuOf } from '../vcpu.ts';
+import { vcpuColumns, vcpuReaders } from './vcpu-columns.ts';
 
 const columns = {
   begin: time('kvm_exit'),
   duration: length('until kvm_entry'),
   cpu: number('CPU of the kvm_exit'),
-  tid: number("the vCPU's thread"),
-  pid: renamed(number("the VM's process"), 'vm'),
-  vcpu: number("the vCPU's number in its VM"),
+  ...vcpuColumns,
+  pid: renamed(vcpuColumns.pid, 'vm'),
   reason: text("the kernel's name for it: hlt, EPT_VIOLATION"),
   halt: flag('the guest slept of its own will'),
   rip: hex('where the guest was'),
@@ -58,9 +58,7 @@ class Exits implements Spans<typeof columns> {
       begin: (k) => this.#spans.begin[k] as number,
       duration: (k) => this.#spans.duration[k] as number,
       cpu: (k) => this.#spans.cpu[k] as number,
-      tid: { of, value: (thread) => this.#vcpu(thread).tid },
-      pid: { of, value: (thread) => this.#vcpu(thread).vm ?? -1 },
-      vcpu: { of, value: (thread) => this.#vcpu(thread).number ?? -1 },
+      ...vcpuReaders(of, (thread) => this.#vcpu(thread)),
       reason: { id: (k) => this.#spans.reason[k] as number, name: (id) => names[id] as string },
       halt: (k) => reasons.halt[this.#spans.reason[k] as number] as boolean,
       rip: { low: (k) => this.#spans.ripLow[k] as number, high: (k) => this.#spans.ripHigh[k] as number },

@@ -19,15 +19,14 @@ import { type PairEnd, type PairSpans, Pairs, type PairsPart } from '../pairs.ts
 import { leaves, leaving, schedEvent } from '../sched.ts';
 import { tableOf } from '../table.ts';
 import { vcpuOf } from '../vcpu.ts';
+import { vcpuColumns, vcpuReaders } from './vcpu-columns.ts';
 
 const columns = {
   begin: time('sched_switch from the vCPU thread'),
   duration: length('until sched_switch to it on another CPU'),
   cpu: number('CPU that it left'),
   to: number('CPU that it came to'),
-  tid: number("the vCPU's thread"),
-  pid: number("the VM's process"),
-  vcpu: number("the vCPU's number in its VM"),
+  ...vcpuColumns,
   left: text('how it left: preempted (able to run) or asleep'),
 };
 
@@ -92,9 +91,7 @@ class Migrations implements Spans<typeof columns> {
       duration: (k) => moves.duration[k] as number,
       cpu: (k) => moves.cpu[k] as number,
       to: (k) => moves.to[k] as number,
-      tid: { of, value: (thread) => vcpu(thread).tid },
-      pid: { of, value: (thread) => vcpu(thread).vm ?? -1 },
-      vcpu: { of, value: (thread) => vcpu(thread).number ?? -1 },
+      ...vcpuReaders(of, vcpu),
       left: { id: (k) => moves.left[k] as number, name: (id) => ways[id] as string },
     };
   }

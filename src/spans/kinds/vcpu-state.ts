@@ -3,27 +3,16 @@ import type { EventBatch } from '../../trace/batch.ts';
 import type { EventType } from '../../trace/event-type.ts';
 import type { Trace } from '../../trace/trace.ts';
 import { ExitPairing, type ExitPart, type VcpuThread } from '../exits.ts';
-import {
-  type Joining,
-  length,
-  number,
-  type Readers,
-  type RowOf,
-  type SpanKind,
-  type Spans,
-  text,
-  time,
-} from '../kind.ts';
+import { type Joining, length, type Readers, type RowOf, type SpanKind, type Spans, text, time } from '../kind.ts';
 import { tableOf } from '../table.ts';
 import { vcpuOf } from '../vcpu.ts';
 import { VcpuTime, type VcpuTimePart, vcpuStates } from '../vcpu-time.ts';
+import { vcpuColumns, vcpuReaders } from './vcpu-columns.ts';
 
 const columns = {
   begin: time('when it began'),
   duration: length('until the vCPU did something else'),
-  tid: number("the vCPU's thread"),
-  pid: number("the VM's process"),
-  vcpu: number("the vCPU's number in its VM"),
+  ...vcpuColumns,
   state: text('guest, kvm, qemu, lock, blocked, preempted, halted or unsure, as virtap vcpus tells them apart'),
 };
 
@@ -81,9 +70,7 @@ class VcpuStates implements Spans<typeof columns> {
     this.read = {
       begin: (k) => s.begin[k] as number,
       duration: (k) => s.duration[k] as number,
-      tid: { of, value: (thread) => vcpu(thread).tid },
-      pid: { of, value: (thread) => vcpu(thread).vm ?? -1 },
-      vcpu: { of, value: (thread) => vcpu(thread).number ?? -1 },
+      ...vcpuReaders(of, vcpu),
       state: { id: (k) => s.state[k] as number, name: (id) => vcpuStates[id] as string },
     };
   }
