@@ -1,4 +1,4 @@
-import { type EventsPart, ExitEvents } from '../spans/exit-detail.ts';
+import { type EventsPart, ExitEvents } from '../spans/exit-log.ts';
 import type { ExitPairing, ExitSeam, ExitSpans } from '../spans/exits.ts';
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { LastWaits, type LockWait } from '../spans/lock-waits.ts';
