@@ -1,6 +1,4 @@
-import type { Window } from '../../trace/analysis.ts';
 import type { EventBatch } from '../../trace/batch.ts';
-import type { EventType } from '../../trace/event-type.ts';
 import type { Trace } from '../../trace/trace.ts';
 import { ExitPairing, type ExitPart, ExitSpans, type VcpuThread } from '../exits.ts';
 import {
@@ -18,6 +16,7 @@ import {
   time,
 } from '../kind.ts';
 import { type Vcpu, vcpuOf } from '../vcpu.ts';
+import { MadeSpans } from './made.ts';
 import { vcpuColumns, vcpuReaders } from './vcpu-columns.ts';
 
 const columns = {
@@ -34,65 +33,51 @@ const columns = {
 /** A vCPU out of the guest, from kvm_exit to the next kvm_entry of its thread. */
 export type Exit = RowOf<typeof columns>;
 
-class Exits implements Spans<typeof columns> {
+class Exits extends MadeSpans implements Spans<typeof columns> {
   readonly read: Readers<typeof columns>;
-  readonly #pairing = new ExitPairing({ inner: true });
-  #spans = new ExitSpans();
+  protected readonly maker = new ExitPairing({ inner: true });
+  protected table = new ExitSpans();
   readonly joining: Joining = {
-    part: () => this.#pairing.part(),
-    accepts: (part) => this.#pairing.accepts(part as ExitPart),
+    part: () => this.maker.part(),
+    accepts: (part) => this.maker.accepts(part as ExitPart),
     join: (trace, part) => {
-      this.#trace = trace;
-      const { spans, threads, reasons } = this.#pairing.join(part as ExitPart);
-      this.#spans = spans;
+      this.trace = trace;
+      const { spans, threads, reasons } = this.maker.join(part as ExitPart);
+      this.table = spans;
       return (column, id) => (column === 'reason' ? reasons : threads)[id] as number;
     },
   };
-  #trace: Trace | undefined;
 
   constructor() {
-    const { reasons } = this.#pairing;
+    super();
+    const { reasons } = this.maker;
     const { names } = reasons;
-    const of = (k: number) => this.#spans.thread[k] as number;
     this.read = {
-      begin: (k) => this.#spans.begin[k] as number,
-      duration: (k) => this.#spans.duration[k] as number,
-      cpu: (k) => this.#spans.cpu[k] as number,
-      ...vcpuReaders(of, (thread) => this.#vcpu(thread)),
-      reason: { id: (k) => this.#spans.reason[k] as number, name: (id) => names[id] as string },
-      halt: (k) => reasons.halt[this.#spans.reason[k] as number] as boolean,
-      rip: { low: (k) => this.#spans.ripLow[k] as number, high: (k) => this.#spans.ripHigh[k] as number },
+      begin: (k) => this.table.begin[k] as number,
+      duration: (k) => this.table.duration[k] as number,
+      cpu: (k) => this.table.cpu[k] as number,
+      ...vcpuReaders(
+        (k) => this.table.thread[k] as number,
+        (thread) => this.#vcpu(thread),
+      ),
+      reason: { id: (k) => this.table.reason[k] as number, name: (id) => names[id] as string },
+      halt: (k) => reasons.halt[this.table.reason[k] as number] as boolean,
+      rip: { low: (k) => this.table.ripLow[k] as number, high: (k) => this.table.ripHigh[k] as number },
     };
   }
 
   get seen(): boolean {
-    return this.#pairing.exited && this.#pairing.entered;
-  }
-
-  get count(): number {
-    return this.#spans.count;
-  }
-
-  wants(type: EventType): boolean {
-    return this.#pairing.wants(type);
-  }
-
-  within(window: Window): void {
-    this.#pairing.within(window);
+    return this.maker.exited && this.maker.entered;
   }
 
   batch(trace: Trace, b: EventBatch): void {
-    this.#trace = trace;
-    this.#spans = this.#pairing.batch(trace, b);
-  }
-
-  endsAt(k: number): number {
-    return this.#spans.endsAt[k] as number;
+    this.trace = trace;
+    this.table = this.maker.batch(trace, b);
   }
 
   *open(): Iterable<Partial<Exit> & { begin: number }> {
-    const { reasons } = this.#pairing;
-    for (const { thread, begin, reason } of [...this.#pairing.open()].sort((a, b) => a.begin - b.begin)) {
+    const { reasons } = this.maker;
+    for (const { thread, begin, reason } of [...this.maker.open()].sort((a, b) => a.begin - b.begin)) {
       const { tid, vm = -1, number: vcpu = -1 } = this.#vcpu(thread);
       yield {
         begin,
@@ -106,7 +91,7 @@ class Exits implements Spans<typeof columns> {
   }
 
   #vcpu(thread: number): Vcpu {
-    return vcpuOf(this.#pairing.threads[thread] as VcpuThread, this.#trace);
+    return vcpuOf(this.maker.threads[thread] as VcpuThread, this.trace);
   }
 }
 

@@ -18,6 +18,7 @@ import {
 import { type Mutex, siteName } from '../lock-keys.ts';
 import type { LockSpans } from '../lock-spans.ts';
 import { Locks } from '../locks.ts';
+import { MadeSpans } from './made.ts';
 
 const lockColumns = {
   begin: time('qemu_mutex_locked'),
@@ -48,45 +49,35 @@ export type Lock = RowOf<typeof lockColumns>;
 export type LockWait = RowOf<typeof waitColumns>;
 
 /** Waits and holds come from the same events. */
-class LockState {
+class LockState extends MadeSpans {
   protected readonly locks = new Locks();
-  protected readonly spans: LockSpans;
-  #trace: Trace | undefined;
+  protected readonly table: LockSpans;
   #from = 0;
+  protected readonly maker = {
+    wants: (type: EventType) => this.locks.wants(type),
+    within: ({ from }: Window) => {
+      this.#from = from;
+    },
+  };
 
   constructor(which: 'waits' | 'holds') {
-    this.spans = this.locks[which];
+    super();
+    this.table = this.locks[which];
   }
 
   get seen(): boolean {
     return this.locks.counts.locked > 0 && this.locks.threads.length > 0;
   }
 
-  get count(): number {
-    return this.spans.count;
-  }
-
-  wants(type: EventType): boolean {
-    return this.locks.wants(type);
-  }
-
-  within({ from }: Window): void {
-    this.#from = from;
-  }
-
   batch(trace: Trace, b: EventBatch): void {
-    this.#trace = trace;
+    this.trace = trace;
     this.locks.batch(trace, b);
     const from = this.#from;
-    if (from > 0) this.spans.filter((k) => (this.spans.begin[k] as number) >= from);
-  }
-
-  endsAt(k: number): number {
-    return this.spans.endsAt[k] as number;
+    if (from > 0) this.table.filter((k) => (this.table.begin[k] as number) >= from);
   }
 
   protected readers(): Readers<typeof lockColumns> {
-    const { spans, locks } = this;
+    const { table: spans, locks } = this;
     const mutex = (k: number) => locks.mutexes[spans.mutex[k] as number] as Mutex;
     const tid = (k: number) => this.tid(spans.thread[k] as number);
     return {
@@ -96,7 +87,7 @@ class LockState {
       tid,
       pid: (k) => {
         const { pid } = mutex(k);
-        return pid >= 0 ? pid : (this.#trace?.threads.get(tid(k))?.pid ?? -1);
+        return pid >= 0 ? pid : (this.trace?.threads.get(tid(k))?.pid ?? -1);
       },
       mutex: { low: (k) => mutex(k).low, high: (k) => mutex(k).high },
       site: { id: (k) => spans.site[k] as number, name: (id) => this.site(id) },
@@ -125,7 +116,7 @@ class LockWaits extends LockState implements Spans<typeof waitColumns> {
 
   constructor() {
     super('waits');
-    const { spans } = this;
+    const spans = this.table;
     this.read = {
       ...this.readers(),
       contended: (k) => spans.contended[k] === 1,
@@ -140,8 +131,8 @@ class LockWaits extends LockState implements Spans<typeof waitColumns> {
   }
 
   *#stretches(k: number): Iterable<number> {
-    const end = this.spans.lastStretch[k] as number;
-    for (let x = this.spans.firstStretch[k] as number; x < end; x++) yield x;
+    const end = this.table.lastStretch[k] as number;
+    for (let x = this.table.firstStretch[k] as number; x < end; x++) yield x;
   }
 
   #holder(k: number): number {

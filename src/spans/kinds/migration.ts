@@ -19,6 +19,7 @@ import { type PairEnd, type PairSpans, Pairs, type PairsPart } from '../pairs.ts
 import { leaves, leaving, schedEvent } from '../sched.ts';
 import { tableOf } from '../table.ts';
 import { vcpuOf } from '../vcpu.ts';
+import { MadeSpans } from './made.ts';
 import { vcpuColumns, vcpuReaders } from './vcpu-columns.ts';
 
 const columns = {
@@ -56,10 +57,17 @@ type Part = {
 /** By `leaves`. */
 const ways = ['preempted', 'asleep', 'gone'];
 
-class Migrations implements Spans<typeof columns> {
+class Migrations extends MadeSpans implements Spans<typeof columns> {
   readonly read: Readers<typeof columns>;
+  protected readonly maker = {
+    wants: (type: EventType) => [this.#vcpus.wants(type), this.#switches.wants(type)].includes(true),
+    within: (window: Window) => {
+      this.#vcpus.within(window);
+      this.#switches.within(window);
+    },
+  };
   readonly #vcpus = new ExitPairing();
-  readonly #moves = new Moves();
+  protected readonly table = new Moves();
   readonly #switches = new Pairs(onSwitch('previous'), onSwitch('next'), {
     keys: 1,
     note: (trace, b, i) => {
@@ -80,18 +88,19 @@ class Migrations implements Spans<typeof columns> {
     accepts: (part) => this.#accepts(part as Part),
     join: (trace, part) => this.#join(trace, part as Part),
   };
-  #trace: Trace | undefined;
 
   constructor() {
-    const moves = this.#moves;
-    const of = (k: number) => moves.thread[k] as number;
-    const vcpu = (thread: number) => vcpuOf(this.#vcpus.threads[thread] as VcpuThread, this.#trace);
+    super();
+    const moves = this.table;
     this.read = {
       begin: (k) => moves.begin[k] as number,
       duration: (k) => moves.duration[k] as number,
       cpu: (k) => moves.cpu[k] as number,
       to: (k) => moves.to[k] as number,
-      ...vcpuReaders(of, vcpu),
+      ...vcpuReaders(
+        (k) => moves.thread[k] as number,
+        (thread) => vcpuOf(this.#vcpus.threads[thread] as VcpuThread, this.trace),
+      ),
       left: { id: (k) => moves.left[k] as number, name: (id) => ways[id] as string },
     };
   }
@@ -100,24 +109,11 @@ class Migrations implements Spans<typeof columns> {
     return this.#vcpus.threads.length > 0 && this.#switches.result().ends > 0;
   }
 
-  get count(): number {
-    return this.#moves.count;
-  }
-
-  wants(type: EventType): boolean {
-    return [this.#vcpus.wants(type), this.#switches.wants(type)].includes(true);
-  }
-
-  within(window: Window): void {
-    this.#vcpus.within(window);
-    this.#switches.within(window);
-  }
-
   batch(trace: Trace, b: EventBatch): void {
-    this.#trace = trace;
+    this.trace = trace;
     this.#learnThreads(trace, b);
     const spans = this.#switches.batch(trace, b);
-    this.#moves.count = 0;
+    this.table.count = 0;
     for (let k = 0; k < spans.count; k++) {
       const at = spans.endsAt[k] as number;
       this.#switched(spans, k, this.#next(trace, b, at), b.cpu[at] as number);
@@ -130,7 +126,7 @@ class Migrations implements Spans<typeof columns> {
     if (tid < 0 || to === cpu || to < 0) return;
     const [begin, duration] = [spans.begin[k] as number, spans.duration[k] as number];
     let thread = this.#vcpus.find(tid);
-    let moves: Moves | undefined = this.#moves;
+    let moves: Moves | undefined = this.table;
     if (thread < 0 || begin + duration < (this.#since[thread] as number)) {
       moves = this.#unknown;
       thread = tid;
@@ -160,8 +156,8 @@ class Migrations implements Spans<typeof columns> {
   }
 
   #join(trace: Trace, { vcpus, switches, since, unknown }: Part): ReturnType<Joining['join']> {
-    this.#trace = trace;
-    const moves = this.#moves;
+    this.trace = trace;
+    const moves = this.table;
     moves.count = 0;
     // Those of a thread that was known here already are migrations of a vCPU.
     for (let k = 0; k < unknown.count; k++) {
@@ -183,10 +179,6 @@ class Migrations implements Spans<typeof columns> {
       this.#switched(spans, k, keys[2 * head] as number, cpu[head] as number);
     }
     return (column, id) => (column === 'left' ? id : (threads[id] as number));
-  }
-
-  endsAt(k: number): number {
-    return this.#moves.endsAt[k] as number;
   }
 
   /** A thread that has not come back may come back where it was: that is no migration yet. */

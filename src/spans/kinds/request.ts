@@ -1,6 +1,4 @@
-import type { Window } from '../../trace/analysis.ts';
 import type { EventBatch } from '../../trace/batch.ts';
-import type { EventType } from '../../trace/event-type.ts';
 import { grown } from '../../trace/grown.ts';
 import type { Trace } from '../../trace/trace.ts';
 import { roleOf } from '../device-kinds.ts';
@@ -30,6 +28,7 @@ import {
 } from '../request-path.ts';
 import { tableOf } from '../table.ts';
 import { Words } from '../words.ts';
+import { MadeSpans } from './made.ts';
 
 const columns = {
   begin: time('virtqueue_pop'),
@@ -75,20 +74,20 @@ class Rows extends tableOf({
   result: 'i32',
 }) {}
 
-class Requests implements Spans<typeof columns> {
+class Requests extends MadeSpans implements Spans<typeof columns> {
   readonly read: Readers<typeof columns>;
-  readonly #rows = new Rows();
+  protected readonly table = new Rows();
   /** By span and point. */
   #times = new Float64Array(64 * points.length);
-  readonly #path = new RequestPath((filled, _, i) => {
+  protected readonly maker = new RequestPath((filled, _, i) => {
     this.#add(filled, i);
     return undefined;
   });
   readonly #words = new Words();
-  #trace: Trace | undefined;
 
   constructor() {
-    const rows = this.#rows;
+    super();
+    const rows = this.table;
     const known = (n: number) => (Number.isNaN(n) ? -1 : n);
     const word = (of: (k: number) => string) => ({
       id: (k: number) => this.#words.id(of(k)),
@@ -127,33 +126,17 @@ class Requests implements Spans<typeof columns> {
   }
 
   get seen(): boolean {
-    return this.#path.requests.queues.some(({ directions: { in: i, out, both } }) => i + out + both > 0);
-  }
-
-  get count(): number {
-    return this.#rows.count;
-  }
-
-  wants(type: EventType): boolean {
-    return this.#path.wants(type);
-  }
-
-  within(window: Window): void {
-    this.#path.within(window);
+    return this.maker.requests.queues.some(({ directions: { in: i, out, both } }) => i + out + both > 0);
   }
 
   batch(trace: Trace, b: EventBatch): void {
-    this.#trace = trace;
-    this.#rows.count = 0;
-    this.#path.batch(trace, b);
-  }
-
-  endsAt(k: number): number {
-    return this.#rows.endsAt[k] as number;
+    this.trace = trace;
+    this.table.count = 0;
+    this.maker.batch(trace, b);
   }
 
   *open(): Iterable<Partial<Request> & { begin: number }> {
-    for (const request of this.#path.requests.open()) {
+    for (const request of this.maker.requests.open()) {
       const { queue } = request;
       yield {
         begin: request.pop,
@@ -166,7 +149,7 @@ class Requests implements Spans<typeof columns> {
   }
 
   #add({ request, facet, times, kicker, merged, backend }: Filled, i: number): void {
-    const rows = this.#rows;
+    const rows = this.table;
     const k = rows.add();
     rows.begin[k] = request.pop;
     rows.duration[k] = (times[point.fill] as number) - request.pop;
@@ -187,7 +170,7 @@ class Requests implements Spans<typeof columns> {
   }
 
   #facet(k: number): Facet {
-    return this.#path.facets[this.#rows.facet[k] as number] as Facet;
+    return this.maker.facets[this.table.facet[k] as number] as Facet;
   }
 
   #queue(k: number): Queue {
@@ -196,7 +179,7 @@ class Requests implements Spans<typeof columns> {
 
   #pid(k: number): number {
     const { pid } = this.#queue(k).machine;
-    return pid >= 0 ? pid : (this.#trace?.threads.get(this.#facet(k).tid)?.pid ?? -1);
+    return pid >= 0 ? pid : (this.trace?.threads.get(this.#facet(k).tid)?.pid ?? -1);
   }
 
   #points(k: number): { [name in Point]?: number } {

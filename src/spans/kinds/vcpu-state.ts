@@ -7,6 +7,7 @@ import { type Joining, length, type Readers, type RowOf, type SpanKind, type Spa
 import { tableOf } from '../table.ts';
 import { vcpuOf } from '../vcpu.ts';
 import { VcpuTime, type VcpuTimePart, vcpuStates } from '../vcpu-time.ts';
+import { MadeSpans } from './made.ts';
 import { vcpuColumns, vcpuReaders } from './vcpu-columns.ts';
 
 const columns = {
@@ -23,10 +24,10 @@ class StateSpans extends tableOf({ begin: 'f64', duration: 'f64', thread: 'i32',
 
 type Part = { pairing: ExitPart; time: VcpuTimePart; untold: boolean };
 
-class VcpuStates implements Spans<typeof columns> {
+class VcpuStates extends MadeSpans implements Spans<typeof columns> {
   readonly read: Readers<typeof columns>;
   readonly #pairing = new ExitPairing();
-  readonly #spans = new StateSpans();
+  protected readonly table = new StateSpans();
   readonly #time = new VcpuTime(this.#pairing, {
     stretch: (thread, state, begin, end) => {
       // Without exits, nobody knows when it was in the guest.
@@ -34,7 +35,7 @@ class VcpuStates implements Spans<typeof columns> {
         this.#untold = true;
         return;
       }
-      const s = this.#spans;
+      const s = this.table;
       const k = s.add();
       s.begin[k] = begin;
       s.duration[k] = end - begin;
@@ -43,7 +44,14 @@ class VcpuStates implements Spans<typeof columns> {
       s.endsAt[k] = this.#time.at;
     },
   });
-  #trace: Trace | undefined;
+  protected readonly maker = {
+    wants: (type: EventType) => this.#time.wants(type),
+    /** A state that lasts already when the stretch begins, begins with it. */
+    within: (window: Window) => {
+      this.#pairing.within(window);
+      this.#time.within(window);
+    },
+  };
   /** Whether there were any that nobody was told of. */
   #untold = false;
   readonly joining: Joining = {
@@ -55,8 +63,8 @@ class VcpuStates implements Spans<typeof columns> {
     },
     join: (trace, part) => {
       const { pairing, time } = part as Part;
-      this.#trace = trace;
-      this.#spans.count = 0;
+      this.trace = trace;
+      this.table.count = 0;
       const { threads } = this.#pairing.join(pairing);
       this.#time.join(trace, time, threads);
       return (column, id) => (column === 'state' ? id : (threads[id] as number));
@@ -64,13 +72,15 @@ class VcpuStates implements Spans<typeof columns> {
   };
 
   constructor() {
-    const s = this.#spans;
-    const of = (k: number) => s.thread[k] as number;
-    const vcpu = (thread: number) => vcpuOf(this.#pairing.threads[thread] as VcpuThread, this.#trace);
+    super();
+    const s = this.table;
     this.read = {
       begin: (k) => s.begin[k] as number,
       duration: (k) => s.duration[k] as number,
-      ...vcpuReaders(of, vcpu),
+      ...vcpuReaders(
+        (k) => s.thread[k] as number,
+        (thread) => vcpuOf(this.#pairing.threads[thread] as VcpuThread, this.trace),
+      ),
       state: { id: (k) => s.state[k] as number, name: (id) => vcpuStates[id] as string },
     };
   }
@@ -79,33 +89,15 @@ class VcpuStates implements Spans<typeof columns> {
     return this.#pairing.exited && this.#pairing.entered;
   }
 
-  get count(): number {
-    return this.#spans.count;
-  }
-
-  wants(type: EventType): boolean {
-    return this.#time.wants(type);
-  }
-
-  /** A state that lasts already when the stretch begins, begins with it. */
-  within(window: Window): void {
-    this.#pairing.within(window);
-    this.#time.within(window);
-  }
-
   batch(trace: Trace, b: EventBatch): void {
-    this.#trace = trace;
-    this.#spans.count = 0;
+    this.trace = trace;
+    this.table.count = 0;
     this.#pairing.batch(trace, b);
     this.#time.batch(trace, b);
   }
 
-  endsAt(k: number): number {
-    return this.#spans.endsAt[k] as number;
-  }
-
   finish(end: number): void {
-    this.#spans.count = 0;
+    this.table.count = 0;
     this.#time.finish(end);
   }
 
