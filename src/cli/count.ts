@@ -6,21 +6,27 @@ import { countText } from '../report/count-text.ts';
 import type { Trace } from '../trace/trace.ts';
 import { CountView, countSubjects } from '../views/count.ts';
 import { namesIn } from '../views/derived-field.ts';
-import type { Filter } from '../views/filter.ts';
 import { parseCount, parseWords } from './options.ts';
-import { explainNone, filterOption, parseField, parseFields } from './selection-options.ts';
+import {
+  explainNone,
+  filterOf,
+  filterOption,
+  parseField,
+  parseFields,
+  type SelectionOptions,
+} from './selection-options.ts';
 import { didYouMean } from './suggest.ts';
 import { answerView, type View, type ViewOptions, viewOptions } from './view-command.ts';
 
-type CountCommandOptions = ViewOptions & {
-  events: string[];
-  sort: string;
-  filter?: Filter;
-  by?: string[];
-  top?: number;
-  timeline?: true;
-  hist?: string;
-};
+type CountCommandOptions = ViewOptions &
+  Omit<SelectionOptions, 'event'> & {
+    events: string[];
+    sort: string;
+    by?: string[];
+    top?: number;
+    timeline?: true;
+    hist?: string;
+  };
 
 const counts: View<CountCommandOptions, CountAnswer> = {
   examples: [
@@ -43,11 +49,12 @@ const counts: View<CountCommandOptions, CountAnswer> = {
         .option('--timeline', 'draw when they came: time across, a strip a row, count as colour')
         .option('--hist <field>', 'a histogram of a number of theirs', parseField),
     ).addHelpText('after', help),
-  wanted: ({ events, by = [], hist = '', filter }) => {
-    const vcpus = [...by, hist].flatMap(namesIn).includes('vcpu') || filter?.needsVcpu === true;
+  wanted: ({ events, by = [], hist = '', ...options }) => {
+    const vcpus = [...by, hist].flatMap(namesIn).includes('vcpu') || filterOf(options)?.needsVcpu === true;
     return { patterns: [...events, ...(vcpus ? ['kvm:kvm_entry'] : [])] };
   },
-  ask(trace, { events, filter, hist, timeline, top, sort, ...options }) {
+  ask(trace, { events, hist, timeline, top, sort, ...options }) {
+    const filter = filterOf(options);
     if (timeline === true && trace.clock.unit === 'none')
       throw new UsageError(`${trace.file}: its events have no time stamps, so there is no --timeline`);
     const by = options.by ?? (hist === undefined ? ['event'] : []);

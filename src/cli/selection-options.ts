@@ -29,7 +29,12 @@ export function filterOption(command: Command): Command {
     .addHelpText('after', filterHelp);
 }
 
-export function selectionOf({ event, filter, cpu, vcpu }: SelectionOptions): EventSelection {
+export function selectionOf(options: SelectionOptions): EventSelection {
+  return new EventSelection(new EventPatterns(options.event ?? []), filterOf(options));
+}
+
+/** All that the options demand of an event besides its name. */
+export function filterOf({ filter, cpu, vcpu }: Omit<SelectionOptions, 'event'>): Filter | undefined {
   const one = (name: string, numbers: readonly number[]) =>
     numbers.map((number) => `${name} == ${number}`).join(' || ');
   const all = [
@@ -38,7 +43,7 @@ export function selectionOf({ event, filter, cpu, vcpu }: SelectionOptions): Eve
     ...(vcpu === undefined ? [] : [one('vcpu', vcpu)]),
   ];
   const whole = all.map((part) => `(${part})`).join(' && ');
-  return new EventSelection(new EventPatterns(event ?? []), whole === '' ? undefined : new Filter(whole));
+  return whole === '' ? undefined : new Filter(whole);
 }
 
 const filterHelp = `
