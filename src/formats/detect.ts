@@ -134,7 +134,8 @@ function looksLike(head: Uint8Array, compression: string): string {
   const other = otherFiles.find(([magic]) => start.startsWith(magic));
   if (other !== undefined) return other[1] + packed;
   if (start.slice(257, 262) === 'ustar') return `is a tar archive${packed}`;
-  if (/^(\xff\xfe|\xfe\xff)/.test(start)) return `is UTF-16 text, which virtap does not read${packed}`;
+  if (/^(\xff\xfe|\xfe\xff)/.test(start))
+    return `is UTF-16 text, which iconv -f UTF-16 -t UTF-8 makes readable${packed}`;
   if (/[\x00-\x08\x0e-\x1a\x1c-\x1f]/.test(start)) return `is a binary of an unknown kind${packed}`;
   if (/^\s*[[{]/.test(start)) return `is JSON text${packed}`;
   if (perfLineWithoutName.test(start))

@@ -6,6 +6,7 @@ import { createGunzip } from 'node:zlib';
 import { Budget, Meter } from '../trace/budget.ts';
 import { TraceError } from '../trace/error.ts';
 import { ChunkPump } from './chunk-pump.ts';
+import { type Dress, dressOf, undress } from './dressed-text.ts';
 import { RandomFile } from './random-file.ts';
 import { ZstdStream } from './zstd.ts';
 
@@ -28,6 +29,8 @@ export class Input {
   readonly path: string | undefined;
   /** The first bytes, decompressed; the whole input where it is shorter than 64 KiB. */
   head: Uint8Array = new Uint8Array(0);
+  /** What its lines, where it is text, are to be rid of before they are read, as the head was. */
+  dress: Dress | undefined;
   /** `gzip`, `zstd` or '' . */
   compression = '';
   /** Bytes of the input as stored (before decompression) that were read so far, and in all where known. */
@@ -116,6 +119,7 @@ export class Input {
           await input.#startStream(
             createReadStream('', { fd: file.fd, autoClose: false, start: 0, highWaterMark: input.#chunk }),
           );
+        else input.#undressHead();
       } else {
         // Pipes, and files such as tracefs' `trace` whose size reads as 0.
         await input.#startStream(createReadStream('', { fd: file.fd, autoClose: false, highWaterMark: streamChunk }));
@@ -286,6 +290,14 @@ export class Input {
     this.head = Buffer.concat(head);
     this.#rest = source;
     this.#pump = new ChunkPump(prepend(this.head, source));
+    this.#undressHead();
+  }
+
+  #undressHead(): void {
+    this.dress = dressOf(this.head);
+    if (this.dress === undefined) return;
+    this.head = this.head.slice();
+    undress(this.head, 0, this.head.length, this.dress);
   }
 
   async *#counted(stream: Readable): AsyncGenerator<Uint8Array> {

@@ -9,6 +9,7 @@ import { NameTable } from '../trace/name-table.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { longestComm, ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
 import { ChainedText } from './call-chain.ts';
+import { undress } from './dressed-text.ts';
 import type { OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextFit, kernelTextLayout, type TextLayout } from './kernel-text.ts';
@@ -254,6 +255,7 @@ export abstract class LineTrace implements Trace {
           if (end !== reader.end) skipping = false;
           else continue;
         }
+        if (this.#input.dress !== undefined) undress(this.bytes, reader.pos, reader.end, this.#input.dress);
         if (this.#unwrapper !== undefined) this.#joined += this.#unwrapper.unwrap(this.bytes, reader.pos, reader.end);
         reader.pos = this.#lines(reader);
         if (this.#leapt !== 0) break;

@@ -6,6 +6,7 @@ import type { EventType, Layout } from '../trace/event-type.ts';
 import { groups } from '../trace/groups.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
+import { undress } from './dressed-text.ts';
 import { earliestOf } from './earliest.ts';
 import type { Format } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
@@ -284,6 +285,7 @@ class QemuLog implements Trace {
     const reader = this.#reader;
     const bytes = this.#arena.bytes;
     const end = reader.end;
+    if (this.#input.dress !== undefined) undress(bytes, reader.pos, end, this.#input.dress);
     if (this.#unwrapper !== undefined) this.#joined += this.#unwrapper.uncut(bytes, reader.pos, end);
     this.#sorter.begin(reader.slot);
     this.#lastTime = Number.NEGATIVE_INFINITY;
@@ -361,7 +363,7 @@ class QemuLog implements Trace {
   #line(begin: number, newline: number, at: number): void {
     const bytes = this.#arena.bytes;
     let end = newline;
-    if (end > begin && bytes[end - 1] === 0x0d) end--;
+    while (end > begin && (bytes[end - 1] === 0x0d || bytes[end - 1] === 0x20)) end--;
     const start = contentOf(bytes, begin, end);
     if (end === start) return;
     this.#stamp(start, end);

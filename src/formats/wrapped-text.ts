@@ -373,7 +373,8 @@ function join(text: Uint8Array, rest: Uint8Array, between: string): Uint8Array {
 /** Where a line's text begins, after spaces and the quote marks of a mail. */
 export function contentOf(bytes: Uint8Array, start: number, end: number, quoted = true): number {
   let p = start;
-  while (p < end && (bytes[p] === space || bytes[p] === 0x09 || (quoted && bytes[p] === 0x3e))) p++;
+  while (p < end && (bytes[p] === space || bytes[p] === 0x09 || (quoted && (bytes[p] === 0x3e || bytes[p] === 0x7c))))
+    p++;
   return p;
 }
 
