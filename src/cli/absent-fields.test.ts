@@ -103,15 +103,15 @@ const asked = [
   ['requests', '--json'],
   ['locks', '--slow', '5'],
   ['locks', '--json'],
-  ['pairs', '--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid', '--group', 'from.exit_reason', '--slow', '99'],
-  ['pairs', '--from', 'virtqueue_pop', '--to', 'virtqueue_fill', '--by', 'elem', '--slow', '9', '--json'],
+  ['pairs', '--begin', 'kvm_exit', '--end', 'kvm_entry', '--by', 'tid', '--group', 'from.exit_reason', '--slow', '99'],
+  ['pairs', '--begin', 'virtqueue_pop', '--end', 'virtqueue_fill', '--by', 'elem', '--slow', '9', '--json'],
   ['report'],
   ['report', '--json'],
   ['dump'],
   ['dump', '--json'],
   ['dump', '--csv'],
-  ['export', '--to', 'csv'],
-  ['export', '--to', 'jsonl'],
+  ['export', '--format', 'csv'],
+  ['export', '--format', 'jsonl'],
 ];
 const lines = asked.flatMap((command) => [kernel, exits, qemu].map((file) => [...command, file]));
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { virtap } from '../../test/virtap.ts';
 
@@ -117,4 +119,35 @@ test('an option that is not there names the one that is', () => {
     assert.equal(status, 2);
     assert.match(stderr, new RegExp(`^virtap: unknown option '-[^']*': .*${hint}`), words);
   }
+});
+
+test('--from and --to are times in every command; what they named in pairs and export before is still understood, and said', () => {
+  const pair = ['pairs', '--begin', 'kvm_exit', '--end', 'kvm_entry', '--json'];
+  const part = printed(...pair, '--from', '1s', '--to', '2s', host);
+  assert.equal(printed(...pair, '--by', 'tid', '--time', '1s,2s', host), part);
+  const old = virtap(
+    'pairs',
+    '--from',
+    'kvm_exit',
+    '--to',
+    'kvm_entry',
+    '--since',
+    '1s',
+    '--until',
+    '2s',
+    '--json',
+    host,
+  );
+  assert.equal(old.stdout, part);
+  for (const word of ['--begin', '--end', '--from now', '--to now'])
+    assert.match(old.stderr, new RegExp(`${word}$`, 'm'));
+
+  const rows = printed('export', '--format', 'csv', '--time', '1s,1.1s', host);
+  assert.equal(virtap('export', '--to', 'csv', '--since', '1s', '--until', '1.1s', host).stdout, rows);
+  const file = join(mkdtempSync(join(tmpdir(), 'virtap-choose-')), 'x.csv');
+  printed('export', '-o', file, '--from', '1s', '--to', '1.1s', host);
+  assert.equal(readFileSync(file, 'utf8'), rows);
+  rmSync(dirname(file), { recursive: true });
+  assert.match(virtap('export', host).stderr, /what is to be written\? Say --format perfetto/);
+  assert.match(virtap('pairs', '--begin', 'kvm_exit', host).stderr, /required option '--end <event>' not specified/);
 });

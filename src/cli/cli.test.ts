@@ -53,8 +53,8 @@ test('what is no trace gets one sentence and status 2, from every command', () =
   const empty = join(folder, 'input0');
   const required: Record<string, string[]> = {
     count: ['kvm_exit'],
-    pairs: ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid'],
-    export: ['--to', 'csv'],
+    pairs: ['--begin', 'kvm_exit', '--end', 'kvm_entry', '--by', 'tid'],
+    export: ['--format', 'csv'],
     diff: [idle],
     spans: ['exits'],
     run: [join(import.meta.dirname, '../../examples/virtqueue-request-tracker.ts')],
@@ -144,7 +144,7 @@ test('a file that is given twice is refused, whatever its name', () => {
     for (const [command = '', ...args] of [
       ['exits'],
       ['dump'],
-      ['export', '--to', 'ftrace'],
+      ['export', '--format', 'ftrace'],
       ['exits', '--offset', 'copy.data.zst=5s'],
       ['dump', '--offset', 'copy.data.zst=5s'],
     ]) {

@@ -43,7 +43,7 @@ export default function define(command: Command): void {
     .argument('<before>', 'a trace file of any format, also .gz and .zst; - is standard input')
     .argument('<after>', 'another one');
   failIfOption(
-    readingOptions(formOptions(command), undefined, '1.5s, 200ms from the first event of each')
+    readingOptions(formOptions(command), '1.5s, 200ms from the first event of each')
       .addOption(
         new Option('--what <what>', 'what to compare; chosen by what is in the files').choices([
           ...own,

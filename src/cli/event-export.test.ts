@@ -43,17 +43,17 @@ function dumped(file: string, ...selection: string[]): Map<string, number> {
 for (const form of ['ftrace', 'perf-script']) {
   test(`--to ${form} is read back with the same exits`, () => {
     const to = join(folder, `${form}.txt`);
-    virtap('export', '--to', form, '-o', to, kvm);
+    virtap('export', '--format', form, '-o', to, kvm);
     assert.deepEqual(answer('exits', to), answer('exits', kvm));
     assert.deepEqual(dumped(to), dumped(kvm));
   });
 
   test(`--to ${form} keeps QEMU's events, and what was lost`, () => {
     const qemu = join(folder, `${form}-qemu.txt`);
-    virtap('export', '--to', form, '-o', qemu, both);
+    virtap('export', '--format', form, '-o', qemu, both);
     assert.deepEqual(dumped(qemu), dumped(both));
     const holes = join(folder, `${form}-lost.txt`);
-    virtap('export', '--to', form, '-o', holes, lost);
+    virtap('export', '--format', form, '-o', holes, lost);
     assert.deepEqual(dumped(holes), dumped(lost));
     assert.match(virtap('events', holes), /^ {2}lost +323 events/m);
   });
@@ -61,9 +61,9 @@ for (const form of ['ftrace', 'perf-script']) {
 
 test('perf reads as little of a thread as there is; ftrace text needs all of it', () => {
   const to = join(folder, 'leak.txt');
-  virtap('export', '--to', 'perf-script', '-o', to, leak);
+  virtap('export', '--format', 'perf-script', '-o', to, leak);
   assert.deepEqual(dumped(to), dumped(leak));
-  const { status, stderr } = run('export', '--to', 'ftrace', leak);
+  const { status, stderr } = run('export', '--format', 'ftrace', leak);
   assert.equal(status, 2);
   assert.match(stderr, /is of no known thread, which ftrace text has in each line: use --to perf-script/);
 });
@@ -84,12 +84,12 @@ function babeltrace(path: string): Map<string, number> {
 test('--to ctf is what babeltrace2 reads, to the event', needs('babeltrace2'), () => {
   for (const [n, file] of [kvm, both, leak].entries()) {
     const to = join(folder, `${n}.ctf`);
-    virtap('export', '--to', 'ctf', '-o', to, file);
+    virtap('export', '--format', 'ctf', '-o', to, file);
     assert.deepEqual([...babeltrace(to)].sort(), [...dumped(file)].sort());
   }
   const exits = join(folder, 'exits.ctf');
   const selection = ['-e', 'kvm_exit', '-f', 'vcpu == 1 && reason == hlt'];
-  virtap('export', '--to', 'ctf', ...selection, '-o', exits, kvm);
+  virtap('export', '--format', 'ctf', ...selection, '-o', exits, kvm);
   assert.deepEqual(babeltrace(exits), dumped(kvm, ...selection));
   const first = execFileSync('babeltrace2', ['--clock-seconds', exits], {
     encoding: 'utf8',
@@ -105,29 +105,29 @@ test('--to ctf is what babeltrace2 reads, to the event', needs('babeltrace2'), (
 
 test('--to ctf is read back with the same exits', () => {
   const to = join(folder, 'read-back.ctf');
-  virtap('export', '--to', 'ctf', '-o', to, kvm);
+  virtap('export', '--format', 'ctf', '-o', to, kvm);
   assert.deepEqual(answer('exits', to), answer('exits', kvm));
 });
 
 test('events that were lost are discarded events in CTF', needs('babeltrace2'), () => {
   const to = join(folder, 'lost.ctf');
-  virtap('export', '--to', 'ctf', '-o', to, lost);
+  virtap('export', '--format', 'ctf', '-o', to, lost);
   const { stdout, stderr } = spawnSync('babeltrace2', [to], { encoding: 'utf8', maxBuffer: 64 << 20 });
   assert.match(stdout + stderr, /discarded 323 events between/);
 });
 
 test('a CTF folder appears when it is whole, in place of nothing', () => {
   const to = join(folder, 'full');
-  virtap('export', '--to', 'ctf', '-o', to, '-e', 'kvm_msr', kvm);
+  virtap('export', '--format', 'ctf', '-o', to, '-e', 'kvm_msr', kvm);
   assert.deepEqual(readdirSync(to).sort(), ['cpu_0', 'cpu_1', 'metadata']);
   assert.equal(readFileSync(join(to, 'metadata'), 'latin1').slice(0, 13), '/* CTF 1.8 */');
-  const again = run('export', '--to', 'ctf', '-o', to, kvm);
+  const again = run('export', '--format', 'ctf', '-o', to, kvm);
   assert.deepEqual([again.status, again.stderr], [2, `virtap: cannot write ${to}: the folder is not empty\n`]);
   const file = join(folder, 'file');
   writeFileSync(file, 'x');
-  assert.match(run('export', '--to', 'ctf', '-o', file, kvm).stderr, /a CTF trace is a folder, and this is none/);
+  assert.match(run('export', '--format', 'ctf', '-o', file, kvm).stderr, /a CTF trace is a folder, and this is none/);
   const none = join(folder, 'none');
-  const { status, stderr } = run('export', '--to', 'ctf', '-e', 'kvm_exot', '-o', none, kvm);
+  const { status, stderr } = run('export', '--format', 'ctf', '-e', 'kvm_exot', '-o', none, kvm);
   assert.equal(status, 2);
   assert.match(stderr, /no event in .* is called kvm_exot; did you mean kvm:kvm_exit/);
   assert.equal(existsSync(none), false);
@@ -139,9 +139,12 @@ test('a CTF folder appears when it is whole, in place of nothing', () => {
 
 test('options that belong to the other kind of form are refused', () => {
   assert.match(
-    run('export', '--to', 'csv', '-e', 'kvm_exit', kvm).stderr,
-    /--event goes with --to ftrace, perf-script, ctf/,
+    run('export', '--format', 'csv', '-e', 'kvm_exit', kvm).stderr,
+    /--event goes with --format ftrace, perf-script, ctf/,
   );
-  assert.match(run('export', '--to', 'ftrace', '--spans', 'exits', kvm).stderr, /--spans goes with --to perfetto/);
-  assert.match(run('export', '--to', 'ctf', kvm).stderr, /a CTF trace is a folder: name it with -o/);
+  assert.match(
+    run('export', '--format', 'ftrace', '--spans', 'exits', kvm).stderr,
+    /--spans goes with --format perfetto/,
+  );
+  assert.match(run('export', '--format', 'ctf', kvm).stderr, /a CTF trace is a folder: name it with -o/);
 });

@@ -31,7 +31,7 @@ type Row = {
 };
 
 function rows(file: string): Row[] {
-  return virtap('export', '--to', 'jsonl', file)
+  return virtap('export', '--format', 'jsonl', file)
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as Row);
@@ -59,7 +59,7 @@ test('every exit and every request is a row, with the figures that the commands 
 });
 
 test('CSV has the rows of JSON lines', () => {
-  const [header, ...lines] = virtap('export', '--to', 'csv', '--spans', 'exits', kvm).trimEnd().split('\n');
+  const [header, ...lines] = virtap('export', '--format', 'csv', '--spans', 'exits', kvm).trimEnd().split('\n');
   assert.equal(header, 'kind,time,begin_ns,duration_ns,cpu,tid,pid,vcpu,reason,halt,rip');
   const all = rows(kvm);
   assert.equal(lines.length, all.length);
@@ -71,7 +71,7 @@ test('CSV has the rows of JSON lines', () => {
 
 test('Parquet has them too, typed, as another library reads it', async () => {
   const path = join(folder, 'exits.parquet');
-  virtap('export', '--to', 'parquet', '-o', path, kvm);
+  virtap('export', '--format', 'parquet', '-o', path, kvm);
   const bytes = readFileSync(path);
   const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
   const found = (await parquetReadObjects({ file })) as Record<string, unknown>[];
@@ -95,7 +95,7 @@ test('Parquet has them too, typed, as another library reads it', async () => {
 
 test('an HdrHistogram log has each exit once, by its reason', () => {
   initWebAssemblySync();
-  const log = virtap('export', '--to', 'hdr', kvm);
+  const log = virtap('export', '--format', 'hdr', kvm);
   const counts = new Map<string, number>();
   for (const [, tag, encoded] of log.matchAll(/^Tag=([^,]+),[^,]+,[^,]+,[^,]+,(\S+)$/gm)) {
     const histogram = decodeFromCompressedBase64(encoded as string);
@@ -140,7 +140,7 @@ test('Perfetto gets a slice for each span on a track that was described before, 
   for (const file of [kvm, leak]) {
     const path = join(folder, 'spans.pftrace');
     // The second time it is a recording that virtap reads.
-    virtap('export', '--to', 'perfetto', '--spans', 'exits,requests,waits', '--force', '-o', path, file);
+    virtap('export', '--format', 'perfetto', '--spans', 'exits,requests,waits', '--force', '-o', path, file);
     const { origin } = JSON.parse(virtap('events', '--json', file)) as { origin: string };
     const tracks = new Set<bigint>();
     const slices = new Map<string, number>();
@@ -185,7 +185,7 @@ const both = [
 ];
 
 test("vCPUs' states follow each other without a gap, and sum up to what virtap vcpus gives", () => {
-  const states = virtap('export', '--to', 'jsonl', '--spans', 'states', ...both)
+  const states = virtap('export', '--format', 'jsonl', '--spans', 'states', ...both)
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as Row & { state: string });
@@ -213,7 +213,7 @@ test("vCPUs' states follow each other without a gap, and sum up to what virtap v
 });
 
 test('waits for locks are those of virtap locks', () => {
-  const waits = virtap('export', '--to', 'jsonl', '--spans', 'waits', ...both)
+  const waits = virtap('export', '--format', 'jsonl', '--spans', 'waits', ...both)
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as Row & { mutex: string });
@@ -236,7 +236,7 @@ test('waits for locks are those of virtap locks', () => {
 
 test('in Perfetto each request whose kick is known has a flow from the exit that it came with', () => {
   const path = join(folder, 'both.pftrace');
-  virtap('export', '--to', 'perfetto', '-o', path, ...both);
+  virtap('export', '--format', 'perfetto', '-o', path, ...both);
   const flows = new Map<string, { exit: number; request: number }>();
   for (const [, bytes] of fields(readFileSync(path))) {
     const packet = new Map(fields(bytes as Uint8Array));
@@ -263,7 +263,7 @@ test('in Perfetto each request whose kick is known has a flow from the exit that
 });
 
 test('a trace without spans, and a file that cannot be written, are refused', () => {
-  const unwritable = run('export', '--to', 'csv', '-o', join(folder, 'no/such/folder'), kvm);
+  const unwritable = run('export', '--format', 'csv', '-o', join(folder, 'no/such/folder'), kvm);
   assert.equal(unwritable.status, 2);
   assert.match(unwritable.stderr, /^virtap: cannot write .*no\/such\/folder: there is no such directory/);
   const bare = join(folder, 'bare.txt');
@@ -271,11 +271,11 @@ test('a trace without spans, and a file that cannot be written, are refused', ()
     bare,
     '# tracer: nop\n#\n   a-7 [000] d..1. 1.000001: sched_waking: comm=a pid=7 prio=120 target_cpu=000\n',
   );
-  const none = run('export', '--to', 'csv', bare);
+  const none = run('export', '--format', 'csv', bare);
   assert.equal(none.status, 2);
   assert.match(none.stderr, /has nothing to export: no exits \(kvm:kvm_exit and kvm:kvm_entry\), no requests/);
   assert.match(
-    run('export', '--to', 'csv', '--spans', 'exits,hold-ups', kvm).stderr,
+    run('export', '--format', 'csv', '--spans', 'exits,hold-ups', kvm).stderr,
     /Expected some of exits, states, requests, waits, holds/,
   );
 });
@@ -287,7 +287,7 @@ test('a recording that is cut short is exported, and scripts run on it, as far a
   writeFileSync(cut, whole.subarray(0, 2_000_001));
   const { totals } = JSON.parse(virtap('requests', '--json', cut)) as { totals: { count: number } };
   assert.ok(totals.count > 1000);
-  const exported = run('export', '--to', 'csv', '--spans', 'requests', cut);
+  const exported = run('export', '--format', 'csv', '--spans', 'requests', cut);
   assert.match(exported.stderr, /^virtap: partial: .*cut\.bin: byte \d+: the file ends/);
   assert.equal(exported.stdout.trim().split('\n').length - 1, totals.count);
   const script = join(folder, 'count.ts');
@@ -303,9 +303,9 @@ test('what can be read once only is read once: a pipe, and standard input', () =
   const shell = (command: string) =>
     spawnSync('sh', ['-c', command], { encoding: 'utf8', maxBuffer: 64 << 20, timeout: 60_000 });
   const main = `${process.execPath} ${join(import.meta.dirname, 'main.ts')}`;
-  const whole = shell(`${main} export --to csv ${kvm}`).stdout;
+  const whole = shell(`${main} export --format csv ${kvm}`).stdout;
   assert.ok(whole.length > 100_000);
-  assert.equal(shell(`${main} export --to csv - <${kvm}`).stdout, whole);
+  assert.equal(shell(`${main} export --format csv - <${kvm}`).stdout, whole);
   const pipe = join(folder, 'pipe');
-  assert.equal(shell(`mkfifo ${pipe}; cat ${kvm} >${pipe} & ${main} export --to csv ${pipe}`).stdout, whole);
+  assert.equal(shell(`mkfifo ${pipe}; cat ${kvm} >${pipe} & ${main} export --format csv ${pipe}`).stdout, whole);
 });

@@ -14,6 +14,7 @@ import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
 import { CtfFolder, checkFolder } from './ctf-folder.ts';
 import { needEvents, untimeable } from './lacking.ts';
+import { takeOldWords } from './old-words.ts';
 import { openTraces } from './open.ts';
 import { openOptions, parseWords, type TraceOptions, traceCommand } from './options.ts';
 import { checkOutput, forceOption, OutputFile, writeStandardOutput } from './output-file.ts';
@@ -38,44 +39,73 @@ type EventForm = (typeof eventForms)[number];
 
 const binary: ReadonlySet<Form> = new Set(['perfetto', 'parquet']);
 
-type ExportOptions = Omit<TraceOptions, 'from' | 'to'> &
+type ExportOptions = TraceOptions &
   SelectionOptions & {
-    to: Form | EventForm;
+    format?: Form | EventForm;
     spans?: SpanKind[];
     output?: string;
     force?: true;
-    since?: TraceOptions['from'];
-    until?: TraceOptions['to'];
   };
 
 export default function define(command: Command): void {
   traceCommand(
     command,
     [
-      ['virtap export --to perfetto -o exits.pftrace trace.dat', 'for ui.perfetto.dev and its trace_processor'],
-      ['virtap export --to parquet -o exits.parquet trace.dat', 'a row a span, for DuckDB, pandas and their kin'],
-      ['virtap export --to csv trace.dat | head', 'the same as text'],
-      ["virtap export --to ctf -e 'kvm_*' -o exits.ctf trace.dat", "dump's events, for babeltrace2 and Trace Compass"],
+      ['virtap export --format perfetto -o exits.pftrace trace.dat', 'for ui.perfetto.dev and its trace_processor'],
+      ['virtap export -o exits.parquet trace.dat', 'a row a span, for DuckDB, pandas and their kin'],
+      ['virtap export --format csv trace.dat | head', 'the same as text'],
+      [
+        "virtap export --format ctf -e 'kvm_*' -o exits.ctf trace.dat",
+        "dump's events, for babeltrace2 and Trace Compass",
+      ],
     ],
-    { range: { from: '--since', to: '--until' }, forms: [] },
+    { forms: [] },
   )
-    .addOption(new Option('--to <form>', 'what to write').choices([...forms, ...eventForms]).makeOptionMandatory())
+    .addOption(
+      new Option(
+        '--format <form>',
+        `what to write: of spans ${forms.join(', ')}, of events ${eventForms.join(', ')}; by the name of the file, where not given`,
+      ).choices([...forms, ...eventForms]),
+    )
     .option(
       '--spans <kinds>',
       `only these: ${kinds.map(({ plural }) => plural).join(', ')}; all, where not given, but states and holds only for perfetto`,
       parseKinds,
     )
     .option('-o, --output <file>', 'where to (standard output, where not given)');
+  takeOldWords(command, { to: 'format' }, (text) => [...forms, ...eventForms].some((form) => form === text));
   selectionOptions(forceOption(command)).action(run);
 }
 
 async function run(files: string[], options: ExportOptions): Promise<void> {
-  const { to } = options;
+  const to = options.format ?? formOf(options.output);
   if (isEventForm(to)) return runEvents(files, options, to);
   for (const name of ['event', 'filter'] as const) {
-    if (options[name] !== undefined) throw new UsageError(`--${name} goes with --to ${eventForms.join(', ')}`);
+    if (options[name] !== undefined) throw new UsageError(`--${name} goes with --format ${eventForms.join(', ')}`);
   }
   return runSpans(files, options, to);
+}
+
+/** By the ends of files' names. */
+const formsByName: Record<string, Form | EventForm> = {
+  pftrace: 'perfetto',
+  'perfetto-trace': 'perfetto',
+  csv: 'csv',
+  jsonl: 'jsonl',
+  ndjson: 'jsonl',
+  parquet: 'parquet',
+  hdr: 'hdr',
+  hlog: 'hdr',
+  ctf: 'ctf',
+};
+
+/** What a file is to be of which nobody says that, by its name. */
+function formOf(output: string | undefined): Form | EventForm {
+  const form = formsByName[/\.([\w-]+)$/.exec(output ?? '')?.[1]?.toLowerCase() ?? ''];
+  if (form !== undefined) return form;
+  throw new UsageError(
+    `what is to be written? Say --format ${[...forms, ...eventForms].join(', ')}, or name a file that tells: -o exits.parquet`,
+  );
 }
 
 function isEventForm(form: Form | EventForm): form is EventForm {
@@ -85,7 +115,7 @@ function isEventForm(form: Form | EventForm): form is EventForm {
 /** Writes the events that dump would print. */
 async function runEvents(files: string[], options: ExportOptions, to: EventForm): Promise<void> {
   const { output, force } = options;
-  if (options.spans !== undefined) throw new UsageError(`--spans goes with --to ${forms.join(', ')}`);
+  if (options.spans !== undefined) throw new UsageError(`--spans goes with --format ${forms.join(', ')}`);
   if (to === 'ctf' && output === undefined) throw new UsageError('a CTF trace is a folder: name it with -o');
   const spared = { inputs: [...files, options.traceEvents, options.formats], force };
   if (to === 'ctf') checkFolder(output as string);
@@ -109,7 +139,7 @@ async function runEvents(files: string[], options: ExportOptions, to: EventForm)
     }
     const selection = selectionOf(options);
     const events = new EventExport(selection, sink);
-    const reading = await runAnalyses(trace, [events], { from: options.since, to: options.until, once: true });
+    const reading = await runAnalyses(trace, [events], { from: options.from, to: options.to, once: true });
     if (output !== undefined && !files.includes('-') && wasInterrupted(reading)) {
       say(`virtap: interrupted: ${output} was not written\n`);
       process.exitCode = 130;
@@ -162,7 +192,7 @@ async function runSpans(files: string[], options: ExportOptions, to: Form): Prom
     };
     const write = (bytes: Uint8Array | string) => (file === undefined ? writeStandardOutput(bytes) : file.write(bytes));
     const spans = new SpanExport(chosen, make(source), write);
-    const reading = await runAnalyses(trace, [spans], { from: options.since, to: options.until, once: true });
+    const reading = await runAnalyses(trace, [spans], { from: options.from, to: options.to, once: true });
     if (file !== undefined && !files.includes('-') && wasInterrupted(reading)) {
       say(`virtap: interrupted: ${options.output} was not written\n`);
       process.exitCode = 130;

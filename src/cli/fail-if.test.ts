@@ -24,7 +24,7 @@ test('the status is 3 where a condition holds, which is said, and the answer is 
     [['events', kvm, '--fail-if', 'count(lost)>0'], 0, /^$/],
     [['events', kvm, '--fail-if', 'count(event:kvm:kvm_exit)>11913'], 3, /it is 11,914$/m],
     [
-      ['pairs', kvm, '--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid', '--fail-if', 'count(pair)>1'],
+      ['pairs', kvm, '--begin', 'kvm_exit', '--end', 'kvm_entry', '--by', 'tid', '--fail-if', 'count(pair)>1'],
       3,
       /it is 11,912$/m,
     ],

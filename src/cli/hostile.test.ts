@@ -53,8 +53,8 @@ const asked: Record<string, readonly (readonly string[])[]> = {
   requests: [['--slow', '2', '--heatmap'], ['--json'], ['--csv'], ['--device', attack]],
   locks: [['--slow', '2'], ['--json'], ['--csv']],
   pairs: [
-    ['--from', 'kvm_exit', '--to', 'kvm_exit', '--by', 'tid', '--group', 'from.reason', '--slow', '2'],
-    ['--from', 'kvm_exit', '--to', 'kvm_exit', '--by', 'tid', '--json'],
+    ['--begin', 'kvm_exit', '--end', 'kvm_exit', '--by', 'tid', '--group', 'from.reason', '--slow', '2'],
+    ['--begin', 'kvm_exit', '--end', 'kvm_exit', '--by', 'tid', '--json'],
     ['--from', attack, '--to', attack, '--by', attack],
   ],
   count: [
@@ -65,11 +65,11 @@ const asked: Record<string, readonly (readonly string[])[]> = {
   diff: [[rich[0] as string], [rich[0] as string, '--json'], [rich[0] as string, '--csv']],
   report: [[], ['--json'], ['--title', attack, '-o', join(folder, `out${attack}.html`)]],
   export: [
-    ['--to', 'csv'],
-    ['--to', 'jsonl'],
-    ['--to', 'hdr'],
+    ['--format', 'csv'],
+    ['--format', 'jsonl'],
+    ['--format', 'hdr'],
     ['--to', attack],
-    ['--to', 'csv', '-o', join(folder, `no${attack}`, 'x')],
+    ['--format', 'csv', '-o', join(folder, `no${attack}`, 'x')],
   ],
   dump: [
     ['-n', '300'],

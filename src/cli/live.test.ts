@@ -47,7 +47,7 @@ test('what a running machine does is counted to the event, and printed at Ctrl-C
 });
 
 test('only what a command needs is switched on, and pairs are found as they come', machine, async () => {
-  const args = ['--from', `kvm_pio if port == ${guestPort}`, '--to', 'kvm_mmio', '--by', 'tid', '--json'];
+  const args = ['--begin', `kvm_pio if port == ${guestPort}`, '--end', 'kvm_mmio', '--by', 'tid', '--json'];
   const { status, stdout, stderr } = await onGuest(5000, 'pairs', ...args);
   assert.equal(status, 0, stderr);
   assert.equal(JSON.parse(stdout).totals.count, 5000);

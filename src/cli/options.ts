@@ -48,22 +48,20 @@ export function vcpuOptions(command: Command): Command {
     .option('-p, --pid <numbers>', 'only the VMs of these processes, or the vCPU threads with these ids', parseNumbers);
 }
 
-type CommandForm = { range?: { from: string; to: string }; forms?: readonly ('json' | 'csv')[] };
-
 /**
- * Gives a command its FILE arguments, the shared options, and examples at the end of its help. `range` names the options for a
- * part of the time, `forms` says what it prints besides text.
+ * Gives a command its FILE arguments, the shared options, and examples at the end of its help. `forms` says what it prints
+ * besides text.
  */
 export function traceCommand(
   command: Command,
   examples: readonly [line: string, what: string][],
-  { range = { from: '--from', to: '--to' }, forms = ['json', 'csv'] }: CommandForm = {},
+  { forms = ['json', 'csv'] }: { forms?: readonly ('json' | 'csv')[] } = {},
 ): Command {
   command
     .argument('[file...]', 'trace files of any format, also .gz and .zst; - is standard input')
     .option('-i, --input <file>', 'the same, as perf has it', (file, before: string[] = []) => [...before, file]);
   formOptions(command, forms);
-  readingOptions(command, range).addOption(
+  readingOptions(command).addOption(
     new Option('--time <stretch>', 'both in one: 1.5s,2.5s or ,2s or 10%-20%')
       .argParser(parseStretch)
       .conflicts(['from', 'to']),
@@ -93,12 +91,11 @@ export function colorOption(command: Command): Command {
 /** The options of a command that reads traces and prints in a form of its own. `moments` says how a time is written. */
 export function readingOptions(
   command: Command,
-  range = { from: '--from', to: '--to' },
   moments = '1.5s, 200ms from the first event, or a time stamp',
 ): Command {
   return colorOption(command)
-    .option(`${range.from} <time>`, `leave out events before: ${moments}`, parseMoment)
-    .option(`${range.to} <time>`, 'leave out events after', parseMoment)
+    .option('--from <time>', `leave out events before: ${moments}`, parseMoment)
+    .option('--to <time>', 'leave out events after', parseMoment)
     .option('--trace-events <file>', "QEMU's trace-events-all, which names the arguments in simpletrace files")
     .option(
       '--formats <path>',

@@ -42,9 +42,9 @@ const records = lacking('permission to trace') === undefined;
 
 /** Every way to name a file that is written. */
 const writers: [name: string, args: (file: string) => string[]][] = [
-  ['export to CSV', (file) => ['export', '--to', 'csv', '-o', file]],
-  ['export to HdrHistogram', (file) => ['export', '--to', 'hdr', '-o', file]],
-  ['export to Parquet', (file) => ['export', '--to', 'parquet', '-o', file]],
+  ['export to CSV', (file) => ['export', '--format', 'csv', '-o', file]],
+  ['export to HdrHistogram', (file) => ['export', '--format', 'hdr', '-o', file]],
+  ['export to Parquet', (file) => ['export', '--format', 'parquet', '-o', file]],
   ['report', (file) => ['report', '-o', file]],
   ['report --svg', (file) => ['report', '--svg', file]],
   ['report --png', (file) => ['report', '--png', file]],
@@ -80,7 +80,7 @@ test('nothing is written over what is read, whatever its name', () => {
   // Standard input and standard output are files, too.
   const bytes = openSync(file, 'r+');
   for (const args of [
-    ['export', '--to', 'csv', '-o', file, '-'],
+    ['export', '--format', 'csv', '-o', file, '-'],
     ['dump', file],
   ]) {
     const { status, stderr } = spawnSync(process.execPath, [main, ...args], {
@@ -121,7 +121,7 @@ test('a disk that is full is an error', () => {
   const said = say(writers.map(([, args]) => [...args('/dev/full'), host]));
   assert.equal(said.length, writers.length);
   for (const text of said) assert.match(text, /^virtap: cannot write \/dev\/full: the disk is full\n$/);
-  const { status } = virtap('export', '--to', 'csv', '-o', '/dev/full', host);
+  const { status } = virtap('export', '--format', 'csv', '-o', '/dev/full', host);
   assert.equal(status, 2);
 });
 
@@ -130,9 +130,9 @@ test('what is printed is checked to its end, too', () => {
     ['dump', host],
     ['exits', '--json', host],
     ['events', host],
-    ['export', '--to', 'csv', host],
-    ['export', '--to', 'parquet', host],
-    ['export', '--to', 'csv', '-o', '/dev/stdout', host],
+    ['export', '--format', 'csv', host],
+    ['export', '--format', 'parquet', host],
+    ['export', '--format', 'csv', '-o', '/dev/stdout', host],
     ['--help'],
     ['completion', 'bash'],
   ];
@@ -151,15 +151,15 @@ test('a link is written through, also to what is not there yet, and a pipe is wr
 }, async () => {
   const at = folder();
   symlinkSync('there', join(at, 'link'));
-  assert.equal(virtap('export', '--to', 'csv', '-o', join(at, 'link'), host).status, 0);
-  const expected = virtap('export', '--to', 'csv', host).stdout;
+  assert.equal(virtap('export', '--format', 'csv', '-o', join(at, 'link'), host).status, 0);
+  const expected = virtap('export', '--format', 'csv', host).stdout;
   assert.equal(readFileSync(join(at, 'there'), 'utf8'), expected);
   assert.deepEqual(readdirSync(at).sort(), ['link', 'there']);
-  assert.equal(virtap('export', '--to', 'csv', '-o', '/dev/stdout', host).stdout, expected);
+  assert.equal(virtap('export', '--format', 'csv', '-o', '/dev/stdout', host).stdout, expected);
 
   const pipe = join(at, 'pipe');
   spawnSync('mkfifo', [pipe]);
-  const writing = spawn(process.execPath, [main, 'export', '--to', 'csv', '-o', pipe, host]);
+  const writing = spawn(process.execPath, [main, 'export', '--format', 'csv', '-o', pipe, host]);
   const read = spawnSync('cat', [pipe], { encoding: 'utf8', maxBuffer: 64 << 20 });
   const [status] = await once(writing, 'exit');
   assert.equal(status, 0);
@@ -187,13 +187,13 @@ test('what cannot be written is said in a sentence, and leaves nothing', () => {
   writeFileSync(before, 'as it was');
   const bare = join(at, 'bare.txt');
   writeFileSync(bare, '# tracer: nop\n#\n   a-7 [000] d..1. 1.000001: sched_waking: comm=a pid=7 prio=120\n');
-  assert.equal(virtap('export', '--to', 'csv', '-o', before, bare).status, 2);
+  assert.equal(virtap('export', '--format', 'csv', '-o', before, bare).status, 2);
   assert.equal(readFileSync(before, 'utf8'), 'as it was');
 });
 
 /** Starts an export of a pipe that does not end, and waits until it is under way. */
 async function underWay(at: string, file: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [main, 'export', '--to', 'csv', '-o', join(at, 'out'), file], {
+  const child = spawn(process.execPath, [main, 'export', '--format', 'csv', '-o', join(at, 'out'), file], {
     stdio: ['pipe', 'ignore', 'pipe'],
   });
   while (child.exitCode === null && !readdirSync(at).some((name) => name.endsWith('.part'))) await sleep(20);

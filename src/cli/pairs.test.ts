@@ -31,7 +31,7 @@ writeFileSync(
     line(1, 400, pio('0x80')),
   ].join('\n')}\n`,
 );
-const pioPairs = ['--from', 'kvm_pio', '--to', 'kvm_entry', '--by', 'tid', text];
+const pioPairs = ['--begin', 'kvm_pio', '--end', 'kvm_entry', '--by', 'tid', text];
 
 test('the text has groups, the slow log, what has not ended and what could not be paired', () => {
   const { status, stdout, stderr } = ask(...pioPairs, '--group', 'port', '--slow', '1');
@@ -84,7 +84,7 @@ test('JSON has groups as objects, both events of slow pairs, and counts of what 
 });
 
 test('--breakdown says whether the threads ran, or that it cannot be told', () => {
-  const exits = ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid', '--breakdown', kvm];
+  const exits = ['--begin', 'kvm_exit', '--end', 'kvm_entry', '--by', 'tid', '--breakdown', kvm];
   const { stdout } = ask(...exits, '--group', 'reason', '--slow', '1');
   assert.match(stdout, /^Where the time went\nreason +total +running +preempted +blocked\n/m);
   assert.match(stdout, /^interrupt +2\.213 s +7\.0 % +93\.0 % +-$/m);
@@ -112,18 +112,18 @@ test('CSV has a column for each group', () => {
 test('names that the trace does not have are said, with what was meant', () => {
   const cases: [args: string[], stderr: RegExp][] = [
     [
-      ['--from', 'kvm_exti', '--to', 'kvm_entry', '--by', 'tid'],
+      ['--begin', 'kvm_exti', '--end', 'kvm_entry', '--by', 'tid'],
       /no event in .* is called kvm_exti; did you mean .*kvm_exit/,
     ],
     [
-      ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'vpcu_id'],
+      ['--begin', 'kvm_exit', '--end', 'kvm_entry', '--by', 'vpcu_id'],
       /kvm_exit has no field vpcu_id.*there are .*exit_reason/,
     ],
-    [['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid', '--group', 'prot'], /has no field prot/],
-    [['--from', 'kvm_exit if x ==', '--to', 'kvm_entry', '--by', 'tid'], /argument 'kvm_exit if x ==' is invalid/],
-    [['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', ''], /Expected one to eight fields/],
-    [['--from', 'kvm_exit', '--by', 'tid'], /required option '--to <event>'/],
-    [['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'vcpu_id', '--breakdown'], /--by must have tid/],
+    [['--begin', 'kvm_exit', '--end', 'kvm_entry', '--by', 'tid', '--group', 'prot'], /has no field prot/],
+    [['--begin', 'kvm_exit if x ==', '--end', 'kvm_entry', '--by', 'tid'], /argument 'kvm_exit if x ==' is invalid/],
+    [['--begin', 'kvm_exit', '--end', 'kvm_entry', '--by', ''], /Expected one to eight fields/],
+    [['--begin', 'kvm_exit', '--by', 'tid'], /required option '--end <event>'/],
+    [['--begin', 'kvm_exit', '--end', 'kvm_entry', '--by', 'vcpu_id', '--breakdown'], /--by must have tid/],
   ];
   for (const [args, expected] of cases) {
     const { status, stdout, stderr } = ask(...args, kvm);
@@ -135,11 +135,11 @@ test('names that the trace does not have are said, with what was meant', () => {
 test('where nothing pairs, a sentence says why', () => {
   const none = (...args: string[]) => ask(...args, text).stdout;
   assert.match(
-    none('--from', 'kvm_pio', '--to', 'kvm_entry', '--by', 'port=vcpu_id'),
+    none('--begin', 'kvm_pio', '--end', 'kvm_entry', '--by', 'port=vcpu_id'),
     /There are 5 events to begin with and 4 to end with, but no two that follow each other are equal in port=vcpu_id\./,
   );
   assert.match(
-    none('--from', 'kvm_pio if port == 7', '--to', 'kvm_entry', '--by', 'tid'),
+    none('--begin', 'kvm_pio if port == 7', '--end', 'kvm_entry', '--by', 'tid'),
     /There are 0 events to begin with and 4 to end with: nothing to pair\./,
   );
 });

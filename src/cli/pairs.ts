@@ -1,5 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
-import type { Moment } from '../analyse/read.ts';
+import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
 import { schedEvents } from '../live/event-sets.ts';
 import { groupFigures, groupRows, statesColumn } from '../report/groups.ts';
@@ -11,27 +10,20 @@ import type { Trace } from '../trace/trace.ts';
 import { Filter, FilterError } from '../views/filter.ts';
 import { type EndSpec, PairsView, pairSubjects } from '../views/pairs.ts';
 import { needLength, needTimes } from './lacking.ts';
+import { takeOldWords } from './old-words.ts';
 import { parseWords } from './options.ts';
 import { parseField, parseFields } from './selection-options.ts';
 import { didYouMean } from './suggest.ts';
-import { answerView, type View, type ViewOptions, viewOptions } from './view-command.ts';
+import { type View, type ViewOptions, viewCommand } from './view-command.ts';
 
 /** An option's value as the user wrote it, and what it means. */
 type End = EndSpec & { text: string };
 type Key = { from: string; to: string; text: string };
 
-/** `--from` and `--to` are the events here, `--since` and `--until` the stretch of time. */
-type GivenOptions = Omit<PairsCommandOptions, 'begins' | 'ends' | 'from' | 'to'> & {
-  from: End;
-  to: End;
-  since?: Moment;
-  until?: Moment;
-};
-
 type PairsCommandOptions = ViewOptions & {
-  begins: End;
-  ends: End;
-  by: Key[];
+  begin: End;
+  end: End;
+  by?: Key[];
   group?: string[];
   sort: string;
   breakdown?: true;
@@ -39,41 +31,48 @@ type PairsCommandOptions = ViewOptions & {
 
 const pairs: View<PairsCommandOptions, PairsAnswer> = {
   examples: [
-    ['virtap pairs --from kvm_exit --to kvm_entry --by tid trace.dat', 'what virtap exits measures'],
-    ["virtap pairs --from 'kvm_pio if port == 0x3f8' --to kvm_entry --by tid trace.dat", 'of one port'],
+    ['virtap pairs --begin kvm_exit --end kvm_entry --by tid trace.dat', 'what virtap exits measures'],
+    ["virtap pairs --begin 'kvm_pio if port == 0x3f8' --end kvm_entry --by tid trace.dat", 'of one port'],
     [
-      'virtap pairs --from sched_wakeup --to sched_switch --by pid=next_pid trace.dat',
+      'virtap pairs --begin sched_wakeup --end sched_switch --by pid=next_pid trace.dat',
       'how long threads wait for a CPU',
     ],
-    ['virtap pairs --from virtqueue_pop --to virtqueue_fill --by vq,elem --group vq trace.bin', 'requests, by queue'],
+    ['virtap pairs --begin virtqueue_pop --end virtqueue_fill --by vq,elem --group vq trace.bin', 'requests, by queue'],
     [
-      "virtap pairs --from kvm_apic_ipi --to kvm_apic_accept_irq --by 'icr_low & 0xff = vec' trace.dat",
+      "virtap pairs --begin kvm_apic_ipi --end kvm_apic_accept_irq --by 'icr_low & 0xff = vec' trace.dat",
       'interrupts between processors',
     ],
-    ['virtap pairs --from sched_switch --to sched_switch --by cpu trace.dat', 'how long threads run'],
+    ['virtap pairs --begin sched_switch --end sched_switch --by cpu trace.dat', 'how long threads run'],
   ],
   conditions: 'pair, or pair:VALUES with the values of --group',
-  range: { from: '--since', to: '--until' },
   table: { what: 'the table', columns: [...groupFigures, statesColumn], usual: 'total' },
   heatmap: 'draw a heat map: time across, duration up, count as colour',
   slow: 'show the slowest pairs',
   than: 'show the pairs longer than this',
-  options: (command) =>
-    command
-      .requiredOption('--from <event>', "the event that it begins with: kvm_exit, 'kvm_pio if port == 0x3f8'", parseEnd)
-      .requiredOption('--to <event>', 'the event that it ends with', parseEnd)
-      .requiredOption('--by <fields>', 'what both must have in common: vq,elem, tid, pid=next_pid', parseKeys)
+  options: (command) => {
+    takeOldWords(command, { from: 'begin', to: 'end' }, (text) => /^[a-z_*]/i.test(text));
+    return command
+      .option('--begin <event>', "the event that it begins with: kvm_exit, 'kvm_pio if port == 0x3f8'", parseEnd)
+      .option('--end <event>', 'the event that it ends with', parseEnd)
+      .option(
+        '--by <fields>',
+        'what both must have in common: vq,elem or pid=next_pid; the thread, tid, where not given',
+        parseKeys,
+      )
       .option('--group <fields>', 'group by fields of either event: comm, to.ret', parseFields)
       .option('--breakdown', 'how much of the time the thread ran, was preempted, slept; of pairs by tid')
-      .addHelpText('after', help),
-  wanted({ begins, ends, by, breakdown }) {
+      .addHelpText('after', help);
+  },
+  wanted({ begin, end, by = byThread, breakdown }) {
+    for (const [name, event] of Object.entries({ begin, end }))
+      if (event === undefined) throw new UsageError(`required option '--${name} <event>' not specified`);
     if (breakdown === true && !by.some((key) => key.from === 'tid' && key.to === 'tid')) {
       throw new UsageError('--breakdown tells what a thread did between two events of its own: --by must have tid');
     }
-    return { patterns: [begins.event, ends.event, ...(breakdown === true ? schedEvents : [])] };
+    return { patterns: [begin.event, end.event, ...(breakdown === true ? schedEvents : [])] };
   },
   async ask(trace, options) {
-    const { begins: from, ends: to, by, group = [], breakdown, heatmap, slow, than, sort } = options;
+    const { begin: from, end: to, by = byThread, group = [], breakdown, heatmap, slow, than, sort } = options;
     await needTimes(trace);
     needLength(trace, options);
     const asked = { from, to, by, group, breakdown: breakdown === true, heatmap: heatmap === true, slow, than };
@@ -95,11 +94,10 @@ const pairs: View<PairsCommandOptions, PairsAnswer> = {
   rows: (answer) => groupRows('pair', pairLines(answer), pairsScope(answer)),
 };
 
-export default function define(command: Command): void {
-  viewOptions(command, pairs).action((files: string[], { from, to, since, until, ...options }: GivenOptions) =>
-    answerView(pairs, files, { ...options, begins: from, ends: to, from: since, to: until }, command),
-  );
-}
+/** What both events have in common where nobody says. */
+const byThread: Key[] = [{ from: 'tid', to: 'tid', text: 'tid' }];
+
+export default viewCommand(pairs);
 
 const help = `
 An event may have a condition: 'EVENT if FILTER', with the filters of virtap dump (virtap help dump).
@@ -114,7 +112,7 @@ one's where that has none.`;
 function explain(
   trace: Trace,
   view: PairsView,
-  { begins, ends }: PairsCommandOptions,
+  { begin, end }: PairsCommandOptions,
   counts: { begins: number; ends: number },
 ): void {
   const names = trace.types.map((type) => type.name);
@@ -126,17 +124,17 @@ function explain(
   }
   const [missing] = view.unknownFields();
   if (missing !== undefined) {
-    const { name, end, fields } = missing;
-    const { event } = end === 'from' ? begins : ends;
+    const { name, fields } = missing;
+    const { event } = missing.end === 'from' ? begin : end;
     const suggestion = didYouMean(name, fields).replace(/\?$/, '');
     throw new UsageError(`${event} has no field ${name}${suggestion}; there are ${fields.join(', ')}`);
   }
-  for (const [end, seen] of [
-    [begins, counts.begins],
-    [ends, counts.ends],
+  for (const [{ filter }, seen] of [
+    [begin, counts.begins],
+    [end, counts.ends],
   ] as const) {
-    if (seen > 0 || end.filter === undefined) continue;
-    const { unknown, fields } = end.filter.unknownNames();
+    if (seen > 0 || filter === undefined) continue;
+    const { unknown, fields } = filter.unknownNames();
     const [name] = unknown;
     if (name === undefined) continue;
     const suggestion = didYouMean(name, fields).replace(/\?$/, '');

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
+import { translateOldWords } from './old-words.ts';
 import type { Stretch, TraceOptions } from './options.ts';
 
 /** Before a command on trace files runs: files that -i names are files, too, and the stretch that --time names is --from and --to. */
@@ -11,6 +12,7 @@ export async function prepare(command: Command): Promise<void> {
   const files: string[] = [...command.processedArgs[last], ...input];
   if (files.length === 0 && !has('--live')) throw new UsageError("missing required argument 'file'");
   command.processedArgs[last] = files;
+  translateOldWords(command);
   if (time !== undefined) await takeStretch(command, files, time);
 }
 

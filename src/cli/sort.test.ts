@@ -7,7 +7,7 @@ const root = join(import.meta.dirname, '../..');
 const kvm = join(root, 'samples/host-kvm.dat');
 const leak = join(root, 'samples/qemu-leak.bin.zst');
 const log = join(root, 'samples/kvm-and-qemu.log.zst');
-const pair = ['--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid'];
+const pair = ['--begin', 'kvm_exit', '--end', 'kvm_entry', '--by', 'tid'];
 
 type Row = { [key: string]: unknown };
 

@@ -87,7 +87,7 @@ test('without exits there are no states: nobody knows when a vCPU was in the gue
   const { status, stderr } = virtap('spans', 'states', entries);
   assert.equal(status, 2);
   assert.match(stderr, /there is no state in it; it takes kvm:kvm_exit and kvm:kvm_entry/);
-  assert.match(virtap('export', '--to', 'csv', '--spans', 'states', entries).stderr, /no states to export/);
+  assert.match(virtap('export', '--format', 'csv', '--spans', 'states', entries).stderr, /no states to export/);
 });
 
 test('where there is nothing, what was lost is said, and which stretch it is about', () => {
@@ -117,7 +117,7 @@ test('where there is nothing, what was lost is said, and which stretch it is abo
 
 test('a wait says for how much of it another thread had the mutex: all together as virtap locks counts', () => {
   const { totals } = json('locks', log) as unknown as { totals: { held_by_others: Row; contended: number } };
-  const lines = virtap('export', '--to', 'jsonl', '--spans', 'waits', log).stdout.trim().split('\n');
+  const lines = virtap('export', '--format', 'jsonl', '--spans', 'waits', log).stdout.trim().split('\n');
   const waits = lines.map((line) => JSON.parse(line) as Row);
   assert.equal(
     waits.reduce((sum, wait) => sum + Number(wait.held_by_others_ns), 0),
@@ -141,7 +141,7 @@ test('of a pipe, which cannot be read twice, a hole that comes to light late is 
   const input = readFileSync(join(root, 'test/data/mutants/late-loss.txt'));
   const piped = (...args: string[]) => spawnSync(process.execPath, [main, ...args, '-'], { encoding: 'utf8', input });
   const late = /Holes came to light after the events that they make unsure, and standard input cannot be read twice/;
-  for (const command of ['exits', 'vcpus', 'spans exits', 'export --to csv']) {
+  for (const command of ['exits', 'vcpus', 'spans exits', 'export --format csv']) {
     const { stdout, stderr } = piped(...command.split(' '));
     assert.match(stdout + stderr, late, command);
   }

@@ -137,15 +137,15 @@ test('rates are over the recording, or the stretch that was asked for, in every 
   const pairs = json(
     'pairs',
     file,
-    '--from',
+    '--begin',
     'kvm_exit',
-    '--to',
+    '--end',
     'kvm_entry',
     '--by',
     'tid',
-    '--since',
+    '--from',
     '1s',
-    '--until',
+    '--to',
     '2s',
   );
   assert.equal(pairs.duration_ns, 1e9);

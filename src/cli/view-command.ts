@@ -60,8 +60,6 @@ export type View<Options extends ViewOptions, Answer extends Found> = {
   than?: string;
   /** Adds its own options. */
   options?(command: Command): Command;
-  /** The options for the stretch of time, where they have other names. */
-  range?: { from: string; to: string };
   /** Which events of a running machine are needed. Throws a UsageError where the options do not go together. */
   wanted(options: Options): LiveEvents;
   /** Throws a UsageError where nothing of the kind can be asked of this trace. */
@@ -93,7 +91,7 @@ export function viewOptions<Options extends ViewOptions, Answer extends Found>(
   view: View<Options, Answer>,
 ): Command {
   const { table } = view;
-  traceCommand(command, view.examples, { ...(view.range && { range: view.range }) });
+  traceCommand(command, view.examples);
   failIfOption(command, view.conditions, table.columns);
   view.options?.(command);
   sortOption(command, table.what, table.columns, table.usual);

@@ -150,7 +150,7 @@ test('virtap export and scripts give the spans of a stretch that the commands co
     spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], { encoding: 'utf8' }).stdout;
   const [from, to] = ['1000ms', '1500ms'];
   const { totals } = json('spans', 'states', host, '--from', from, '--to', to);
-  const lines = run('export', '--to', 'csv', '--spans', 'states', '--since', from, '--until', to, host).trim();
+  const lines = run('export', '--format', 'csv', '--spans', 'states', '--from', from, '--to', to, host).trim();
   assert.equal(lines.split('\n').length - 1, totals.count);
   const folder = mkdtempSync(join(tmpdir(), 'virtap-window-'));
   try {
@@ -222,8 +222,8 @@ test('a stretch in which nothing of a kind happened is an answer; what the recor
   }
   const { totals } = json('exits', host, '--from', '0s', '--to', '10us');
   assert.deepEqual([totals.all.count, totals.all.rate_per_s, totals.all.total_ns], [0, 0, 0]);
-  for (const range of [['--since', '0s', '--until', '10us']]) {
-    const { status, stdout, stderr } = ask('export', '--to', 'csv', host, ...range);
+  for (const range of [['--from', '0s', '--to', '10us']]) {
+    const { status, stdout, stderr } = ask('export', '--format', 'csv', host, ...range);
     assert.deepEqual([status, stdout.trimEnd().split('\n').length], [0, 1]);
     assert.match(stderr, /no exits and .* from 1382\.004307030 to 1382\.004317030 \(10\.00 µs\)/);
   }
@@ -245,7 +245,7 @@ test('a stretch in which nothing of a kind happened is an answer; what the recor
   }
   assert.equal(ask('dump', host, '--event', 'kvm_exit', '--from', '0s', '--to', '10us').status, 0);
   assert.equal(
-    ask('pairs', host, '--from', 'kvm_exit', '--to', 'kvm_entry', '--by', 'tid', '--until', '10us').status,
+    ask('pairs', host, '--begin', 'kvm_exit', '--end', 'kvm_entry', '--by', 'tid', '--to', '10us').status,
     0,
   );
   // What the recording itself has not is refused in a stretch of it, too.

@@ -48,7 +48,7 @@ test('the explorer answers a brush with what a query of the same range gives', {
   for (const row of rows) assert.deepEqual(figures(all.get(row.reason)), expected(row), row.reason);
 
   // A stretch at whose ends every vCPU is in the guest: the command leaves out what its ends cut.
-  const spans = virtap('export', '--to', 'jsonl', host)
+  const spans = virtap('export', '--format', 'jsonl', host)
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line));

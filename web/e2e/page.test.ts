@@ -65,7 +65,7 @@ test('a click on a reason, a brush and the keyboard pick exits; the address hold
   await page.click('#exits button.pick:has-text("cpuid")');
 
   // Every exit as a row is the other way to what the cells say.
-  const spans = virtap('export', '--to', 'jsonl', host)
+  const spans = virtap('export', '--format', 'jsonl', host)
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line));
@@ -304,7 +304,7 @@ test('requests are those that the command prints, each slow one with its path', 
 
 test('a brush over the heat map of requests picks them, and the address holds it', able, async () => {
   const { page, complaints } = await open(join(folder, 'leak.html'));
-  const spans = virtap('export', '--to', 'jsonl', leak)
+  const spans = virtap('export', '--format', 'jsonl', leak)
     .trimEnd()
     .split('\n')
     .map(
