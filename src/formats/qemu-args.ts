@@ -3,8 +3,8 @@ import { type FieldReader, hex64 } from '../trace/event-type.ts';
 import type { EventArgument } from './trace-events.ts';
 
 /**
- * Reads an integer argument of a QEMU event, whatever carries it: a u64 of simpletrace, printed text, a
- * probe's register. The carrier gives 64 bits, of which the argument's own C type counts: the rest may be anything.
+ * Reads an integer argument of a QEMU event, wherever it was recorded: a u64 of simpletrace, printed text, a
+ * probe's register. Each has 64 bits, of which the argument's own C type counts: the rest may be anything.
  */
 export abstract class ArgumentReader implements FieldReader {
   readonly kind = 'int';

@@ -6,7 +6,7 @@ import { QemuTextLayout } from './qemu-text.ts';
 import type { EventArgument, Signature, Signatures } from './trace-events.ts';
 
 /*
- * QEMU events that a kernel trace carries, as the `qemu:*` events that they are. There are two carriers:
+ * QEMU events that are in a kernel trace, as the `qemu:*` events that they are. They come there in two ways:
  *
  * Probes: QEMU's USDT probes, recorded by perf as `sdt_qemu:*` or as uprobes of any group. When a format meets a kernel event
  * type, it asks once for each type:

@@ -251,7 +251,7 @@ class MergedTrace implements Trace {
     );
   }
 
-  #strangers(one: number, other: number): TraceError {
+  #ofTwoMachines(one: number, other: number): TraceError {
     const [first, second] = [Math.min(one, other), Math.max(one, other)].map((n) => this.#traces[n] as Trace);
     return new TraceError(
       (second as Trace).file,
@@ -306,8 +306,8 @@ class MergedTrace implements Trace {
       if (guest === undefined) {
         const same = twice.take(number, type, batch, i, time);
         if (same >= 0) throw this.#sameAs(number, same);
-        const stranger = said ? -1 : this.#oneMachine.take(number, type, batch, i);
-        if (stranger >= 0) throw this.#strangers(number, stranger);
+        const elsewhere = said ? -1 : this.#oneMachine.take(number, type, batch, i);
+        if (elsewhere >= 0) throw this.#ofTwoMachines(number, elsewhere);
       }
     }
     source.latest = latest;

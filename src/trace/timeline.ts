@@ -108,8 +108,8 @@ export function placesOf(
     // What is said of a host holds for its guests, whose times are on its clock.
     const host = guest?.host === undefined ? undefined : shifts.get(guest.host);
     if (host !== undefined) return { trace, ...lineOf(host), guest, notes: [] };
-    const stranger = guest === undefined ? otherMachine(reference, trace) : undefined;
-    if (stranger !== undefined) return new Unplaced(trace, ofAnother(trace, stranger));
+    const other = guest === undefined ? otherMachine(reference, trace) : undefined;
+    if (other !== undefined) return new Unplaced(trace, ofAnother(trace, other));
     const way = ties.between(from, reference);
     if (way === undefined) return new Unplaced(trace, disagreement(reference, from));
     const notes = way.notes.map((note) => `${trace.file}: ${note}`);
