@@ -373,8 +373,32 @@ export class Locks {
     return true;
   }
 
-  /** Takes over what was learnt of the stretch that follows. `waits`, `holds` and `bare` are those that hang on both; their `endsAt` is the number of the kept event that ended them. */
-  join(part: LocksPart): LockKeysSeam {
+  /** Until when, of what was kept in the stretch that follows, a thread may have had a mutex that another waited for. */
+  contendedUntil({ keys, seam: { kept } }: LocksPart): number {
+    const state = this.#state;
+    const known = this.#keys.known(keys);
+    /** By mutex of the part: the states that wait, of the part or (below 0) only known here. */
+    const waiting = keys.mutexes.map(() => new Set<number>());
+    for (let s = 0; s < state.count; s++) {
+      const mutex = known.mutex.get(state.mutex[s] as number);
+      if (mutex !== undefined && !Number.isNaN(state.waitSince[s] as number))
+        waiting[mutex]?.add(known.state.get(s) ?? ~s);
+    }
+    let until = Number.NEGATIVE_INFINITY;
+    for (let n = 0; n < kept.count; n++) {
+      const s = kept.state[n] as number;
+      const waits = waiting[keys.states[2 * s + 1] as number] as Set<number>;
+      if (kept.role[n] === lock) waits.add(s);
+      else {
+        if (kept.role[n] === locked) waits.delete(s);
+        if (waits.size > 0) until = kept.time[n] as number;
+      }
+    }
+    return until;
+  }
+
+  /** Takes over what was learnt of the stretch that follows. `waits`, `holds` and `bare` are those that hang on both; their `endsAt` is the number of the kept event that ended them. `early` is told when they are those that ended before what is asked about, which are given no more. */
+  join(part: LocksPart, early?: (of: LockKeysSeam) => void): LockKeysSeam {
     const { keys, seam, losses } = part;
     const { kept, lossAt, epochAt } = seam;
     const of = this.#keys.join(keys);
@@ -390,6 +414,7 @@ export class Locks {
         this.#losses.join(losses.told[known] as Loss);
       for (; lost < epochAt.length && (epochAt[lost] as number) <= n; lost++) this.#lose();
       if (n === seam.before) {
+        early?.(of);
         this.#clear(kept.count);
         this.forgetCounts();
       }

@@ -46,6 +46,16 @@ export class VcpuNumbers {
     }
   }
 
+  part(): ReadonlyMap<number, number> {
+    return this.#numbers;
+  }
+
+  join(later: ReadonlyMap<number, number>): void {
+    for (const [tid, number] of later) {
+      if (!this.#numbers.has(tid) && this.#numbers.size < maxThreads) this.#numbers.set(tid, number);
+    }
+  }
+
   of(tid: number): number | undefined {
     return this.#numbers.get(tid);
   }

@@ -9,7 +9,7 @@ import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import { SpanView } from './span-view.ts';
+import { SpanView, type SpanViewPart } from './span-view.ts';
 
 export type LockLogOptions = {
   heatmap?: boolean | undefined;
@@ -112,6 +112,21 @@ export class LockLog {
       }
     }
     if (this.#events !== undefined) this.#keepSlow(trace, b, spans, this.#events);
+  }
+
+  /** Takes what hangs on two stretches that were joined, where there is a heat map only. */
+  drawSeam(): void {
+    if (this.#options.heatmap !== true) return;
+    const spans = this.#options.holds === true ? this.#locks.holds : this.#locks.waits;
+    if (spans.count > 0) this.#chosen.draw(spans, this.#from);
+  }
+
+  part(): SpanViewPart<KeptLock> {
+    return this.#chosen.part();
+  }
+
+  join(part: SpanViewPart<KeptLock>): void {
+    this.#chosen.join(part, (group) => group);
   }
 
   /** All of it, now that it is known which mutexes are the BQL; and how many of the BQL's are missing, because that could not be told yet. */

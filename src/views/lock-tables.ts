@@ -1,3 +1,4 @@
+import type { LockKeysSeam } from '../spans/lock-keys.ts';
 import type { LockSpans } from '../spans/lock-spans.ts';
 import { addRuns, type RunParts } from '../spans/run-history.ts';
 import { IdTable } from '../trace/id-table.ts';
@@ -11,6 +12,16 @@ const maxBehind = 1 << 16;
 export const otherSites = -2;
 /** In place of a holder: one of those that are not told apart. */
 const otherHolders = -1;
+
+/** By group: mutex, thread and site. */
+export type GroupsPart = readonly (readonly [mutex: number, thread: number, site: number])[];
+/** Entries of `BehindTable`. */
+export type BehindPart = readonly {
+  key: readonly [mutex: number, waiter: number, holder: number, site: number, inner: number];
+  total: number;
+  waits: number;
+  ran: RunParts | undefined;
+}[];
 
 /** Groups of waits and holds: of one mutex, thread and call site each. */
 export class GroupTable {
@@ -29,6 +40,21 @@ export class GroupTable {
     // There are at most as many more as pairs of a thread and a mutex.
     const kept = this.#groups.size < maxGroups ? site : otherSites;
     return this.#groups.id(mutex, this.#places.id(thread, kept));
+  }
+
+  part(): GroupsPart {
+    return [...this.all()].map((group) => [this.mutex(group), this.thread(group), this.site(group)]);
+  }
+
+  accepts(part: GroupsPart): boolean {
+    return this.#groups.size + part.length < maxGroups;
+  }
+
+  /** Takes over the groups of another; gives what each is here. */
+  join(part: GroupsPart, of: LockKeysSeam): number[] {
+    return part.map(([mutex, thread, site]) =>
+      this.#find(of.mutex[mutex] as number, of.thread[thread] as number, of.site[site] ?? site),
+    );
   }
 
   *all(): Iterable<number> {
@@ -67,14 +93,43 @@ export class BehindTable {
     inner: number,
     duration: number,
     ran: RunParts | undefined,
-  ): void {
+    waits = 1,
+  ): number {
     const who = this.#waiters.id(mutex, waiter);
     const full = this.#entries.size >= maxBehind;
     let entry = full ? this.#find(who, holder, site, inner) : this.#id(who, holder, site, inner);
     if (entry < 0) entry = this.#id(who, otherHolders, -1, -1);
     this.#ran[entry] = addRuns(this.#ran[entry], ran);
     this.#total[entry] = (this.#total[entry] ?? 0) + duration;
-    this.#waits[entry] = (this.#waits[entry] ?? 0) + 1;
+    this.#waits[entry] = (this.#waits[entry] ?? 0) + waits;
+    return entry;
+  }
+
+  part(): BehindPart {
+    return Array.from({ length: this.#entries.size }, (_, entry) => {
+      const mutex = this.#waiters.high(this.#entries.high(entry));
+      const key = [mutex, this.waiter(entry), this.holder(entry), this.site(entry), this.inner(entry)] as const;
+      return { key, total: this.total(entry), waits: this.waits(entry), ran: this.ran(entry) };
+    });
+  }
+
+  accepts(part: BehindPart): boolean {
+    return this.#entries.size + part.length < maxBehind;
+  }
+
+  /** Takes over the entries of another; gives what each is here. */
+  join(part: BehindPart, of: LockKeysSeam): number[] {
+    const site = (id: number) => of.site[id] ?? id;
+    return part.map(({ key, total, waits, ran }) => {
+      const [mutex, waiter, holder, at, inner] = key;
+      const [m, w, h] = [of.mutex[mutex], of.thread[waiter], of.thread[holder]] as [number, number, number];
+      return this.add(m, w, h, site(at), site(inner), total, ran, waits);
+    });
+  }
+
+  /** More of what the holder did in the time of an entry. */
+  addRan(entry: number, ran: RunParts | undefined): void {
+    this.#ran[entry] = addRuns(this.#ran[entry], ran);
   }
 
   byMutex(): Map<number, number[]> {

@@ -1,20 +1,21 @@
 import type { InnerEvent } from '../spans/inner-events.ts';
-import { type LockThread, type Mutex, siteName } from '../spans/lock-keys.ts';
-import { type LockCounts, Locks } from '../spans/locks.ts';
-import { addRuns, RunHistory, type RunParts } from '../spans/run-history.ts';
+import { type LockKeysSeam, type LockThread, type Mutex, siteName } from '../spans/lock-keys.ts';
+import { enoughKept } from '../spans/lock-seam.ts';
+import { type LockCounts, Locks, type LocksPart } from '../spans/locks.ts';
+import { addRuns, RunHistory, type RunParts, type RunsPart } from '../spans/run-history.ts';
 import type { Stats } from '../spans/summary.ts';
 import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
-import { type Analysis, isBefore, isStretch, type Window, wholeOf } from '../trace/analysis.ts';
+import { type Analysis, isBefore, isStretch, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from './conditions.ts';
 import { measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
-import { LockLog, type LockLogOptions } from './lock-log.ts';
-import { BehindTable, GroupTable, otherSites } from './lock-tables.ts';
+import { type KeptLock, LockLog, type LockLogOptions } from './lock-log.ts';
+import { type BehindPart, BehindTable, type GroupsPart, GroupTable, otherSites } from './lock-tables.ts';
 import { Longest } from './longest.ts';
-import { SpanView } from './span-view.ts';
+import { SpanView, type SpanViewPart } from './span-view.ts';
 
 export type LocksOptions = LockLogOptions & {
   /** Addresses of mutexes that are the BQL, as `hex64` writes them; where none is given it is recognised. */
@@ -140,11 +141,42 @@ export type LockNames = {
   site: (site: number) => string | undefined;
 };
 
+type Between = (tid: number, from: number, to: number, k: number) => RunParts | undefined;
+
+/** Of so many single times it is kept when they were, until it is known what threads did then. */
+const maxPartly = 1 << 14;
 /** Unfinished waits and holds listed. */
 const maxUnfinished = 200;
 
+/** What was learnt of a stretch of a recording, as plain data. */
+export type LocksViewPart = {
+  locks: LocksPart;
+  runs: RunsPart;
+  numbers: ReadonlyMap<number, number>;
+  hasMutexes: boolean;
+  groups: GroupsPart;
+  behind: BehindPart;
+  /** By entry of `behind`: the time in which its holder did what it was at before the stretch; and single times of which it is told later what it did. */
+  same: ReadonlyMap<number, number>;
+  partly: readonly Partly[];
+  waits: SpanViewPart<never>;
+  heldUp: SpanViewPart<never>;
+  holds: SpanViewPart<never>;
+  acquired: readonly number[];
+  log: SpanViewPart<KeptLock>;
+  whole: LocksViewPart | undefined;
+};
+
+/** A time that a thread, the holder of an entry, had a mutex. */
+type Partly = { entry: number; tid: number; from: number; to: number };
+
+/** Whether the answer to such a question can be joined of what several readings of parts of the recording give: not as a log, nor as the heat map of some mutexes. */
+export function canJoinLocks({ slow, than, heatmap, mutexes = [] }: LocksOptions): boolean {
+  return slow === undefined && than === undefined && (heatmap !== true || mutexes.length === 0);
+}
+
 /** Everything that `virtap locks` answers, in one pass. */
-export class LocksView implements Analysis {
+export class LocksView implements Analysis, Joinable<LocksViewPart> {
   readonly locks = new Locks();
   readonly #options: LocksOptions;
   readonly #numbers = new VcpuNumbers();
@@ -152,6 +184,8 @@ export class LocksView implements Analysis {
   /** Types of the trace seen so far, and whether one is of a mutex: without, nobody needs to know who runs. */
   #typesSeen = 0;
   #hasMutexes = false;
+  /** Of a stretch that begins in the middle of the recording: there may have been mutexes before; and how many events of each to keep at least. */
+  #enough: number | undefined;
   readonly #log: LockLog;
   readonly #groups = new GroupTable();
   /** By group times 2, waits behind another thread 1 more. */
@@ -162,6 +196,8 @@ export class LocksView implements Analysis {
   /** By group. */
   readonly #acquired: number[] = [];
   readonly #behind = new BehindTable();
+  readonly #same = new Map<number, number>();
+  readonly #partly: Partly[] = [];
   #waitGroups = new Int32Array(0);
   #holdGroups = new Int32Array(0);
   #trace: Trace | undefined;
@@ -187,7 +223,15 @@ export class LocksView implements Analysis {
   within(window: Window): void {
     this.#window = window;
     this.#log.within(window);
-    if (window.bounded === true) this.#whole = new LocksView({ bql: this.#options.bql ?? [] });
+    if (window.bounded !== true) return;
+    this.#whole = new LocksView({ bql: this.#options.bql ?? [] });
+    if (this.#enough !== undefined) this.#whole.inMiddle(this.#enough);
+  }
+
+  inMiddle(enough = enoughKept): void {
+    this.#enough = enough;
+    this.locks.inMiddle(enough);
+    this.#runs.inMiddle();
   }
 
   behind(trace: Trace, b: EventBatch): void {
@@ -201,16 +245,32 @@ export class LocksView implements Analysis {
     for (; this.#typesSeen < trace.types.length; this.#typesSeen++) {
       this.#hasMutexes ||= this.locks.wants(trace.types[this.#typesSeen] as EventType);
     }
-    if (this.#hasMutexes) this.#runs.batch(trace, b);
+    const follows = this.#hasMutexes || this.#enough !== undefined;
+    if (follows) this.#runs.batch(trace, b);
     const { locks } = this;
     const from = this.#window?.from ?? 0;
     locks.batch(trace, b);
-    const { waits, holds, bare } = locks;
-    if (this.#waitGroups.length < waits.begin.length) {
-      this.#waitGroups = new Int32Array(waits.begin.length);
-      this.#holdGroups = new Int32Array(waits.begin.length);
+    this.#reserve();
+    if (from > 0) this.#leaveOut(from);
+    if (from > 0 && isBefore(b, from)) {
+      locks.bare.count = 0;
+      locks.forgetCounts();
     }
-    if (from > 0) this.#leaveOut(b, from);
+    this.#take((tid, begin, end) => this.#runs.between(tid, begin, end));
+    // What happened before the first event of a mutex is part of no wait and no hold.
+    if (follows) this.#log.batch(trace, b);
+  }
+
+  #reserve(): void {
+    const { length } = this.locks.waits.begin;
+    if (this.#waitGroups.length >= length) return;
+    this.#waitGroups = new Int32Array(length);
+    this.#holdGroups = new Int32Array(length);
+  }
+
+  /** Takes the spans that ended; `between` tells what a thread did between two times, for wait number `k`. */
+  #take(between: Between): void {
+    const { waits, holds, bare } = this.locks;
     this.#groups.find(waits, this.#waitGroups);
     for (let k = 0; k < waits.count; k++) {
       const group = this.#waitGroups[k] as number;
@@ -219,7 +279,7 @@ export class LocksView implements Analysis {
       this.#waitGroups[k] = 2 * group + contended;
       if (contended === 0) continue;
       this.#heldUp.add(waits.begin[k] as number, waits.held[k] as number, group, 0);
-      this.#addBehind(k);
+      this.#addBehind(k, between);
     }
     this.#waits.summarise(waits, this.#waitGroups);
     this.#groups.find(holds, this.#holdGroups);
@@ -227,12 +287,10 @@ export class LocksView implements Analysis {
     // Last, since it takes the column.
     this.#groups.find(bare, this.#holdGroups);
     for (let k = 0; k < bare.count; k++) this.#count(this.#acquired, this.#holdGroups[k] as number);
-    // What happened before the first event of a mutex is part of no wait and no hold.
-    if (this.#hasMutexes) this.#log.batch(trace, b);
   }
 
   /** Leaves out what began before the stretch that is asked about; what it tells of mutexes and threads holds all the same. */
-  #leaveOut(b: EventBatch, from: number): void {
+  #leaveOut(from: number): void {
     const { waits, holds, bare } = this.locks;
     for (const spans of [waits, holds, bare]) this.#groups.find(spans, this.#waitGroups);
     const { counts } = this.locks;
@@ -242,9 +300,81 @@ export class LocksView implements Analysis {
     holds.filter((k) => (holds.begin[k] as number) >= from);
     counts.waits += waits.count;
     counts.holds += holds.count;
-    if (!isBefore(b, from)) return;
-    bare.count = 0;
-    this.locks.forgetCounts();
+  }
+
+  part(): LocksViewPart {
+    return {
+      locks: this.locks.part(),
+      runs: this.#runs.part(),
+      numbers: this.#numbers.part(),
+      hasMutexes: this.#hasMutexes,
+      groups: this.#groups.part(),
+      behind: this.#behind.part(),
+      same: this.#same,
+      partly: this.#partly,
+      waits: this.#waits.part(),
+      heldUp: this.#heldUp.part(),
+      holds: this.#holds.part(),
+      acquired: this.#acquired,
+      log: this.#log.part(),
+      whole: this.#whole?.part(),
+    };
+  }
+
+  accepts(part: LocksViewPart): boolean {
+    const { locks, runs, hasMutexes, groups, behind, partly, whole } = part;
+    return (
+      canJoinLocks(this.#options) &&
+      (this.#hasMutexes || !hasMutexes) &&
+      this.locks.accepts(locks) &&
+      this.#runs.accepts(runs, this.locks.contendedUntil(locks)) &&
+      this.#groups.accepts(groups) &&
+      this.#behind.accepts(behind) &&
+      partly.length <= maxPartly &&
+      this.#runs.accepts(runs, Math.max(...partly.map(({ to }) => to))) &&
+      (whole === undefined || this.#whole === undefined || this.#whole.accepts(whole))
+    );
+  }
+
+  join(trace: Trace, part: LocksViewPart): void {
+    this.#trace = trace;
+    if (part.whole !== undefined) this.#whole?.join(trace, part.whole);
+    this.#numbers.join(part.numbers);
+    const { same, partly } = part;
+    const tidOf = (entry: number) => part.locks.keys.threads[part.behind[entry]?.key[2] as number]?.tid as number;
+    const ran = [...same].map(([entry, length]) => [entry, this.#runs.goingOn(tidOf(entry), length)] as const);
+    const runs = this.#hasMutexes ? this.#runs.join(part.runs) : undefined;
+    const late = partly.map(({ entry, tid, from, to }) => [entry, runs?.between(tid, from, to, -1)] as const);
+    const of = this.locks.join(part.locks, () => {
+      this.#reserve();
+      const { waits, holds, bare } = this.locks;
+      for (const spans of [waits, holds, bare]) this.#groups.find(spans, this.#waitGroups);
+    });
+    this.#reserve();
+    const from = this.#window?.from ?? 0;
+    if (from > 0) this.#leaveOut(from);
+    const { endsAt } = this.locks.waits;
+    const { event } = part.locks.seam.kept;
+    this.#take((tid, begin, end, k) => runs?.between(tid, begin, end, event[endsAt[k] as number] as number));
+    this.#log.drawSeam();
+    runs?.finish();
+    const entries = this.#joinTables(part, of);
+    for (const [entry, more] of [...ran, ...late]) this.#behind.addRan(entries[entry] as number, more);
+  }
+
+  /** Gives what the entries of `behind` are here. */
+  #joinTables(part: LocksViewPart, of: LockKeysSeam): number[] {
+    if (!this.#hasMutexes) return [];
+    const groups = this.#groups.join(part.groups, of);
+    const groupOf = (group: number) => groups[group] as number;
+    this.#waits.join(part.waits, (group) => 2 * groupOf(group >> 1) + (group & 1));
+    this.#heldUp.join(part.heldUp, groupOf);
+    this.#holds.join(part.holds, groupOf);
+    part.acquired.forEach((n, group) => {
+      if (n > 0) this.#count(this.#acquired, groupOf(group), n);
+    });
+    this.#log.join(part.log);
+    return this.#behind.join(part.behind, of);
   }
 
   result(): LocksResult {
@@ -315,28 +445,39 @@ export class LocksView implements Analysis {
     return (this.#window ?? wholeOf(this.#trace)).to;
   }
 
-  #count(counts: number[], group: number): void {
+  #count(counts: number[], group: number, n = 1): void {
     while (counts.length <= group) counts.push(0);
-    counts[group] = (counts[group] as number) + 1;
+    counts[group] = (counts[group] as number) + n;
   }
 
-  #addBehind(k: number): void {
+  #addBehind(k: number, between: Between): void {
     const { waits, stretches, threads } = this.locks;
     const end = waits.lastStretch[k] as number;
     for (let x = waits.firstStretch[k] as number; x < end; x++) {
       const holder = stretches.thread[x] as number;
       const begin = stretches.begin[x] as number;
       const duration = stretches.duration[x] as number;
-      this.#behind.add(
+      const { tid } = threads[holder] as LockThread;
+      const ran = between(tid, begin, begin + duration, k);
+      const entry = this.#behind.add(
         waits.mutex[k] as number,
         waits.thread[k] as number,
         holder,
         stretches.site[x] as number,
         stretches.inner[x] as number,
         duration,
-        this.#runs.between((threads[holder] as LockThread).tid, begin, begin + duration),
+        ran,
       );
+      if (ran === undefined && this.#enough !== undefined) this.#defer(entry, tid, begin, duration);
     }
+  }
+
+  /** What a thread did may be known from before the stretch. */
+  #defer(entry: number, tid: number, from: number, duration: number): void {
+    const hangs = this.#runs.hangs(tid, from);
+    if (hangs === 'same') this.#same.set(entry, (this.#same.get(entry) ?? 0) + duration);
+    else if (hangs === 'partly' && this.#partly.length <= maxPartly)
+      this.#partly.push({ entry, tid, from, to: from + duration });
   }
 
   #site(site: number): string | undefined {
@@ -430,7 +571,7 @@ export class LocksView implements Analysis {
         })),
         behind: this.#behindOf(entries, roles),
         held: this.#heldOf(entries),
-        vcpus: this.#vcpus(groups, entries, roles),
+        vcpus: this.#vcpus(facts.pid, groups, entries, roles),
       };
     });
     // Of a stretch, those that were used in it.
@@ -443,11 +584,15 @@ export class LocksView implements Analysis {
     );
   }
 
-  #vcpus(groups: readonly number[], entries: readonly number[], roles: readonly LockRole[]): MutexResult['vcpus'] {
+  #vcpus(
+    pid: number,
+    groups: readonly number[],
+    entries: readonly number[],
+    roles: readonly LockRole[],
+  ): MutexResult['vcpus'] {
     const { locks } = this;
     const isVcpu = (thread: number) => roles[thread]?.kind === 'vcpu';
     const theirs = groups.filter((group) => isVcpu(this.#groups.thread(group)));
-    const pid = locks.mutexes[this.#groups.mutex(groups[0] ?? 0)]?.pid;
     const time = locks.threads.reduce(
       (sum, thread: LockThread, t) =>
         sum + (isVcpu(t) && thread.pid === pid ? this.#end - Math.max(this.#begin, thread.first) : 0),

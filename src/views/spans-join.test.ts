@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { inOneGo, inPieces, recordingOf, type Tally } from '../../test/parts.ts';
-import { stateRecordings, switchRecordings, vcpuRecordings } from '../../test/random-events.ts';
+import { mutexRecordings, stateRecordings, switchRecordings, vcpuRecordings } from '../../test/random-events.ts';
 import type { SpanKind } from '../spans/kind.ts';
 import { kindNamed } from '../spans/kinds.ts';
 import { isGroup, type SpansOptions, type SpansResult, SpansView } from './spans.ts';
@@ -29,6 +29,8 @@ function asked(kind: SpanKind): fc.Arbitrary<SpansOptions> {
 const joinable = [
   ['exit', vcpuRecordings, ['samples/host-kvm.dat', 'test/data/exits/boot.perf.data.zst']],
   ['vcpuState', stateRecordings, ['samples/host-kvm.dat', 'test/data/exits/idle.perf.data.zst']],
+  ['lockWait', mutexRecordings, ['samples/kvm-and-qemu.log.zst']],
+  ['lockHold', mutexRecordings, ['samples/kvm-and-qemu.log.zst']],
   ['migration', switchRecordings, ['samples/host-kvm.dat', 'samples/kvm-and-qemu.dat']],
 ] as const;
 
@@ -47,8 +49,8 @@ for (const [name, recordings, files] of joinable) {
       }),
       { numRuns: 100 },
     );
-    // How a halt divides hangs on whether the scheduler's events are recorded: short pieces often do not know.
-    const share = name === 'vcpuState' ? 0.5 : 3;
+    // How a halt divides hangs on whether the scheduler's events are recorded, and who has a mutex on whether unlocks are: short pieces often do not know.
+    const share = name === 'vcpuState' ? 0.5 : name.startsWith('lock') ? 0.5 : 3;
     assert.ok(tally.joined > share * tally.refused && tally.joined > 70, JSON.stringify(tally));
   });
 

@@ -6,6 +6,7 @@ import {
   detail,
   flag,
   hex,
+  type Joining,
   length,
   number,
   type Readers,
@@ -17,7 +18,7 @@ import {
 } from '../kind.ts';
 import { type Mutex, siteName } from '../lock-keys.ts';
 import type { LockSpans } from '../lock-spans.ts';
-import { Locks } from '../locks.ts';
+import { Locks, type LocksPart } from '../locks.ts';
 import { MadeSpans } from './made.ts';
 
 const lockColumns = {
@@ -60,6 +61,13 @@ class LockState extends MadeSpans {
     },
   };
 
+  readonly joining: Joining = {
+    inMiddle: () => this.locks.inMiddle(),
+    part: () => this.locks.part(),
+    accepts: (part) => this.locks.accepts(part as LocksPart),
+    join: (trace, part) => this.#join(trace, part as LocksPart),
+  };
+
   constructor(which: 'waits' | 'holds') {
     super();
     this.table = this.locks[which];
@@ -72,6 +80,17 @@ class LockState extends MadeSpans {
   batch(trace: Trace, b: EventBatch): void {
     this.trace = trace;
     this.locks.batch(trace, b);
+    this.#leaveOut();
+  }
+
+  #join(trace: Trace, part: LocksPart): ReturnType<Joining['join']> {
+    this.trace = trace;
+    const { site } = this.locks.join(part);
+    this.#leaveOut();
+    return (column, id) => (column === 'site' ? (site[id] ?? -1) : id);
+  }
+
+  #leaveOut(): void {
     const from = this.#from;
     if (from > 0) this.table.filter((k) => (this.table.begin[k] as number) >= from);
   }
