@@ -1,5 +1,6 @@
 import { type Column, fullName } from '../src/report/columns.ts';
 import { countFigures, countKeys, countOver } from '../src/report/count-columns.ts';
+import { diffTables } from '../src/report/diff-columns.ts';
 import { machineColumns, typeColumns } from '../src/report/events-columns.ts';
 import {
   divisionColumns,
@@ -8,6 +9,7 @@ import {
   openExitColumns,
   slowExitColumns,
 } from '../src/report/exits-columns.ts';
+import { heatColumns } from '../src/report/heat-json.ts';
 import { innerColumns } from '../src/report/inner-events.ts';
 import { elementColumns } from '../src/report/leak-elements.ts';
 import { leakQueueColumns } from '../src/report/leaks-columns.ts';
@@ -18,6 +20,7 @@ import {
   openLockColumns,
   slowLockColumns,
 } from '../src/report/locks-columns.ts';
+import { machineColumns as machines, probeColumns } from '../src/report/machines-text.ts';
 import { openPairColumns, slowPairColumns } from '../src/report/pairs-columns.ts';
 import { delayColumns, hopColumns, requestQueueColumns, slowRequestColumns } from '../src/report/requests-columns.ts';
 import { columnName } from '../src/report/span-rows.ts';
@@ -74,6 +77,12 @@ export const tables: { readonly [name: string]: () => string } = {
   'locks unfinished': () => columnTable(openLockColumns),
   'pairs slow': () => columnTable(slowPairColumns),
   'pairs unfinished': () => columnTable(openPairColumns),
+  'heat map': () => columnTable(heatColumns),
+  'list machines': () => columnTable(machines, { csv: true }),
+  'list probes': () => columnTable(probeColumns, { csv: true }),
+  'diff rows': () => columnTable(diffTables.rows),
+  'diff figures': () => columnTable(diffTables.sides),
+  'diff changes': () => columnTable(diffTables.changes),
   'count rows': () => columnTable([...countKeys([]), ...countFigures, countOver], { csv: true }),
 };
 
@@ -105,6 +114,7 @@ function columnTable(columns: readonly Column<never, never>[], { csv = false } =
 const types = {
   text: 'text',
   number: 'a number',
+  factor: 'a factor',
   rate: 'per second',
   share: 'a fraction of 1',
   length: 'a time',

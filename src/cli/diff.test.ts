@@ -165,3 +165,24 @@ test('of recordings that are too short to say anything for sure, the figures are
   assert.deepEqual(rows.find(({ reason }) => reason === 'npf')?.changes.avg, unsure);
   assert.match(diff(['--csv', '--what', 'exits', ...files]).stdout, /^npf,row,avg_ns,10000,30000,3,,,,false$/m);
 });
+
+test('rows are sorted by a figure, by its change, by a number of the JSON, or by their names', () => {
+  const rows = (sort: string) => JSON.parse(diff([quiet, busy, '--json', '--sort', sort]).stdout).rows;
+  const down = (values: (number | undefined)[]) => {
+    const known = values.filter((value) => value !== undefined && value !== null);
+    assert.deepEqual(
+      known,
+      known.toSorted((a, b) => b - a),
+    );
+    assert.ok(known.length > 3);
+  };
+  down(rows('avg').map(({ after }: { after: { avg_ns: number } | null }) => after?.avg_ns));
+  down(rows('p99-change').map(({ changes }: { changes: { p99?: { ratio: number } } }) => changes.p99?.ratio));
+  down(rows('before.count').map(({ before }: { before: { count: number } | null }) => before?.count));
+  const reasons = rows('reason').map(({ reason }: { reason: string }) => reason);
+  assert.deepEqual(
+    reasons,
+    reasons.toSorted((a: string, b: string) => a.localeCompare(b, 'en')),
+  );
+  assert.match(diff([quiet, busy, '--sort', 'p99-chang']).stderr, /did you mean p99-change/);
+});

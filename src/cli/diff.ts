@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
-import { type DiffAnswer, type DiffKind, type DiffSource, diffCsv, diffJson, diffText } from '../report/diff-text.ts';
+import { type DiffAnswer, type DiffKind, type DiffSource, diffSortColumns } from '../report/diff-columns.ts';
+import { diffCsv, diffJson, diffText, sortedDiff } from '../report/diff-text.ts';
 import { noneThere } from '../report/empty-stretch.ts';
 import { noExits } from '../report/no-exits.ts';
 import { isExit } from '../spans/exit-events.ts';
@@ -30,19 +31,20 @@ import { openTraces } from './open.ts';
 import { exampleLines, formOptions, openOptions, readingOptions, runOptions, type TraceOptions } from './options.ts';
 import { Output } from './output.ts';
 import { runAnalyses } from './run.ts';
+import { sortOption } from './sort-option.ts';
 
 /** What has a comparison of its own; all other kinds of spans are compared by the columns that group them. */
 const own = ['exits', 'requests', 'locks', 'vcpus'] as const;
 const others = kinds.filter(({ plural }) => !(own as readonly string[]).includes(plural));
 
-type DiffOptions = TraceOptions & { what?: string; failIf?: Condition[] };
+type DiffOptions = TraceOptions & { what?: string; sort?: string; failIf?: Condition[] };
 
 export default function define(command: Command): void {
   command
     .usage('BEFORE AFTER [options]')
     .argument('<before>', 'a trace file of any format, also .gz and .zst; - is standard input')
     .argument('<after>', 'another one');
-  failIfOption(
+  const declared = failIfOption(
     readingOptions(formOptions(command), '1.5s, 200ms from the first event of each')
       .addOption(
         new Option('--what <what>', 'what to compare; chosen by what is in the files').choices([
@@ -64,7 +66,8 @@ export default function define(command: Command): void {
         ]),
       ),
     'change(FIGURE(WHAT)) > 10%, of total, rate, avg, p50 or p99 of exit (all but halts), exit:NAME, request:DEVICE or request:DEVICE,QUEUE,OPERATION, wait:SITE or hold:SITE (also of BQL), or of the share of a state (preempted); a change that is noise is 0 %',
-  ).action(run);
+  );
+  sortOption(declared, 'the rows', diffSortColumns).action(run);
 }
 
 /** The views that a recording is given to, by what they are of. */
@@ -125,7 +128,7 @@ async function compareTraces(traces: readonly Trace[], options: DiffOptions, out
     kind,
     before: sourceOf(a),
     after: sourceOf(b),
-    diff: compare(sideA, sideB, figuresOf(kind, [a, b])),
+    diff: sortedDiff(compare(sideA, sideB, figuresOf(kind, [a, b])), options.sort),
     countsOnly:
       kind === 'exits'
         ? [a, b].flatMap(({ trace, views }) => {

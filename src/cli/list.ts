@@ -5,11 +5,15 @@ import { matchQemuEvents } from '../live/event-sets.ts';
 import { findMachines } from '../live/machines.ts';
 import { operandsOf } from '../live/probe-arguments.ts';
 import { type Probe, type ProbeFile, probesOf } from '../live/usdt.ts';
+import { sortRows } from '../report/column-names.ts';
 import {
   type ListedEvent,
+  listScope,
+  machineColumns,
   machinesCsv,
   machinesJson,
   machinesText,
+  probeColumns,
   probesCsv,
   probesJson,
   probesText,
@@ -18,15 +22,23 @@ import type { ColorChoice } from '../report/terminal.ts';
 import { chooseMachines } from './machines.ts';
 import { colorOption, formOptions, parseWords } from './options.ts';
 import { Output } from './output.ts';
+import { sortOption } from './sort-option.ts';
 
-type ListOptions = { json?: true; csv?: true; color: ColorChoice; event?: string[]; traceEvents?: string };
+type ListOptions = {
+  json?: true;
+  csv?: true;
+  color: ColorChoice;
+  sort?: string;
+  event?: string[];
+  traceEvents?: string;
+};
 
 export default function define(command: Command): void {
   command
     .argument('[machine]', 'process, name or uuid of the machine whose probes to list')
     .option('-e, --event <pattern>', "only these events: 'virtio_*'; may be repeated", parseWords)
     .option('--trace-events <file>', "QEMU's trace-events-all, which names the probes' arguments");
-  colorOption(formOptions(command))
+  sortOption(colorOption(formOptions(command)), 'the machines or events', [...machineColumns, ...probeColumns])
     .addHelpText(
       'after',
       `
@@ -41,10 +53,11 @@ Examples:
 async function run(name: string | undefined, options: ListOptions): Promise<void> {
   const out = new Output(options);
   if (name === undefined) {
-    const machines = findMachines().map((machine) => ({
+    const found = findMachines().map((machine) => ({
       ...machine,
       probes: new Set(probesOf(machine.pid, 'qemu').flatMap(({ probes }) => probes.map((probe) => probe.name))).size,
     }));
+    const machines = sortRows(machineColumns, found, options.sort, listScope, ({ name }) => [name]);
     await out.answer({
       json: () => machinesJson(machines),
       csv: () => machinesCsv(machines),
@@ -61,7 +74,8 @@ async function run(name: string | undefined, options: ListOptions): Promise<void
   }
   const signatures = new Signatures(undefined, options);
   for (const file of files) {
-    const events = eventsOf(file, options.event, signatures);
+    const all = eventsOf(file, options.event, signatures);
+    const events = sortRows(probeColumns, all, options.sort, listScope, (event) => [event.name]);
     await out.answer({
       json: () => probesJson(file.name, events),
       csv: () => probesCsv(events),

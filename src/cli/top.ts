@@ -1,27 +1,23 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { UsageError } from '../analyse/usage-error.ts';
 import { usualEvents } from '../live/event-sets.ts';
 import { type ColorChoice, Terminal } from '../report/terminal.ts';
-import { type TopSort, topSorts, topText } from '../report/top-text.ts';
+import { reasonColumns, topSorts, topText } from '../report/top-text.ts';
 import { Top, type TopView } from '../views/top.ts';
 import { openLive } from './live.ts';
 import { colorOption, type LiveOptions, parseDuration, parseNumbers, parseWords } from './options.ts';
 import { runAnalyses } from './run.ts';
 import { Screen } from './screen.ts';
+import { sortOption } from './sort-option.ts';
 
-type TopCommandOptions = LiveOptions & { interval: number; sort: TopSort; color: ColorChoice };
+type TopCommandOptions = LiveOptions & { interval: number; sort: string; color: ColorChoice };
 
 export default function define(command: Command): void {
   command
     .option('-p, --pid <numbers>', 'only these processes', parseNumbers)
     .option('--vm <names>', "only the virtual machines with these names (QEMU's -name) or uuids", parseWords)
-    .option('-d, --interval <time>', 'how often to draw', parseDuration, 1e9)
-    .addOption(
-      new Option('-s, --sort <column>', 'sort the exits by this column')
-        .choices(Object.values(topSorts))
-        .default('total' as TopSort),
-    );
-  colorOption(command)
+    .option('-d, --interval <time>', 'how often to draw', parseDuration, 1e9);
+  colorOption(sortOption(command, 'the exits', reasonColumns, 'total'))
     .addHelpText(
       'after',
       `

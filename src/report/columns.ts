@@ -12,7 +12,7 @@ import { count, cycles, duration, percent, rate } from './units.ts';
  */
 
 /** What a column's cells are, and so how each form writes them: a `time` is a moment, from the trace's first event, a `length` how long something took. */
-export type CellType = 'text' | 'number' | 'rate' | 'share' | 'length' | 'time' | 'flag' | 'object';
+export type CellType = 'text' | 'number' | 'factor' | 'rate' | 'share' | 'length' | 'time' | 'flag' | 'object';
 
 /** What readers and writers of cells need to know of the whole answer. */
 export type Scope<U extends Unit = Unit> = {
@@ -157,7 +157,7 @@ export function rowJson<Row, U extends Unit, S extends Scope, const C extends re
 export function figureJson(type: CellType, value: number): number | null {
   if (!Number.isFinite(value)) return null;
   if (type === 'length' || type === 'time') return Math.round(value);
-  return type === 'share' || type === 'rate' ? Number(value.toPrecision(6)) : value;
+  return type === 'share' || type === 'rate' || type === 'factor' ? Number(value.toPrecision(6)) : value;
 }
 
 /** The rows for spreadsheets. */
@@ -175,7 +175,8 @@ export function rowsCsv<Row, S extends Scope>(
 
 function cellCsv(type: CellType, value: unknown): string | number | undefined {
   if (typeof value === 'boolean') return String(value);
-  if (typeof value === 'number') return type === 'rate' ? value : (figureJson(type, value) ?? undefined);
+  if (typeof value === 'number')
+    return type === 'rate' || type === 'factor' ? value : (figureJson(type, value) ?? undefined);
   return typeof value === 'string' ? value : undefined;
 }
 
@@ -220,7 +221,15 @@ export function cellText(type: CellType, value: unknown, unit: Unit, digits = 4)
 
 /** How a column stands in a table. */
 function layout<Row, S>({ title = '', type, name, priority, shrink, keep, align }: Column<Row, S>): Layout {
-  const natural = { text: 'left', flag: 'left', time: 'left', object: 'left', number: 'right', rate: 'right' } as const;
+  const natural = {
+    text: 'left',
+    flag: 'left',
+    time: 'left',
+    object: 'left',
+    factor: 'right',
+    number: 'right',
+    rate: 'right',
+  } as const;
   return {
     title,
     align: align ?? (type === 'share' || type === 'length' ? 'unit' : natural[type]),

@@ -1,18 +1,18 @@
 import { percentileDigits } from '../spans/summary.ts';
-import { vcpuStates } from '../spans/vcpu-time.ts';
+import { type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
 import type { TopView } from '../views/top.ts';
+import { sortRows } from './column-names.ts';
+import { type Column, forPeople, rowsTable, type Scope, scopeOf } from './columns.ts';
 import { escapeText } from './escape.ts';
 import { heatmapText } from './heatmap-text.ts';
-import { type Cell, type Layout, table } from './table.ts';
 import { type Terminal, truncate } from './terminal.ts';
-import { count, duration, percent, rate, shortDuration } from './units.ts';
+import { count, rate, shortDuration } from './units.ts';
 
-/** What the reasons can be sorted by, with the key that chooses it. */
+/** What keys sort the reasons by. */
 export const topSorts = { t: 'total', c: 'count', a: 'avg', m: 'max', 9: 'p99' } as const;
-export type TopSort = (typeof topSorts)[keyof typeof topSorts];
 
 /** How the screen is shown. */
-export type TopOptions = { name: string; sort: TopSort; halts: boolean; paused: boolean; rows: number };
+export type TopOptions = { name: string; sort: string; halts: boolean; paused: boolean; rows: number };
 
 /** Lines for the reasons, vCPUs and queues at most; the heat map gets what is left, if that is enough. */
 const most = { reasons: 12, vcpus: 10, queues: 8 };
@@ -53,98 +53,123 @@ function heading(view: TopView, options: TopOptions, terminal: Terminal): string
   ];
 }
 
-function reasonLines({ reasons, interval }: TopView, { sort, halts }: TopOptions, terminal: Terminal): string[] {
-  const figure = { total: 'total', count: 'count', avg: 'mean', max: 'max', p99: 'p99' } as const;
-  const key = figure[sort];
-  const shown = reasons.filter(({ halt }) => halts || !halt).sort((a, b) => b.stats[key] - a.stats[key]);
-  const title = (name: TopSort) => (name === sort ? `▼ ${name}` : name);
-  const columns: Layout[] = [
-    { title: 'reason', shrink: 20 },
-    { title: title('count'), align: 'right', priority: 3 },
-    { title: 'rate', align: 'right' },
-    { title: title('total'), align: 'unit' },
-    { title: title('avg'), align: 'unit', priority: 1 },
-    { title: title('p99'), align: 'unit', priority: 2 },
-    { title: title('max'), align: 'unit' },
-  ];
-  const cells = shown
-    .slice(0, most.reasons)
-    .map(({ name, stats }): Cell[] => [
-      escapeText(name),
-      count(stats.count),
-      rate(stats.count / (interval / 1e9)),
-      duration(stats.total),
-      duration(stats.mean),
-      duration(stats.p99, percentileDigits(stats.count)),
-      duration(stats.max),
-    ]);
-  const left = shown.length - cells.length;
+type Reason = TopView['reasons'][number];
+type TopVcpu = TopView['vcpus'][number];
+type TopQueue = TopView['queues'][number];
+
+/** How long the figures are of; and of vCPUs, which states any is in. */
+type TopScope = Scope<'ns'> & { states?: readonly VcpuState[] };
+
+const figureOf = (
+  title: string,
+  stats: (reason: Reason) => number,
+  type: 'number' | 'length',
+  priority?: number,
+): Column<Reason, TopScope> => ({
+  ...forPeople<Reason, TopScope>({ title, type, of: stats, ...(priority === undefined ? {} : { priority }) }),
+  digits: ({ stats: { count } }) => (title === 'p99' ? percentileDigits(count) : 4),
+});
+
+/** Why guests were left. */
+export const reasonColumns: readonly Column<Reason, TopScope>[] = [
+  forPeople({
+    title: 'reason',
+    type: 'text',
+    shrink: 20,
+    of: ({ name }) => name,
+    text: ({ name }) => escapeText(name),
+  }),
+  figureOf('count', ({ stats }) => stats.count, 'number', 3),
+  forPeople({ title: 'rate', type: 'rate', of: ({ stats }, { seconds }) => stats.count / seconds }),
+  figureOf('total', ({ stats }) => stats.total, 'length'),
+  figureOf('avg', ({ stats }) => stats.mean, 'length', 1),
+  figureOf('p99', ({ stats }) => stats.p99, 'length', 2),
+  figureOf('max', ({ stats }) => stats.max, 'length'),
+];
+
+const vcpuColumns: readonly Column<TopVcpu, TopScope>[] = [
+  forPeople({ title: 'vCPU', type: 'text', align: 'right', of: ({ vcpu: { number } }) => String(number ?? '?') }),
+  forPeople({ title: 'thread', type: 'text', align: 'right', priority: 1, of: ({ vcpu }) => String(vcpu.tid) }),
+  ...vcpuStates.map((state) =>
+    forPeople<TopVcpu, TopScope>({
+      title: state,
+      type: 'share',
+      of: ({ shares }) => shares[state],
+      when: ({ states }) => states?.includes(state) === true,
+    }),
+  ),
+  forPeople({
+    title: 'out since',
+    type: 'text',
+    of: ({ out }) => (out === undefined ? '' : `${shortDuration(out.age)} (${escapeText(out.reason)})`),
+    style: ({ out }) => (out === undefined ? undefined : 'warn'),
+  }),
+];
+
+const queueColumns: readonly Column<TopQueue, TopScope>[] = [
+  forPeople({
+    title: 'process',
+    type: 'text',
+    align: 'right',
+    priority: 1,
+    of: ({ pid }) => (pid < 0 ? '-' : String(pid)),
+  }),
+  forPeople({ title: 'device', type: 'text', of: ({ kind }) => (kind === undefined ? 'unknown' : `virtio-${kind}`) }),
+  forPeople({ title: 'queue', type: 'text', align: 'right', of: ({ number }) => (number < 0 ? '?' : String(number)) }),
+  forPeople({ title: 'requests', type: 'rate', of: ({ popped }, { seconds }) => popped / seconds }),
+  forPeople({ title: 'in flight', type: 'number', of: ({ open }) => open }),
+  forPeople({ title: 'oldest', type: 'length', of: ({ oldest }) => oldest }),
+];
+
+const eventColumns: readonly Column<TopView['events'][number], TopScope>[] = [
+  forPeople({ title: 'event', type: 'text', of: ({ name }) => name, text: ({ name }) => escapeText(name) }),
+  forPeople({ title: 'rate', type: 'rate', of: ({ count }, { seconds }) => count / seconds }),
+];
+
+/** The first rows of a table as lines, and how many there are more: `and 3 more vCPUs`. */
+function tableLines<Row>(
+  columns: readonly Column<Row, TopScope>[],
+  rows: readonly Row[],
+  scope: TopScope,
+  most: number,
+  terminal: Terminal,
+  more?: string,
+): string[] {
+  const left = rows.length - most;
   return [
-    ...linesOf(table(columns, cells, terminal)),
-    ...(left > 0 ? [terminal.style('dim', `and ${left} more`)] : []),
+    ...linesOf(rowsTable(columns, rows.slice(0, most), scope, terminal)),
+    ...(left > 0 && more !== undefined ? [terminal.style('dim', `and ${left} more${more}`)] : []),
   ];
 }
 
-function vcpuLines({ vcpus }: TopView, terminal: Terminal): string[] {
+function reasonLines({ reasons, interval }: TopView, { sort, halts }: TopOptions, terminal: Terminal): string[] {
+  const shown = reasons.filter(({ halt }) => halts || !halt);
+  const scope = scopeOf('ns', interval);
+  const sorted = sortRows(reasonColumns, shown, sort, scope, ({ name }) => [name]);
+  const columns = reasonColumns.map((column) =>
+    column.title === sort ? { ...column, title: `▼ ${column.title}` } : column,
+  );
+  return tableLines(columns, sorted, scope, most.reasons, terminal, '');
+}
+
+function vcpuLines({ vcpus, interval }: TopView, terminal: Terminal): string[] {
   if (vcpus.length === 0) return [];
   // Those that are out stand first, the longest before the others: they are what may be wrong.
   const order = [...vcpus].sort((a, b) => (b.out?.age ?? -1) - (a.out?.age ?? -1));
   const states = vcpuStates.filter((state) => vcpus.some(({ shares }) => shares[state] > 0));
-  const columns: Layout[] = [
-    { title: 'vCPU', align: 'right' },
-    { title: 'thread', align: 'right', priority: 1 },
-    ...states.map((state): Layout => ({ title: state, align: 'unit' })),
-    { title: 'out since' },
-  ];
-  const cells = order
-    .slice(0, most.vcpus)
-    .map(({ vcpu, shares, out }): Cell[] => [
-      vcpu.number === undefined ? '?' : String(vcpu.number),
-      String(vcpu.tid),
-      ...states.map((state) => percent(shares[state])),
-      out === undefined
-        ? ''
-        : { text: `${shortDuration(out.age)} (${escapeText(out.reason)})`, style: 'warn' as const },
-    ]);
-  const left = order.length - cells.length;
-  return [
-    ...linesOf(table(columns, cells, terminal)),
-    ...(left > 0 ? [terminal.style('dim', `and ${left} more vCPUs`)] : []),
-  ];
+  return tableLines(vcpuColumns, order, { ...scopeOf('ns', interval), states }, most.vcpus, terminal, ' vCPUs');
 }
 
 function queueLines({ queues, interval }: TopView, terminal: Terminal): string[] {
   if (queues.length === 0) return [];
   const order = [...queues].sort((a, b) => b.popped - a.popped || b.open - a.open);
-  const columns: Layout[] = [
-    { title: 'process', align: 'right', priority: 1 },
-    { title: 'device' },
-    { title: 'queue', align: 'right' },
-    { title: 'requests', align: 'right' },
-    { title: 'in flight', align: 'right' },
-    { title: 'oldest', align: 'unit' },
-  ];
-  const cells = order
-    .slice(0, most.queues)
-    .map(({ pid, kind, number, popped, open, oldest }): Cell[] => [
-      pid < 0 ? '-' : String(pid),
-      kind === undefined ? 'unknown' : `virtio-${kind}`,
-      number < 0 ? '?' : String(number),
-      rate(popped / (interval / 1e9)),
-      count(open),
-      Number.isNaN(oldest) ? '-' : duration(oldest),
-    ]);
-  return linesOf(table(columns, cells, terminal));
+  return tableLines(queueColumns, order, scopeOf('ns', interval), most.queues, terminal);
 }
 
 /** Where no exit was seen, what was. */
 function eventLines({ events, interval }: TopView, terminal: Terminal): string[] {
   if (events.length === 0) return [terminal.style('dim', 'Nothing happened.')];
-  const columns: Layout[] = [{ title: 'event' }, { title: 'rate', align: 'right' }];
-  const cells = events
-    .slice(0, most.reasons)
-    .map(({ name, count: n }) => [escapeText(name), rate(n / (interval / 1e9))]);
-  return linesOf(table(columns, cells, terminal));
+  return tableLines(eventColumns, events, scopeOf('ns', interval), most.reasons, terminal);
 }
 
 function linesOf(text: string): string[] {
