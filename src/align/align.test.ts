@@ -239,9 +239,9 @@ test('the recording of a guest finds its place between the entries and exits of 
   const host = recorded('host.dat', kernel, mono);
   const inside = () =>
     Object.assign(recorded('guest.dat', guest, mono, { origin: -5_000_000_000n, drift: -12e-6 })(), {
-      machine: { host: 'vm1', release: '6.1.0' },
+      recordedOn: { host: 'vm1', release: '6.1.0' },
     });
-  const named = () => Object.assign(host(), { machine: { host: 'h', release: '6.12.0' } });
+  const named = () => Object.assign(host(), { recordedOn: { host: 'h', release: '6.12.0' } });
   const { traces, found } = await align(named, inside);
   const shift = found[1] as Shift;
   assert.deepEqual(shift.guest?.tids, vcpus);
@@ -258,7 +258,7 @@ test('the recording of a guest finds its place between the entries and exits of 
 
 test('a stranger that is no guest of the host stays refused as of another machine', async () => {
   const named = (open: () => Trace, host: string) => () =>
-    Object.assign(open(), { machine: { host, release: '6.1.0' } });
+    Object.assign(open(), { recordedOn: { host, release: '6.1.0' } });
   const host = named(recorded('host.dat', run(1, 2e9).kernel, mono), 'h');
   const stranger = named(recorded('guest.dat', run(2, 2e9).guest, mono), 'vm2');
   await assert.rejects(align(host, stranger), /guest\.dat: was recorded on vm2, and host\.dat on h/);
@@ -279,7 +279,7 @@ function counted(seed: number, scale = 1): { host: () => Trace; guest: () => Tra
     fields: { vcpu_id: vcpu, previous_tsc_offset: 0n, next_tsc_offset: BigInt.asUintN(64, offset) },
   }));
   const named = (open: () => Trace, host: string) => () =>
-    Object.assign(open(), { machine: { host, release: '6.1.0' } });
+    Object.assign(open(), { recordedOn: { host, release: '6.1.0' } });
   return {
     host: named(recorded('host.dat', [...told, ...ticks(kernel)], tsc, { origin: 91_000_000_000n }), 'h'),
     guest: named(recorded('guest.dat', ticks(guest, scale), tsc, { origin: 91_000_000_000n + offset }), 'vm1'),
@@ -325,7 +325,7 @@ test("the length of a guest's tick, which KVM writes for it, ties its TSC to the
   };
   const host = () =>
     Object.assign(recorded('host.dat', [told, ...kernel], mono, { origin: 5_000_000_000n, drift: 40e-6 })(), {
-      machine: { host: 'h', release: '6.1.0' },
+      recordedOn: { host: 'h', release: '6.1.0' },
     });
   const { traces, found } = await align(host, guest);
   const shift = found[1] as Shift;
@@ -355,6 +355,6 @@ test("the length of a guest's tick, which KVM writes for it, ties its TSC to the
   // The offset is the middle of what is possible, not the truth: a few next to an entry or exit may be on the other side.
   assert.ok(inside > 1000 && outside <= inside * 0.001, `${inside} inside, ${outside} outside`);
   // Without it nothing says how long a tick is.
-  const silent = () => Object.assign(recorded('host.dat', kernel, mono)(), { machine: { host: 'h' } });
+  const silent = () => Object.assign(recorded('host.dat', kernel, mono)(), { recordedOn: { host: 'h' } });
   await assert.rejects(align(silent, guest), /guest\.dat: was recorded on vm1/);
 });

@@ -245,7 +245,7 @@ class PerfTrace implements Trace {
     return [...recordedNote(facts), ...this.#notes];
   }
 
-  get machine(): Trace['machine'] {
+  get recordedOn(): Trace['recordedOn'] {
     const { host, release } = this.#header.facts;
     return { host, release };
   }

@@ -36,7 +36,7 @@ export type CpuPages = {
 /** What is known of a recording of ring buffers beside their pages. */
 export type RingBufferFacts = Pick<
   Trace,
-  'file' | 'format' | 'version' | 'clock' | 'cpus' | 'machine' | 'companions'
+  'file' | 'format' | 'version' | 'clock' | 'cpus' | 'recordedOn' | 'companions'
 > & {
   notes: string[];
   formats: EventFormats;
@@ -67,7 +67,7 @@ export class RingBufferTrace implements Trace {
   readonly clock: Clock;
   readonly threads: ThreadTable;
   readonly cpus: number | undefined;
-  readonly machine: Trace['machine'];
+  readonly recordedOn: Trace['recordedOn'];
   readonly companions: Companions | undefined;
   readonly notes: string[];
   damage: TraceError | undefined;
@@ -86,7 +86,7 @@ export class RingBufferTrace implements Trace {
     this.version = facts.version;
     this.clock = facts.clock;
     this.cpus = facts.cpus;
-    this.machine = facts.machine;
+    this.recordedOn = facts.recordedOn;
     this.companions = facts.companions;
     this.notes = facts.notes;
     this.threads = new ThreadTable(facts.meter);

@@ -75,7 +75,7 @@ function openBuffers(
       version: header.codec === 'none' ? `v${header.version}` : `v${header.version}, ${header.codec}`,
       clock,
       cpus,
-      machine: { host, release },
+      recordedOn: { host, release },
       companions: companionsOf(header),
       notes,
       formats: header.formats,

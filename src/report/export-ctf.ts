@@ -226,7 +226,7 @@ trace {
 };
 
 env {
-	${trace.machine === undefined ? '' : `hostname = ${quoted(trace.machine.host)};\n	kernel_release = ${quoted(trace.machine.release)};\n	`}tracer_name = "virtap";
+	${trace.recordedOn === undefined ? '' : `hostname = ${quoted(trace.recordedOn.host)};\n	kernel_release = ${quoted(trace.recordedOn.release)};\n	`}tracer_name = "virtap";
 };
 
 clock {

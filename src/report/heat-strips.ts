@@ -1,5 +1,5 @@
 import type { Unit } from '../views/figures.ts';
-import { colorOf, glyphOf, legend, timeAxis } from './heatmap-text.ts';
+import { colorOf, glyphOf, legend, timeAxis, timeColumns } from './heatmap-text.ts';
 import { displayWidth, type Terminal, truncate } from './terminal.ts';
 
 /** Columns that a row's name may take. */
@@ -15,9 +15,7 @@ export function heatStrips(
   const width = Math.min(maxName, Math.max(1, ...rows.map(({ name }) => displayWidth(name))));
   const margin = width + 2;
   const bins = Math.max(1, ...rows.map(({ counts }) => counts.length));
-  const perColumn = Math.ceil(bins / Math.max(8, terminal.width - margin - 1));
-  const columns = Math.ceil(bins / perColumn);
-  const stretch = Math.max(1, Math.floor((terminal.width - margin - 1) / columns));
+  const { perColumn, columns, cellWidth } = timeColumns(bins, Math.max(8, terminal.width - margin - 1));
   const sums = rows.map(({ counts }) =>
     Array.from({ length: columns }, (_, column) =>
       counts.slice(column * perColumn, (column + 1) * perColumn).reduce((sum, n) => sum + n, 0),
@@ -29,11 +27,13 @@ export function heatStrips(
     const shown = truncate(name, width);
     const strip = (sums[row] as number[])
       .map((n) =>
-        painted ? terminal.paint(' '.repeat(stretch), undefined, colorOf(n, most)) : glyphOf(n, most).repeat(stretch),
+        painted
+          ? terminal.paint(' '.repeat(cellWidth), undefined, colorOf(n, most))
+          : glyphOf(n, most).repeat(cellWidth),
       )
       .join('');
     return `${shown}${' '.repeat(width - displayWidth(shown))} │${strip}`.trimEnd();
   });
-  const axis = timeAxis({ columns, stretch, from, columnTime: perColumn * step }, unit, margin);
+  const axis = timeAxis({ columns, cellWidth, from, columnTime: perColumn * step }, unit, margin);
   return `${[...lines, ...axis, legend(most, terminal, painted, margin)].join('\n')}\n`;
 }

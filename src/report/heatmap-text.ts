@@ -22,7 +22,7 @@ export function heatmapText(heat: Heat, terminal: Terminal, unit: Unit, maxHeigh
   const halves = terminal.colors >= 8 && terminal.unicode;
   const painted = terminal.colors >= 8;
   const grid = resample(heat, terminal.width - usualMargin - 1, halves ? 2 * maxHeight : maxHeight);
-  const { cells, columns, rows, stretch } = grid;
+  const { cells, columns, rows, cellWidth } = grid;
   const most = cells.reduce((max, n) => Math.max(max, n), 0);
   const at = (column: number, row: number) => (row < rows ? (cells[row * columns + column] as number) : 0);
 
@@ -44,7 +44,7 @@ export function heatmapText(heat: Heat, terminal: Terminal, unit: Unit, maxHeigh
     for (let column = 0; column <= columns; column++) {
       const cell = column < columns ? draw(at(column, line * perLine), at(column, line * perLine + 1)) : undefined;
       if (run !== undefined && (cell === undefined || !same(cell, run))) {
-        text += terminal.paint(run.glyph.repeat(length * stretch), run.foreground, run.background);
+        text += terminal.paint(run.glyph.repeat(length * cellWidth), run.foreground, run.background);
         length = 0;
       }
       run = cell;
@@ -73,20 +73,26 @@ type Grid = {
   columns: number;
   rows: number;
   /** Characters per column. */
-  stretch: number;
+  cellWidth: number;
   /** Time at which the first column begins, and of each; and the least latency of each row and, last, the greatest. */
   from: number;
   columnTime: number;
   edges: number[];
 };
 
+/** How bins of time share a width: how many go into a column, how many columns that makes, and how many characters wide each is. */
+export function timeColumns(bins: number, width: number): { perColumn: number; columns: number; cellWidth: number } {
+  const perColumn = Math.ceil(bins / width);
+  const columns = Math.ceil(bins / perColumn);
+  return { perColumn, columns, cellWidth: Math.max(1, Math.floor(width / columns)) };
+}
+
 /** Merges equally many bins into each column, and buckets into each row, so that no stripes appear that are not there. */
 function resample(heat: Heat, maxColumns: number, maxRows: number): Grid {
   const bins = heat.counts.length;
   const buckets = heat.edges.length - 1;
-  const perColumn = Math.ceil(bins / maxColumns);
+  const { perColumn, columns, cellWidth } = timeColumns(bins, maxColumns);
   const perRow = Math.ceil(buckets / maxRows);
-  const columns = Math.ceil(bins / perColumn);
   const rows = Math.ceil(buckets / perRow);
   const cells = new Array<number>(columns * rows).fill(0);
   heat.counts.forEach((latencies, bin) => {
@@ -97,8 +103,7 @@ function resample(heat: Heat, maxColumns: number, maxRows: number): Grid {
   });
   const edges = Array.from({ length: rows }, (_, row) => heat.edges[row * perRow] as number);
   edges.push(heat.edges[buckets] as number);
-  const stretch = Math.max(1, Math.floor(maxColumns / columns));
-  return { cells, columns, rows, stretch, from: heat.from, columnTime: perColumn * heat.step, edges };
+  return { cells, columns, rows, cellWidth, from: heat.from, columnTime: perColumn * heat.step, edges };
 }
 
 /** Names for the lines in which a power of ten lies, or else for the lowest. */
@@ -117,18 +122,18 @@ function latencyLabels(grid: Grid, label: (length: number) => string, rowsPerLin
 
 /** Times are counted from the beginning of the recording, whatever part of it is drawn. */
 export function timeAxis(
-  { columns, stretch, from, columnTime }: Pick<Grid, 'columns' | 'stretch' | 'from' | 'columnTime'>,
+  { columns, cellWidth, from, columnTime }: Pick<Grid, 'columns' | 'cellWidth' | 'from' | 'columnTime'>,
   unit: Unit,
   margin = usualMargin,
 ): string[] {
-  const width = columns * stretch;
+  const width = columns * cellWidth;
   // At a step at which labels keep a distance.
-  const marks = timeMarks(from, from + columns * columnTime, (columnTime / stretch) * 12);
+  const marks = timeMarks(from, from + columns * columnTime, (columnTime / cellWidth) * 12);
   const labels = timeLabels(marks, unit);
   const axis = new Array<string>(width).fill('─');
   let names = ' '.repeat(margin);
   for (const [n, time] of marks.entries()) {
-    const at = Math.floor(((time - from) / columnTime) * stretch);
+    const at = Math.floor(((time - from) / columnTime) * cellWidth);
     if (at >= width) break;
     axis[at] = '┬';
     const name = labels[n] as string;

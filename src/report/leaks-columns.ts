@@ -39,7 +39,7 @@ export function leakScope({ queues, totals }: Pick<LeakReport, 'queues' | 'total
   return {
     ...scopeOf('ns', Number.NaN),
     trace,
-    several: new Set(queues.map(({ queue }) => queue.machine.pid)).size > 1,
+    several: new Set(queues.map(({ queue }) => queue.qemu.pid)).size > 1,
     unseen: queues.some(({ queue }) => queue.unseenPops > 0),
     timed: trace.clock.unit !== 'none',
     told: verdicts.filter((verdict) => verdict === 'leaked' || totals[verdict] > 0),

@@ -45,9 +45,9 @@ export function leaksText({ trace, reading, result: report, all }: LeaksAnswer, 
 function elementLines(one: Unfinished, trace: Source, nearby: boolean, terminal: Terminal): string[] {
   const { request } = one;
   const name = nameOf(one.report);
-  const { machine } = request.queue;
+  const { qemu } = request.queue;
   const asked = askedText(one);
-  const process = machine.pid < 0 ? '' : `, process ${machine.pid}`;
+  const process = qemu.pid < 0 ? '' : `, process ${qemu.pid}`;
   const when =
     trace.clock.unit === 'none' ? '' : `, popped at ${timestamp(trace.origin, request.pop, trace.clock.unit)}`;
   const lines = [

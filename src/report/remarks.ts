@@ -35,10 +35,10 @@ export function lossSentence(reading: Reading): string {
   const marked = reading.losses.filter(({ unmarked }) => unmarked === undefined);
   const cpus = new Set(marked.map((loss) => loss.cpu).filter((cpu) => cpu >= 0));
   const where = cpus.size === 0 ? '' : ` on ${plural(cpus.size, 'CPU')}`;
-  const stretches = plural(holes, 'hole');
-  if (counted === 0) return `Lost: ${stretches}${where}; the recorder does not say how many events are missing.`;
+  const inHoles = plural(holes, 'hole');
+  if (counted === 0) return `Lost: ${inHoles}${where}; the recorder does not say how many events are missing.`;
   const uncounted = holes === counted ? '' : `, and more in ${plural(holes - counted, 'hole')} without a count`;
-  return `Lost: ${count(lost)} events in ${stretches}${where}${uncounted}.`;
+  return `Lost: ${count(lost)} events in ${inHoles}${where}${uncounted}.`;
 }
 
 /** Contradictions told one by one. */

@@ -5,6 +5,7 @@ import { heldOutside, type VcpuRow, type VcpusResult } from '../views/vcpus.ts';
 import { rowsTable } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
+import { timeColumns } from './heatmap-text.ts';
 import { remarks } from './remarks.ts';
 import { displayWidth, type Terminal } from './terminal.ts';
 import { duration, plural, shortDuration } from './units.ts';
@@ -95,9 +96,7 @@ function timelineText({ rows, timeline }: VcpusResult, { repeat }: VcpuScope, te
   const names = shown.map((row) => vcpuName(row.vcpu, repeat));
   const margin = Math.max(4, ...names.map((name) => name.length)) + 1;
   const bins = Math.max(1, ...shown.map((row) => (row.timeline as unknown[]).length));
-  const perColumn = Math.ceil(bins / Math.max(8, terminal.width - margin - 1));
-  const columns = Math.ceil(bins / perColumn);
-  const stretch = Math.max(1, Math.floor((terminal.width - margin - 1) / columns));
+  const { perColumn, columns, cellWidth } = timeColumns(bins, Math.max(8, terminal.width - margin - 1));
   const painted = terminal.colors >= 8;
   const used = new Set<VcpuState>();
   const lines = shown.map((row, n) => {
@@ -107,7 +106,7 @@ function timelineText({ rows, timeline }: VcpusResult, { repeat }: VcpuScope, te
       const state = most(states.slice(column * perColumn, (column + 1) * perColumn));
       if (state !== undefined) used.add(state);
       const { letter, color } = state === undefined ? { letter: ' ', color: undefined } : stateLooks[state];
-      text += painted ? terminal.paint(' '.repeat(stretch), undefined, color) : letter.repeat(stretch);
+      text += painted ? terminal.paint(' '.repeat(cellWidth), undefined, color) : letter.repeat(cellWidth);
     }
     return `${(names[n] as string).padStart(margin - 1)} ${text}`;
   });
@@ -115,7 +114,7 @@ function timelineText({ rows, timeline }: VcpusResult, { repeat }: VcpuScope, te
   const [left, right] = [from, from + columns * perColumn * step].map((time) =>
     time === 0 ? '0 s' : shortDuration(time),
   ) as [string, string];
-  const axis = `${' '.repeat(margin)}${left}${right.padStart(Math.max(0, columns * stretch - left.length))}`;
+  const axis = `${' '.repeat(margin)}${left}${right.padStart(Math.max(0, columns * cellWidth - left.length))}`;
   const legend = vcpuStates
     .filter((state) => used.has(state))
     .map((state) => {

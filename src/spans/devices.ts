@@ -46,7 +46,7 @@ export class Device {
 
 /** A virtqueue, known by its address, and what was counted on it. */
 export class Queue {
-  readonly machine: QemuProcess;
+  readonly qemu: QemuProcess;
   readonly high: number;
   readonly low: number;
   /** Its place among all queues of the trace. */
@@ -72,11 +72,11 @@ export class Queue {
   /** Those that say what is usual, by shape of the request: not of failed ones, nor of those that a reset ended. */
   readonly latencies: (Spread | undefined)[] = [];
   /** How many of this queue's fills a request waited for until its own, by shape. */
-  readonly turns: (Spread | undefined)[] = [];
+  readonly fillsWhileOpen: (Spread | undefined)[] = [];
   /** From the device's completion (virtio_blk_rw_complete) to the fill. */
   returns: Spread | undefined;
   /** The most fills that came in between. */
-  returnTurns = 0;
+  fillsSinceDone = 0;
   /** How often elements of each direction were popped. */
   readonly directions: Record<Direction, number> = { in: 0, out: 0, both: 0 };
   /** Events without a device's address that came right after a pop of this queue, by kind of device. */
@@ -85,8 +85,8 @@ export class Queue {
   oldest: Request | undefined;
   newest: Request | undefined;
 
-  constructor(machine: QemuProcess, high: number, low: number) {
-    this.machine = machine;
+  constructor(qemu: QemuProcess, high: number, low: number) {
+    this.qemu = qemu;
     this.high = high;
     this.low = low;
   }

@@ -41,7 +41,7 @@ export type SeamPart = {
 };
 
 /** So many exits and entries without any sched_switch, and none is waited for. */
-const patience = 1024;
+const maxUnscheduled = 1024;
 
 /** Keeps what hangs on what was before, while a stretch is read. */
 export class HoleSeam {
@@ -78,7 +78,7 @@ export class HoleSeam {
 
   /** Whether it is time to take the recording for one without the scheduler's events. */
   get givesUp(): boolean {
-    if (this.#switched || this.#early < patience) return false;
+    if (this.#switched || this.#early < maxUnscheduled) return false;
     this.unscheduled = true;
     return true;
   }

@@ -31,7 +31,7 @@ const maxElements = 500_000;
 /** Requests that are open, or ended without a fill, at once. */
 const maxRequests = 100_000;
 const maxQueues = 20_000;
-const maxMachines = 5_000;
+const maxProcesses = 5_000;
 const maxEnded = 50_000;
 const maxNearby = 2_000;
 const maxHoles = 10_000;
@@ -69,7 +69,7 @@ type Handler = {
  * whichever queue, shows that the first was freed.
  */
 export class Requests implements Analysis {
-  readonly machines: QemuProcess[] = [];
+  readonly processes: QemuProcess[] = [];
   readonly queues: Queue[] = [];
   /** Requests that ended without a fill, in the order of their ends. */
   readonly ended: Request[] = [];
@@ -89,7 +89,7 @@ export class Requests implements Analysis {
   readonly #handlers: (Handler | null | undefined)[] = [];
   #trace: Trace | undefined;
   readonly #byPid = new Map<number, QemuProcess>();
-  #machine: QemuProcess | undefined;
+  #qemu: QemuProcess | undefined;
   #pid = Number.NaN;
   readonly #pool: Request[] = [];
   #slots = 0;
@@ -101,11 +101,11 @@ export class Requests implements Analysis {
   #newest: Request | undefined;
   /** Until when events may be missing. */
   #unsureUntil = Number.NEGATIVE_INFINITY;
-  /** The last request popped by each machine, until it is filled. */
+  /** The last request popped by each process of QEMU, until it is filled. */
   readonly #lastPop = new Map<QemuProcess, Request>();
   /** SCSI commands by tag. One that was filled has lost its tag. */
   readonly #tags = new Map<number, Request>();
-  /** Requests whose address was used again, by machine and element, the latest each: a fill can still come to light. */
+  /** Requests whose address was used again, by process and element, the latest each: a fill can still come to light. */
   readonly #reused = new Map<QemuProcess, Map<number, Request>>();
 
   #from = Number.NEGATIVE_INFINITY;
@@ -174,8 +174,8 @@ export class Requests implements Analysis {
   /** The requests that are open now, the oldest first. */
   open(): Request[] {
     const open: Request[] = [];
-    for (const machine of this.machines) {
-      for (const request of machine.open) {
+    for (const qemu of this.processes) {
+      for (const request of qemu.open) {
         if (request === undefined || request.pop < this.#from) continue;
         this.#takeNearby(request);
         open.push(request);
@@ -252,22 +252,22 @@ export class Requests implements Analysis {
 
   readonly #pop = (b: EventBatch, i: number, h: Handler): void => {
     if (this.#isNameless(b, i, h)) return;
-    const machine = this.#machineOf(b, i, h.a, 'queue');
-    const queue = this.#queueOf(machine, h.a.high(b, i), h.a.low(b, i));
+    const qemu = this.#qemuOf(b, i, h.a, 'queue');
+    const queue = this.#queueOf(qemu, h.a.high(b, i), h.a.low(b, i));
     if (queue === undefined) return;
     const high = h.b.high(b, i);
     const low = h.b.low(b, i);
     const time = b.time[i] as number;
     if (time >= this.#from) queue.popped++;
-    const element = this.#elementOf(machine, high, low);
+    const element = this.#elementOf(qemu, high, low);
     if (element < 0) {
       this.untracked++;
       return;
     }
-    const before = machine.open[element];
+    const before = qemu.open[element];
     if (before !== undefined) this.#endReused(before, time, b, i);
     const request = this.#pool.pop() ?? (this.#slots < maxRequests ? new Request(this.#slots++) : undefined);
-    machine.open[element] = request;
+    qemu.open[element] = request;
     if (request === undefined) {
       this.untracked++;
       return;
@@ -288,24 +288,24 @@ export class Requests implements Analysis {
       request.holeFills = queue.fills;
     }
     this.#list(request);
-    this.#lastPop.set(machine, request);
+    this.#lastPop.set(qemu, request);
     this.#note(time, h.nearby, queue, high, low, request.in, request.out);
     this.#listener?.popped(request, b, i);
   };
 
   readonly #fill = (b: EventBatch, i: number, h: Handler): void => {
     if (this.#isNameless(b, i, h)) return;
-    const machine = this.#machineOf(b, i, h.a, 'queue');
-    const queue = this.#queueOf(machine, h.a.high(b, i), h.a.low(b, i));
+    const qemu = this.#qemuOf(b, i, h.a, 'queue');
+    const queue = this.#queueOf(qemu, h.a.high(b, i), h.a.low(b, i));
     if (queue === undefined) return;
     const high = h.b.high(b, i);
     const low = h.b.low(b, i);
     const time = b.time[i] as number;
     this.#note(time, h.nearby, queue, high, low, h.c.number(b, i), 0);
-    const element = machine.elements.find(high, low);
-    const request = element < 0 ? undefined : machine.open[element];
+    const element = qemu.elements.find(high, low);
+    const request = element < 0 ? undefined : qemu.open[element];
     if (request === undefined || request.queue !== queue) {
-      this.#fillUnseen(machine, queue, element, request, b, i);
+      this.#fillUnseen(qemu, queue, element, request, b, i);
       return;
     }
     const waited = queue.fills - request.fillsAtPop;
@@ -321,22 +321,22 @@ export class Requests implements Analysis {
     if (Number.isNaN(request.hole) && request.reset === undefined && !(request.result < 0)) {
       const shape = shapeOf(request);
       let latencies = queue.latencies[shape];
-      let turns = queue.turns[shape];
-      if (latencies === undefined || turns === undefined) {
+      let fillsWhileOpen = queue.fillsWhileOpen[shape];
+      if (latencies === undefined || fillsWhileOpen === undefined) {
         latencies = queue.latencies[shape] = new Spread();
-        turns = queue.turns[shape] = new Spread();
+        fillsWhileOpen = queue.fillsWhileOpen[shape] = new Spread();
       }
       latencies.add(time - request.pop);
-      turns.add(waited);
+      fillsWhileOpen.add(waited);
       if (!Number.isNaN(request.done)) {
         queue.returns ??= new Spread();
         queue.returns.add(time - request.done);
         const overtook = queue.fills - 1 - request.fillsAtDone;
-        if (overtook > queue.returnTurns) queue.returnTurns = overtook;
+        if (overtook > queue.fillsSinceDone) queue.fillsSinceDone = overtook;
       }
     }
-    machine.open[element] = undefined;
-    if (this.#lastPop.get(machine) === request) this.#lastPop.delete(machine);
+    qemu.open[element] = undefined;
+    if (this.#lastPop.get(qemu) === request) this.#lastPop.delete(qemu);
     this.#unlist(request);
     if (Number.isNaN(request.hole)) this.#listener?.filled(request, b, i);
     else this.#listener?.gone(request, b, i);
@@ -356,7 +356,7 @@ export class Requests implements Analysis {
 
   /** A fill of an element that is not open on this queue. */
   #fillUnseen(
-    machine: QemuProcess,
+    qemu: QemuProcess,
     queue: Queue,
     element: number,
     open: Request | undefined,
@@ -365,26 +365,26 @@ export class Requests implements Analysis {
   ): void {
     queue.fills++;
     // Two threads' events can stand in the wrong order, by little: the fill of the element that seemed lost.
-    const lost = element < 0 ? undefined : this.#reused.get(machine)?.get(element);
+    const lost = element < 0 ? undefined : this.#reused.get(qemu)?.get(element);
     if (lost !== undefined && lost.queue === queue) {
-      this.#reused.get(machine)?.delete(element);
+      this.#reused.get(qemu)?.delete(element);
       lost.filledAfterAll = true;
       if (lost.pop >= this.#from) queue.filled++;
       return;
     }
     if ((b.time[i] as number) >= this.#from) queue.unseenPops++;
     if (open !== undefined) {
-      machine.open[element] = undefined;
+      qemu.open[element] = undefined;
       this.#endReused(open, b.time[i] as number, b, i);
     }
   }
 
   /** The queue that a notification is of, which tells its device and, where it is the guest's, its number. */
   #attach(b: EventBatch, i: number, h: Handler): Queue | undefined {
-    const machine = this.#machineOf(b, i, h.b, 'queue');
-    const queue = this.#queueOf(machine, h.b.high(b, i), h.b.low(b, i));
+    const qemu = this.#qemuOf(b, i, h.b, 'queue');
+    const queue = this.#queueOf(qemu, h.b.high(b, i), h.b.low(b, i));
     const n = h.c.number(b, i);
-    if (queue !== undefined) machine.attach(queue, h.a.high(b, i), h.a.low(b, i), n >= 0 && n < 65536 ? n : -1);
+    if (queue !== undefined) qemu.attach(queue, h.a.high(b, i), h.a.low(b, i), n >= 0 && n < 65536 ? n : -1);
     return queue;
   }
 
@@ -396,15 +396,15 @@ export class Requests implements Analysis {
   };
 
   readonly #deferred = (b: EventBatch, i: number, h: Handler): void => {
-    const queue = this.#queueOf(this.#machineOf(b, i, h.b, 'queue'), h.b.high(b, i), h.b.low(b, i));
+    const queue = this.#queueOf(this.#qemuOf(b, i, h.b, 'queue'), h.b.high(b, i), h.b.low(b, i));
     if (queue !== undefined) this.#listener?.deferred(queue, b, i);
   };
 
   readonly #status = (b: EventBatch, i: number, h: Handler): void => {
     this.resetsSeen = true;
     if (h.b.number(b, i) !== 0) return;
-    const machine = this.#machineOf(b, i, h.a, 'device');
-    const device = machine.device(h.a.high(b, i), h.a.low(b, i));
+    const qemu = this.#qemuOf(b, i, h.a, 'device');
+    const device = qemu.device(h.a.high(b, i), h.a.low(b, i));
     const time = b.time[i] as number;
     for (const queue of device.queues) {
       for (let request = queue.oldest; request !== undefined; ) {
@@ -456,28 +456,28 @@ export class Requests implements Analysis {
 
   /** The open request that a virtio-blk event is about: its `req` is the element. */
   #requestOf(b: EventBatch, i: number, h: Handler): Request | undefined {
-    const machine = this.#machineOf(b, i, h.a, 'device');
+    const qemu = this.#qemuOf(b, i, h.a, 'device');
     const vdevHigh = h.a.high(b, i);
     const vdevLow = h.a.low(b, i);
-    const element = machine.elements.find(h.b.high(b, i), h.b.low(b, i));
-    const request = element < 0 ? undefined : machine.open[element];
+    const element = qemu.elements.find(h.b.high(b, i), h.b.low(b, i));
+    const request = element < 0 ? undefined : qemu.open[element];
     if (request === undefined) return undefined;
     const known = request.queue.device;
     if (known === undefined || known.low !== vdevLow || known.high !== vdevHigh) {
-      machine.attach(request.queue, vdevHigh, vdevLow, -1);
+      qemu.attach(request.queue, vdevHigh, vdevLow, -1);
     }
     if (request.queue.device !== undefined) request.queue.device.named = h.kind;
     return request;
   }
 
   readonly #named = (b: EventBatch, i: number, h: Handler): void => {
-    const device: Device = this.#machineOf(b, i, h.a, 'device').device(h.a.high(b, i), h.a.low(b, i));
+    const device: Device = this.#qemuOf(b, i, h.a, 'device').device(h.a.high(b, i), h.a.low(b, i));
     device.named = h.kind;
   };
 
   readonly #vote = (b: EventBatch, i: number, h: Handler): void => {
     const { kind } = h;
-    const request = this.#lastPop.get(this.#machineOf(b, i, absent, 'none'));
+    const request = this.#lastPop.get(this.#qemuOf(b, i, absent, 'none'));
     if (request === undefined || kind === undefined || request.tid !== b.tid[i]) return;
     if (request.out === 0 || (request.in === 0) !== (kind === 'serial' || kind === 'balloon')) return;
     const { votes } = request.queue;
@@ -507,44 +507,44 @@ export class Requests implements Analysis {
    * The QEMU process of an event. A trace may know the process of some threads only: what has no process belongs to
    * the one that has this queue (or device), where there is one.
    */
-  #machineOf(b: EventBatch, i: number, address: FieldReader, of: 'queue' | 'device' | 'none'): QemuProcess {
+  #qemuOf(b: EventBatch, i: number, address: FieldReader, of: 'queue' | 'device' | 'none'): QemuProcess {
     const pid = b.pid[i] as number;
-    if (pid === this.#pid && (pid >= 0 || this.machines.length === 1)) return this.#machine as QemuProcess;
-    let machine = this.#byPid.get(pid);
-    if (pid < 0 ? this.machines.length <= maxSearched : machine === undefined) {
+    if (pid === this.#pid && (pid >= 0 || this.processes.length === 1)) return this.#qemu as QemuProcess;
+    let qemu = this.#byPid.get(pid);
+    if (pid < 0 ? this.processes.length <= maxSearched : qemu === undefined) {
       const high = address.high(b, i);
       const low = address.low(b, i);
       const has = (known: QemuProcess) =>
         of === 'queue' ? known.knowsQueue(high, low) : of === 'device' && known.knowsDevice(high, low);
       if (pid < 0) {
-        machine = this.machines.find(has) ?? machine ?? (this.machines.length === 1 ? this.machines[0] : undefined);
+        qemu = this.processes.find(has) ?? qemu ?? (this.processes.length === 1 ? this.processes[0] : undefined);
       } else {
         const nameless = this.#byPid.get(-1);
         if (nameless !== undefined && nameless.pid < 0 && has(nameless)) {
           nameless.pid = pid;
-          machine = nameless;
-          this.#byPid.set(pid, machine);
+          qemu = nameless;
+          this.#byPid.set(pid, qemu);
         }
       }
     }
-    if (machine === undefined) {
-      if (this.machines.length >= maxMachines) return this.machines[0] as QemuProcess;
-      machine = new QemuProcess(pid);
-      this.machines.push(machine);
-      this.#byPid.set(pid, machine);
+    if (qemu === undefined) {
+      if (this.processes.length >= maxProcesses) return this.processes[0] as QemuProcess;
+      qemu = new QemuProcess(pid);
+      this.processes.push(qemu);
+      this.#byPid.set(pid, qemu);
     }
-    this.#machine = machine;
+    this.#qemu = qemu;
     this.#pid = pid;
-    return machine;
+    return qemu;
   }
 
   /** The queue at an address; undefined where there are too many to follow. */
-  #queueOf(machine: QemuProcess, high: number, low: number): Queue | undefined {
-    if (this.queues.length >= maxQueues && !machine.knowsQueue(high, low)) {
+  #queueOf(qemu: QemuProcess, high: number, low: number): Queue | undefined {
+    if (this.queues.length >= maxQueues && !qemu.knowsQueue(high, low)) {
       this.untracked++;
       return undefined;
     }
-    const queue = machine.queue(high, low);
+    const queue = qemu.queue(high, low);
     if (queue.index < 0) {
       queue.index = this.queues.length;
       this.queues.push(queue);
@@ -552,13 +552,13 @@ export class Requests implements Analysis {
     return queue;
   }
 
-  #elementOf(machine: QemuProcess, high: number, low: number): number {
-    if (this.#elements >= maxElements) return machine.elements.find(high, low);
-    const before = machine.elements.size;
-    const element = machine.elements.id(high, low);
-    if (machine.elements.size > before) {
+  #elementOf(qemu: QemuProcess, high: number, low: number): number {
+    if (this.#elements >= maxElements) return qemu.elements.find(high, low);
+    const before = qemu.elements.size;
+    const element = qemu.elements.id(high, low);
+    if (qemu.elements.size > before) {
       this.#elements++;
-      machine.open.push(undefined);
+      qemu.open.push(undefined);
     }
     return element;
   }
@@ -584,7 +584,7 @@ export class Requests implements Analysis {
   }
 
   #endReused(request: Request, time: number, b: EventBatch, i: number): void {
-    const { machine } = request.queue;
+    const { qemu } = request.queue;
     this.#listener?.gone(request, b, i);
     request.reused = this.at(time, request);
     this.#takeNearby(request);
@@ -597,10 +597,10 @@ export class Requests implements Analysis {
     }
     this.ended.push(request);
     if (request.reset !== undefined) return;
-    let reused = this.#reused.get(machine);
+    let reused = this.#reused.get(qemu);
     if (reused === undefined) {
       reused = new Map();
-      this.#reused.set(machine, reused);
+      this.#reused.set(qemu, reused);
     }
     reused.set(request.element, request);
   }

@@ -330,7 +330,7 @@ export class VcpuTime {
       const kind = kinds[type] as number;
       if (kind === isNothing) continue;
       this.at = i;
-      if (kind === isExitOrEntry) this.#turn(b, i, type);
+      if (kind === isExitOrEntry) this.#exitOrEntry(b, i, type);
       else if (kind === isSwitched) this.#switch(this.#roles[type] as Switch, b, i);
       else this.#other(this.#roles[type] as Exclude<Role, Switch>, b, i);
     }
@@ -531,7 +531,7 @@ export class VcpuTime {
   }
 
   /** An exit or entry. */
-  #turn(b: EventBatch, i: number, type: number): void {
+  #exitOrEntry(b: EventBatch, i: number, type: number): void {
     const tid = b.tid[i] as number;
     const t = this.#pairing.find(tid);
     if (t < 0) return;

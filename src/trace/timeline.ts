@@ -125,7 +125,7 @@ export function placesOf(
 
 /** That a trace was recorded on another machine, or since another boot: its clock has the same name, but counts from another moment. */
 export function otherMachine(reference: Trace, trace: Trace): string | undefined {
-  const [a, b] = [reference.machine, trace.machine];
+  const [a, b] = [reference.recordedOn, trace.recordedOn];
   const differs = (x: string | undefined, y: string | undefined) => x && y && x !== y;
   if (differs(a?.host, b?.host)) return `was recorded on ${b?.host}, and ${reference.file} on ${a?.host}`;
   if (differs(a?.release, b?.release))

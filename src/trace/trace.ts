@@ -59,7 +59,7 @@ export interface Trace {
   /** What sets it apart from traces of other kinds. */
   readonly traits?: Traits | undefined;
   /** What the trace says of the machine that recorded it: its name and its kernel's release. */
-  readonly machine?: { host: string; release: string } | undefined;
+  readonly recordedOn?: { host: string; release: string } | undefined;
   /** Number of CPUs of the machine, where the trace says. */
   readonly cpus: number | undefined;
   /** Facts about the recording that a person should know, one sentence each; grows while reading. */

@@ -68,7 +68,7 @@ test('recordings that are not of one time, machine, kernel or boot are refused; 
     recording('a', run(ms, 10), one),
     recording('b', run(20 * ms, 10), other),
   ];
-  const machine = (host: string, release: string) => ({ machine: { host, release } });
+  const machine = (host: string, release: string) => ({ recordedOn: { host, release } });
   const clock = (offset: bigint) => ({
     clock: { name: 'mono', unit: 'ns' as const, resolution: 1, ties: [{ to: 'realtime', offset, source: 'x' }] },
   });

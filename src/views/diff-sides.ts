@@ -347,12 +347,12 @@ export class RequestSide extends Windowed implements SideView {
  * among those of one kind, which follows the command line; and by VM where there are several.
  */
 function deviceNames(queues: readonly Queue[]): (queue: Queue) => string {
-  const machines = [...new Set(queues.map(({ machine }) => machine))];
+  const processes = [...new Set(queues.map(({ qemu }) => qemu))];
   const address = ({ high, low }: Device) => high * 2 ** 32 + low;
   const names = new Map<Device, string>();
-  machines.forEach((machine, m) => {
-    const vm = machines.length > 1 ? `VM ${m} ` : '';
-    const used = new Set(queues.flatMap((queue) => (queue.machine === machine ? (queue.device ?? []) : [])));
+  processes.forEach((qemu, m) => {
+    const vm = processes.length > 1 ? `VM ${m} ` : '';
+    const used = new Set(queues.flatMap((queue) => (queue.qemu === qemu ? (queue.device ?? []) : [])));
     const kinds = new Map<string, number>();
     for (const device of [...used].sort((a, b) => address(a) - address(b))) {
       const kind = device.kind === undefined ? 'unknown' : `virtio-${device.kind}`;

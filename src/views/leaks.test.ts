@@ -291,7 +291,7 @@ test('two processes have elements of their own; events without a process belong 
   ];
   const report = await judge(synthetic(events.toSorted((a, b) => a.time - b.time)));
   assert.deepEqual(
-    report.elements.map(({ verdict, request }) => [verdict, request.queue.machine.pid]),
+    report.elements.map(({ verdict, request }) => [verdict, request.queue.qemu.pid]),
     [['leaked', 1]],
   );
   const partly = events
@@ -380,7 +380,7 @@ test('pops and fills are paired as a naive pairing does', async () => {
             : one.reused !== undefined
               ? `reused ${one.reused.time}`
               : 'open';
-        return `${one.queue.machine.pid} ${elem} popped ${one.pop} ${end}`;
+        return `${one.queue.qemu.pid} ${elem} popped ${one.pop} ${end}`;
       });
       assert.deepEqual(got.sort(), naive.sort());
       assert.equal(

@@ -52,7 +52,7 @@ export type Usual = {
   /** An age above this is far outside. */
   bound: number;
   /** That many fills on its queue since its pop are far outside; Infinity where that cannot be said. */
-  turns: number;
+  fills: number;
 };
 
 /** One queue of the report. */
@@ -91,12 +91,12 @@ const stuckFloor = 1e9;
 /** A request that its device finished is filled at once, by the same thread, which is the only one to fill its queue. */
 const returnFactor = 10;
 const returnFloor = 5e6;
-const returnTurnFloor = 4;
+const returnFillFloor = 4;
 const finishedFloor = 100e6;
 /** Fills of the queue since the pop, beyond what any request waited for. */
-const turnFactor = 2;
-const turnFloor = 32;
-const enoughTurns = 100;
+const fillFactor = 2;
+const fillFloor = 32;
+const enoughFills = 100;
 /** With so many fills, a queue is known to keep nothing, whatever its device is. */
 const certain = 1000;
 
@@ -131,7 +131,7 @@ export function judgeLeaks(requests: Requests, clock: Clock): LeakReport {
   const order = new Map(requests.queues.map(({ device }, index) => [device, index] as const).reverse());
   queues.sort(
     (a, b) =>
-      a.queue.machine.pid - b.queue.machine.pid ||
+      a.queue.qemu.pid - b.queue.qemu.pid ||
       (order.get(a.device) as number) - (order.get(b.device) as number) ||
       a.queue.number - b.queue.number ||
       a.queue.index - b.queue.index,
@@ -160,7 +160,7 @@ type Habit = {
   /** It may keep elements for as long as it likes. */
   keeps: boolean;
   /** It takes one element at a time: nothing that is popped later is filled before. */
-  inTurn: boolean;
+  inOrder: boolean;
   /** It may give elements back without a fill (unpop, detach), which is not traced. */
   unpops: boolean;
   /** What is finished on the device's other queues says that this one should be, too. */
@@ -197,7 +197,7 @@ class Judge {
     };
     if (request.result < 0 && !request.answered && because !== 'reused') return say('held on error');
     if (because === 'reused' && habit.unpops) return say('returned unseen');
-    if (habit.keeps && !(habit.inTurn && final.overtaken)) return say('parked');
+    if (habit.keeps && !(habit.inOrder && final.overtaken)) return say('parked');
     const hole = this.#holeIn(request, final);
     if (hole !== undefined) {
       const age = hole.time - request.pop;
@@ -209,7 +209,7 @@ class Judge {
     if (because === 'reused') return say('lost');
     const overtaken = this.#overtaken(final, habit);
     if (overtaken && this.#old(request, final, usual)) {
-      const many = usual.count >= certain && final.fills > usual.turns;
+      const many = usual.count >= certain && final.fills > usual.fills;
       return say(habit.unknown && !many ? 'unsure' : 'leaked');
     }
     // What its device finished is given back by the very next steps of the same thread.
@@ -238,7 +238,7 @@ class Judge {
   }
 
   #old(request: Request, moment: Moment, usual: Usual): boolean {
-    const many = moment.fills > usual.turns;
+    const many = moment.fills > usual.fills;
     if (!tellsTime(this.#clock)) return many || this.#finished(request, moment, returnFloor);
     const age = moment.time - request.pop;
     return age > usual.bound || (many && age > usual.longest / 2) || this.#finished(request, moment, returnFloor);
@@ -249,7 +249,7 @@ class Judge {
     const { done, result, queue, fillsAtPop, fillsAtDone } = request;
     if (!(done < moment.time) || result < 0) return false;
     const fills = fillsAtPop + moment.fills - fillsAtDone;
-    if (fills > queue.returnTurns * returnFactor + returnTurnFloor) return true;
+    if (fills > queue.fillsSinceDone * returnFactor + returnFillFloor) return true;
     if (this.#clock.unit !== 'ns') return false;
     return moment.time - done > Math.max(least, (queue.returns?.usualMax() ?? 0) * returnFactor);
   }
@@ -281,10 +281,10 @@ class Judge {
     const own = queue.latencies[shape];
     if (own !== undefined && own.count >= enough) {
       const longest = own.usualMax();
-      const waited = queue.turns[shape] as Spread;
-      const turns = own.count < enoughTurns ? Number.POSITIVE_INFINITY : waited.usualMax() * turnFactor + turnFloor;
+      const waited = queue.fillsWhileOpen[shape] as Spread;
+      const fills = own.count < enoughFills ? Number.POSITIVE_INFINITY : waited.usualMax() * fillFactor + fillFloor;
       const bound = Math.max(ns ? floor : 0, longest * factor(own.count));
-      return { count: own.count, from: 'queue', longest, isolated: longest < own.max, bound, turns };
+      return { count: own.count, from: 'queue', longest, isolated: longest < own.max, bound, fills };
     }
     const { device } = queue;
     const ofDevice = device === undefined ? merged(queue.latencies) : this.#deviceSpread(device);
@@ -296,7 +296,7 @@ class Judge {
       longest,
       isolated: longest < borrowed.max,
       bound: Math.max(ns ? borrowedFloor : 0, (longest || 0) * borrowedFactor),
-      turns: Number.POSITIVE_INFINITY,
+      fills: Number.POSITIVE_INFINITY,
     };
   }
 
@@ -318,7 +318,7 @@ class Judge {
 function habitOf({ kind, role }: QueueReport, direction: Direction): Habit {
   const habit: Habit = {
     keeps: false,
-    inTurn: false,
+    inOrder: false,
     unpops: false,
     peersCount: direction === 'both' && kind !== 'gpu',
     unknown: false,
@@ -327,7 +327,7 @@ function habitOf({ kind, role }: QueueReport, direction: Direction): Habit {
   if (direction === 'in' && kind !== 'rng' && kind !== 'balloon') return { ...habit, keeps: true, unpops: true };
   if (direction === 'out') {
     // A console keeps what it cannot write until the host reads on, and drops it when the port is closed.
-    if (kind === 'serial') return { ...habit, keeps: true, inTurn: true, unpops: true, unknown: true };
+    if (kind === 'serial') return { ...habit, keeps: true, inOrder: true, unpops: true, unknown: true };
     if (kind === undefined) return { ...habit, unpops: true, unknown: true };
   }
   return habit;

@@ -15,10 +15,10 @@ export type QueueName = {
 
 /** What people call a queue. */
 export function queueNameOf(queue: Queue): QueueName {
-  const { device, number, machine } = queue;
+  const { device, number, qemu } = queue;
   const kind = device?.kind;
   return {
-    pid: machine.pid >= 0 ? machine.pid : undefined,
+    pid: qemu.pid >= 0 ? qemu.pid : undefined,
     kind,
     vdev: device === undefined ? undefined : hex64(device.high, device.low),
     number: number >= 0 ? number : undefined,

@@ -372,7 +372,7 @@ export class RequestsView implements Analysis {
     const { locks } = this.#locks;
     const { role } = this.#locks.names();
     // By thread that serves queues: its process.
-    const pops = new Map(this.path.facets.map(({ tid, queue }) => [tid, queue.machine.pid]));
+    const pops = new Map(this.path.facets.map(({ tid, queue }) => [tid, queue.qemu.pid]));
     return (tid) => {
       const user = locks.find(tid);
       if (tid < 0) return { kind: 'other', tid, pid: undefined };

@@ -173,7 +173,7 @@ export class Top implements Analysis {
         const popped = queue.popped - (this.#poppedBefore.get(queue.index) ?? 0);
         this.#poppedBefore.set(queue.index, queue.popped);
         return {
-          pid: queue.machine.pid,
+          pid: queue.qemu.pid,
           kind: queue.device?.kind,
           number: queue.number,
           popped,

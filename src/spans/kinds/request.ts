@@ -141,7 +141,7 @@ class Requests extends MadeSpans implements Spans<typeof columns> {
       yield {
         begin: request.pop,
         tid: request.tid,
-        pid: queue.machine.pid,
+        pid: queue.qemu.pid,
         queue: queue.number,
         role: roleOf(queue, queue.device?.kind),
       };
@@ -178,7 +178,7 @@ class Requests extends MadeSpans implements Spans<typeof columns> {
   }
 
   #pid(k: number): number {
-    const { pid } = this.#queue(k).machine;
+    const { pid } = this.#queue(k).qemu;
     return pid >= 0 ? pid : (this.trace?.threads.get(this.#facet(k).tid)?.pid ?? -1);
   }
 
