@@ -71,7 +71,7 @@ export function cutRecordings(begin: () => Maker, maxLength = 80): fc.Arbitrary<
 
 /** Exits and entries of vCPUs, and events that tell more of them: of a recording with scheduler's events, or without; or of arm64, where guests halt. */
 export const vcpuEvents =
-  (what: 'sched' | 'kvm' | 'arm'): Maker =>
+  (what: 'sched' | 'kvm' | 'arm' | 'loong'): Maker =>
   ({ what: kind, tid, cpu, value }, time) => {
     const at = { time, tid, cpu, pid: value === 7 ? 9 : -1 };
     if (kind < 30) {
@@ -88,6 +88,8 @@ export const vcpuEvents =
     if (kind < 76) return { name: 'kvm:kvm_userspace_exit', ...at, fields: { reason: value, errno: 0 } };
     if (what === 'kvm') return undefined;
     if (what === 'arm') return { name: 'kvm:kvm_wfx_arm64', ...at, fields: { vcpu_pc: 1, is_wfe: value % 2 } };
+    if (what === 'loong')
+      return { name: 'kvm:kvm_exit_gspr', ...at, fields: { inst_word: 0x06480000 + (value << 15) } };
     const fields = { prev_pid: tid, prev_state: value % 3, next_pid: [10, 11, 1034, 7][value % 4] as number };
     return { name: 'sched:sched_switch', ...at, fields };
   };
@@ -97,6 +99,7 @@ export const vcpuRecordings = fc.oneof(
   cutRecordings(() => vcpuEvents('sched')),
   cutRecordings(() => vcpuEvents('kvm')),
   cutRecordings(() => vcpuEvents('arm')),
+  cutRecordings(() => vcpuEvents('loong')),
 );
 
 /** Of threads that are switched most of the time, some of which run vCPUs. */
@@ -122,7 +125,8 @@ const stateEvents =
     if (what < 48) return { name: 'kvm:kvm_userspace_exit', ...at, fields: { reason: value, errno: 0 } };
     if (what < 52) return { name: 'kvm:kvm_fpu', ...at, fields: { load: value % 2 } };
     if (what < 56) return { name: 'kvm:kvm_vcpu_wakeup', ...at, fields: { ns: 7 * value, waited: 1, valid: 1 } };
-    if (what < 58) return { name: 'kvm:kvm_wfx_arm64', ...at, fields: { vcpu_pc: 1, is_wfe: value % 2 } };
+    if (what < 57) return { name: 'kvm:kvm_wfx_arm64', ...at, fields: { vcpu_pc: 1, is_wfe: value % 2 } };
+    if (what < 58) return { name: 'kvm:kvm_exit_idle', ...at, fields: { pc: 1, reason: 64 } };
     if (what < 60) return { name: 'syscalls:sys_enter_ioctl', ...at, fields: { fd: 3, cmd: 0xae80 } };
     if (!sched) return undefined;
     if (what < 68) return { name: 'sched:sched_waking', ...at, tid: 99, fields: { pid: tid } };

@@ -38,6 +38,8 @@ const forms: Record<string, readonly (string | readonly string[])[]> = {
     '{ret:IRQ|SERROR|TRAP|HYP_GONE}: HSR_EC: {esr_ec:x} ({esr_ec_name:s}), PC: {vcpu_pc:x}',
     // riscv (arch/riscv/kvm/trace.h).
     'SEPC:{sepc:x}, SCAUSE:{scause:x}, STVAL:{stval:x}, HTVAL:{htval:x}, HTINST:{htinst:x}',
+    // LoongArch and MIPS.
+    '[{reason:s}]PC: {pc:x}',
   ],
   kvm_entry: [
     [
@@ -116,6 +118,13 @@ const forms: Record<string, readonly (string | readonly string[])[]> = {
   kvm_fpu: ['{load:unload|load}'],
   kvm_unmap_hva_range: ['mmu notifier unmap range: {start:x} -- {end:x}'],
   vcpu_match_mmio: ['gva {gva:x} gpa {gpa:x} {write:Read|Write} {gpa_match:GVA|GPA}'],
+  // LoongArch, MIPS (arch/loongarch/kvm/trace.h, arch/mips/kvm/trace.h).
+  kvm_enter: ['PC: {pc:x}'],
+  kvm_reenter: ['PC: {pc:x}'],
+  kvm_out: ['PC: {pc:x}'],
+  kvm_exit_idle: ['[{reason:s}]PC: {pc:x}'],
+  kvm_exit_cache: ['[{reason:s}]PC: {pc:x}'],
+  kvm_exit_gspr: ['Inst word: {inst_word:x}'],
   // s390 (arch/s390/kvm/trace.h) and ppc (arch/powerpc/kvm/trace_hv.h).
   kvm_s390_sie_enter: ['{id:d}[{pswmask:x}-{pswaddr:x}]: entering sie flags {cpuflags:x}'],
   kvm_s390_sie_exit: ['{id:d}[{pswmask:x}-{pswaddr:x}]: exit sie icptcode {icptcode:d}'],

@@ -1,9 +1,9 @@
 import type { EventType } from '../trace/event-type.ts';
 import { isSwitch } from './sched.ts';
 
-/** Events with which a vCPU thread leaves the guest, per architecture: x86, arm64, riscv; s390; ppc; LTTng's name; LoongArch. */
+/** Events with which a vCPU thread leaves the guest, per architecture: x86, arm64, riscv, LoongArch, MIPS; s390; ppc; LTTng's name. */
 const exitEvents =
-  /^(kvm:kvm_exit(_\w+)?|kvm:kvm_s390_sie_exit|kvm:kvm_x86_exit|kvm_(hv|pr|booke):kvm_(guest_)?exit|lttng:kvm_x86_exit)$/;
+  /^(kvm:kvm_exit|kvm:kvm_s390_sie_exit|kvm:kvm_x86_exit|kvm_(hv|pr|booke):kvm_(guest_)?exit|lttng:kvm_x86_exit)$/;
 /** Events with which it goes back in. */
 const entryEvents =
   /^(kvm:kvm_entry|kvm:kvm_s390_sie_enter|kvm:kvm_x86_entry|kvm:kvm_enter|kvm:kvm_reenter|kvm_hv:kvm_guest_enter|lttng:kvm_x86_entry)$/;
@@ -26,8 +26,13 @@ export function isNumbering(type: EventType): boolean {
   return numbering.test(type.name);
 }
 
+/** LoongArch: what the privileged instruction is that the guest was left for. */
+export const gspr = 'kvm:kvm_exit_gspr';
+/** LoongArch: that it was one with which the guest sleeps. */
+export const idle = 'kvm:kvm_exit_idle';
+
 export function isHint(type: EventType): boolean {
-  return type.name === wfx || isNumbering(type);
+  return type.name === wfx || type.name === gspr || type.name === idle || isNumbering(type);
 }
 
 /** What an event is to the pairing of exits. */

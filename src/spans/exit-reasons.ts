@@ -129,7 +129,14 @@ const riscvExceptions = table(
   '20 INST_GUEST_PAGE_FAULT LOAD_GUEST_PAGE_FAULT VIRTUAL_INST_FAULT STORE_GUEST_PAGE_FAULT',
 );
 
-const loongarch = table('64 IDLE CACHE CPUCFG CSR');
+/** LoongArch, as in perf's arch/loongarch/util/kvm-stat.c and arch/loongarch/kvm/trace.h. */
+const loongarch = table(
+  '0 Interrupt Mem_Read Mem_Store Inst_Fetch Mem_Modify',
+  '15 FPU LSX LASX',
+  '22 Privilege_Error Hypercall',
+  '64 IDLE CACHE',
+);
+for (const [code, name] of loongarch) loongarch.set(code, name.replace('_', ' '));
 
 /**
  * Exits with which a guest goes to sleep of its own will, by the kernel's names: HLT on x86 (also where SEV-ES
@@ -257,13 +264,27 @@ export function reasonDecoder(type: EventType, reasons: Reasons): ReasonDecoder 
   ] as const) {
     const code = type.reader(field);
     if (code === undefined) continue;
-    if (code.kind === 'text') return new TextReason(code, reasons, reasonFromText);
+    // A code that the kernel has no name for stands there as a number.
+    const named = (text: string) => (/^0x[0-9a-f]+$/.test(text) ? nameOf(names, Number(text)) : reasonFromText(text));
+    if (code.kind === 'text') return new TextReason(code, reasons, named);
     return new CodeReason(code, absent, reasons, (value) => nameOf(names, value));
   }
-  // LoongArch has an event for each reason.
-  const own = /^kvm:kvm_exit_(\w+)$/.exec(type.name)?.[1]?.toUpperCase() ?? 'unknown';
-  const id = reasons.id(own);
+  const id = reasons.id('unknown');
   return { id: () => id };
+}
+
+/** What LoongArch tells of the privileged instruction that the guest was left for, by the names of perf; idle is a halt. */
+export function instructionReason(type: EventType, reasons: Reasons): ReasonDecoder {
+  const word = type.reader('inst_word');
+  if (word === undefined) return { id: () => reasons.id('IDLE') };
+  return { id: (b, i) => reasons.id(instruction(word.low(b, i))) };
+}
+
+function instruction(word: number): string {
+  if (word >>> 10 === 0x1b) return 'CPUCFG';
+  if (word >>> 24 === 4) return 'CSR';
+  if (word >>> 15 === 0xc90) return 'IOCSR';
+  return word >>> 15 === 0xc91 ? 'IDLE' : word >>> 22 === 0x18 ? 'CACHE' : 'Others';
 }
 
 /** Codes below this are looked up in an array. */

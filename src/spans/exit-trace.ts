@@ -1,8 +1,14 @@
 import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
-import { isExit, roleOf, wfx } from './exit-events.ts';
-import { type ReasonDecoder, type Reasons, type ReasonTable, reasonDecoder } from './exit-reasons.ts';
+import { gspr, idle, isExit, roleOf, wfx } from './exit-events.ts';
+import {
+  instructionReason,
+  type ReasonDecoder,
+  type Reasons,
+  type ReasonTable,
+  reasonDecoder,
+} from './exit-reasons.ts';
 import { LossTable } from './losses.ts';
 import { TidTable } from './tid-table.ts';
 
@@ -19,6 +25,8 @@ export class TraceState {
   readonly vcpus: FieldReader[] = [];
   readonly rips: FieldReader[] = [];
   readonly wfe: (FieldReader | undefined)[] = [];
+  /** Of events that name the reason of the exit that is open on their thread. */
+  readonly naming: (ReasonDecoder | undefined)[] = [];
   readonly threads = new TidTable();
   /** The first type of exit that has its codes at fixed places; the others go through their decoders. */
   tableType = none;
@@ -40,6 +48,7 @@ export class TraceState {
       }
       this.roles[id] = roleOf(type);
       this.wfe[id] = type.name === wfx ? (type.reader('is_wfe') ?? absent) : undefined;
+      this.naming[id] = type.name === gspr || type.name === idle ? instructionReason(type, reasons) : undefined;
       const decoder = isExit(type) ? reasonDecoder(type, reasons) : undefined;
       this.decoders[id] = decoder;
       if (this.tableType < 0 && decoder?.table !== undefined) {

@@ -55,7 +55,7 @@ const headSchema = {
 class Heads extends tableOf(headSchema) {}
 
 /** What hints told of a thread that nothing else was seen of: it matters where the thread is known from before. */
-type Ahead = { pid: number; vcpu: number; wfe: boolean };
+type Ahead = { pid: number; vcpu: number; wfe: boolean; reason: string | undefined };
 
 /** What pairing learnt of a stretch of a recording that it was given alone, as plain data. Arrays without a comment are by thread. */
 export type ExitPart = {
@@ -435,11 +435,12 @@ export class ExitPairing {
     for (const name in part.counts) counts[name as keyof typeof counts] += part.counts[name as keyof typeof counts];
     this.entered ||= part.entered;
     this.exited ||= part.exited;
-    for (const [tid, { pid, vcpu, wfe }] of part.ahead) {
+    for (const [tid, { pid, vcpu, wfe, reason }] of part.ahead) {
       const t = state.threads.find(tid);
       if (t < 0) continue;
       this.#told(t, pid, vcpu);
       if (wfe) this.#isWfe(t);
+      if (reason !== undefined) this.#named(t, this.reasons.id(reason));
     }
     let known = 0;
     const lose = (until: number) => {
@@ -747,9 +748,14 @@ export class ExitPairing {
   #hint(state: TraceState, b: EventBatch, i: number): void {
     const type = b.type[i] as number;
     const wfe = state.wfe[type];
+    const naming = state.naming[type];
     const tid = b.tid[i] as number;
     const t = state.threads.find(tid);
-    if (wfe === undefined) {
+    if (naming !== undefined) {
+      const reason = naming.id(b, i);
+      if (t < 0) this.#noteAhead(tid, none, none, false, this.reasons.names[reason]);
+      else this.#named(t, reason);
+    } else if (wfe === undefined) {
       const vcpu = (state.vcpus[type] as FieldReader).number(b, i);
       if (t < 0) this.#noteAhead(tid, b.pid[i] as number, vcpu, false);
       else this.#told(t, b.pid[i] as number, vcpu);
@@ -757,6 +763,12 @@ export class ExitPairing {
       if (t < 0) this.#noteAhead(tid, none, none, true);
       else this.#isWfe(t);
     }
+  }
+
+  /** What the exit is that is open on a thread, more exactly. */
+  #named(t: number, reason: number): void {
+    const open = this.#open[2 * t] as number;
+    if (open >= 0) this.#open[2 * t] = open - (open % notEntered) + reason;
   }
 
   /** What an event of a thread says of it. */
@@ -777,16 +789,17 @@ export class ExitPairing {
     this.#open[2 * t] = open - reason + this.#awake(reason);
   }
 
-  #noteAhead(tid: number, pid: number, vcpu: number, wfe: boolean): void {
+  #noteAhead(tid: number, pid: number, vcpu: number, wfe: boolean, reason?: string): void {
     if (tid < 0) return;
     const known = this.#ahead.get(tid);
     if (known === undefined) {
-      if (this.#ahead.size < maxThreads) this.#ahead.set(tid, { pid, vcpu: vcpu >= 0 ? vcpu : none, wfe });
+      if (this.#ahead.size < maxThreads) this.#ahead.set(tid, { pid, vcpu: vcpu >= 0 ? vcpu : none, wfe, reason });
       return;
     }
     if (known.pid < 0) known.pid = pid;
     if (known.vcpu < 0 && vcpu >= 0) known.vcpu = vcpu;
     known.wfe ||= wfe;
+    known.reason = reason ?? known.reason;
   }
 
   #openRip(state: TraceState, t: number, b: EventBatch, i: number): void {

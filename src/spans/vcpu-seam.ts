@@ -9,6 +9,7 @@ export const ahead = {
   toUserspace: 3,
   toKvm: 4,
   wakeup: 5,
+  /** That the exit is no halt after all, or, with the value 1, that it is one. */
   wfe: 6,
   /** Something that says no more than where it is. */
   seen: 7,

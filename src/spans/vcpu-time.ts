@@ -4,7 +4,7 @@ import { absent, type EventType, type FieldReader } from '../trace/event-type.ts
 import { grown } from '../trace/grown.ts';
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
-import { isEntry, isExit } from './exit-events.ts';
+import { idle, isEntry, isExit } from './exit-events.ts';
 import type { ExitPairing, VcpuThread } from './exits.ts';
 import { FirstSources } from './first-sources.ts';
 import { type Contended, contended } from './lock-spans.ts';
@@ -61,6 +61,7 @@ type Role =
   | { what: 'fpu'; load: FieldReader }
   | { what: 'wakeup'; length: FieldReader }
   | { what: 'wfx'; wfe: FieldReader }
+  | { what: 'idle' }
   | SchedEvent;
 type Switch = SchedEvent & { what: 'switch' };
 
@@ -592,6 +593,9 @@ export class VcpuTime {
       case 'wfx':
         if (role.wfe.number(b, i) === 1) this.#happen(one, ahead.wfe, time, 0);
         return;
+      case 'idle':
+        this.#happen(one, ahead.wfe, time, 1);
+        return;
       case 'lock':
         if (!this.#sources.takes(this.#trace?.types[b.type[i] as number] as EventType)) return;
         this.#seen.locks = true;
@@ -616,6 +620,12 @@ export class VcpuTime {
         this.#settle(one, time - value);
         return;
       default:
+        // LoongArch tells only later what the exit is.
+        if (value === 1) {
+          this.#account(one, time);
+          one.halting = one.place === inKvm;
+          return;
+        }
         // With WFE a guest does not sleep: KVM lets others run, and goes on.
         if (!one.halting) return;
         this.#account(one, time);
@@ -631,6 +641,7 @@ export class VcpuTime {
     if (role.what === 'userspace') add(ahead.toUserspace, role.reason.number(b, i));
     else if (role.what === 'wakeup') add(ahead.wakeup, role.length.number(b, i));
     else if (role.what === 'wfx' && role.wfe.number(b, i) === 1) add(ahead.wfe, 0);
+    else if (role.what === 'idle') add(ahead.wfe, 1);
     else if (role.what === 'ioctl' && role.command.number(b, i) === kvmRun) add(ahead.toKvm, 0);
     else if (role.what === 'fpu' && role.load.number(b, i) === 1) add(ahead.toKvm, 0);
     // Its CPU is told, too.
@@ -973,7 +984,7 @@ export class VcpuTime {
 
 /** Events besides entries, exits and the scheduler's that say where a vCPU thread is. */
 const placing =
-  /^(kvm:kvm_userspace_exit|kvm:kvm_fpu|kvm:kvm_vcpu_wakeup|kvm:kvm_wfx_arm64|syscalls:sys_enter_ioctl|qemu:qemu_mutex_lock)$/;
+  /^(kvm:kvm_userspace_exit|kvm:kvm_fpu|kvm:kvm_vcpu_wakeup|kvm:kvm_wfx_arm64|kvm:kvm_exit_idle|syscalls:sys_enter_ioctl|qemu:qemu_mutex_lock)$/;
 
 function kindOf(role: Role | undefined): number {
   switch (role?.what) {
@@ -1001,6 +1012,8 @@ function roleOf(type: EventType): Role | undefined {
       return { what: 'wakeup', length: type.reader('ns') ?? absent };
     case 'kvm:kvm_wfx_arm64':
       return { what: 'wfx', wfe: type.reader('is_wfe') ?? absent };
+    case idle:
+      return { what: 'idle' };
     case 'syscalls:sys_enter_ioctl':
       return { what: 'ioctl', command: type.reader('cmd') ?? absent };
     case 'qemu:qemu_mutex_lock':

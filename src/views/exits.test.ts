@@ -372,6 +372,42 @@ test('arm64: WFE and WFI, of one name, are told apart', async () => {
   ]);
 });
 
+test('LoongArch: a later event names the privileged instruction that the guest was left for, and does not begin another exit', async () => {
+  // Made by hand from arch/loongarch/kvm/trace.h, exit.c and vcpu.c; the names are those of perf's kvm-stat.c.
+  assert.deepEqual(await pastedRows('loongarch.txt'), [
+    ['IDLE', true, 1, 40],
+    ['Mem Read', false, 1, 30],
+    ['CPUCFG', false, 1, 8],
+  ]);
+  const left = (time: number, reason: number): SyntheticEvent => ({
+    name: 'kvm:kvm_exit',
+    time,
+    tid: 7,
+    fields: { pc: 1, reason },
+  });
+  const word = (time: number, inst_word: number): SyntheticEvent => ({
+    name: 'kvm:kvm_exit_gspr',
+    time,
+    tid: 7,
+    fields: { inst_word },
+  });
+  const into = (time: number): SyntheticEvent => ({ name: 'kvm:kvm_reenter', time, tid: 7, fields: { pc: 1 } });
+  const words = [0x00006c2d, 0x04000420, 0x06480000, 0x06488000, 0x06000000, 0x12345678];
+  const events = words.flatMap((one, n) => [left(10 * n, 22), word(10 * n + 1, one), into(10 * n + 5)]);
+  const { rows, counts } = await read(synthetic([...events, left(90, 0), into(91), left(92, 23), into(93)]));
+  assert.deepEqual(rows.map(({ group, halts }) => [group.reason, halts !== undefined]).sort(), [
+    ['CACHE', false],
+    ['CPUCFG', false],
+    ['CSR', false],
+    ['Hypercall', false],
+    ['IDLE', true],
+    ['IOCSR', false],
+    ['Interrupt', false],
+    ['Others', false],
+  ]);
+  assert.deepEqual([counts.exits, counts.pairs, counts.exitThenExit], [8, 8, 0]);
+});
+
 test('ppc: a guest that cedes halts; a trap has one name in text and in numbers', async () => {
   const traps: [trap: number, ceded: number][] = [
     [0, 1],
