@@ -28,8 +28,9 @@ export type { Request } from './spans/kinds/request.ts';
 export type { VcpuStretch } from './spans/kinds/vcpu-state.ts';
 export { kindNamed, kinds } from './spans/kinds.ts';
 export type { LockThread, Mutex, Site } from './spans/lock-keys.ts';
+export type { LockCounts } from './spans/lock-machine.ts';
 export { LockSpans, Stretches } from './spans/lock-spans.ts';
-export { type LockCounts, Locks, type OpenLock } from './spans/locks.ts';
+export { Locks, type OpenLock } from './spans/locks.ts';
 export {
   type OpenPair,
   type PairCounts,

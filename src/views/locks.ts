@@ -1,7 +1,8 @@
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { type LockKeysSeam, type LockThread, type Mutex, siteName } from '../spans/lock-keys.ts';
+import type { LockCounts } from '../spans/lock-machine.ts';
 import { enoughKept } from '../spans/lock-seam.ts';
-import { type LockCounts, Locks, type LocksPart } from '../spans/locks.ts';
+import { Locks, type LocksPart } from '../spans/locks.ts';
 import { addRuns, RunHistory, type RunParts, type RunsPart } from '../spans/run-history.ts';
 import type { Stats } from '../spans/summary.ts';
 import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
