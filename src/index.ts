@@ -1,7 +1,8 @@
 /** The public face of the library: open a trace of any format, read its events, and run virtap's analyses on them. */
 export { alignTraces } from './align/align.ts';
 export { type Answers, analyse, type Questions } from './analyse/analyse.ts';
-export type { Moment, ReadOptions, Watch } from './analyse/read.ts';
+export type { Moment } from './analyse/moment.ts';
+export type { ReadOptions, Watch } from './analyse/read.ts';
 export { UsageError } from './analyse/usage-error.ts';
 export { openTrace } from './formats/detect.ts';
 export type { Format, OpenOptions } from './formats/format.ts';

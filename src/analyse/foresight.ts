@@ -9,8 +9,8 @@ import type { Trace } from '../trace/trace.ts';
  * in which there are such holes are therefore read twice: the first reading finds them, the second knows of each before it comes.
  */
 
-/** Thrown after a reading that found holes too late, once it is remembered what was found. */
-class HolesFound extends Error {}
+/** Thrown after a reading that was for nothing (holes were found too late, stretches cannot be joined), once it is remembered what was found. */
+class BeginAnew extends Error {}
 
 /** What was found in files, by what they were then. */
 const foreseen = new Map<string, Foresight>();
@@ -63,7 +63,24 @@ export async function rememberHoles(trace: Trace): Promise<void> {
   if (!again || known === undefined || foresight === undefined || foreseen.has(known.files)) return;
   foreseen.set(known.files, foresight);
   await trace.close();
-  throw new HolesFound();
+  throw new BeginAnew();
+}
+
+/** Files whose stretches could not be joined, by what they were then. */
+const indivisible = new Set<string>();
+
+/** Whether a trace may be read in stretches: where these cannot be joined, `withForesight` begins anew. */
+export function mayDivide(trace: Trace): boolean {
+  const known = readable.get(trace);
+  return again && known !== undefined && !indivisible.has(known.files);
+}
+
+/** Begins anew, and reads in one go. */
+export async function readInOneGo(trace: Trace): Promise<never> {
+  const known = readable.get(trace);
+  if (known !== undefined) indivisible.add(known.files);
+  await trace.close();
+  throw new BeginAnew();
 }
 
 /** What there is to say of a trace that was read where holes came to light too late, and it cannot be read again. */
@@ -79,7 +96,7 @@ export async function withForesight<T>(answer: () => Promise<T>): Promise<T> {
     try {
       return await answer();
     } catch (error) {
-      if (!(error instanceof HolesFound)) throw error;
+      if (!(error instanceof BeginAnew)) throw error;
     }
   }
 }

@@ -1,30 +1,20 @@
-import { setImmediate } from 'node:timers/promises';
-import { elapsed } from '../own/elapsed.ts';
-import { type Analysis, isStretch, type Window, wholeOf } from '../trace/analysis.ts';
-import type { EventBatch } from '../trace/batch.ts';
+import { isStretch, wholeOf } from '../trace/analysis.ts';
 import { TraceError } from '../trace/error.ts';
-import type { EventType } from '../trace/event-type.ts';
 import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
-import { addLoss, emptyReading, type Reading } from '../views/reading.ts';
-import { lateHoles, rememberHoles } from './foresight.ts';
-import { spareMemory } from './spare-memory.ts';
-import { UsageError } from './usage-error.ts';
-
-/** A point of a trace's time: counted from its first event (its origin), or absolute. */
-export type Moment = {
-  /** In ns. */
-  value: bigint;
-  absolute: boolean;
-  /** The same for a clock of cycles, where it can be one of its time stamps. */
-  cycles?: bigint | undefined;
-};
+import { emptyReading, type Reading } from '../views/reading.ts';
+import { lateHoles, mayDivide, readInOneGo, rememberHoles } from './foresight.ts';
+import type { Moment } from './moment.ts';
+import { type Ending, type ReadAnalysis, readEvents } from './read-events.ts';
+import { Stretches } from './stretches.ts';
 
 export type ReadOptions = {
   /** Events before this moment are learnt from, and not counted. */
   from?: Moment | undefined;
   /** Events after this moment are left out, and not read. */
   to?: Moment | undefined;
+  /** How many threads read it, where it can be read by several: as many as there are processors, where that pays and nobody says. */
+  threads?: number | undefined;
   /** What is found is given out as it is found: it cannot be read again. */
   once?: true | undefined;
   /** Who looks on, and may end the reading. */
@@ -41,17 +31,6 @@ export interface Watch {
   batch?(reading: Reading): Promise<void> | undefined;
 }
 
-/** An analysis that may end the reading, and may want to wait between batches. */
-export type ReadAnalysis = Analysis & {
-  /** True once it needs no more events. */
-  enough?: boolean;
-  /** Called after every batch: for output that must not pile up. */
-  settle?(): Promise<void>;
-};
-
-/** How long nothing else gets a turn, in ms. */
-const yieldInterval = 50;
-
 /**
  * Reads a trace once and feeds every analysis. Ends where `watch` says so, at the end of the time range or where an analysis has enough. Throws the
  * trace's damage where not one event could be read before it, and a UsageError where there can be no such time range.
@@ -59,74 +38,32 @@ const yieldInterval = 50;
 export async function read(
   trace: Trace,
   analyses: readonly ReadAnalysis[],
-  { from: first, to: until, once, watch }: ReadOptions = {},
+  { from, to, once, threads, watch }: ReadOptions = {},
 ): Promise<Reading> {
   const reading = emptyReading();
-  // Each is asked, whatever the others say: they learn of the types that way.
-  const wants = (type: EventType) => analyses.map((analysis) => analysis.wants(type)).includes(true);
-  const batches = trace.batches(wants)[Symbol.asyncIterator]();
-  let yielded = elapsed();
-  let range: [from: number, to: number] | undefined;
-  // Of what is read ahead nothing is known where the reading is interrupted.
-  let end = () => trace.last;
-  const begin = () => {
-    range = rangeOf({ from: first, to: until }, trace);
-    reading.window = windowOf(range, end);
-    for (const analysis of analyses) analysis.within?.(reading.window);
-  };
+  const orElse = watch?.orElse.bind(watch);
+  // What comes behind a stretch of time is to be told apart from what is in it.
+  const divides = threads !== 1 && to === undefined && once !== true && mayDivide(trace);
+  let others: Stretches | undefined;
+  const begins = divides
+    ? () => {
+        others = Stretches.begin(trace, analyses, threads, from);
+      }
+    : undefined;
+  const looks = watch?.batch === undefined ? undefined : () => watch.batch?.(reading);
+  let ending: Ending;
   try {
-    for (;;) {
-      const next = watch === undefined ? await batches.next() : await watch.orElse(batches.next());
-      if (next === undefined) {
-        end = () => reading.last;
-        reading.partial.push(watch?.stopped() ?? '');
-        break;
-      }
-      if (next.done === true) break;
-      const batch = next.value;
-      if (range === undefined && batch.count > 0) begin();
-      const [from, to] = range ?? [-Infinity, Infinity];
-      const last = batch.count > 0 ? (batch.time[batch.count - 1] as number) : Number.NaN;
-      const known = batch.losses;
-      const learnt = batch.count > 0 && (batch.time[0] as number) < from;
-      if (learnt) learn(trace, batch, from, analyses);
-      const { count } = batch;
-      if (to < Infinity) cut(batch, to);
-      const losses = known.filter((loss) => loss.to >= from && loss.from <= to);
-      for (const loss of losses) addLoss(reading, loss);
-      if (batch.count > 0) {
-        if (reading.events === 0) reading.first = batch.time[0] as number;
-        reading.last = batch.time[batch.count - 1] as number;
-        reading.events += batch.count;
-      }
-      if (batch.count > 0 || losses.length > 0) {
-        for (const analysis of analyses) {
-          batch.losses = learnt && analysis.within !== undefined ? [] : losses;
-          analysis.batch(trace, batch);
-          if (analysis.settle !== undefined) await analysis.settle();
-        }
-      }
-      const now = elapsed();
-      if (now - yielded > yieldInterval) {
-        // Bytes at hand need no waiting: without this, neither Ctrl-C nor a progress bar would get a turn.
-        await setImmediate();
-        spareMemory();
-        yielded = elapsed();
-      }
-      const looking = watch?.batch?.(reading);
-      if (looking !== undefined) await looking;
-      if (analyses.some((analysis) => analysis.enough === true)) break;
-      if (last > to) {
-        const curious = analyses.filter(({ behind }) => behind !== undefined);
-        if (!curious.some((analysis) => analysis.curious?.() ?? true)) break;
-        keep(batch, batch.count, count);
-        for (const analysis of curious) analysis.behind?.(trace, batch);
-      }
+    ending = await readEvents(trace, analyses, reading, { from, to, orElse, begins, looks });
+    if (others !== undefined && ending.how === 'end') {
+      const how = await others.join(reading, orElse ?? ((promise) => promise));
+      if (how === 'refused') return await readInOneGo(trace);
+      if (how === 'stopped') ending.how = 'stopped';
     }
+    if (ending.how === 'stopped') reading.partial.push(watch?.stopped() ?? '');
   } finally {
-    // Not awaited: where the reading was stopped, the read under way may never end.
-    void batches.return?.().catch(() => {});
+    others?.end();
   }
+  const { range } = ending;
   if (range === undefined) {
     reading.window = wholeOf(trace);
     for (const analysis of analyses) analysis.within?.(reading.window);
@@ -156,63 +93,4 @@ export async function read(
   reading.late = lateHoles(trace);
   reading.alignments = trace.alignments;
   return reading;
-}
-
-/** The stretch that was asked for, as offsets from the trace's origin. Throws a UsageError where there can be none. */
-function rangeOf({ from, to }: Pick<ReadOptions, 'from' | 'to'>, trace: Trace): [from: number, to: number] {
-  const { unit } = trace.clock;
-  for (const moment of [from, to]) {
-    if (moment === undefined || unit === 'ns') continue;
-    if (unit === 'none') throw new TraceError(trace.file, 'its events have no time stamps to choose by');
-    if (moment.cycles === undefined) {
-      throw new TraceError(
-        trace.file,
-        'its clock counts cycles; expected time stamps as it has them, such as 2874531596043',
-      );
-    }
-  }
-  const range: [number, number] = [offsetOf(from, trace) ?? -Infinity, offsetOf(to, trace) ?? Infinity];
-  if (range[0] > range[1]) throw new UsageError('the stretch of time ends before it begins');
-  return range;
-}
-
-/** A moment as an offset from the trace's origin. */
-function offsetOf(moment: Moment | undefined, trace: Trace): number | undefined {
-  if (moment === undefined) return undefined;
-  const value = trace.clock.unit === 'ticks' ? moment.cycles : moment.value;
-  return Number((value ?? 0n) - (moment.absolute ? trace.origin : 0n));
-}
-
-/** The part of a stretch that the recording reaches to; `end` is how far it was read. */
-function windowOf([from, to]: [from: number, to: number], end: () => number): Window {
-  return {
-    from: Math.max(0, from),
-    bounded: to < Number.POSITIVE_INFINITY,
-    get to() {
-      return Math.max(this.from, Math.min(to, end()));
-    },
-  };
-}
-
-/** Gives the events before a stretch to those who learn from them, and takes them out of the batch, which is in time order and ours until the next. */
-function learn(trace: Trace, batch: EventBatch, from: number, analyses: readonly ReadAnalysis[]): void {
-  const { time, count } = batch;
-  let start = 0;
-  while (start < count && (time[start] as number) < from) start++;
-  batch.count = start;
-  for (const analysis of analyses) if (analysis.within !== undefined) analysis.batch(trace, batch);
-  keep(batch, start, count);
-}
-
-/** Leaves only the events `start` to `end` in the batch. */
-function keep(batch: EventBatch, start: number, end: number): void {
-  for (const column of [batch.time, batch.type, batch.cpu, batch.tid, batch.pid, batch.at, batch.size]) {
-    column.copyWithin(0, start, end);
-  }
-  batch.count = end - start;
-}
-
-/** Leaves only the events up to `to` in the batch. */
-function cut(batch: EventBatch, to: number): void {
-  while (batch.count > 0 && (batch.time[batch.count - 1] as number) > to) batch.count--;
 }

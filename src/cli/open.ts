@@ -7,7 +7,8 @@ import type { Trace } from '../trace/trace.ts';
 import { type LiveOptions, openOptions, type TraceOptions } from './options.ts';
 import { say } from './say.ts';
 
-type OpenSourceOptions = Pick<TraceOptions, 'traceEvents' | 'formats' | 'offset' | 'align' | 'maxMemory'> & LiveOptions;
+type OpenSourceOptions = Pick<TraceOptions, 'traceEvents' | 'formats' | 'offset' | 'align' | 'maxMemory' | 'threads'> &
+  LiveOptions;
 
 /** Opens what the user named: the files, or with --live the running machines, whose events `wanted` names. */
 export async function openSource(

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { FileOffset } from '../analyse/files.ts';
-import type { Moment } from '../analyse/read.ts';
+import type { Moment } from '../analyse/moment.ts';
 import type { OpenOptions } from '../formats/format.ts';
 import type { ColorChoice } from '../report/terminal.ts';
 import { groups } from '../trace/groups.ts';
@@ -17,6 +17,7 @@ export type TraceOptions = {
   traceEvents?: string;
   formats?: string;
   maxMemory?: number;
+  threads?: number;
   offset?: FileOffset[];
   align?: 'auto';
 };
@@ -101,11 +102,8 @@ export function readingOptions(
       '--formats <path>',
       "a copy of tracefs' folder events, or a trace.dat of the same kernel, for trace_pipe_raw",
     )
-    .option(
-      '--max-memory <size>',
-      'for large files that you trust: what reading may need, 300M if left out',
-      parseSize,
-    );
+    .option('--max-memory <size>', 'for large files that you trust: what reading may need, 300M if left out', parseSize)
+    .option('--threads <number>', 'read large files with so many threads: one a processor if left out', parseCount);
 }
 
 /** Gives a command that puts several files on one timeline the options to say how. */
@@ -131,10 +129,10 @@ export function exampleLines(examples: readonly [line: string, what: string][]):
 
 /** What of the options says how to open the files. */
 export function openOptions(
-  options: Pick<TraceOptions, 'traceEvents' | 'formats' | 'offset' | 'align' | 'maxMemory'>,
+  options: Pick<TraceOptions, 'traceEvents' | 'formats' | 'offset' | 'align' | 'maxMemory' | 'threads'>,
 ): OpenOptions & { offsets: readonly FileOffset[]; align: boolean } {
-  const { traceEvents, formats, offset: offsets = [], maxMemory } = options;
-  return { traceEvents, formats, offsets, align: options.align === 'auto', maxMemory };
+  const { traceEvents, formats, offset: offsets = [], maxMemory, threads } = options;
+  return { traceEvents, formats, offsets, align: options.align === 'auto', maxMemory, threads };
 }
 
 /** The words of a command line that opens these files in the same way. */
@@ -152,12 +150,13 @@ export function openWords(
 }
 
 /** What of the options says how to read them. */
-export function runOptions(options: Pick<TraceOptions, 'from' | 'to'> & Pick<LiveOptions, 'interval'>): {
+export function runOptions(options: Pick<TraceOptions, 'from' | 'to' | 'threads'> & Pick<LiveOptions, 'interval'>): {
   from: Moment | undefined;
   to: Moment | undefined;
+  threads: number | undefined;
   every: number | undefined;
 } {
-  return { from: options.from, to: options.to, every: options.interval };
+  return { from: options.from, to: options.to, threads: options.threads, every: options.interval };
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ReadAnalysis } from '../analyse/read.ts';
+import type { ReadAnalysis } from '../analyse/read-events.ts';
 import { UsageError } from '../analyse/usage-error.ts';
 import { alignmentNotes } from '../report/alignment.ts';
 import { remarks } from '../report/remarks.ts';

@@ -1,6 +1,7 @@
 import { refuseTwice, scout } from '../analyse/beforehand.ts';
 import type { OpenFilesOptions } from '../analyse/files.ts';
-import { type ReadAnalysis, type ReadOptions, read } from '../analyse/read.ts';
+import { type ReadOptions, read } from '../analyse/read.ts';
+import type { ReadAnalysis } from '../analyse/read-events.ts';
 import { UsageError } from '../analyse/usage-error.ts';
 import { elapsed } from '../own/elapsed.ts';
 import { escapeText } from '../report/escape.ts';
@@ -12,7 +13,7 @@ import { Progress } from './progress.ts';
 import { say } from './say.ts';
 import { onInterrupt } from './signals.ts';
 
-export type RunOptions = Pick<ReadOptions, 'from' | 'to' | 'once'> & {
+export type RunOptions = Pick<ReadOptions, 'from' | 'to' | 'once' | 'threads'> & {
   /** Of a running machine: how often to give the answer so far, in ns. */
   every?: number | undefined;
   /** No progress bar: somebody else has the terminal. */
@@ -33,7 +34,7 @@ export function wasInterrupted(reading: Reading): boolean {
 export async function runAnalyses(
   trace: Trace,
   analyses: readonly ReadAnalysis[],
-  { from, to, every, quiet, once }: RunOptions = {},
+  { from, to, every, quiet, once, threads }: RunOptions = {},
   answer?: (reading: Reading) => Promise<unknown>,
 ): Promise<Reading> {
   if (once === true) await refuseTwice(trace);
@@ -46,6 +47,7 @@ export async function runAnalyses(
       from,
       to,
       once,
+      threads,
       watch: {
         orElse: interrupt.orElse,
         stopped: () => `${interrupted} after ${progress.where()}; what follows was not read.`,

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ReadAnalysis } from '../analyse/read.ts';
+import type { ReadAnalysis } from '../analyse/read-events.ts';
 import type { LiveEvents } from '../live/event-sets.ts';
 import type { Column } from '../report/columns.ts';
 import type { Json } from '../report/json.ts';

@@ -41,7 +41,9 @@ export async function openTrace(path: string, options: OpenOptions = {}): Promis
   const trace = await openOnce(path, options);
   const kind = path === '-' ? undefined : statSync(path, { throwIfNoEntry: false });
   if (kind?.isFile() !== true && kind?.isDirectory() !== true) return trace;
-  return opensAgain(trace, () => openTrace(path, { ...options, budget: undefined }));
+  const { traceEvents, formats, maxMemory } = options;
+  const source = { path, options: { traceEvents, formats, maxMemory } };
+  return opensAgain(trace, () => openTrace(path, { ...options, budget: undefined }), source);
 }
 
 async function openOnce(path: string, options: OpenOptions): Promise<Trace> {

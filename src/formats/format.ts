@@ -10,6 +10,8 @@ export type OpenOptions = {
   formats?: string | undefined;
   /** 1 reads on the calling thread, 2 on a second one too where the format can. Left out, large files are read with both. */
   threads?: number | undefined;
+  /** Of a recording that can be divided: opens one stretch of it, as `Divisible.divide` describes it. */
+  stretch?: unknown;
   /** Bytes of memory that reading may need, 300 MiB where it is left out: for files that are trusted and need more. */
   maxMemory?: number | undefined;
   /** Told, in a sentence, when an input is so large that unpacking it to a temporary file takes a while and much of the disk. */

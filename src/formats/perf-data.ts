@@ -2,13 +2,15 @@ import { availableParallelism } from 'node:os';
 import { Arena } from '../trace/arena.ts';
 import { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
+import type { Divisible } from '../trace/divisible.ts';
 import { TraceError } from '../trace/error.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import { NameChanges } from '../trace/name-changes.ts';
 import { type Rows, rowCpu } from '../trace/rows.ts';
 import { EventSorter } from '../trace/sorter.ts';
-import { longestComm, ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
+import { nameAfter, StretchThreads } from '../trace/stretches.ts';
+import { longestComm, type Thread, ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
 import type { Format, OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { longestRecord, PerfAhead } from './perf-ahead.ts';
@@ -30,8 +32,9 @@ import {
   recordType,
   startsCompressed,
 } from './perf-header.ts';
-import { dropRepeated } from './perf-repeated.ts';
+import { Repeated } from './perf-repeated.ts';
 import { firstOfPerf, guestMode, maxCpus, ScanOutput, scanSamples, unresolved, unwanted } from './perf-scan.ts';
+import { type Border, findBorders, type PerfStretch, type PerfStretchPart } from './perf-stretch.ts';
 import { PerfTypes } from './perf-types.ts';
 import { bytesBehind, PerfUnpacker, usualUnfolded } from './perf-unpack.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
@@ -61,7 +64,7 @@ const farBack = 1_000_000_000;
 /** PERF_RECORD_MISC_COMM_EXEC: the name is that of a program that begins. */
 const commExec = 1 << 13;
 
-class PerfTrace implements Trace {
+class PerfTrace implements Trace, Divisible {
   readonly file: string;
   readonly format = 'perf.data';
   readonly traits: Traits = { recorder: 'perf' };
@@ -72,6 +75,7 @@ class PerfTrace implements Trace {
   readonly #notes: string[] = [];
   /** Samples that the file holds twice, by type id. */
   readonly repeated = new Map<number, number>();
+  readonly #repeated = new Repeated(this.repeated);
   damage: TraceError | undefined;
 
   readonly #input: Input;
@@ -89,8 +93,19 @@ class PerfTrace implements Trace {
   /** The slot that payloads are in, which those of wanted samples are copied to, close together; and where the next goes. */
   #slot = -1;
   readonly #out: ScanOutput;
+  /** The file with its records, where these stand there as they are; and whether a second thread may read it. */
+  #records: { file: number; end: number } | undefined;
+  #mayReadAhead = false;
   #ahead: PerfAhead | undefined;
   #unpacker: PerfUnpacker | undefined;
+  /** Where this is a stretch of the recording, or ends where one begins; and what it met of its borders. */
+  #stretch: PerfStretch | undefined;
+  #met = { floor: Number.NaN, ceiling: Number.NaN, before: false, at: false };
+  /** Whether its first rounds are read, which are for the most part those of the stretch before. */
+  #leading = false;
+  #unsure = false;
+  #beside: (() => number) | undefined;
+  #start = 0;
   /** The files of perf record --threads, and the time up to which all of them were read. */
   #folder: PerfFolder | undefined;
   #bound = 0n;
@@ -128,7 +143,8 @@ class PerfTrace implements Trace {
     this.#threads = options.threads;
     const { meter } = input;
     const { payloads, waiting } = meter.budget;
-    this.threads = new ThreadTable(meter);
+    this.#stretch = options.stretch as PerfStretch | undefined;
+    this.threads = this.#stretch === undefined ? new ThreadTable(meter) : new StretchThreads(meter);
     this.#table = new TypeTable(meter);
     // The size of a folder's first file says nothing of the others.
     const unfolded = header.directory ? Number.POSITIVE_INFINITY : compressed ? usualUnfolded : 1;
@@ -150,7 +166,8 @@ class PerfTrace implements Trace {
       const unpacker = this.#unpacker;
       this.#reader = new SlotReader(this.#arena, (target) => unpacker.readInto(target), header.dataStart);
     } else {
-      this.#reader = new SlotReader(this.#arena, read, header.dataStart);
+      this.#start = this.#stretch?.from?.before ?? header.dataStart;
+      this.#reader = new SlotReader(this.#arena, read, this.#start);
     }
   }
 
@@ -173,8 +190,9 @@ class PerfTrace implements Trace {
     const source: ReadInto = directory ? async (target) => (await trace.#folder?.readInto(target)) ?? 0 : read;
     const version = `${directory ? 'folder' : 'file'}${compressed ? ', zstd' : ''}`;
     const trace = new PerfTrace(input, options, header, version, source, compressed && !directory);
-    if (!compressed && !directory && threadsFor(input.size, options) > 1) {
-      trace.#ahead = new PerfAhead(trace.#arena, file.fd, dataEnd);
+    if (!compressed && !directory) {
+      trace.#records = { file: file.fd, end: dataEnd };
+      trace.#mayReadAhead = threadsFor(input.size, options) > 1;
     }
     trace.damage = broken ?? header.broken;
     trace.#cutShort = broken !== undefined || header.cut || header.unclosed;
@@ -192,6 +210,7 @@ class PerfTrace implements Trace {
       trace.damage ??= trace.#types.formats.formats.damage;
     }
     trace.#types.learn();
+    if (trace.#stretch !== undefined) trace.#beginStretch(trace.#stretch);
     if (directory) trace.#folder = await PerfFolder.open(input, header, read, compressed);
     trace.damage ??= input.meter.refused;
     return trace;
@@ -251,7 +270,8 @@ class PerfTrace implements Trace {
   }
 
   progress(): { read: number; size: number | undefined } {
-    return { read: this.#input.read, size: this.#input.size };
+    const begun = this.#stretch?.from === undefined ? 0 : this.#start;
+    return { read: Math.max(0, this.#input.read - begun) + (this.#beside?.() ?? 0), size: this.#input.size };
   }
 
   async close(): Promise<void> {
@@ -264,6 +284,7 @@ class PerfTrace implements Trace {
 
   async *batches(wants?: (type: EventType) => boolean): AsyncIterable<EventBatch> {
     this.#types.wants = wants;
+    this.#types.see(this.#stretch?.attrs ?? []);
     try {
       for (;;) {
         if (await this.#canReadAhead()) yield* this.#readAhead();
@@ -276,8 +297,10 @@ class PerfTrace implements Trace {
         if (more !== true) break;
         for (;;) {
           const end = this.#parse();
-          if (end === 'round') yield* this.#endRound();
-          else if (end === 'full') yield* this.#takeAll();
+          if (end === 'round') {
+            yield* this.#endRound();
+            if (this.#ended) return;
+          } else if (end === 'full') yield* this.#takeAll();
           else if (end === 'tracing data') {
             await this.#readTracingData();
           } else if (end === 'auxtrace') {
@@ -308,7 +331,8 @@ class PerfTrace implements Trace {
       this.#cutShort = true;
       this.damage ??= asTraceError(this.file, error);
     }
-    this.#tell();
+    if (this.#stretch === undefined) this.#tell();
+    // The end of the file, where another stretch should have begun, tells of itself.
     yield* this.#take(this.#until);
     this.damage ??= this.#input.meter.refused;
     if (this.#cutShort || this.#stopped) {
@@ -333,7 +357,9 @@ class PerfTrace implements Trace {
   *#take(upTo: number): Generator<EventBatch> {
     if (!this.#settled && this.#haveOrigin && upTo > Number.NEGATIVE_INFINITY) upTo -= this.#settleOrigin();
     for (const batch of this.#names.upTo(upTo)) {
-      dropRepeated(batch, this.repeated);
+      // What stands in the first rounds and is not later than the border is of the stretch before.
+      if (this.#leading) continue;
+      this.#repeated.drop(batch);
       yield batch;
     }
   }
@@ -372,11 +398,13 @@ class PerfTrace implements Trace {
     this.#flushed = this.#maxTime;
     this.#inRound = false;
     this.#rounds = true;
+    if (this.#stretch !== undefined) this.#endRoundOf();
   }
 
   /** No round ended for as long as memory lasts: order beyond this point is as in the file. */
   *#takeAll(): Generator<EventBatch> {
     yield* this.#take(Number.POSITIVE_INFINITY);
+    this.#unsure = true;
     this.#note(
       'perf marked no end of a round for as long as memory lasts: events of different CPUs may be out of order',
     );
@@ -385,7 +413,8 @@ class PerfTrace implements Trace {
   /** Whether the second thread, where there is one, may begin: it has to know how to read samples. */
   async #canReadAhead(): Promise<boolean> {
     const { common } = this.#types.shape;
-    if (this.#ahead === undefined || common === undefined || !this.#settled) return false;
+    if (!this.#mayReadAhead || this.#records === undefined || common === undefined || !this.#settled) return false;
+    this.#ahead ??= new PerfAhead(this.#arena, this.#records.file, this.#records.end);
     if (this.#threads !== undefined) await this.#ahead.untilReady();
     else if (!this.#ahead.ready) return false;
     return true;
@@ -434,6 +463,7 @@ class PerfTrace implements Trace {
     this.#slot = -1;
     this.#reader = new SlotReader(this.#arena, this.#read, ahead.stop);
     this.#ahead = undefined;
+    this.#mayReadAhead = false;
     await ahead.close();
   }
 
@@ -551,6 +581,7 @@ class PerfTrace implements Trace {
     switch (record) {
       case recordType.finishedRound:
         if (this.#folder !== undefined) return this.#endPiece(pos, length);
+        if (this.#stretch !== undefined) return this.#meet(this.#stretch, this.#reader.offsetOf(pos));
         // Nothing came since the last one, as in files that are nothing but rounds.
         return this.#flushed === this.#maxTime && this.#sorter.pending === 0 ? undefined : 'round';
       case recordType.tracingData:
@@ -784,22 +815,149 @@ class PerfTrace implements Trace {
       skipped[cpu] = Math.max(skipped[cpu] as number, this.#arena.view.getFloat64(end, true));
     const from = known ? Math.max(this.#lastOnCpu[cpu] as number, skipped[cpu] as number) : this.#lastTime;
     this.#lost += count;
+    // Of a stretch, it may be known only to the one before when its CPU had an event.
+    if (from === Number.NEGATIVE_INFINITY && !this.#leading && this.#stretch?.from !== undefined) this.#unsure = true;
     const loss: Loss = { from: Math.min(from, to), to, cpu: known ? cpu : -1, count };
     this.#sorter.begin(this.#slot, loss);
     this.#lastTime = Number.NEGATIVE_INFINITY;
   }
 
-  /** LOST_SAMPLES, which perf writes when recording ends, counts for each event what LOST told already, and what was lost after it. */
+  /** What is only known at the end. */
   #tell(): void {
     this.#types.learn();
-    const rest = this.#lostSamples - this.#lost;
-    if (rest > 0) {
-      const loss: Loss = { from: this.#maxTime, to: Number.POSITIVE_INFINITY, cpu: -1, count: rest };
-      if (this.#lost === 0) loss.from = Number.NEGATIVE_INFINITY;
-      this.#sorter.begin(this.#slot < 0 ? this.#arena.acquire() : this.#slot, loss);
-    }
-    if (this.#unknownIds > 0) this.#note(`${this.#unknownIds} samples belong to no event that the file describes`);
+    const loss = this.#lostBesides();
+    if (loss !== undefined) this.#sorter.begin(this.#slot < 0 ? this.#arena.acquire() : this.#slot, loss);
+    this.#tellUnknown();
     if (this.#header.dataEnd === 0) this.#note('the file holds no records');
+  }
+
+  /** LOST_SAMPLES, which perf writes when recording ends, counts for each event what LOST told already, and what was lost after it. */
+  #lostBesides(): Loss | undefined {
+    const rest = this.#lostSamples - this.#lost;
+    if (rest <= 0) return undefined;
+    const from = this.#lost === 0 ? Number.NEGATIVE_INFINITY : this.#maxTime;
+    return { from, to: Number.POSITIVE_INFINITY, cpu: -1, count: rest };
+  }
+
+  #tellUnknown(): void {
+    if (this.#unknownIds > 0) this.#note(`${this.#unknownIds} samples belong to no event that the file describes`);
+  }
+
+  get divisible(): Divisible | undefined {
+    const whole = this.#records !== undefined && this.#input.seekable && this.#ahead === undefined;
+    return whole && this.#settled && this.damage === undefined && !this.#cutShort ? this : undefined;
+  }
+
+  divide(n: number, beside: () => number): PerfStretch[] {
+    const { file, end } = this.#records as { file: number; end: number };
+    const from = this.#reader.offsetOf(this.#reader.pos);
+    const wanted = Array.from({ length: n - 1 }, (_, i) => from + Math.floor(((i + 1) * (end - from)) / n));
+    const borders = findBorders(file, this.#little, wanted, end);
+    const names = [...this.threads].map(([tid, { comm, pid }]) => [tid, comm, pid] as const);
+    const common = { origin: this.origin, attrs: this.#types.seen, names };
+    const stretches = borders.map((from, i): PerfStretch => ({ ...common, from, to: borders[i + 1] }));
+    if (stretches.length === 0) return [];
+    this.#mayReadAhead = false;
+    this.#beside = beside;
+    this.#stretch = { ...common, from: undefined, to: borders[0] };
+    this.#namesAtCut = new Map(names.map(([tid, comm, pid]) => [tid, { comm, pid }]));
+    return stretches;
+  }
+
+  #namesAtCut: ReadonlyMap<number, Thread> = new Map();
+
+  /** Begins a stretch: what is known of what was before. */
+  #beginStretch({ from, origin, names }: PerfStretch): void {
+    this.#haveOrigin = true;
+    this.#settled = true;
+    this.#countFrom(origin);
+    for (const [tid, comm, pid] of names) this.threads.name(tid, comm, pid);
+    this.#leading = from !== undefined;
+  }
+
+  /** A round's end that may be one at a border. */
+  #meet({ from, to }: PerfStretch, offset: number): 'round' | undefined {
+    if (this.#leading && offset === from?.at) this.#met.floor = this.#maxTime;
+    if (offset === to?.before) this.#met.before = true;
+    if (offset === to?.at && this.#met.before) {
+      this.#met.at = true;
+      this.#met.ceiling = this.#maxTime;
+    }
+    const atBorder = (this.#leading && offset > (from as Border).before) || (to !== undefined && offset >= to.before);
+    if (atBorder) return 'round';
+    return this.#flushed === this.#maxTime && this.#sorter.pending === 0 ? undefined : 'round';
+  }
+  /** After the end of a round of a stretch. */
+  #endRoundOf(): void {
+    const { floor, ceiling } = this.#met;
+    if (this.#leading) {
+      // The round after the one whose latest time the border is at.
+      if (this.#past++ === 0 || Number.isNaN(floor)) return;
+      this.#leading = false;
+      if (this.threads instanceof StretchThreads) this.threads.note();
+    } else if (!Number.isNaN(ceiling)) this.#ended = this.#pastEnd++ > 0;
+  }
+
+  #past = 0;
+  #pastEnd = 0;
+  #ended = false;
+
+  part(): PerfStretchPart {
+    const { floor, ceiling } = this.#met;
+    const { to } = this.#stretch as PerfStretch;
+    // Where this ends before a border that it should have met, nothing is as it should be.
+    const unsure =
+      this.#unsure || this.damage !== undefined || this.#sorter.late > 0 || (to !== undefined && !this.#met.at);
+    return {
+      floor,
+      ceiling,
+      unsure,
+      attrs: this.#types.seen,
+      names: this.threads instanceof StretchThreads ? this.threads.part() : undefined,
+      last: this.last,
+      lost: this.#lost,
+      lostSamples: this.#lostSamples,
+      unknownIds: this.#unknownIds,
+      notes: this.#notes,
+      repeated: [...this.repeated].map(([type, count]) => [this.types[type]?.recordedAs ?? '', count] as const),
+    };
+  }
+
+  accepts(part: unknown): boolean {
+    const { floor, unsure, names } = part as PerfStretchPart;
+    const alike = (tid: number) => {
+      const [now, then] = [this.threads.get(tid), this.#namesAtCut.get(tid)];
+      return now?.comm === then?.comm && now?.pid === then?.pid;
+    };
+    const sure = !unsure && !this.#unsure && this.damage === undefined && this.#sorter.late === 0;
+    return sure && this.#met.at && floor === this.#met.ceiling && names?.asked.every(alike) === true;
+  }
+
+  join(part: unknown): void {
+    const { ceiling, attrs, names, last, lost, lostSamples, unknownIds, notes, repeated } = part as PerfStretchPart;
+    this.#met.ceiling = ceiling;
+    this.#types.see(attrs);
+    for (const change of names?.changes ?? []) {
+      this.threads.name(change.tid, nameAfter(this.threads, change), change.pid);
+    }
+    this.#maxTime = Math.max(this.#maxTime, last);
+    this.#lost += lost;
+    this.#lostSamples += lostSamples;
+    this.#unknownIds += unknownIds;
+    for (const note of notes) this.#note(note);
+    for (const [name, count] of repeated) {
+      const type = this.types.find(({ recordedAs }) => recordedAs === name);
+      if (type !== undefined) this.repeated.set(type.id, (this.repeated.get(type.id) ?? 0) + count);
+    }
+  }
+
+  rest(): EventBatch | undefined {
+    this.#tellUnknown();
+    const loss = this.#lostBesides();
+    if (loss === undefined) return undefined;
+    const rest = new EventBatch(0);
+    rest.losses = [loss];
+    return rest;
   }
 
   #note(note: string): void {

@@ -37,6 +37,8 @@ export class PerfTypes {
   formats: TracingData | undefined;
   /** What is known of call chains. */
   chains: PerfChains | undefined;
+  /** Attributes whose events were seen, in that order, and those of guests' events. */
+  readonly seen: { index: number; guest: boolean }[] = [];
   /** Which types the reader of the trace asks for. */
   wants: ((type: EventType) => boolean) | undefined;
   readonly #header: PerfHeader;
@@ -73,6 +75,7 @@ export class PerfTypes {
   /** The type of an attribute's events, or `unwanted`. Made at the first sample: in a pipe, formats come after attributes. */
   resolve(index: number): number {
     const attr = this.#header.attrs[index] as PerfAttr;
+    this.seen.push({ index, guest: false });
     const type = this.#makeType(attr);
     const id = this.wants === undefined || this.wants(type) ? type.id : unwanted;
     this.typeOf[index] = id;
@@ -89,11 +92,22 @@ export class PerfTypes {
   guestType(index: number, attr: PerfAttr): number {
     let id = this.#guestTypeOf.get(index);
     if (id === undefined) {
+      this.seen.push({ index, guest: true });
       const type = this.#makeType(attr, ':G');
       id = this.wants === undefined || this.wants(type) ? type.id : unwanted;
       this.#guestTypeOf.set(index, id);
     }
     return id;
+  }
+
+  /** Makes the types of events that were seen elsewhere. */
+  see(seen: readonly { index: number; guest: boolean }[]): void {
+    for (const { index, guest } of seen) {
+      const attr = this.#header.attrs[index];
+      if (attr === undefined) continue;
+      if (guest) this.guestType(index, attr);
+      else if (this.typeOf[index] === unresolved) this.resolve(index);
+    }
   }
 
   #makeType(attr: PerfAttr, mode = ''): EventType {

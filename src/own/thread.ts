@@ -5,6 +5,7 @@ import { code, form, ownText } from './files.ts';
 export const threads = {
   'page-reader': 'live/page-reader.ts',
   'perf-ahead': 'formats/perf-ahead-thread.ts',
+  'stretch-reader': 'analyse/stretch-thread.ts',
 } as const;
 
 /** Starts one of them, with data for it. */

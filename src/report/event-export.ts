@@ -1,4 +1,4 @@
-import type { ReadAnalysis } from '../analyse/read.ts';
+import type { ReadAnalysis } from '../analyse/read-events.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';

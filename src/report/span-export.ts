@@ -1,4 +1,4 @@
-import type { ReadAnalysis } from '../analyse/read.ts';
+import type { ReadAnalysis } from '../analyse/read-events.ts';
 import { type Followed, FollowedSpans } from '../spans/followed.ts';
 import { rowOf, type SpanKind } from '../spans/kind.ts';
 import type { Window } from '../trace/analysis.ts';

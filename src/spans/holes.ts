@@ -1,4 +1,4 @@
-import { isReadable, openAgain, opensAgain } from '../trace/again.ts';
+import { isReadable, openAgain, opensAgain, sourceOf } from '../trace/again.ts';
 import type { Joinable } from '../trace/analysis.ts';
 import { type EventBatch, partOf } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
@@ -27,7 +27,7 @@ export type Foresight = {
 /** The same trace, whose batches hold the holes that nothing marks among their losses. Its events are those of `trace`. */
 export function watched(trace: Trace, foresight?: Foresight): WatchedTrace {
   const watched = new WatchedTrace(trace, foresight);
-  if (isReadable(trace)) opensAgain(watched, () => openAgain(trace) as Promise<Trace>);
+  if (isReadable(trace)) opensAgain(watched, () => openAgain(trace) as Promise<Trace>, sourceOf(trace));
   return watched;
 }
 
@@ -105,6 +105,13 @@ export class WatchedTrace implements Trace, Joinable<HolesPart> {
   }
   get last(): number {
     return this.#trace.last;
+  }
+  get divisible(): Trace['divisible'] {
+    return this.#trace.divisible;
+  }
+  /** What was known of its holes beforehand. */
+  get known(): Foresight | undefined {
+    return this.#foresight;
   }
   get holes(): readonly Loss[] | undefined {
     return this.#holes;

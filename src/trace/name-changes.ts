@@ -1,5 +1,6 @@
 import type { EventBatch } from './batch.ts';
 import type { EventSorter } from './sorter.ts';
+import { nameAfter, StretchThreads } from './stretches.ts';
 import type { ThreadTable } from './trace.ts';
 
 /** From a time on, a thread has another name, or that of its parent. */
@@ -69,14 +70,11 @@ export class NameChanges {
   }
 
   #changes(change: Change): boolean {
+    // What it was called before a stretch is not known there.
+    if (this.#threads instanceof StretchThreads) return true;
     const thread = this.#threads.get(change.tid);
     // Where a thread has no name, one of later is better than none.
-    return thread !== undefined && thread.comm !== '' && this.#commOf(change) !== thread.comm;
-  }
-
-  #commOf({ tid, comm, parent }: Change): string {
-    if (comm !== '') return comm;
-    return (this.#threads.get(parent)?.comm || this.#threads.get(tid)?.comm) ?? '';
+    return thread !== undefined && thread.comm !== '' && nameAfter(this.#threads, change) !== thread.comm;
   }
 
   #make(change: Change): void {
@@ -85,6 +83,8 @@ export class NameChanges {
   }
 
   #apply(change: Change): void {
-    this.#threads.name(change.tid, this.#commOf(change), change.pid);
+    const threads = this.#threads;
+    if (threads instanceof StretchThreads) threads.change(change);
+    else threads.name(change.tid, nameAfter(threads, change), change.pid);
   }
 }

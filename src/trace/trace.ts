@@ -2,6 +2,7 @@ import type { Alignment } from './alignment.ts';
 import type { EventBatch } from './batch.ts';
 import type { Meter } from './budget.ts';
 import type { Clock } from './clock.ts';
+import type { Divisible } from './divisible.ts';
 import type { TraceError } from './error.ts';
 import { EventType, type Layout } from './event-type.ts';
 import type { Loss } from './loss.ts';
@@ -84,6 +85,8 @@ export interface Trace {
    * input once the trace is open: it ends, and `damage` says why.
    */
   batches(wants?: (type: EventType) => boolean): AsyncIterable<EventBatch>;
+  /** Where stretches of it can be read beside each other. */
+  readonly divisible?: Divisible | undefined;
   /** Of a running machine: ends the recording. `batches` gives what there is, then it is over. */
   end?: (() => void) | undefined;
   /** Releases the file. Safe to call twice. */

@@ -161,7 +161,7 @@ export function canJoin({ slow, than, picture, locks, inGuest, by }: ExitOptions
 /** Everything that `virtap exits` answers, in one pass. */
 export class Exits implements Analysis, Joinable<ExitsPart> {
   readonly pairing: ExitPairing;
-  readonly #options: ExitOptions;
+  readonly options: ExitOptions;
   readonly #details: { [name in DetailName]?: ExitDetail } = {};
   readonly #slowest: Slowest | undefined;
   readonly #only: ReadonlySet<string>;
@@ -185,7 +185,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
   #window: Window | undefined;
 
   constructor(options: ExitOptions) {
-    this.#options = options;
+    this.options = options;
     const { by, slow, than, halts } = options;
     const wantsSlow = slow !== undefined || than !== undefined;
     const inner =
@@ -239,7 +239,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     this.pairing.within(window);
     this.#time?.within(window);
     this.#slowest?.within(window);
-    this.#options.picture?.within(window);
+    this.options.picture?.within(window);
     this.#untimed?.within(window);
   }
 
@@ -252,14 +252,14 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     this.#trace = trace;
     const spans = this.pairing.batch(trace, b);
     this.#filter(spans);
-    this.#options.picture?.take(spans, this.pairing);
+    this.options.picture?.take(spans, this.pairing);
     for (const detail of Object.values(this.#details)) detail.batch(trace, b, spans);
     const time = trace.clock.unit === 'ns' ? this.#time : undefined;
     this.#slowest?.follow(trace, b);
     time?.batch(trace, b);
     this.#slowest?.batch(trace, b, spans, time?.exits);
     this.#summarise(spans);
-    if (this.#options.breakdown === true && time !== undefined) this.#divide(spans, time.exits);
+    if (this.options.breakdown === true && time !== undefined) this.#divide(spans, time.exits);
     this.#draw(spans);
     if (this.pairing.entered && tellsTime(trace.clock)) this.#untimed = undefined;
     this.#untimed?.batch(trace, b);
@@ -283,7 +283,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
 
   accepts(part: ExitsPart): boolean {
     return (
-      canJoin(this.#options) &&
+      canJoin(this.options) &&
       this.pairing.accepts(part.pairing) &&
       (part.time === undefined || this.#time?.accepts(part.time, part.pairing.threads) === true) &&
       (this.#untimed === undefined || part.untimed === undefined || this.#untimed.accepts(part.untimed)) &&
@@ -314,7 +314,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       const divided = this.#time.join(trace, part.time, seam.threads);
       const ns = trace.clock.unit === 'ns';
       if (part.slowest !== undefined) this.#slowest?.join(part.slowest, seam, ns ? divided : undefined);
-      if (this.#options.breakdown === true) {
+      if (this.options.breakdown === true) {
         this.#divideSeam(seam.spans, divided);
         part.view.summaries.forEach((summary, row) => {
           if (summary !== undefined) this.#addParts(rowOf(row), part.parts, row);
@@ -338,7 +338,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       if (dimension === 'vcpu' || dimension === 'vm') return threads[key] as number;
       return (dimension === 'rip' ? rips : (details[dimension] as Int32Array))[key] as number;
     };
-    const { by } = this.#options;
+    const { by } = this.options;
     const first = (row: number) => 2 * keyOf(by[0] as Dimension, row >> 1) + (row & 1);
     if (by.length === 1) return first;
     return (row: number) =>
@@ -407,11 +407,11 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     const pids = new Set(vcpus.map((vcpu) => vcpu.vm));
     const names = new Set(pairing.reasons.names.map(foldReason));
     const counts = pairing.result();
-    const { reasons = [], exclude = [], cpus, vcpus: numbers, pids: processes } = this.#options;
+    const { reasons = [], exclude = [], cpus, vcpus: numbers, pids: processes } = this.options;
     return {
-      inGuest: this.#options.inGuest === true,
-      unit: this.#trace?.clock.unit === 'ticks' && this.#options.scale === undefined ? 'cycles' : 'ns',
-      by: this.#options.by,
+      inGuest: this.options.inGuest === true,
+      unit: this.#trace?.clock.unit === 'ticks' && this.options.scale === undefined ? 'cycles' : 'ns',
+      by: this.options.by,
       rows: rows.map(({ group, busy, halts, parts }) => {
         const own = busy.count > 0 ? busy.result() : undefined;
         const slept = halts.count > 0 ? halts.result() : undefined;
@@ -427,14 +427,14 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
           all: both,
           busy: own,
           halts: slept,
-          parts: this.#options.breakdown === true ? parts : undefined,
+          parts: this.options.breakdown === true ? parts : undefined,
         };
       }),
       all: all.result(),
       busy: busy.result(),
       halts: halts.result(),
       untimed: undefined,
-      duration: (to - from) * (this.#options.scale ?? 1),
+      duration: (to - from) * (this.options.scale ?? 1),
       counts,
       vcpus,
       vms: pids.has(undefined)
@@ -453,7 +453,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
   }
 
   #filter(spans: ExitSpans): void {
-    const { vcpus, pids, cpus } = this.#options;
+    const { vcpus, pids, cpus } = this.options;
     const all = vcpus === undefined && pids === undefined && cpus === undefined;
     if (all && this.#exclude.size === 0 && this.#only.size === 0) return;
     spans.filter((k) => this.#takes(spans.reason[k] as number, spans.thread[k] as number, spans.cpu[k] as number));
@@ -470,7 +470,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     if (this.#cpus?.has(cpu) === false) return false;
     const known = this.#threadChoice[thread] ?? 0;
     if (known > 0) return known === 1;
-    const chosen = isChosen(this.#vcpu(this.pairing.threads[thread] as VcpuThread), this.#options);
+    const chosen = isChosen(this.#vcpu(this.pairing.threads[thread] as VcpuThread), this.options);
     this.#setChoice(thread, chosen ? 1 : 2);
     return chosen;
   }
@@ -482,7 +482,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
 
   /** Whether what is known of threads here, there, or of both decides alike which are asked for. */
   #choosesAlike({ pairing, choice }: ExitsPart): boolean {
-    const { vcpus, pids } = this.#options;
+    const { vcpus, pids } = this.options;
     if (vcpus === undefined && pids === undefined) return true;
     return pairing.threads.every((theirs, n) => {
       const t = this.pairing.find(theirs.tid);
@@ -491,7 +491,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       const both = { ...own, ...withMore(told, theirs) };
       const here = this.#threadChoice[t] ?? 0;
       const decisions =
-        here > 0 ? [here] : [own, told, both].map((thread) => (isChosen(this.#vcpu(thread), this.#options) ? 1 : 2));
+        here > 0 ? [here] : [own, told, both].map((thread) => (isChosen(this.#vcpu(thread), this.options) ? 1 : 2));
       const there = choice[n] ?? 0;
       if (there > 0) decisions.push(there);
       return new Set(decisions).size === 1;
@@ -503,7 +503,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     const rows = this.#row;
     const { reason } = spans;
     const { halt } = this.pairing.reasons;
-    const { by } = this.#options;
+    const { by } = this.options;
     const first = this.#keys(by[0] as Dimension, spans);
     for (let k = 0; k < spans.count; k++) {
       rows[k] = (first[k] as number) * 2 + (halt[reason[k] as number] === true ? 1 : 0);
@@ -590,20 +590,20 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
         vcpu: this.#vcpu(this.pairing.threads[thread] as VcpuThread),
         reason: this.pairing.reasons.names[reason] as string,
         begin,
-        age: (end - begin) * (this.#options.scale ?? 1),
+        age: (end - begin) * (this.options.scale ?? 1),
       }))
       .sort((a, b) => a.begin - b.begin);
   }
 
   #draw(spans: ExitSpans): void {
     const { halt } = this.pairing.reasons;
-    const skip = this.#options.halts === true ? undefined : (k: number) => halt[spans.reason[k] as number] === true;
-    this.#view.draw(spans, this.#window?.from ?? 0, this.#options.scale ?? 1, skip);
+    const skip = this.options.halts === true ? undefined : (k: number) => halt[spans.reason[k] as number] === true;
+    this.#view.draw(spans, this.#window?.from ?? 0, this.options.scale ?? 1, skip);
   }
 
   /** The groups with their exits, those that are the same to a reader merged. */
   #rows(): Row[] {
-    const { by } = this.#options;
+    const { by } = this.options;
     const vcpus = this.#oneEach();
     const rows = new Map<string, Row>();
     this.#view.summaries.forEach((summary, row) => {

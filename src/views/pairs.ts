@@ -136,7 +136,7 @@ export class PairsView implements Analysis, Joinable<PairsViewPart> {
   readonly pairs: Pairs;
   readonly from: EventPatterns;
   readonly to: EventPatterns;
-  readonly #options: PairsOptions;
+  readonly options: PairsOptions;
   readonly #names = new NamedFields();
   readonly #needsVcpu: boolean;
   readonly #ofThread: boolean;
@@ -162,7 +162,7 @@ export class PairsView implements Analysis, Joinable<PairsViewPart> {
   #window: Window | undefined;
 
   constructor(options: PairsOptions) {
-    this.#options = options;
+    this.options = options;
     const { from, to, by, heatmap, slow, than } = options;
     this.from = new EventPatterns([from.event]);
     this.to = new EventPatterns([to.event]);
@@ -191,8 +191,8 @@ export class PairsView implements Analysis, Joinable<PairsViewPart> {
   }
 
   wants(type: EventType): boolean {
-    this.#options.from.filter?.learn(type);
-    this.#options.to.filter?.learn(type);
+    this.options.from.filter?.learn(type);
+    this.options.to.filter?.learn(type);
     const paired = this.pairs.wants(type);
     return (
       paired ||
@@ -250,7 +250,7 @@ export class PairsView implements Analysis, Joinable<PairsViewPart> {
 
   accepts({ pairs, values, headValues, nodes, heads }: PairsViewPart): boolean {
     return (
-      canJoinPairs(this.#options) &&
+      canJoinPairs(this.options) &&
       this.pairs.accepts(pairs) &&
       this.pairs.mostWith(pairs) <= maxCopies &&
       heads.length <= maxCopies &&
@@ -294,7 +294,7 @@ export class PairsView implements Analysis, Joinable<PairsViewPart> {
     const unknown: { name: string; end: 'from' | 'to'; fields: string[] }[] = [];
     const known = (end: 'from' | 'to') => [...new Set([...this.#fields[end], ...generalNames])].sort();
     for (const end of ['from', 'to'] as const) {
-      for (const field of this.#options.by.flatMap((one) => namesIn(one[end]))) {
+      for (const field of this.options.by.flatMap((one) => namesIn(one[end]))) {
         const name = field.replace(/^\./, '');
         const there = name === field ? known(end) : [...this.#fields[end]];
         if (!there.includes(name)) unknown.push({ name, end, fields: known(end) });
@@ -345,7 +345,7 @@ export class PairsView implements Analysis, Joinable<PairsViewPart> {
   }
 
   #end(which: 'from' | 'to'): PairEnd {
-    const { filter } = this.#options[which];
+    const { filter } = this.options[which];
     const other = which === 'from' ? 'to' : 'from';
     const patterns = this[which];
     return {
@@ -355,7 +355,7 @@ export class PairsView implements Analysis, Joinable<PairsViewPart> {
         return takes;
       },
       passes: filter === undefined ? undefined : (trace, b, i) => filter.passes(trace, b, i),
-      keys: (type) => this.#options.by.map((key) => this.#names.key(key[which], key[other], type)),
+      keys: (type) => this.options.by.map((key) => this.#names.key(key[which], key[other], type)),
     };
   }
 
@@ -488,8 +488,8 @@ export class PairsView implements Analysis, Joinable<PairsViewPart> {
     for (let i = 0; i < b.count; i++) {
       if (this.#tellsVcpu[b.type[i] as number] !== true) continue;
       this.#names.note(trace, b, i);
-      this.#options.from.filter?.note(trace, b, i);
-      this.#options.to.filter?.note(trace, b, i);
+      this.options.from.filter?.note(trace, b, i);
+      this.options.to.filter?.note(trace, b, i);
     }
   }
 }

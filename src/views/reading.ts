@@ -72,3 +72,16 @@ export function addLoss(reading: Reading, loss: Loss): void {
     reading.lost += loss.count;
   }
 }
+
+/** Takes over what there is to say of the stretch that follows. */
+export function joinReading(reading: Reading, next: Reading): void {
+  if (reading.events === 0) reading.first = next.first;
+  if (next.events > 0) reading.last = next.last;
+  reading.events += next.events;
+  reading.losses.push(...next.losses.slice(0, maxLosses - reading.losses.length));
+  reading.holes += next.holes;
+  reading.counted += next.counted;
+  reading.lost += next.lost;
+  reading.unmarked.contradictions += next.unmarked.contradictions;
+  reading.unmarked.silences += next.unmarked.silences;
+}

@@ -61,7 +61,7 @@ const maxOpen = 1000;
 
 /** What every kind of span is asked: statistics by group, a heat map, the longest, and what has not ended. */
 export class SpansView implements Analysis, Joinable<SpansPart> {
-  readonly #options: SpansOptions;
+  readonly options: SpansOptions;
   readonly #by: readonly string[];
   readonly #spans: Spans;
   readonly #held: Held;
@@ -74,7 +74,7 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
 
   constructor(options: SpansOptions) {
     const { kind, by, heatmap, slow, than } = options;
-    this.#options = options;
+    this.options = options;
     this.#by = by ?? kind.by;
     this.#spans = kind.start();
     this.#held = new Held(kind, this.#spans);
@@ -83,6 +83,11 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
       typeof reader === 'object' && 'of' in reader ? [[name, reader] as const] : [],
     );
     this.#groups = new SpanGroups(this.#spans, this.#by, maxGroups);
+  }
+
+  /** Whether what it learns of stretches can be joined. */
+  get joins(): boolean {
+    return this.#spans.joining !== undefined;
   }
 
   inMiddle(): void {
@@ -114,7 +119,7 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
 
   /** The answer so far; after the last batch, `finish` comes first. */
   result(): SpansResult {
-    const { kind } = this.#options;
+    const { kind } = this.options;
     const all = new Summary();
     const rows = this.#groups.rows().flatMap(({ cells, groups }) => {
       const summary = this.#view.merged(groups);
@@ -169,7 +174,7 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
 
   /** With what is known of its owners by now. */
   #told({ begin, duration, cells, owners }: SlowSpan): SpanCells {
-    const { columns }: { columns: Columns } = this.#options.kind;
+    const { columns }: { columns: Columns } = this.options.kind;
     const known: Record<string, unknown> = { ...cells };
     for (const [name, reader] of this.#owners) {
       const value = reader.value(owners[name] as number);
@@ -189,7 +194,7 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
       this.#view.add(begin(k), length, this.#groups.of(k), this.#window?.from ?? 0);
       if (slowest?.admits(length, begin(k)) === true) {
         const owners = Object.fromEntries(this.#owners.map(([name, reader]) => [name, reader.of(k)]));
-        slowest.add({ begin: begin(k), duration: length, cells: rowOf(this.#options.kind, spans, k), owners });
+        slowest.add({ begin: begin(k), duration: length, cells: rowOf(this.options.kind, spans, k), owners });
       }
     }
   }

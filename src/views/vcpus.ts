@@ -56,12 +56,12 @@ export class Vcpus implements Analysis, Joinable<VcpusPart> {
   readonly #time: VcpuTime;
   /** Whether nobody else feeds these. */
   readonly #own: boolean;
-  readonly #options: VcpuOptions;
+  readonly options: VcpuOptions;
   #trace: Trace | undefined;
   #window: Window | undefined;
 
   constructor(options: VcpuOptions = {}) {
-    this.#options = options;
+    this.options = options;
     const { exits } = options;
     this.#own = exits?.time === undefined;
     this.pairing = exits?.time === undefined ? new ExitPairing() : exits.pairing;
@@ -111,7 +111,7 @@ export class Vcpus implements Analysis, Joinable<VcpusPart> {
   result(): VcpusResult {
     const time = this.#time;
     const { from, to } = this.#window ?? wholeOf(this.#trace);
-    const { timeline } = this.#options;
+    const { timeline } = this.options;
     const open = new Map([...this.pairing.open()].map((one) => [one.thread, one]));
     const rows = time.finish(to).map(({ thread, cells, ...divided }): VcpuRow => {
       const exit = open.get(thread);
@@ -127,7 +127,7 @@ export class Vcpus implements Analysis, Joinable<VcpusPart> {
       };
     });
     return {
-      rows: inOrder(rows, (row) => row.vcpu).filter(({ vcpu }) => isChosen(vcpu, this.#options)),
+      rows: inOrder(rows, (row) => row.vcpu).filter(({ vcpu }) => isChosen(vcpu, this.options)),
       threads: rows.length,
       untold: untold(time.evidence),
       others: [...time.others]

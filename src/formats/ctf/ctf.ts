@@ -12,7 +12,7 @@ import { ThreadTable, type Trace, TypeTable } from '../../trace/trace.ts';
 import { earliestOf } from '../earliest.ts';
 import type { OpenOptions } from '../format.ts';
 import { NamesSeen } from '../names-seen.ts';
-import { dropRepeated } from '../perf-repeated.ts';
+import { Repeated } from '../perf-repeated.ts';
 import { Signatures } from '../trace-events.ts';
 import type { ClockClass, Metadata } from './classes.ts';
 import { clockOf, StreamClock } from './clocks.ts';
@@ -69,6 +69,7 @@ class CtfTrace implements Trace {
   readonly cpus = undefined;
   readonly notes: string[] = [];
   readonly repeated = new Map<number, number>();
+  readonly #repeated = new Repeated(this.repeated);
   damage: TraceError | undefined;
   origin = 0n;
   last = Number.NEGATIVE_INFINITY;
@@ -194,7 +195,7 @@ class CtfTrace implements Trace {
 
   *#give(bound: number, running: RunningThreads): Generator<EventBatch> {
     for (const batch of this.#sink.names.upTo(bound)) {
-      if (this.#ofPerf) dropRepeated(batch, this.repeated);
+      if (this.#ofPerf) this.#repeated.drop(batch);
       if (this.#sink.threadless) running.fill(batch);
       // Where they are told of elsewhere, sched_switch is not asked.
       if (this.#sink.named) yield batch;
