@@ -25,6 +25,7 @@ import { openPairColumns, slowPairColumns } from '../src/report/pairs-columns.ts
 import { delayColumns, hopColumns, requestQueueColumns, slowRequestColumns } from '../src/report/requests-columns.ts';
 import { columnName } from '../src/report/span-rows.ts';
 import { vcpuColumns } from '../src/report/vcpus-columns.ts';
+import { causeColumns, lateColumns } from '../src/report/wakes-columns.ts';
 import type { SpanKind } from '../src/spans/kind.ts';
 import { kinds } from '../src/spans/kinds.ts';
 import { dimensions } from '../src/views/exits.ts';
@@ -75,6 +76,8 @@ export const tables: { readonly [name: string]: () => string } = {
   'locks slow': () => columnTable(slowLockColumns),
   'locks holders': () => columnTable(holderColumns),
   'locks unfinished': () => columnTable(openLockColumns),
+  'wakes rows': () => columnTable(causeColumns.filter(isOwn)),
+  'wakes slow': () => columnTable(lateColumns),
   'pairs slow': () => columnTable(slowPairColumns),
   'pairs unfinished': () => columnTable(openPairColumns),
   'heat map': () => columnTable(heatColumns),

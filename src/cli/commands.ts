@@ -18,6 +18,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./vcpus.ts'),
   },
   {
+    name: 'wakes',
+    summary: 'why halted vCPUs wake, who wakes them, and how late they run',
+    load: () => import('./wakes.ts'),
+  },
+  {
     name: 'leaks',
     summary: 'virtqueue elements that QEMU took and never gave back',
     load: () => import('./leaks.ts'),

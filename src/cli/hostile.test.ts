@@ -50,6 +50,7 @@ const asked: Record<string, readonly (readonly string[])[]> = {
   exits: [['--slow', '2', '--heatmap'], ['--json', '--slow', '2'], ['--csv'], ['--by', attack]],
   vcpus: [['--timeline'], ['--json'], ['--csv']],
   leaks: [[], ['--json'], ['--csv']],
+  wakes: [['--slow', '2', '--heatmap'], ['--json']],
   requests: [['--slow', '2', '--heatmap'], ['--json'], ['--csv'], ['--device', attack]],
   locks: [['--slow', '2'], ['--json'], ['--csv']],
   pairs: [

@@ -2,7 +2,7 @@ import { LiveError } from './live-error.ts';
 import { eventsOf, systemsOf } from './tracefs.ts';
 
 /** What a recording can be for: each names the events that its commands learn from. */
-export const purposes = ['exits', 'leaks', 'requests', 'locks'] as const;
+export const purposes = ['exits', 'leaks', 'requests', 'locks', 'wakes'] as const;
 export type Purpose = (typeof purposes)[number];
 
 /** Which events of a running machine: what they are for, and which others. */
@@ -31,10 +31,16 @@ const exitEvents = [
   .map((name) => `kvm:kvm_${name}`)
   .concat(schedEvents);
 
+/** What tells beside those why a halted vCPU was woken. */
+const wakeEvents = ['kvm_apic_ipi', 'kvm_apicv_accept_irq', 'kvm_timer_update_irq', 'vgic_update_irq_pending'].map(
+  (name) => `kvm:${name}`,
+);
+
 /** The kernel's events by purpose. */
 const kernelEvents: Record<Purpose, readonly string[]> = {
   exits: exitEvents,
   requests: exitEvents,
+  wakes: [...exitEvents, ...wakeEvents],
   leaks: [],
   // Whether who has a mutex runs.
   locks: schedEvents,
@@ -48,6 +54,7 @@ const leakEvents = [
 ];
 const qemuEvents: Record<Purpose, readonly string[]> = {
   exits: [],
+  wakes: [],
   leaks: leakEvents,
   requests: [
     ...leakEvents,

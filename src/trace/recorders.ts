@@ -26,6 +26,12 @@ const lines = {
     perf: [`perf record -a -k CLOCK_MONOTONIC -e 'kvm:*' ${sched} -- sleep 10`],
     lttng: [lttngOf("-k 'kvm_*,sched_switch,sched_wakeup,sched_waking'", '-k -t tid -t pid')],
   },
+  /** And why halted vCPUs wake. */
+  wakes: {
+    virtap: ['sudo virtap record --for-wakes --for 10s'],
+    'trace-cmd': [`trace-cmd record -C mono -e kvm ${sched} sleep 10`],
+    perf: [`perf record -a -k CLOCK_MONOTONIC -e 'kvm:*' ${sched} -- sleep 10`],
+  },
   /**
    * Virtqueues. `-trace file=` is where the log backend writes too, and then the time stamps must be asked for. The others are for the
    * monitor of a running QEMU.
