@@ -129,7 +129,7 @@ export type SpanKind<C extends Columns = Columns> = {
   readonly by: readonly (string & keyof C)[];
   /** A flag: spans that have it are told apart in sums, as they are nobody's fault. */
   readonly apart?: string & keyof C;
-  /** There are several times as many of them as of other kinds: an export has them only where they are asked for, or have a track. */
+  /** There are several times as many of them as of other kinds, or other kinds have them already: an export has them only where they are asked for, or have a track. */
   readonly frequent?: true;
   start(): Spans<C>;
 };

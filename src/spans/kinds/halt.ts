@@ -460,5 +460,6 @@ export const halt = {
   wanted: { purposes: ['wakes'] },
   columns,
   by: ['cause'],
+  frequent: true,
   start: (): Halts => new Halts(),
 } as const satisfies SpanKind<typeof columns>;
