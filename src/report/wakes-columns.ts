@@ -48,7 +48,7 @@ export function wakesScope({ trace, result }: Pick<WakesAnswer, 'trace' | 'resul
 }
 
 /** An interrupt's vector, as manuals have it. */
-export function vectorText(vector: number): string {
+function vectorText(vector: number): string {
   return vector < 0 ? '' : `0x${vector.toString(16)}`;
 }
 

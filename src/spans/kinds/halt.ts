@@ -32,7 +32,7 @@ const columns = {
 /** A vCPU that sleeps of the guest's own will, from its halt to the next kvm_entry. */
 export type Halt = RowOf<typeof columns>;
 
-export class HaltSpans extends tableOf({
+class HaltSpans extends tableOf({
   begin: 'f64',
   duration: 'f64',
   cpu: 'i32',
