@@ -74,7 +74,7 @@ export type { InventoryView, Machine, ProcessCount, TypeCount } from './views/in
 export { Inventory } from './views/inventory.ts';
 export type { LeakReport, QueueReport, Unfinished, Verdict } from './views/leaks.ts';
 export { judgeLeaks } from './views/leaks.ts';
-export type { LockRole } from './views/locks.ts';
+export type { LockRole } from './views/lock-answers.ts';
 export type { QueueName } from './views/queue-name.ts';
 export type {
   DelayResult,

@@ -7,7 +7,8 @@ import { type CountOptions, type CountResult, CountView } from '../views/count.t
 import { type ExitOptions, type ExitResult, Exits } from '../views/exits.ts';
 import { Inventory, type InventoryView } from '../views/inventory.ts';
 import { judgeLeaks, type LeakReport } from '../views/leaks.ts';
-import { type LocksOptions, type LocksResult, LocksView } from '../views/locks.ts';
+import type { LocksResult } from '../views/lock-answers.ts';
+import { type LocksOptions, LocksView } from '../views/locks.ts';
 import { type PairsOptions, type PairsResult, PairsView } from '../views/pairs.ts';
 import type { Reading } from '../views/reading.ts';
 import { type RequestsOptions, type RequestsResult, RequestsView } from '../views/requests.ts';

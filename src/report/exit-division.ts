@@ -1,7 +1,7 @@
 import type { LockWait } from '../spans/lock-waits.ts';
 import type { VcpuState } from '../spans/vcpu-time.ts';
 import type { ExitResult } from '../views/exits.ts';
-import type { LockNames } from '../views/locks.ts';
+import type { LockNames } from '../views/lock-answers.ts';
 import type { Parts } from '../views/slowest.ts';
 import type { Untold } from '../views/vcpus.ts';
 import { escapeText } from './escape.ts';

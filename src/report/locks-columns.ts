@@ -4,7 +4,15 @@ import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from '../views/conditions.ts';
 import type { StatsJson } from '../views/figures.ts';
-import type { Behind, Holder, LockGroup, LocksResult, MutexResult, SlowLock, UnfinishedLock } from '../views/locks.ts';
+import type {
+  Behind,
+  Holder,
+  LockGroup,
+  LocksResult,
+  MutexResult,
+  SlowLock,
+  UnfinishedLock,
+} from '../views/lock-answers.ts';
 import type { Reading } from '../views/reading.ts';
 import { rowSubjects, sortRows } from './column-names.ts';
 import {

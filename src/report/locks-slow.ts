@@ -1,6 +1,6 @@
 import type { RunParts } from '../spans/run-history.ts';
 import { timestamps } from '../trace/time-stamp.ts';
-import type { SlowLock } from '../views/locks.ts';
+import type { SlowLock } from '../views/lock-answers.ts';
 import { howMany } from './answer.ts';
 import { escapeText } from './escape.ts';
 import { indented, innerTable } from './inner-events.ts';

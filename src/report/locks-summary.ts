@@ -1,6 +1,6 @@
 import type { Stats } from '../spans/summary.ts';
 import { percentileDigits } from '../spans/summary.ts';
-import type { LockRole, MutexResult } from '../views/locks.ts';
+import type { LockRole, MutexResult } from '../views/lock-answers.ts';
 import { escapeText } from './escape.ts';
 import { duration, percent, plural, shortDuration } from './units.ts';
 /**

@@ -1,5 +1,5 @@
 import { timestamps } from '../trace/time-stamp.ts';
-import type { LocksResult, MutexResult } from '../views/locks.ts';
+import type { LocksResult, MutexResult } from '../views/lock-answers.ts';
 import { rowsTable } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';

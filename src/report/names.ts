@@ -1,4 +1,4 @@
-import type { LockRole } from '../views/locks.ts';
+import type { LockRole } from '../views/lock-answers.ts';
 import type { QueueName } from '../views/queue-name.ts';
 import { escapeText } from './escape.ts';
 

@@ -5,7 +5,7 @@ import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from '../views/conditions.ts';
 import { type Verdict, verdicts } from '../views/leaks.ts';
-import type { LockRole } from '../views/locks.ts';
+import type { LockRole } from '../views/lock-answers.ts';
 import { queueWord } from '../views/queue-name.ts';
 import type { Reading } from '../views/reading.ts';
 import type { DelayResult, Hop, Rank, RequestQueue, RequestsResult, SlowRequest } from '../views/requests.ts';

@@ -1,5 +1,5 @@
 import type { RunParts } from '../spans/run-history.ts';
-import type { LockRole } from '../views/locks.ts';
+import type { LockRole } from '../views/lock-answers.ts';
 import { columnsOf, type RowJson, rowJson, type Scope } from './columns.ts';
 
 /** The columns that say which thread a row is of, by what it is for. */

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { inOneGo, inPieces, recordingOf, type Tally } from '../../test/parts.ts';
 import { mutexRecordings } from '../../test/random-events.ts';
-import { canJoinLocks, type LocksOptions, type LocksResult, LocksView } from './locks.ts';
+import type { LocksResult } from './lock-answers.ts';
+import { canJoinLocks, type LocksOptions, LocksView } from './locks.ts';
 
 /** What takes equally long stands in any order. */
 function inOrder(result: LocksResult): unknown {

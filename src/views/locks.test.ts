@@ -8,7 +8,8 @@ import { into, out, type SyntheticEvent, synthetic, waking } from '../../test/sy
 import { openTrace } from '../formats/detect.ts';
 import type { Stats } from '../spans/summary.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type LockGroup, type LocksOptions, type LocksResult, LocksView } from './locks.ts';
+import type { LockGroup, LocksResult } from './lock-answers.ts';
+import { type LocksOptions, LocksView } from './locks.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 

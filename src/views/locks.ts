@@ -1,18 +1,21 @@
-import type { InnerEvent } from '../spans/inner-events.ts';
 import { type LockKeysSeam, type LockThread, type Mutex, siteName } from '../spans/lock-keys.ts';
-import type { LockCounts } from '../spans/lock-machine.ts';
 import { enoughKept } from '../spans/lock-seam.ts';
 import { Locks, type LocksPart } from '../spans/locks.ts';
 import { addRuns, RunHistory, type RunParts, type RunsPart } from '../spans/run-history.ts';
-import type { Stats } from '../spans/summary.ts';
-import { isBql, type ThreadRole, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
+import { isBql, threadRole, VcpuNumbers } from '../spans/thread-roles.ts';
 import { type Analysis, isBefore, isStretch, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { Subject } from './conditions.ts';
-import { measured } from './figures.ts';
-import type { Heat } from './heatmap.ts';
+import type {
+  Behind,
+  LockGroup,
+  LockNames,
+  LockRole,
+  LocksResult,
+  MutexResult,
+  UnfinishedLock,
+} from './lock-answers.ts';
 import { type KeptLock, LockLog, type LockLogOptions } from './lock-log.ts';
 import { type BehindPart, BehindTable, type GroupsPart, GroupTable, otherSites } from './lock-tables.ts';
 import { Longest } from './longest.ts';
@@ -21,125 +24,6 @@ import { SpanView, type SpanViewPart } from './span-view.ts';
 export type LocksOptions = LockLogOptions & {
   /** Addresses of mutexes that are the BQL, as `hex64` writes them; where none is given it is recognised. */
   bql?: readonly string[];
-};
-
-/** A thread as people know it. */
-export type LockRole = ThreadRole & { tid: number; pid: number | undefined };
-
-/** Acquisitions that have something in common. */
-export type LockGroup = {
-  acquisitions: number;
-  /** Waits during which another thread held the mutex. */
-  contended: number;
-  /** How long that was, of each of these. */
-  heldUp: Stats;
-  /** Acquisitions of a free mutex, from lock to locked: what that takes in this recording, its tracing included. */
-  uncontended: Stats;
-  /** All of them, from lock to locked: what another thread held the mutex, handing it over, and what it takes to have a free one. */
-  wait: Stats;
-  hold: Stats;
-};
-
-/** Who held a mutex while others waited for it. */
-export type Behind = {
-  role: LockRole;
-  /** Where it had locked it, undefined where that was before the trace began; and where it had locked another one last. */
-  site: string | undefined;
-  inner: string | undefined;
-  /** Time that others waited meanwhile, summed over those who waited, and how many waits had to do with it. */
-  total: number;
-  waits: number;
-  /** What the holder did in that time, as far as the scheduler's events tell; undefined where they tell nothing. */
-  ran: RunParts | undefined;
-};
-
-export type MutexResult = LockGroup & {
-  /** `BQL`, or the address. */
-  name: string;
-  mutex: string;
-  pid: number | undefined;
-  nested: number;
-  condition: number;
-  tryLock: number;
-  /** Where there are very many, the further ones are `others`. */
-  sites: (LockGroup & { site: string })[];
-  threads: (LockGroup & { role: LockRole })[];
-  /** Most time first; where there are very many, some are in `held` only. */
-  behind: Behind[];
-  /** Time of all waits that another thread held the mutex. */
-  held: number;
-  /**
-   * Of the vCPUs' waits for it: their time, that of the vCPUs themselves (NaN where none is known), how much of the former others held it,
-   * and who; and their acquisitions of it while it was free.
-   */
-  vcpus: { wait: number; time: number; held: number; behind: Behind[]; uncontended: Stats };
-};
-
-/** A thread that held a mutex during a wait, having locked it at one place. */
-export type Holder = Omit<Behind, 'waits'> & {
-  /** How often, and when first: from the trace's origin. */
-  times: number;
-  first: number;
-  /** When it had taken the mutex then; -Infinity where that was before the trace began. */
-  since: number;
-};
-
-/** A slow wait, or a slow hold. */
-export type SlowLock = {
-  begin: number;
-  duration: number;
-  cpu: number;
-  role: LockRole;
-  name: string;
-  site: string | undefined;
-  /** Who held the mutex meanwhile, by thread and call site, most time first: of a wait only. */
-  behind: Holder[];
-  /** How many more there were. */
-  omitted: number;
-  /** What the thread did that held it for most of the wait; or that which holds it. Offsets from `begin`. */
-  events: InnerEvent[];
-  of: LockRole | undefined;
-  more: boolean;
-  /** What its own thread did meanwhile. */
-  ran: RunParts | undefined;
-};
-
-/** A wait or hold that is not over at the end of the recording, or of the stretch asked for; its duration is counted to that end. */
-export type UnfinishedLock = {
-  kind: 'wait' | 'hold';
-  begin: number;
-  duration: number;
-  role: LockRole;
-  name: string;
-  site: string | undefined;
-  /** Who holds the mutex that is waited for. */
-  holder: { role: LockRole; since: number; site: string | undefined } | undefined;
-};
-
-export type LocksResult = {
-  mutexes: MutexResult[];
-  all: LockGroup;
-  roles: LockRole[];
-  heat: Heat | undefined;
-  slow: SlowLock[] | undefined;
-  over: number;
-  /** Waits or holds of the BQL that are in neither because they came before it could be told from others: where only the BQL is asked for. */
-  missed: number;
-  unfinished: UnfinishedLock[];
-  counts: LockCounts;
-  /** Whether it is known which mutex is the BQL, though it may not be among `mutexes`. */
-  bqlKnown: boolean;
-  /** Whether it is told who held a mutex while others waited: not where no mutex is seen to be let go. */
-  holdersTold: boolean;
-  /** How long the stretch is that all this is of, in ns. */
-  duration: number;
-};
-
-/** Names for indices into `Locks.threads`, `mutexes` and `sites`; no site has none. */
-export type LockNames = {
-  role: (thread: number) => LockRole;
-  mutex: (mutex: number) => string;
-  site: (site: number) => string | undefined;
 };
 
 type Between = (tid: number, from: number, to: number, k: number) => RunParts | undefined;
@@ -703,38 +587,6 @@ export class LocksView implements Analysis, Joinable<LocksViewPart> {
 /** Of groups, the rows of waits of a mutex that was free; and those of all waits. */
 const freeWaits = (groups: readonly number[]) => groups.map((group) => 2 * group);
 const allWaits = (groups: readonly number[]) => groups.flatMap((group) => [2 * group, 2 * group + 1]);
-
-/**
- * What conditions can be about: the time that others held what was waited for, what taking a free mutex took, and holds, of all
- * mutexes and of each; and how much of the vCPUs' time they waited for one that others held.
- */
-export function lockSubjects({ all, mutexes, duration, holdersTold }: LocksResult): Subject[] {
-  const seconds = duration / 1e9;
-  const of = (name: string | undefined, group: LockGroup): Subject[] => [
-    ...(holdersTold
-      ? [
-          { kind: 'wait', name, measured: measured(group.heldUp, all.heldUp.total, seconds) },
-          { kind: 'uncontended', name, measured: measured(group.uncontended, all.uncontended.total, seconds) },
-        ]
-      : []),
-    { kind: 'hold', name, measured: measured(group.hold, all.hold.total, seconds) },
-  ];
-  return [
-    ...of(undefined, all),
-    ...mutexes.flatMap((mutex) => [
-      ...of(mutex.name, mutex),
-      ...(holdersTold
-        ? [
-            {
-              kind: 'vcpu-wait',
-              name: mutex.name,
-              measured: { total: mutex.vcpus.held, share: mutex.vcpus.held / mutex.vcpus.time },
-            },
-          ]
-        : []),
-    ]),
-  ];
-}
 
 function addressOf({ high, low }: Mutex): string {
   return hex64(high, low);

@@ -8,7 +8,8 @@ import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type LockNames, LocksView } from './locks.ts';
+import type { LockNames } from './lock-answers.ts';
+import { LocksView } from './locks.ts';
 import { Longest, type LongestPart } from './longest.ts';
 
 /** Time by state; their sum is the whole. */
