@@ -1,10 +1,10 @@
 import type { DetailLabel } from '../spans/exit-detail.ts';
 import { nothing, type Stats } from '../spans/summary.ts';
 import { type VcpuState, vcpuStates } from '../spans/vcpu-time.ts';
-import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Dimension, ExitResult, ExitRow, Group } from '../views/exits.ts';
 import type { Parts } from '../views/slowest.ts';
+import { beginKeys, cpuKey } from './begin-keys.ts';
 import {
   type Column,
   columnsOf,
@@ -268,22 +268,10 @@ export type SlowScope = Scope & {
 };
 
 export const slowExitColumns = columnsOf<SlowAnswer, SlowScope>()([
-  {
-    key: 'time',
-    type: 'text',
-    meaning: 'time stamp of the kvm_exit',
-    of: ({ begin }, { trace }) => timestamp(trace.origin, begin, trace.clock.unit),
-  },
-  { key: 'begin', type: 'time', meaning: 'the same from the first event', of: ({ begin }) => begin },
+  ...beginKeys<SlowAnswer, SlowScope>('time stamp of the kvm_exit'),
   { key: 'duration', type: 'length', meaning: 'until the kvm_entry', of: ({ duration }) => duration },
   ...vcpuKeys<SlowAnswer, SlowScope>(({ vcpu }) => vcpu),
-  {
-    key: 'cpu',
-    type: 'number',
-    isId: true,
-    meaning: 'CPU of the kvm_exit',
-    of: ({ cpu }): number | null => (cpu < 0 ? null : cpu),
-  },
+  ...cpuKey<SlowAnswer, SlowScope>('CPU of the kvm_exit'),
   { key: 'reason', type: 'text', meaning: 'why the guest was left', of: ({ reason }) => reason },
   { key: 'rip', type: 'text', meaning: 'where the guest was', of: ({ rip }) => rip },
   {

@@ -1,6 +1,5 @@
 import type { Stats } from '../spans/summary.ts';
 import { percentileDigits } from '../spans/summary.ts';
-import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from '../views/conditions.ts';
 import type { StatsJson } from '../views/figures.ts';
@@ -14,6 +13,7 @@ import type {
   UnfinishedLock,
 } from '../views/lock-answers.ts';
 import type { Reading } from '../views/reading.ts';
+import { beginKeys, cpuKey } from './begin-keys.ts';
 import { rowSubjects, sortRows } from './column-names.ts';
 import {
   type Column,
@@ -174,6 +174,23 @@ export const lockThreadColumns = columnsOf<ThreadRow, LockScope>()([
   ...lockColumns,
 ]);
 
+/** The columns that say where who held a mutex had locked it. */
+const heldAt = <Row extends { site?: string | undefined; inner?: string | undefined }, S extends Scope>() =>
+  columnsOf<Row, S>()([
+    {
+      key: 'site',
+      type: 'text',
+      meaning: 'where it had locked it; null before the trace began',
+      of: ({ site }): string | null => site ?? null,
+    },
+    {
+      key: 'inner_site',
+      type: 'text',
+      meaning: 'where it had locked another one last',
+      of: ({ inner }): string | null => inner ?? null,
+    },
+  ]);
+
 /** Who held it while others waited, or, without a role, all others that did. */
 export type BehindRow = Pick<Behind, 'total'> & Partial<Behind>;
 export type BehindScope = LockScope & {
@@ -198,18 +215,7 @@ export const behindColumns = columnsOf<BehindRow, BehindScope>()([
     of: ({ role, site }) => (role === undefined ? '' : (site ?? 'before the trace began')),
   }),
   forPeople({ title: 'was at', type: 'text', shrink: 16, keep: 'end', priority: 2, of: ({ inner }) => inner }),
-  {
-    key: 'site',
-    type: 'text',
-    meaning: 'where it had locked it; null before the trace began',
-    of: ({ site }): string | null => site ?? null,
-  },
-  {
-    key: 'inner_site',
-    type: 'text',
-    meaning: 'where it had locked another one last',
-    of: ({ inner }): string | null => inner ?? null,
-  },
+  ...heldAt<BehindRow, BehindScope>(),
   {
     key: 'waits',
     type: 'number',
@@ -388,13 +394,7 @@ export const mutexSiteColumns: readonly Column<MutexSite, LockScope>[] = [
 /** Who held the mutex in a slow wait. */
 export const holderColumns = columnsOf<Holder & { wait: SlowLock }, LockScope>()([
   ...roleKeys<Holder, LockScope>(({ role }) => role),
-  { key: 'site', type: 'text', meaning: 'where it had locked it', of: ({ site }): string | null => site ?? null },
-  {
-    key: 'inner_site',
-    type: 'text',
-    meaning: 'where it had locked another one last',
-    of: ({ inner }): string | null => inner ?? null,
-  },
+  ...heldAt<Holder, LockScope>(),
   { key: 'times', type: 'number', meaning: 'how often it had it in that wait', of: ({ times }) => times },
   { key: 'total', type: 'length', meaning: 'for how long', of: ({ total }) => total },
   {
@@ -415,22 +415,10 @@ export const holderColumns = columnsOf<Holder & { wait: SlowLock }, LockScope>()
 export type HolderJson = RowJson<typeof holderColumns, 'ns'>;
 
 export const slowLockColumns = columnsOf<SlowLock, LockScope>()([
-  {
-    key: 'time',
-    type: 'text',
-    meaning: 'time stamp of its beginning',
-    of: ({ begin }, { trace }) => timestamp(trace.origin, begin, trace.clock.unit),
-  },
-  { key: 'begin', type: 'time', meaning: 'the same from the first event', of: ({ begin }) => begin },
+  ...beginKeys<SlowLock, LockScope>('time stamp of its beginning'),
   { key: 'duration', type: 'length', meaning: 'how long it took', of: ({ duration }) => duration },
   ...roleKeys<SlowLock, LockScope>(({ role }) => role),
-  {
-    key: 'cpu',
-    type: 'number',
-    isId: true,
-    meaning: 'CPU on which it began',
-    of: ({ cpu }): number | null => (cpu < 0 ? null : cpu),
-  },
+  ...cpuKey<SlowLock, LockScope>('CPU on which it began'),
   { key: 'mutex', type: 'text', meaning: 'name of the mutex', of: ({ name }) => name },
   { key: 'site', type: 'text', meaning: 'where it is locked', of: ({ site }): string | null => site ?? null },
   ...ranKeys<SlowLock, LockScope>(({ ran }) => ran),
@@ -465,13 +453,7 @@ export type SlowLockJson = RowJson<typeof slowLockColumns, 'ns'>;
 
 export const openLockColumns = columnsOf<UnfinishedLock, LockScope>()([
   { key: 'kind', type: 'text', meaning: '`wait` or `hold`', of: ({ kind }) => kind },
-  {
-    key: 'time',
-    type: 'text',
-    meaning: 'time stamp of its beginning',
-    of: ({ begin }, { trace }) => timestamp(trace.origin, begin, trace.clock.unit),
-  },
-  { key: 'begin', type: 'time', meaning: 'the same from the first event', of: ({ begin }) => begin },
+  ...beginKeys<UnfinishedLock, LockScope>('time stamp of its beginning'),
   { key: 'age', type: 'length', meaning: 'how long ago, at the end', of: ({ duration }) => duration },
   ...roleKeys<UnfinishedLock, LockScope>(({ role }) => role),
   { key: 'mutex', type: 'text', meaning: 'name of the mutex', of: ({ name }) => name },

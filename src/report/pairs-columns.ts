@@ -1,8 +1,8 @@
-import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { EndEvent, PairsResult, SlowPair, UnfinishedPair } from '../views/pairs.ts';
 import type { Reading } from '../views/reading.ts';
 import { unitOf } from './answer.ts';
+import { beginKeys, cpuKey } from './begin-keys.ts';
 import { sortRows } from './column-names.ts';
 import { columnsOf, forPeople, scopeOf } from './columns.ts';
 import { escapeText } from './escape.ts';
@@ -56,14 +56,7 @@ type Begun = SlowPair | UnfinishedPair;
 
 const begun = <const L extends 'duration' | 'age'>(length: L, meaning: string) =>
   columnsOf<Begun, PairsScope>()([
-    {
-      key: 'time',
-      type: 'text',
-      title: 'since',
-      meaning: 'time stamp of its first event',
-      of: ({ begin }, { trace }) => timestamp(trace.origin, begin, trace.clock.unit),
-    },
-    { key: 'begin', type: 'time', meaning: 'the same from the first event of the recording', of: ({ begin }) => begin },
+    ...beginKeys<Begun, PairsScope>('time stamp of its first event', 'since'),
     { key: length, type: 'length', title: length, meaning, of: ({ duration }) => duration },
     forPeople({ title: 'thread', type: 'text', shrink: 12, of: (pair, { trace }) => pairThread(trace, pair) }),
     {
@@ -79,13 +72,7 @@ const begun = <const L extends 'duration' | 'age'>(length: L, meaning: string) =
       meaning: "the thread's name",
       of: ({ tid }, { trace }) => trace.threads.get(tid)?.comm ?? '',
     },
-    {
-      key: 'cpu',
-      type: 'number',
-      isId: true,
-      meaning: 'CPU on which it began',
-      of: ({ cpu }): number | null => (cpu < 0 ? null : cpu),
-    },
+    ...cpuKey<Begun, PairsScope>('CPU on which it began'),
   ]);
 
 export const slowPairColumns = columnsOf<SlowPair, PairsScope>()([

@@ -1,7 +1,6 @@
 import type { Stats } from '../spans/summary.ts';
 import { percentileDigits } from '../spans/summary.ts';
 import { type ThreadState, threadStates } from '../spans/thread-time.ts';
-import { timestamp } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Subject } from '../views/conditions.ts';
 import { type Verdict, verdicts } from '../views/leaks.ts';
@@ -10,6 +9,7 @@ import { queueWord } from '../views/queue-name.ts';
 import type { Reading } from '../views/reading.ts';
 import type { DelayResult, Hop, Rank, RequestQueue, RequestsResult, SlowRequest } from '../views/requests.ts';
 import { unitOf } from './answer.ts';
+import { beginKeys } from './begin-keys.ts';
 import { rowSubjects, sortRows } from './column-names.ts';
 import {
   type Column,
@@ -390,13 +390,7 @@ const pointColumns = columnsOf<SlowRequest['points'][number], RequestScope>()([
 type WaitJson = Timed<'wait'> & { name: string; holder: ThreadJson | null; site: string | null };
 
 export const slowRequestColumns = columnsOf<SlowRequest, RequestScope>()([
-  {
-    key: 'time',
-    type: 'text',
-    meaning: 'time stamp of the pop',
-    of: ({ begin }, { trace }) => timestamp(trace.origin, begin, trace.clock.unit),
-  },
-  { key: 'begin', type: 'time', meaning: 'the same from the first event', of: ({ begin }) => begin },
+  ...beginKeys<SlowRequest, RequestScope>('time stamp of the pop'),
   { key: 'duration', type: 'length', meaning: 'from the pop to the fill', of: ({ duration }) => duration },
   {
     key: 'delay',

@@ -6,6 +6,7 @@ import type { Reading } from '../views/reading.ts';
 import { cellText } from '../views/span-groups.ts';
 import type { SpanCells, SpansResult } from '../views/spans.ts';
 import { howMany, unitOf } from './answer.ts';
+import { beginKeys } from './begin-keys.ts';
 import { sortRows } from './column-names.ts';
 import { type Column, columnsOf, rowsTable, type Scope, scopeOf } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
@@ -141,14 +142,7 @@ export function spanColumns(
   );
   return [
     ...columnsOf<SpanCells, SpanScope>()([
-      {
-        key: 'time',
-        type: 'text',
-        title: 'time',
-        meaning: 'time stamp of its beginning',
-        of: ({ begin }, { trace }) => timestamp(trace.origin, begin, trace.clock.unit),
-      },
-      { key: 'begin', type: 'time', meaning: 'the same from the first event', of: ({ begin }) => begin },
+      ...beginKeys<SpanCells, SpanScope>('time stamp of its beginning', 'time'),
       {
         key: length,
         type: 'length',
