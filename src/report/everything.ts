@@ -27,14 +27,10 @@ import type { VcpusAnswer } from './vcpus-columns.ts';
 import { vcpusJson } from './vcpus-json.ts';
 import { verdicts } from './verdicts.ts';
 
-/** Slow exits told one by one. */
-const slow = 20;
-/** Slow waits for a mutex, and slow requests, told one by one. */
-const slowWaits = 10;
-const slowRequests = 20;
-/** Bytes that the packed cells of all pictures may take in a page, deflated. */
-const cellRoom = 700_000;
-const requestCellRoom = 150_000;
+/** How many of those that were slow are told one by one. */
+const slow = { exits: 20, waits: 10, requests: 20 };
+/** Bytes that the packed cells of pictures may take in a page, deflated. */
+const room = { exits: 700_000, requests: 150_000 };
 
 /** Every analysis's answer, as far as the trace has one. */
 export type Everything = {
@@ -67,11 +63,11 @@ export async function askEverything(
 ): Promise<Everything> {
   const everything = new Asked(trace, {
     events: true,
-    exits: { by: ['reason'], slow, heatmap: true, picture: pictures?.exits },
+    exits: { by: ['reason'], slow: slow.exits, heatmap: true, picture: pictures?.exits },
     vcpus: { timeline: true },
-    requests: { slow: slowRequests, picture: pictures?.requests },
+    requests: { slow: slow.requests, picture: pictures?.requests },
     leaks: true,
-    locks: { slow: slowWaits },
+    locks: { slow: slow.waits },
   });
   const reading = await reads(everything.analyses);
   if (reading.partial.length === 0) await trace.close();
@@ -140,11 +136,11 @@ export function pageOf(
   };
   const shown = sections.map((section): Section => {
     if (section.kind === 'exits')
-      return { ...section, ...drawn('exits', exitsDrawn(exits as ExitAnswer, exitPicture, cellRoom)) };
+      return { ...section, ...drawn('exits', exitsDrawn(exits as ExitAnswer, exitPicture, room.exits)) };
     if (section.kind === 'requests')
       return {
         ...section,
-        ...drawn('requests', requestsDrawn(requests as RequestsAnswer, requestPicture, requestCellRoom)),
+        ...drawn('requests', requestsDrawn(requests as RequestsAnswer, requestPicture, room.requests)),
       };
     return section;
   });

@@ -1,6 +1,7 @@
+import type { Stats } from '../spans/summary.ts';
 import { groups } from '../trace/groups.ts';
 import { parseLength } from '../trace/time-units.ts';
-import { type Figure, figures, type Measure } from './figures.ts';
+import { type Figure, figures, type Measure, measured } from './figures.ts';
 
 /*
  * Conditions on figures, for scripts and CI: `p99(exit:EPT_VIOLATION) > 100us`.
@@ -42,6 +43,17 @@ export type Subject = {
   /** Whether `measured` is by how much each figure changed. */
   change?: true;
 };
+
+/** The figures of some statistics as a subject. `whole` is the total that a share is of, rates are per second of `seconds`. */
+export function statsSubject(
+  kind: string,
+  name: string | undefined,
+  stats: Stats,
+  whole: number,
+  seconds: number,
+): Subject {
+  return { kind, name, measured: measured(stats, whole, seconds) };
+}
 
 /** A figure that conditions can be about besides those of statistics; undefined where a word is none. */
 export type MoreFigures = (word: string) => { name: string; measure: Measure | undefined } | undefined;

@@ -9,10 +9,9 @@ import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import { groups } from '../trace/groups.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { Subject } from './conditions.ts';
+import { type Subject, statsSubject } from './conditions.ts';
 import { namesIn } from './derived-field.ts';
 import { EventPatterns } from './event-pattern.ts';
-import { measured } from './figures.ts';
 import type { Filter } from './filter.ts';
 import type { Heat } from './heatmap.ts';
 import { generalNames, NamedFields, NamedReader, tellsVcpu } from './named-fields.ts';
@@ -81,11 +80,7 @@ export type PairsResult = {
 
 /** What conditions can be about: all pairs, and each group under its values. */
 export function pairSubjects({ all, rows, duration }: PairsResult): Subject[] {
-  const of = (name: string | undefined, stats: Stats): Subject => ({
-    kind: 'pair',
-    name,
-    measured: measured(stats, all.total, duration / 1e9),
-  });
+  const of = (name: string | undefined, stats: Stats) => statsSubject('pair', name, stats, all.total, duration / 1e9);
   return [
     of(undefined, all),
     ...rows.map(({ group, stats }) => of(group.map((value) => value ?? '').join(','), stats)),

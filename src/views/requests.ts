@@ -22,7 +22,7 @@ import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import { type EventType, hex64 } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { Subject } from './conditions.ts';
+import { type Subject, statsSubject } from './conditions.ts';
 import { measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
 import { judgeLeaks, type Verdict } from './leaks.ts';
@@ -139,11 +139,8 @@ export type RequestsResult = {
 
 /** What `--fail-if` can ask about. */
 export function requestSubjects({ all, kinds, queues, delay, duration }: RequestsResult): Subject[] {
-  const of = (name: string | undefined, stats: Stats): Subject => ({
-    kind: 'request',
-    name,
-    measured: measured(stats, all.total, duration / 1e9),
-  });
+  const of = (name: string | undefined, stats: Stats) =>
+    statsSubject('request', name, stats, all.total, duration / 1e9);
   return [
     of(undefined, all),
     ...kinds.map(({ kind, stats }) => of(`virtio-${kind}`, stats)),

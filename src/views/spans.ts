@@ -13,8 +13,7 @@ import { type Analysis, type Joinable, type Window, wholeOf } from '../trace/ana
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
-import type { Subject } from './conditions.ts';
-import { measured } from './figures.ts';
+import { type Subject, statsSubject } from './conditions.ts';
 import type { Heat } from './heatmap.ts';
 import { cellText, type GroupsPart, SpanGroups } from './span-groups.ts';
 import { SpanView, type SpanViewPart } from './span-view.ts';
@@ -202,11 +201,7 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
 
 /** What conditions can be about: all spans of the kind, and each group under its values. `seconds` is the time that rates are of. */
 export function spanSubjects({ kind, all, rows }: SpansResult, seconds: number): Subject[] {
-  const of = (name: string | undefined, stats: Stats): Subject => ({
-    kind: kind.word,
-    name,
-    measured: measured(stats, all.total, seconds),
-  });
+  const of = (name: string | undefined, stats: Stats) => statsSubject(kind.word, name, stats, all.total, seconds);
   return [
     of(undefined, all),
     ...rows.map(({ group, stats }) => of(group === undefined ? 'others' : group.map(cellText).join(','), stats)),

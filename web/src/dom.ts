@@ -1,6 +1,6 @@
 import { escapeText } from '../../src/report/escape.ts';
 
-type Child = Node | string | number | undefined | null | false;
+export type Child = Node | string | number | undefined | null | false;
 type Attributes = Record<string, string | number | boolean | undefined | ((event: never) => void)>;
 
 /**

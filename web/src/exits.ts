@@ -5,6 +5,7 @@ import { count, cycles, duration, percent, plural, rate, roughLength } from '../
 import { percentileDigits } from '../../src/spans/summary.ts';
 import { askPicture, askRegion, type RegionAnswer } from './data.ts';
 import { el, scrollTo, svg } from './dom.ts';
+import { pagePart } from './parts.ts';
 import type { Picture, Region } from './picture.ts';
 import { PicturePanel } from './picture-panel.ts';
 import { slowExit } from './slow-exit.ts';
@@ -77,10 +78,9 @@ class ExitsPart {
       opened: () => void this.#answered.then(() => scrollTo(this.#slowTitle)),
     });
     this.#table = this.#statistics();
-    this.element = el(
-      'section',
-      { id: 'exits', 'aria-labelledby': 'exits-title', tabindex: -1 },
-      el('h2', { id: 'exits-title' }, 'VM exits'),
+    this.element = pagePart(
+      'exits',
+      'VM exits',
       el(
         'p',
         {},

@@ -3,6 +3,7 @@ import { leakQueueColumns } from '../../src/report/leaks-columns.ts';
 import { count, duration, plural, shortDuration } from '../../src/report/units.ts';
 import { declared } from './columns.ts';
 import { el } from './dom.ts';
+import { inner, innerTable, pagePart, slowEntry } from './parts.ts';
 import { type Column, Table } from './table.ts';
 
 /** Every verdict, the worst first, by its name in the answer. */
@@ -46,10 +47,9 @@ export function leaksPart(answer: LeaksJson): HTMLElement {
   ]);
   table.show(answer.queues);
   const { elements } = answer;
-  return el(
-    'section',
-    { id: 'leaks', 'aria-labelledby': 'leaks-title', tabindex: -1 },
-    el('h2', { id: 'leaks-title' }, 'Virtqueue elements'),
+  return pagePart(
+    'leaks',
+    'Virtqueue elements',
     el('p', {}, 'What QEMU popped from each queue and filled, and what became of the rest.'),
     table.element,
     ...(elements.length === 0 ? [] : [el('h3', {}, 'Elements that the guest waits for in vain')]),
@@ -81,45 +81,33 @@ function elementPart(element: ElementJson, open: boolean): HTMLElement {
     element.operation === undefined
       ? ''
       : `${element.operation} of ${plural(element.sectors ?? 0, 'sector')} from sector ${element.sector}`;
-  return el(
-    'details',
-    { class: 'slow', open },
-    el(
-      'summary',
-      {},
+  return slowEntry(
+    open,
+    [
       el('strong', { class: 'bad' }, element.verdict),
       el('span', {}, `elem ${element.elem}`),
       el('span', {}, `${deviceName(element)} queue ${element.queue ?? '?'}`),
       element.age_ns === null ? undefined : el('span', { class: 'length' }, `open ${shortDuration(element.age_ns)}`),
       asked === '' ? undefined : el('span', { class: 'faint' }, asked),
-    ),
-    el(
-      'div',
-      { class: 'inner' },
+    ],
+    inner(
       el('p', {}, element.why),
       element.events === undefined || element.events.length === 0
         ? undefined
-        : el(
-            'table',
-            { class: 'events' },
-            el('caption', { class: 'visually-hidden' }, 'Events of its queue around its pop'),
-            el(
-              'tbody',
-              {},
-              ...element.events.map(({ after_pop_ns: after, event, own }) =>
+        : innerTable('events', 'Events of its queue around its pop', [
+            ...element.events.map(({ after_pop_ns: after, event, own }) =>
+              el(
+                'tr',
+                { class: own ? 'own' : 'faint' },
                 el(
-                  'tr',
-                  { class: own ? 'own' : 'faint' },
-                  el(
-                    'th',
-                    { scope: 'row', class: 'number' },
-                    after === null ? '' : `${after < 0 ? '−' : '+'}${duration(Math.abs(after))}`,
-                  ),
-                  el('td', { class: 'text' }, event),
+                  'th',
+                  { scope: 'row', class: 'number' },
+                  after === null ? '' : `${after < 0 ? '−' : '+'}${duration(Math.abs(after))}`,
                 ),
+                el('td', { class: 'text' }, event),
               ),
             ),
-          ),
+          ]),
     ),
   );
 }

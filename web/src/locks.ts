@@ -5,6 +5,7 @@ import { duration, percent } from '../../src/report/units.ts';
 import { percentileDigits } from '../../src/spans/summary.ts';
 import { declared } from './columns.ts';
 import { el } from './dom.ts';
+import { inner, innerTable, pagePart, slowEntry } from './parts.ts';
 import { Table } from './table.ts';
 
 /** Holders listed, and events of a slow wait. */
@@ -39,10 +40,9 @@ export function locksPart(answer: LocksJson, summary: string): HTMLElement {
   );
   table.show(answer.mutexes);
   const bql = answer.mutexes.filter(({ name }) => name === 'BQL');
-  return el(
-    'section',
-    { id: 'locks', 'aria-labelledby': 'locks-title', tabindex: -1 },
-    el('h2', { id: 'locks-title' }, 'Locks'),
+  return pagePart(
+    'locks',
+    'Locks',
     ...summary.split('\n').map((line) => el('p', {}, line)),
     table.element,
     ...bql.flatMap((mutex) => [
@@ -98,46 +98,34 @@ function behind(mutex: MutexJson): HTMLElement {
 }
 
 function slowWait(wait: SlowLockJson, open: boolean): HTMLElement {
-  return el(
-    'details',
-    { class: 'slow', open },
-    el(
-      'summary',
-      {},
+  return slowEntry(
+    open,
+    [
       el('span', { class: 'time' }, wait.time),
       el('strong', {}, wait.mutex),
       el('span', { class: 'length' }, duration(wait.duration_ns)),
       el('span', {}, roleOf(wait)),
       el('span', { class: 'faint' }, `at ${wait.site ?? '?'}`),
-    ),
-    el(
-      'div',
-      { class: 'inner' },
+    ],
+    inner(
       ...(wait.holders.length === 0
         ? [el('p', {}, 'Nobody was seen to hold it meanwhile.')]
         : wait.holders.slice(0, listed).map((one) => el('p', {}, holder(one)))),
       wait.events.length === 0
         ? undefined
-        : el(
-            'table',
-            { class: 'events' },
-            el('caption', { class: 'visually-hidden' }, 'What the thread did that held it'),
-            el(
-              'tbody',
-              {},
-              ...wait.events
-                .slice(-listedEvents)
-                .map(({ offset_ns: offset, event, text }) =>
-                  el(
-                    'tr',
-                    {},
-                    el('th', { scope: 'row', class: 'number' }, `+${duration(offset)}`),
-                    el('td', {}, event),
-                    el('td', { class: 'text' }, text),
-                  ),
+        : innerTable('events', 'What the thread did that held it', [
+            ...wait.events
+              .slice(-listedEvents)
+              .map(({ offset_ns: offset, event, text }) =>
+                el(
+                  'tr',
+                  {},
+                  el('th', { scope: 'row', class: 'number' }, `+${duration(offset)}`),
+                  el('td', {}, event),
+                  el('td', { class: 'text' }, text),
                 ),
-            ),
-          ),
+              ),
+          ]),
     ),
   );
 }

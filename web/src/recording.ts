@@ -3,6 +3,7 @@ import { typeColumns } from '../../src/report/events-columns.ts';
 import { count, duration, plural } from '../../src/report/units.ts';
 import { declared } from './columns.ts';
 import { el } from './dom.ts';
+import { pagePart } from './parts.ts';
 import { Table } from './table.ts';
 
 /** What was recorded, what was lost, and what the recording cannot answer. */
@@ -33,10 +34,9 @@ export function recordingPart(recording: EventsJson): HTMLElement {
   ]);
   types.show(recording.types);
   const missing = recording.answers.filter(({ answer, record }) => answer === 'no' || record.length > 0);
-  return el(
-    'section',
-    { id: 'recording', 'aria-labelledby': 'recording-title', tabindex: -1 },
-    el('h2', { id: 'recording-title' }, 'The recording'),
+  return pagePart(
+    'recording',
+    'The recording',
     el('dl', {}, ...facts.flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)])),
     ...[...(recording.why ?? []), ...(recording.notes ?? [])].map((note) => el('p', {}, note)),
     ...(missing.length === 0

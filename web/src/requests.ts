@@ -19,6 +19,7 @@ import { declared } from './columns.ts';
 import { el, scrollTo, svg } from './dom.ts';
 import { deviceName, queueName } from './leaks.ts';
 import { roleOf } from './locks.ts';
+import { inner, innerTable, pagePart, slowEntry } from './parts.ts';
 import type { Figures, Picture } from './picture.ts';
 import { PicturePanel } from './picture-panel.ts';
 import type { State } from './state.ts';
@@ -40,10 +41,9 @@ export function requestsPart(
   const slow = el('div');
   const title = el('h3', { id: 'slow-requests', tabindex: -1 }, 'Slow requests');
   const map = heatmap(answer, picture, signal, slow, title);
-  return el(
-    'section',
-    { id: 'requests', 'aria-labelledby': 'requests-title', tabindex: -1 },
-    el('h2', { id: 'requests-title' }, 'Requests'),
+  return pagePart(
+    'requests',
+    'Requests',
     el('p', {}, 'How long virtio requests take, from QEMU’s virtqueue_pop to virtqueue_fill, by queue.'),
     ...map,
     queueTable(answer),
@@ -306,12 +306,9 @@ function hopClass(from: string): string {
 /** One slow request: a line, and when opened its path as a waterfall. */
 function slowRequest(request: SlowRequestJson, unit: Unit, open: boolean): HTMLElement {
   const long = longs(unit);
-  return el(
-    'details',
-    { class: 'slow', open },
-    el(
-      'summary',
-      {},
+  return slowEntry(
+    open,
+    [
       el('span', { class: 'time' }, request.time),
       el('strong', {}, request.operation ?? 'request'),
       el('span', { class: 'length' }, long(figure(request, 'duration', unit))),
@@ -320,10 +317,8 @@ function slowRequest(request: SlowRequestJson, unit: Unit, open: boolean): HTMLE
         ? undefined
         : el('span', { class: 'faint' }, `${plural(request.sectors, 'sector')} from ${request.sector ?? '?'}`),
       request.result === 0 ? undefined : el('strong', { class: 'bad' }, `error ${request.result}`),
-    ),
-    el(
-      'div',
-      { class: 'inner' },
+    ],
+    inner(
       waterfall(request, unit),
       ...facts(request, unit).map((fact) => el('p', {}, fact)),
       ...(request.events.length === 0 ? [] : events(request, unit)),
@@ -337,42 +332,35 @@ function waterfall({ path }: SlowRequestJson, unit: Unit): HTMLElement {
   const begin = time(0);
   const whole = Math.max(1, time(path.length - 1) - begin);
   const width = 1000;
-  return el(
-    'table',
-    { class: 'waterfall' },
-    el('caption', { class: 'visually-hidden' }, 'The path of this request'),
-    el(
-      'tbody',
-      {},
-      ...path.slice(1).map(({ point }, n) => {
-        const from = path[n]?.point as string;
-        const picture = svg('svg', {
-          viewBox: `0 0 ${width} 1`,
-          preserveAspectRatio: 'none',
-          class: 'bar',
-          'aria-hidden': 'true',
-        });
-        const x = ((time(n) - begin) / whole) * width;
-        const long = Math.max(2, ((time(n + 1) - time(n)) / whole) * width);
-        picture.append(
-          svg('rect', { width, height: 1, class: 'track' }),
-          svg('rect', {
-            x: Math.min(x, width - 2).toFixed(1),
-            width: long.toFixed(1),
-            height: 1,
-            class: hopClass(from),
-          }),
-        );
-        return el(
-          'tr',
-          {},
-          el('th', { scope: 'row' }, `${from} → ${point}`),
-          el('td', { class: 'number' }, longs(unit)(time(n + 1) - time(n))),
-          el('td', { class: 'picture' }, picture),
-        );
-      }),
-    ),
-  );
+  return innerTable('waterfall', 'The path of this request', [
+    ...path.slice(1).map(({ point }, n) => {
+      const from = path[n]?.point as string;
+      const picture = svg('svg', {
+        viewBox: `0 0 ${width} 1`,
+        preserveAspectRatio: 'none',
+        class: 'bar',
+        'aria-hidden': 'true',
+      });
+      const x = ((time(n) - begin) / whole) * width;
+      const long = Math.max(2, ((time(n + 1) - time(n)) / whole) * width);
+      picture.append(
+        svg('rect', { width, height: 1, class: 'track' }),
+        svg('rect', {
+          x: Math.min(x, width - 2).toFixed(1),
+          width: long.toFixed(1),
+          height: 1,
+          class: hopClass(from),
+        }),
+      );
+      return el(
+        'tr',
+        {},
+        el('th', { scope: 'row' }, `${from} → ${point}`),
+        el('td', { class: 'number' }, longs(unit)(time(n + 1) - time(n))),
+        el('td', { class: 'picture' }, picture),
+      );
+    }),
+  ]);
 }
 
 /** What else there is to say of a request, a sentence each. */
@@ -423,23 +411,16 @@ function events({ events: all, path }: SlowRequestJson, unit: Unit): HTMLElement
   const shown = all.slice(-listedEvents);
   const last = shown.length < all.length ? `, the last ${shown.length} of them` : '';
   const title = `What that thread did from the ${since} to the pop${last}`;
-  const table = el(
-    'table',
-    { class: 'events' },
-    el('caption', { class: 'visually-hidden' }, title),
-    el(
-      'tbody',
-      {},
-      ...shown.map((event) =>
-        el(
-          'tr',
-          {},
-          el('th', { scope: 'row', class: 'number' }, `+${longs(unit)(figure(event, 'offset', unit))}`),
-          el('td', {}, event.event),
-          el('td', { class: 'text' }, event.text),
-        ),
+  const table = innerTable('events', title, [
+    ...shown.map((event) =>
+      el(
+        'tr',
+        {},
+        el('th', { scope: 'row', class: 'number' }, `+${longs(unit)(figure(event, 'offset', unit))}`),
+        el('td', {}, event.event),
+        el('td', { class: 'text' }, event.text),
       ),
     ),
-  );
+  ]);
   return [el('p', { class: 'faint' }, `${title}:`), table];
 }

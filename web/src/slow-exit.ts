@@ -4,6 +4,7 @@ import { cycles, duration, plural } from '../../src/report/units.ts';
 import { stateLooks } from '../../src/report/vcpu-states.ts';
 import { askExit } from './data.ts';
 import { el, svg } from './dom.ts';
+import { inner, innerTable, slowEntry } from './parts.ts';
 import { statesBar } from './states-bar.ts';
 
 /** One slow exit: a line, and when opened what happened in it. A server is asked for that when it is opened. */
@@ -15,21 +16,18 @@ export function slowExit(
   const long = unit === 'ns' ? duration : cycles;
   const length = figure(exit, 'duration', unit);
   const who = exit.vcpu === null ? `thread ${exit.tid}` : `vCPU ${exit.vcpu} (thread ${exit.tid})`;
-  const body = el('div', { class: 'inner' });
+  const body = inner();
   const asks = live && exit.events === undefined;
-  const details = el(
-    'details',
-    { class: 'slow', open: open && !asks },
-    el(
-      'summary',
-      {},
+  const details = slowEntry(
+    open && !asks,
+    [
       el('span', { class: 'time' }, exit.time),
       el('strong', {}, exit.reason),
       el('span', { class: 'length' }, long(length)),
       el('span', {}, who),
       exit.cpu === null ? undefined : el('span', {}, `CPU ${exit.cpu}`),
       exit.rip === undefined || exit.rip === '0x0' ? undefined : el('span', { class: 'faint' }, `rip ${exit.rip}`),
-    ),
+    ],
     body,
   );
   if (!asks) fill(body, exit, unit);
@@ -60,25 +58,18 @@ function fill(body: HTMLElement, exit: SlowExitJson, unit: Unit): void {
   body.replaceChildren(
     ...states,
     strip(exit, unit),
-    el(
-      'table',
-      { class: 'events' },
-      el('caption', { class: 'visually-hidden' }, 'What happened in this exit'),
-      el(
-        'tbody',
-        {},
-        ...exit.events.map((event) =>
-          el(
-            'tr',
-            {},
-            el('th', { scope: 'row', class: 'number' }, `+${long(figure(event, 'offset', unit))}`),
-            el('td', {}, event.cpu === null || event.cpu === exit.cpu ? '' : `CPU ${event.cpu}`),
-            el('td', {}, event.event),
-            el('td', { class: 'text' }, event.brief ?? event.text),
-          ),
+    innerTable('events', 'What happened in this exit', [
+      ...exit.events.map((event) =>
+        el(
+          'tr',
+          {},
+          el('th', { scope: 'row', class: 'number' }, `+${long(figure(event, 'offset', unit))}`),
+          el('td', {}, event.cpu === null || event.cpu === exit.cpu ? '' : `CPU ${event.cpu}`),
+          el('td', {}, event.event),
+          el('td', { class: 'text' }, event.brief ?? event.text),
         ),
       ),
-    ),
+    ]),
     ...(exit.omitted > 0 ? [el('p', { class: 'faint' }, `… and ${plural(exit.omitted, 'event')} more`)] : []),
   );
 }

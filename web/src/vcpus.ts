@@ -5,6 +5,7 @@ import { stateLooks } from '../../src/report/vcpu-states.ts';
 import { vcpuColumns } from '../../src/report/vcpus-columns.ts';
 import { declared } from './columns.ts';
 import { el, svg } from './dom.ts';
+import { pagePart } from './parts.ts';
 import { statesBar } from './states-bar.ts';
 import { type Column, Table } from './table.ts';
 
@@ -38,10 +39,9 @@ export function vcpusPart(answer: VcpusJson): HTMLElement {
     }),
   ]);
   table.show(answer.vcpus);
-  return el(
-    'section',
-    { id: 'vcpus', 'aria-labelledby': 'vcpus-title', tabindex: -1 },
-    el('h2', { id: 'vcpus-title' }, "vCPUs' time"),
+  return pagePart(
+    'vcpus',
+    "vCPUs' time",
     el(
       'p',
       {},
