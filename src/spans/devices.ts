@@ -226,3 +226,13 @@ export class Request {
     this.slot = slot;
   }
 }
+
+/** What is known of a request at a moment. */
+export function momentOf(time: number, { queue, fillsAtPop, pop }: Request): Moment {
+  return {
+    time,
+    fills: queue.fills - fillsAtPop,
+    overtaken: queue.overtaking > pop,
+    overtakenByPeer: (queue.device?.overtakingBeside(queue) ?? Number.NEGATIVE_INFINITY) > pop,
+  };
+}

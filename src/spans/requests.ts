@@ -4,8 +4,9 @@ import { absent, type EventType, type FieldReader } from '../trace/event-type.ts
 import type { Loss } from '../trace/loss.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type DeviceKind, kindOfEvent } from './device-kinds.ts';
-import { type Device, type Moment, QemuProcess, type Queue, Request } from './devices.ts';
-import { type NearbyKind, nearbyKinds, Recent } from './recent.ts';
+import { type Device, momentOf, QemuProcess, type Queue, type Request } from './devices.ts';
+import { OpenRequests } from './open-requests.ts';
+import { type NearbyKind, nearbyKinds } from './recent.ts';
 import { Spread } from './spread.ts';
 
 /** What happens to requests, told as the events come. Requests must not be kept: they are used again. */
@@ -28,13 +29,8 @@ export type RequestListener = {
 
 /** Bounds on what is kept, against traces that never fill. */
 const maxElements = 500_000;
-/** Requests that are open, or ended without a fill, at once. */
-const maxRequests = 100_000;
 const maxQueues = 20_000;
 const maxProcesses = 5_000;
-const maxEnded = 50_000;
-const maxNearby = 2_000;
-const maxHoles = 10_000;
 const maxTags = 100_000;
 /** Bounds on the time that emptying a ring of simpletrace records takes (ns). */
 const minDrain = 2e6;
@@ -71,13 +67,12 @@ type Handler = {
 export class Requests implements Analysis {
   readonly processes: QemuProcess[] = [];
   readonly queues: Queue[] = [];
-  /** Requests that ended without a fill, in the order of their ends. */
-  readonly ended: Request[] = [];
+  readonly #unfilled = new OpenRequests();
+  readonly ended = this.#unfilled.ended;
+  readonly holes = this.#unfilled.holes;
   /** Time of the last event that was looked at, and of the last that requests rest on: until then it is known what became of them. */
   end = Number.NaN;
   seenUntil = Number.NaN;
-  /** Holes in which events were lost, in order of becoming known. */
-  readonly holes: Loss[] = [];
   /** Whether virtio_set_status was seen, so that resets are known. */
   resetsSeen = false;
   /** Events of queues and elements that were not followed, because there were too many addresses. */
@@ -91,22 +86,12 @@ export class Requests implements Analysis {
   readonly #byPid = new Map<number, QemuProcess>();
   #qemu: QemuProcess | undefined;
   #pid = Number.NaN;
-  readonly #pool: Request[] = [];
-  #slots = 0;
   readonly #listener: RequestListener | undefined;
-  readonly #recent = new Recent();
-  #nearbyTaken = 0;
   #elements = 0;
-  /** The list of all open requests begins here, with the newest. */
-  #newest: Request | undefined;
-  /** Until when events may be missing. */
-  #unsureUntil = Number.NEGATIVE_INFINITY;
   /** The last request popped by each process of QEMU, until it is filled. */
   readonly #lastPop = new Map<QemuProcess, Request>();
   /** SCSI commands by tag. One that was filled has lost its tag. */
   readonly #tags = new Map<number, Request>();
-  /** Requests whose address was used again, by process and element, the latest each: a fill can still come to light. */
-  readonly #reused = new Map<QemuProcess, Map<number, Request>>();
 
   #from = Number.NEGATIVE_INFINITY;
   #window: Window | undefined;
@@ -151,7 +136,7 @@ export class Requests implements Analysis {
   /** Begins a batch whose events `take` is then given, all of them and in their order. */
   begin(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
-    for (const loss of b.losses) this.#addHole(trace.traits?.looseHoles ? widened(loss) : loss);
+    for (const loss of b.losses) this.#unfilled.addHole(trace.traits?.looseHoles ? widened(loss) : loss, this.end);
     if (b.count > 0) this.end = b.time[b.count - 1] as number;
   }
 
@@ -168,7 +153,7 @@ export class Requests implements Analysis {
 
   /** Whether events may be missing at this time. */
   unsureAt(time: number): boolean {
-    return time <= this.#unsureUntil;
+    return this.#unfilled.unsureAt(time);
   }
 
   /** The requests that are open now, the oldest first. */
@@ -177,22 +162,11 @@ export class Requests implements Analysis {
     for (const qemu of this.processes) {
       for (const request of qemu.open) {
         if (request === undefined || request.pop < this.#from) continue;
-        this.#takeNearby(request);
+        this.#unfilled.takeNearby(request);
         open.push(request);
       }
     }
     return open.sort((a, b) => a.pop - b.pop);
-  }
-
-  /** What is known of a request at a moment. */
-  at(time: number, request: Request): Moment {
-    const { queue } = request;
-    return {
-      time,
-      fills: queue.fills - request.fillsAtPop,
-      overtaken: queue.overtaking > request.pop,
-      overtakenByPeer: (queue.device?.overtakingBeside(queue) ?? Number.NEGATIVE_INFINITY) > request.pop,
-    };
   }
 
   /** The events that virtqueue questions rest on: what to do with each, and the fields that it needs. */
@@ -265,8 +239,8 @@ export class Requests implements Analysis {
       return;
     }
     const before = qemu.open[element];
-    if (before !== undefined) this.#endReused(before, time, b, i);
-    const request = this.#pool.pop() ?? (this.#slots < maxRequests ? new Request(this.#slots++) : undefined);
+    if (before !== undefined) this.#reuse(before, b, i);
+    const request = this.#unfilled.begin();
     qemu.open[element] = request;
     if (request === undefined) {
       this.untracked++;
@@ -279,17 +253,16 @@ export class Requests implements Analysis {
     request.in = h.c.number(b, i) || 0;
     request.out = h.d.number(b, i) || 0;
     request.pop = time;
-    request.seq = this.#recent.count;
     request.fillsAtPop = queue.fills;
     request.tid = b.tid[i] as number;
     queue.directions[request.out === 0 ? 'in' : request.in === 0 ? 'out' : 'both']++;
-    if (time <= this.#unsureUntil) {
+    if (this.#unfilled.unsureAt(time)) {
       request.hole = time;
       request.holeFills = queue.fills;
     }
-    this.#list(request);
+    this.#unfilled.list(request);
     this.#lastPop.set(qemu, request);
-    this.#note(time, h.nearby, queue, high, low, request.in, request.out);
+    this.#unfilled.note(time, h.nearby, queue, high, low, request.in, request.out);
     this.#listener?.popped(request, b, i);
   };
 
@@ -301,7 +274,7 @@ export class Requests implements Analysis {
     const high = h.b.high(b, i);
     const low = h.b.low(b, i);
     const time = b.time[i] as number;
-    this.#note(time, h.nearby, queue, high, low, h.c.number(b, i), 0);
+    this.#unfilled.note(time, h.nearby, queue, high, low, h.c.number(b, i), 0);
     const element = qemu.elements.find(high, low);
     const request = element < 0 ? undefined : qemu.open[element];
     if (request === undefined || request.queue !== queue) {
@@ -337,10 +310,10 @@ export class Requests implements Analysis {
     }
     qemu.open[element] = undefined;
     if (this.#lastPop.get(qemu) === request) this.#lastPop.delete(qemu);
-    this.#unlist(request);
+    this.#unfilled.unlist(request);
     if (Number.isNaN(request.hole)) this.#listener?.filled(request, b, i);
     else this.#listener?.gone(request, b, i);
-    this.#free(request);
+    this.#unfilled.free(request);
   };
 
   /** Whether an event lacks the address of its queue or its element: it may be of any, so that it counts as lost. */
@@ -350,7 +323,7 @@ export class Requests implements Analysis {
     if (!Number.isNaN(a.number(b, i)) && !Number.isNaN(element.number(b, i))) return false;
     const time = b.time[i] as number;
     this.nameless++;
-    this.#addHole({ from: time, to: time, cpu: -1, count: 1 });
+    this.#unfilled.addHole({ from: time, to: time, cpu: -1, count: 1 }, this.end);
     return true;
   }
 
@@ -365,9 +338,8 @@ export class Requests implements Analysis {
   ): void {
     queue.fills++;
     // Two threads' events can stand in the wrong order, by little: the fill of the element that seemed lost.
-    const lost = element < 0 ? undefined : this.#reused.get(qemu)?.get(element);
-    if (lost !== undefined && lost.queue === queue) {
-      this.#reused.get(qemu)?.delete(element);
+    const lost = element < 0 ? undefined : this.#unfilled.takeLost(qemu, element, queue);
+    if (lost !== undefined) {
       lost.filledAfterAll = true;
       if (lost.pop >= this.#from) queue.filled++;
       return;
@@ -375,8 +347,14 @@ export class Requests implements Analysis {
     if ((b.time[i] as number) >= this.#from) queue.unseenPops++;
     if (open !== undefined) {
       qemu.open[element] = undefined;
-      this.#endReused(open, b.time[i] as number, b, i);
+      this.#reuse(open, b, i);
     }
+  }
+
+  /** The address of an open request is used again. */
+  #reuse(request: Request, b: EventBatch, i: number): void {
+    this.#listener?.gone(request, b, i);
+    this.#unfilled.endReused(request, b.time[i] as number, this.#from);
   }
 
   /** The queue that a notification is of, which tells its device and, where it is the guest's, its number. */
@@ -391,7 +369,7 @@ export class Requests implements Analysis {
   readonly #notify = (b: EventBatch, i: number, h: Handler): void => {
     const queue = this.#attach(b, i, h);
     if (queue === undefined) return;
-    this.#note(b.time[i] as number, h.nearby, queue, 0, 0, h.c.number(b, i), 0);
+    this.#unfilled.note(b.time[i] as number, h.nearby, queue, 0, 0, h.c.number(b, i), 0);
     this.#listener?.notified(queue, notices[h.nearby] ?? 'queue', b, i);
   };
 
@@ -409,9 +387,9 @@ export class Requests implements Analysis {
     for (const queue of device.queues) {
       for (let request = queue.oldest; request !== undefined; ) {
         const { next } = request;
-        request.reset = this.at(time, request);
-        this.#takeNearby(request);
-        this.#unlist(request);
+        request.reset = momentOf(time, request);
+        this.#unfilled.takeNearby(request);
+        this.#unfilled.unlist(request);
         this.#listener?.takenBack(request, b, i);
         request = next;
       }
@@ -427,7 +405,7 @@ export class Requests implements Analysis {
     // A request that is tried again after an error begins anew.
     request.done = Number.NaN;
     request.result = 0;
-    this.#note(
+    this.#unfilled.note(
       b.time[i] as number,
       h.nearby,
       request.queue,
@@ -450,7 +428,7 @@ export class Requests implements Analysis {
       request.done = time;
       request.fillsAtDone = request.queue.fills;
     }
-    this.#note(time, h.nearby, request.queue, request.high, request.low, code, 0);
+    this.#unfilled.note(time, h.nearby, request.queue, request.high, request.low, code, 0);
     this.#listener?.done(request, b, i);
   };
 
@@ -561,102 +539,6 @@ export class Requests implements Analysis {
       qemu.open.push(undefined);
     }
     return element;
-  }
-
-  /** Marks open requests whose fill may be lost. What a hole that was already known covers stays as it is. */
-  #addHole(loss: Loss): void {
-    const last = this.holes.at(-1);
-    if (this.holes.length < maxHoles || last === undefined) this.holes.push({ ...loss });
-    else {
-      last.from = Math.min(last.from, loss.from);
-      last.to = Math.max(last.to, loss.to);
-    }
-    if (loss.to > this.#unsureUntil) this.#unsureUntil = loss.to;
-    // Nothing is known of the time between the last event and the hole.
-    const time = Math.min(this.end, loss.from);
-    for (let request = this.#newest; request !== undefined && Number.isNaN(request.hole); request = request.older) {
-      const { fills, overtaken, overtakenByPeer } = this.at(time, request);
-      request.hole = time;
-      request.holeFills = request.fillsAtPop + fills;
-      request.holeOvertaken = overtaken;
-      request.holeOvertakenByPeer = overtakenByPeer;
-    }
-  }
-
-  #endReused(request: Request, time: number, b: EventBatch, i: number): void {
-    const { qemu } = request.queue;
-    this.#listener?.gone(request, b, i);
-    request.reused = this.at(time, request);
-    this.#takeNearby(request);
-    this.#unlist(request);
-    const counts = request.pop >= this.#from;
-    if (!counts || this.ended.length >= maxEnded) {
-      if (counts) request.queue.forgotten++;
-      this.#free(request);
-      return;
-    }
-    this.ended.push(request);
-    if (request.reset !== undefined) return;
-    let reused = this.#reused.get(qemu);
-    if (reused === undefined) {
-      reused = new Map();
-      this.#reused.set(qemu, reused);
-    }
-    reused.set(request.element, request);
-  }
-
-  #note(time: number, kind: number, queue: Queue, high: number, low: number, x: number, y: number): void {
-    const recent = this.#recent;
-    recent.note(time, kind, queue, high, low, x, y);
-    if (!recent.due || this.#nearbyTaken >= maxNearby) return;
-    const { horizon } = recent;
-    for (let request = this.#newest; request !== undefined && request.nearby === undefined; request = request.older) {
-      if (request.seq < horizon) this.#takeNearby(request);
-      if (this.#nearbyTaken >= maxNearby) break;
-    }
-  }
-
-  #takeNearby(request: Request): void {
-    if (request.nearby !== undefined || this.#nearbyTaken >= maxNearby) return;
-    this.#nearbyTaken++;
-    request.nearby = this.#recent.around(request);
-  }
-
-  /** Appends to the queue's list of open requests, and to that of all. */
-  #list(request: Request): void {
-    const { queue } = request;
-    request.previous = queue.newest;
-    if (queue.newest === undefined) queue.oldest = request;
-    else queue.newest.next = request;
-    queue.newest = request;
-    request.older = this.#newest;
-    if (this.#newest !== undefined) this.#newest.newer = request;
-    this.#newest = request;
-    request.listed = true;
-  }
-
-  #unlist(request: Request): void {
-    if (!request.listed) return;
-    const { queue, previous, next, older, newer } = request;
-    if (previous === undefined) queue.oldest = next;
-    else previous.next = next;
-    if (next === undefined) queue.newest = previous;
-    else next.previous = previous;
-    if (older !== undefined) older.newer = newer;
-    if (newer === undefined) this.#newest = older;
-    else newer.older = older;
-    request.previous = request.next = request.older = request.newer = undefined;
-    request.listed = false;
-  }
-
-  #free(request: Request): void {
-    if (request.nearby !== undefined) this.#nearbyTaken--;
-    request.operation = '';
-    request.sector = request.sectors = request.command = request.tag = request.done = request.hole = Number.NaN;
-    request.result = request.holeFills = 0;
-    request.answered = request.holeOvertaken = request.holeOvertakenByPeer = false;
-    request.reset = request.reused = request.nearby = undefined;
-    this.#pool.push(request);
   }
 }
 

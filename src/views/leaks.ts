@@ -1,5 +1,5 @@
 import { type DeviceKind, type Direction, roleOf } from '../spans/device-kinds.ts';
-import type { Device, Moment, Queue, Request } from '../spans/devices.ts';
+import { type Device, type Moment, momentOf, type Queue, type Request } from '../spans/devices.ts';
 import { type Requests, shapeOf } from '../spans/requests.ts';
 import { Spread } from '../spans/spread.ts';
 import type { Stats } from '../spans/summary.ts';
@@ -89,8 +89,8 @@ const borrowedFloor = 200e6;
 const stuckFactor = 5;
 const stuckFloor = 1e9;
 /** A request that its device finished is filled at once, by the same thread, which is the only one to fill its queue. */
-const returnFactor = 10;
-const returnFloor = 5e6;
+const refillsFactor = 10;
+const refillsFloor = 5e6;
 const returnFillFloor = 4;
 const finishedFloor = 100e6;
 /** Fills of the queue since the pop, beyond what any request waited for. */
@@ -186,7 +186,7 @@ class Judge {
   judge(request: Request): Unfinished {
     const { queue, reset, reused } = request;
     const usual = this.#usualFor(request);
-    const final = reset ?? reused ?? this.#requests.at(this.#requests.seenUntil, request);
+    const final = reset ?? reused ?? momentOf(this.#requests.seenUntil, request);
     const because = reset !== undefined ? 'reset' : reused !== undefined ? 'reused' : 'end';
     const report = this.#reports.get(queue) as QueueReport;
     const habit = habitOf(report, directionOfRequest(request));
@@ -239,9 +239,9 @@ class Judge {
 
   #old(request: Request, moment: Moment, usual: Usual): boolean {
     const many = moment.fills > usual.fills;
-    if (!tellsTime(this.#clock)) return many || this.#finished(request, moment, returnFloor);
+    if (!tellsTime(this.#clock)) return many || this.#finished(request, moment, refillsFloor);
     const age = moment.time - request.pop;
-    return age > usual.bound || (many && age > usual.longest / 2) || this.#finished(request, moment, returnFloor);
+    return age > usual.bound || (many && age > usual.longest / 2) || this.#finished(request, moment, refillsFloor);
   }
 
   /** Whether its device finished it so long before that the fill should have come. `least` is the shortest that counts (ns). */
@@ -249,9 +249,9 @@ class Judge {
     const { done, result, queue, fillsAtPop, fillsAtDone } = request;
     if (!(done < moment.time) || result < 0) return false;
     const fills = fillsAtPop + moment.fills - fillsAtDone;
-    if (fills > queue.fillsSinceDone * returnFactor + returnFillFloor) return true;
+    if (fills > queue.fillsSinceDone * refillsFactor + returnFillFloor) return true;
     if (this.#clock.unit !== 'ns') return false;
-    return moment.time - done > Math.max(least, (queue.returns?.usualMax() ?? 0) * returnFactor);
+    return moment.time - done > Math.max(least, (queue.returns?.usualMax() ?? 0) * refillsFactor);
   }
 
   #stuck(age: number, usual: Usual): boolean {
