@@ -82,12 +82,14 @@ class BareText extends LineTrace {
   }
 }
 
+/** The kernel's names of threads are no longer. */
+const longestComm = 15;
 /** Longer lines are looked at only so far. */
 const longest = 400;
 const names = /(?:^|\s)((?:[a-z]\w*:)?([a-z]\w+)):(?=\s|$)/g;
 /** What stands before the name, with single spaces: more would make the matching slow. */
 const before =
-  /^[ >]*(.{0,40}?)(?:-(\d{1,7})(?![\d.])| (?:\d{1,7}\/)?(\d{1,7})(?![\d.]))? ?(?:\((?: ?\d+|-+)\))? ?(?:\[(\d{1,4})\])? ?(?:[\w.#]{4,7} )? ?(?:(\d{1,11})\.(\d{6}(?:\d{3})?):)?(?: \d+)? ?$/;
+  /^[ >]*(.{0,40}?)(?:-(\d{1,7})(?![\d.])| (?:\d{1,7}\/)?(\d{1,7})(?![\d.]))? ?(?:\((?: ?\d+|-+)\))? ?(?:\[(\d{1,4})\])? ?(?:(?!\d+ )[\w.#]{4,7} )? ?(?:(\d{1,11})\.(\d{6}(?:\d{3})?):)?(?: \d+)? ?$/;
 
 /** Reads one line into `parts`, and gives whether it has a time; undefined where it is no event. */
 function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LineParts): 'timed' | 'untimed' | undefined {
@@ -100,12 +102,15 @@ function parseEvent(bytes: Uint8Array, start: number, end: number, parts: LinePa
     const head = before.exec(prefix.replace(/\s+/g, ' '));
     if (head === null) continue;
     const [, word = '', dashed, spaced, cpu, seconds, decimals = ''] = head;
-    // perf script -F tid: a number alone, before a name with its system.
-    const alone = full !== event && dashed === undefined ? /^(?:\d{1,7}\/)?(\d{1,7})$/.exec(word)?.[1] : undefined;
-    const comm = alone === undefined ? word : '';
+    // perf script -F tid: a number alone, before a name with its system; in a wider column it is the period.
+    const number = full !== event && dashed === undefined ? /^(?:\d{1,7}\/)?(\d{1,7})$/.exec(word)?.[1] : undefined;
+    const alone = / {0,9}[\d/]+/.exec(prefix)?.[0].match(/^ {6,}\d{1,4}$/) ? undefined : number;
+    const comm = number === undefined ? word : '';
     const tid = dashed ?? alone ?? (comm === '' ? undefined : spaced);
     // A word before the name alone may be prose about an event.
-    if (comm !== '' && tid === undefined && cpu === undefined && seconds === undefined) continue;
+    // But for perf script -F comm,event,trace, which sets it out in columns.
+    const inColumns = full !== event && / {2}$/.test(prefix) && comm.length <= longestComm;
+    if (comm !== '' && tid === undefined && cpu === undefined && seconds === undefined && !inColumns) continue;
     let payload = start + nameAt + full.length + 1;
     while (payload < end && bytes[payload] === 0x20) payload++;
     if (!isKernelEvent(full, event, bytes, payload, end)) continue;

@@ -524,3 +524,35 @@ test('a clock that numbers events is told from one that counts cycles', async ()
   const said = async (name: string) => (await readText(`# ${name}\n${text([4, 4, 90])}`)).trace.clock.name;
   assert.deepEqual([await said('clock: counter'), await said('trace_clock: x86-tsc')], ['counter', 'unknown']);
 });
+
+test('the latency format with the option verbose has all of an event, and the microseconds of its clock', async () => {
+  // Linux 6.18, with options latency-format and verbose.
+  const { events, trace } = await readText(
+    '# tracer: nop\n#\n' +
+      '      MainThread   10195   0 1 00000002 00000004 [648c064d6] 35.997ms (+0.010ms): sched_switch: prev_comm=MainThread prev_pid=10195 prev_prio=130 prev_state=R ==> next_comm=tsc next_pid=10055 next_prio=120\n' +
+      '       CPU 0/KVM    9752   1 53 00000002 00000005 [648c064e0] 36.007ms (!105.005ms): sched_waking: comm=ksoftirqd/1 pid=22 prio=120 target_cpu=001\n',
+  );
+  assert.deepEqual(
+    events.map(({ name, time, tid, cpu }) => [name, trace.origin + BigInt(time), tid, cpu]),
+    [
+      ['sched:sched_switch', 26990372054000n, 10195, 0],
+      ['sched:sched_waking', 26990372064000n, 9752, 1],
+    ],
+  );
+  assert.equal(trace.threads.get(9752)?.comm, 'CPU 0/KVM');
+  assert.equal(events[1]?.fields.pid, '22');
+});
+
+test('events without anything before them (nocontext-info) are counted; without names (raw, hex) they cannot be', async () => {
+  const header = '# tracer: nop\n#\n# entries-in-buffer/entries-written: 2/2   #P:2\n#\n';
+  const bare = await readText(`${header}kvm_entry: vcpu 0, rip 0x7c00\nkvm_exit: reason CPUID rip 0x7c02 info 0 0\n`);
+  assert.deepEqual(
+    bare.events.map(({ name }) => name),
+    ['kvm:kvm_entry', 'kvm:kvm_exit'],
+  );
+  for (const lines of ['10192 1 26990371260419 type: 375\n', '000027d0 00000001 0000188c2f7dc803 type: 375\n']) {
+    const { events, trace } = await readText(header + lines.repeat(3));
+    assert.equal(events.length, 0);
+    assert.match(trace.notes.join('\n'), /printed with the trace option raw, hex or bin.*echo 0 > options\/raw/);
+  }
+});

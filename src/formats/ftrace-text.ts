@@ -1,11 +1,12 @@
 import type { Clock } from '../trace/clock.ts';
 import { groups } from '../trace/groups.ts';
+import { bareText } from './bare-text.ts';
 import type { Format, OpenOptions } from './format.ts';
 import type { Input } from './input.ts';
 import { qualifiedName } from './kernel-text.ts';
 import { holdsLine, isName, type LineKind, LineParts, line, mostCpus, parseNumber, parseTime } from './line-parts.ts';
 import { LineTrace } from './lines.ts';
-import { digitValue, startsWith } from './text-field.ts';
+import { digitValue, indexOf, startsWith } from './text-field.ts';
 import { decodeText } from './text-reader.ts';
 import type { LineTeller } from './wrapped-text.ts';
 
@@ -27,8 +28,9 @@ export const ftraceText: Format = {
   recognise(head) {
     const parts = new LineParts();
     if (holdsLine(head, (bytes, start, end) => parseEvent(bytes, start, end, parts))) return true;
-    // A trace without events has its header all the same.
-    return holdsLine(head, (bytes, start, end) => startsWith(bytes, start, end, tracerHeader), true);
+    // A trace without events has its header all the same, as has one whose events have nothing before their names (nocontext-info).
+    const hasHeader = holdsLine(head, (bytes, start, end) => startsWith(bytes, start, end, tracerHeader), true);
+    return hasHeader && !bareText.recognise(head);
   },
   async open(input, options) {
     return new FtraceText(input, options);
@@ -45,6 +47,7 @@ class FtraceText extends LineTrace {
   readonly format = 'ftrace text';
 
   readonly #numbered: boolean;
+  #unnamed = false;
 
   constructor(input: Input, options: OpenOptions) {
     super(input, options, lines);
@@ -96,6 +99,12 @@ class FtraceText extends LineTrace {
     if (p === end) return line.known;
     if (startsWith(bytes, p, end, arrow)) return line.frame;
     if (end - p > 1000) return line.unknown;
+    if (!this.#unnamed && nameless.test(decodeText(bytes, p, Math.min(end, p + 100)))) {
+      this.#unnamed = true;
+      this.note(
+        'The text was printed with the trace option raw, hex or bin, which leaves out the names of events and fields: `echo 0 > options/raw` (hex, bin) in tracefs, and read trace again.',
+      );
+    }
     const c = bytes[p] as number;
     // Of the letters that such lines begin with, no others need to be looked at as strings.
     if (c === 0x23 || c === 0x43 || c === 0x5b || c === 0x63 || c === 0x76 || c === 0x74)
@@ -217,7 +226,8 @@ export function parseEvent(bytes: Uint8Array, start: number, end: number, parts:
     const time = parseBracket(bytes, start, p, end, parts);
     if (time >= 0 && parseFields(bytes, time, end, parts)) return true;
   }
-  const time = parseLatency(bytes, start, limit, end, parts);
+  let time = parseLatency(bytes, start, limit, end, parts);
+  if (time < 0) time = parseVerbose(bytes, start, limit, parts);
   return time >= 0 && parseFields(bytes, time, end, parts);
 }
 
@@ -269,6 +279,32 @@ function parseRawFlags(bytes: Uint8Array, start: number, end: number, parts: Lin
   if (time < 0 || bytes[start] === 0x30 || before < 0 || parts.seconds <= before * 2 + 2) return time;
   return colonAfter(bytes, parseTime(bytes, start + 2, end, parts));
 }
+
+/** What the options raw and hex print of an event: thread, CPU, time and the number of its type. */
+const nameless = /^[\da-f]+ [\da-f]+ [\da-f]+ type: \d+$/;
+
+/** The latency format with the option verbose: `CPU 0/KVM   966   1 9 00000003 00000000 [648c061bc] 35.997ms (+0.010ms): `, with all microseconds in brackets. */
+const verbose =
+  /^[ >|]*(.{1,15}?) +(\d{1,7}) +(\d{1,4}) [\da-f]+ [\da-f]{8} [\da-f]{8} \[([\da-f]{1,13})\] -?\d+\.\d{3}ms \([+!#*@$]?-?\d+\.\d{3}ms\): /;
+
+function parseVerbose(bytes: Uint8Array, start: number, limit: number, parts: LineParts): number {
+  if (indexOf(bytes, start, limit, inMilliseconds) < 0) return -1;
+  const found = verbose.exec(Buffer.from(bytes.buffer, bytes.byteOffset + start, limit - start).toString('latin1'));
+  if (found === null) return -1;
+  const [all, comm, tid, cpu, time] = groups<[string, string, string, string, string]>(found);
+  const value = Number(`0x${time}`);
+  parts.seconds = Math.floor(value / 1e6);
+  parts.rest = (value - parts.seconds * 1e6) * 1000;
+  parts.decimals = 6;
+  parts.tid = Number(tid);
+  parts.pid = -1;
+  parts.cpu = Number(cpu) < mostCpus ? Number(cpu) : -1;
+  parts.commStart = start + all.indexOf(comm);
+  parts.commEnd = parts.commStart + comm.length;
+  return start + all.length;
+}
+
+const inMilliseconds = Buffer.from('ms (');
 
 /** The latency format, which has no brackets: `CPU 0/KV-966       1d..1.   12us : ` or, by trace-cmd, with its usual time. */
 function parseLatency(bytes: Uint8Array, start: number, limit: number, end: number, parts: LineParts): number {

@@ -333,3 +333,26 @@ test('a thread alone before the event is one: perf script -F tid,event,trace', a
     assert.doesNotMatch(trace.notes.join(), /which threads/);
   }
 });
+
+test('columns that perf script -F leaves out are not made up: a name alone, a thread alone', async () => {
+  const lines = ['kvm:kvm_entry: vcpu 0, rip 0x7c00', 'kvm:kvm_exit: reason CPUID rip 0x7c02 info 0 0'];
+  // perf 6.1: -F comm,event,trace; -F tid,event,trace; -F period,event,trace.
+  for (const [before, tid] of [
+    ['       CPU 0/KVM     ', -1],
+    ['            perf     ', -1],
+    [' 1231     ', 1231],
+    ['   16     ', 16],
+    ['         1     ', -1],
+  ] as const) {
+    const { events, trace } = await readText(lines.map((line) => `${before}${line}\n`).join(''));
+    assert.deepEqual(
+      events.map((event) => [event.name, event.tid]),
+      [
+        ['kvm:kvm_entry', tid],
+        ['kvm:kvm_exit', tid],
+      ],
+      before,
+    );
+    assert.equal(/does not say which threads/.test(trace.notes.join()), tid < 0);
+  }
+});
