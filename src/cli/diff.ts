@@ -22,7 +22,7 @@ import {
   spanFigures,
 } from '../views/diff.ts';
 import { ExitSide, KindSide, LockSide, RequestSide, type SideView, VcpuSide } from '../views/diff-sides.ts';
-import { sameReason } from '../views/exits.ts';
+import { sameReason } from '../views/exit-choice.ts';
 import type { Reading } from '../views/reading.ts';
 import { failIf, failIfOption } from './fail-if.ts';
 import { needPopsAndFills } from './lacking.ts';

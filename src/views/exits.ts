@@ -1,6 +1,5 @@
 import { type DetailLabel, type DetailName, type DetailPart, ExitDetail } from '../spans/exit-detail.ts';
 import { isEntry } from '../spans/exit-events.ts';
-import { reasonFromText } from '../spans/exit-reasons.ts';
 import {
   ExitPairing,
   type ExitPart,
@@ -10,7 +9,7 @@ import {
   type VcpuThread,
 } from '../spans/exits.ts';
 import { nothing, type Stats, Summary } from '../spans/summary.ts';
-import { isChosen, type Vcpu, type VcpuChoice, vcpuOf } from '../spans/vcpu.ts';
+import { type Vcpu, vcpuOf } from '../spans/vcpu.ts';
 import { type ExitParts, VcpuTime, type VcpuTimePart, vcpuStates } from '../spans/vcpu-time.ts';
 import { type Analysis, isStretch, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -19,6 +18,7 @@ import { type EventType, hex64 } from '../trace/event-type.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Measured, Subject } from './conditions.ts';
+import { ExitChoice, type ExitChoiceOptions } from './exit-choice.ts';
 import type { ExitPicture } from './exit-picture.ts';
 import { measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
@@ -32,14 +32,9 @@ import { type Untold, untold } from './vcpus.ts';
 export const dimensions = ['reason', 'vcpu', 'vm', 'port', 'gpa', 'msr', 'rip', 'userspace'] as const;
 export type Dimension = (typeof dimensions)[number];
 
-export type ExitOptions = VcpuChoice & {
+export type ExitOptions = ExitChoiceOptions & {
   /** One dimension, or two. */
   by: readonly Dimension[];
-  /** Reasons to take, all where there are none, and reasons to leave out, in any spelling. */
-  reasons?: readonly string[];
-  exclude?: readonly string[];
-  /** Host CPUs on which the guest was left; all where undefined. */
-  cpus?: readonly number[] | undefined;
   heatmap?: boolean;
   /** How many slow exits to show, and from which duration on. */
   slow?: number | undefined;
@@ -120,7 +115,7 @@ export type ExitResult = {
   /** What was to be left out and was not there. */
   unknownReasons: string[];
   /** Which exits were asked for, where not all. */
-  choice: Pick<ExitOptions, 'reasons' | 'exclude' | 'cpus' | 'vcpus' | 'pids'>;
+  choice: ExitChoiceOptions;
 };
 
 type Row = { group: Group; busy: Summary; halts: Summary; parts: { busy: Parts; halts: Parts } };
@@ -165,9 +160,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
   readonly options: ExitOptions;
   readonly #details: { [name in DetailName]?: ExitDetail } = {};
   readonly #slowest: Slowest | undefined;
-  readonly #only: ReadonlySet<string>;
-  readonly #exclude: ReadonlySet<string>;
-  readonly #cpus: ReadonlySet<number> | undefined;
+  readonly #choice: ExitChoice;
   /** Its groups are rows: for one dimension `key * 2 + halt`, for two what both have in `#pairs`. */
   readonly #view: SpanView<never>;
   #row = new Int32Array(0);
@@ -179,9 +172,6 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
   /** Counts the exits until it is certain that they can be timed. */
   #untimed: Exits | undefined;
   #ripIds = new Int32Array(0);
-  /** By reason id: whether it is left out; and by thread: 1 taken, 2 left out, 0 not decided. */
-  readonly #leftOut: boolean[] = [];
-  readonly #threadChoice: number[] = [];
   #trace: Trace | undefined;
   #window: Window | undefined;
 
@@ -215,9 +205,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       this.#time = new VcpuTime(this.pairing, { locks: this.#slowest?.locks, timeline, dividing });
     }
     this.#view = new SpanView({ heatmap: options.heatmap });
-    this.#only = new Set((options.reasons ?? []).map(foldReason));
-    this.#exclude = new Set((options.exclude ?? []).map(foldReason));
-    this.#cpus = options.cpus === undefined ? undefined : new Set(options.cpus);
+    this.#choice = new ExitChoice(this.pairing, options);
   }
 
   /** How the vCPUs' time divides, where exits were asked for that. */
@@ -251,8 +239,9 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
 
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
+    this.#choice.trace = trace;
     const spans = this.pairing.batch(trace, b);
-    this.#filter(spans);
+    this.#choice.filter(spans);
     this.options.picture?.take(spans, this.pairing);
     for (const detail of Object.values(this.#details)) detail.batch(trace, b, spans);
     const time = trace.clock.unit === 'ns' ? this.#time : undefined;
@@ -275,7 +264,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       details: Object.fromEntries(Object.entries(this.#details).map(([name, detail]) => [name, detail.part()])),
       rips: this.#rips.values(),
       pairs: this.#pairs.values(),
-      choice: this.#threadChoice,
+      choice: this.#choice.part(),
       time: this.#time?.part(),
       parts: this.#parts,
       slowest: this.#slowest?.part(),
@@ -293,17 +282,18 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       part.rips.length < 2 * maxRips &&
       part.pairs.length < 2 * maxRows &&
       !Object.values(part.details).some((detail) => detail.full) &&
-      this.#choosesAlike(part)
+      this.#choice.accepts(part.choice, part.pairing)
     );
   }
 
   join(trace: Trace, part: ExitsPart): void {
     if (!part.fed) return;
     this.#trace = trace;
+    this.#choice.trace = trace;
     if (part.slowest !== undefined) this.#slowest?.joinAhead(part.slowest);
     const seam = this.pairing.join(part.pairing);
     const details: { [name in DetailName]?: Int32Array } = {};
-    this.#filter(seam.spans);
+    this.#choice.filter(seam.spans);
     for (const name of Object.keys(this.#details) as DetailName[]) {
       details[name] = (this.#details[name] as ExitDetail).join(part.details[name] as DetailPart, seam);
     }
@@ -322,9 +312,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
         });
       }
     }
-    part.choice.forEach((choice, theirs) => {
-      if (choice > 0) this.#setChoice(seam.threads[theirs] as number, choice);
-    });
+    this.#choice.join(part.choice, seam.threads);
     if (part.untimed === undefined) this.#untimed = undefined;
     else this.#untimed?.join(trace, part.untimed);
   }
@@ -349,7 +337,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
   /** Of `counting`: takes the exits that nothing followed. */
   #rest(): void {
     const spans = this.pairing.rest();
-    this.#filter(spans);
+    this.#choice.filter(spans);
     for (const detail of Object.values(this.#details)) detail.rest(spans);
     this.#summarise(spans);
   }
@@ -406,9 +394,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
     const { from, to } = this.#window ?? wholeOf(this.#trace);
     const vcpus = pairing.threads.map((thread) => this.#vcpu(thread));
     const pids = new Set(vcpus.map((vcpu) => vcpu.vm));
-    const names = new Set(pairing.reasons.names.map(foldReason));
     const counts = pairing.result();
-    const { reasons = [], exclude = [], cpus, vcpus: numbers, pids: processes } = this.options;
     return {
       inGuest: this.options.inGuest === true,
       unit: this.#trace?.clock.unit === 'ticks' && this.options.scale === undefined ? 'cycles' : 'ns',
@@ -447,56 +433,10 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
       over: this.#slowest?.over ?? 0,
       untold: this.#time === undefined || !(this.#trace?.clock.unit === 'ns') ? undefined : untold(this.#time.evidence),
       open: counts.entries > 0 ? this.#open(to) : [],
-      allExcluded: names.size > 0 && [...names].every((name) => this.#exclude.has(name)),
-      choice: { reasons, exclude, cpus, vcpus: numbers, pids: processes },
-      unknownReasons: [...reasons, ...exclude].filter((name) => !names.has(foldReason(name))),
+      allExcluded: this.#choice.leavesNone,
+      choice: this.#choice.asked,
+      unknownReasons: this.#choice.unknownReasons,
     };
-  }
-
-  #filter(spans: ExitSpans): void {
-    const { vcpus, pids, cpus } = this.options;
-    const all = vcpus === undefined && pids === undefined && cpus === undefined;
-    if (all && this.#exclude.size === 0 && this.#only.size === 0) return;
-    spans.filter((k) => this.#takes(spans.reason[k] as number, spans.thread[k] as number, spans.cpu[k] as number));
-  }
-
-  /** Whether exits of this reason, thread and CPU were asked for. */
-  #takes(reason: number, thread: number, cpu: number): boolean {
-    const { names } = this.pairing.reasons;
-    for (let id = this.#leftOut.length; id < names.length; id++) {
-      const name = foldReason(names[id] as string);
-      this.#leftOut.push(this.#exclude.has(name) || (this.#only.size > 0 && !this.#only.has(name)));
-    }
-    if (this.#leftOut[reason] === true) return false;
-    if (this.#cpus?.has(cpu) === false) return false;
-    const known = this.#threadChoice[thread] ?? 0;
-    if (known > 0) return known === 1;
-    const chosen = isChosen(this.#vcpu(this.pairing.threads[thread] as VcpuThread), this.options);
-    this.#setChoice(thread, chosen ? 1 : 2);
-    return chosen;
-  }
-
-  #setChoice(thread: number, choice: number): void {
-    while (this.#threadChoice.length <= thread) this.#threadChoice.push(0);
-    this.#threadChoice[thread] = choice;
-  }
-
-  /** Whether what is known of threads here, there, or of both decides alike which are asked for. */
-  #choosesAlike({ pairing, choice }: ExitsPart): boolean {
-    const { vcpus, pids } = this.options;
-    if (vcpus === undefined && pids === undefined) return true;
-    return pairing.threads.every((theirs, n) => {
-      const t = this.pairing.find(theirs.tid);
-      const own = this.pairing.threads[t] ?? theirs;
-      const told = { ...own, ...withMore(own, pairing.ahead.get(theirs.tid) ?? own) };
-      const both = { ...own, ...withMore(told, theirs) };
-      const here = this.#threadChoice[t] ?? 0;
-      const decisions =
-        here > 0 ? [here] : [own, told, both].map((thread) => (isChosen(this.#vcpu(thread), this.options) ? 1 : 2));
-      const there = choice[n] ?? 0;
-      if (there > 0) decisions.push(there);
-      return new Set(decisions).size === 1;
-    });
   }
 
   #summarise(spans: ExitSpans): void {
@@ -586,7 +526,7 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
 
   #open(end: number): ExitResult['open'] {
     return [...this.pairing.open()]
-      .filter(({ reason, thread, cpu }) => this.#takes(reason, thread, cpu))
+      .filter(({ reason, thread, cpu }) => this.#choice.takes(reason, thread, cpu))
       .map(({ thread, begin, reason }) => ({
         vcpu: this.#vcpu(this.pairing.threads[thread] as VcpuThread),
         reason: this.pairing.reasons.names[reason] as string,
@@ -668,14 +608,6 @@ export class Exits implements Analysis, Joinable<ExitsPart> {
   }
 }
 
-/** What is known of a thread, and what more another knows. */
-function withMore(known: Omit<VcpuThread, 'tid'>, other: Omit<VcpuThread, 'tid'>): Omit<VcpuThread, 'tid'> {
-  return {
-    pid: known.pid >= 0 ? known.pid : other.pid,
-    vcpu: known.vcpu >= 0 ? known.vcpu : other.vcpu,
-  };
-}
-
 /** The id of a value, `limit` where it would be more than so many. */
 function idOf(table: IdTable, high: number, low: number, limit: number): number {
   const known = table.find(high, low);
@@ -708,19 +640,9 @@ export function exitSubjects(
   ];
 }
 
-/** Whether two names mean the same exit reason. */
-export function sameReason(a: string, b: string): boolean {
-  return foldReason(a) === foldReason(b);
-}
-
 /** Whether it tells something that was seen within an exit. */
 export function isDetail(dimension: Dimension): dimension is DetailName {
   return dimension === 'port' || dimension === 'gpa' || dimension === 'msr' || dimension === 'userspace';
-}
-
-/** `EXIT_NPF`, `NPF` and `npf` are the same to who types them. */
-function foldReason(name: string): string {
-  return reasonFromText(name).toLowerCase();
 }
 
 function distinct(numbers: (number | undefined)[]): boolean {
