@@ -15,6 +15,14 @@ const questions: Questions = {
   leaks: true,
   requests: { slow: 10 },
   locks: { slow: 10 },
+  pairs: {
+    from: { event: 'kvm_exit', filter: undefined },
+    to: { event: 'kvm_entry', filter: undefined },
+    by: [{ from: 'tid', to: 'tid' }],
+    group: [],
+  },
+  count: { events: ['*'], by: ['event'] },
+  wakes: { slow: 5 },
   spans: [{ kind: exit, by: ['vcpu'] }],
 };
 

@@ -3,17 +3,18 @@ import { Requests } from '../spans/requests.ts';
 import { openAgain } from '../trace/again.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import type { Trace } from '../trace/trace.ts';
-import { type CountOptions, type CountResult, CountView } from '../views/count.ts';
+import { type CountOptions, CountView } from '../views/count.ts';
 import { type ExitOptions, type ExitResult, Exits } from '../views/exits.ts';
 import { Inventory, type InventoryView } from '../views/inventory.ts';
 import { judgeLeaks, type LeakReport } from '../views/leaks.ts';
 import type { LocksResult } from '../views/lock-answers.ts';
 import { type LocksOptions, LocksView } from '../views/locks.ts';
-import { type PairsOptions, type PairsResult, PairsView } from '../views/pairs.ts';
+import { type PairsOptions, PairsView } from '../views/pairs.ts';
 import type { Reading } from '../views/reading.ts';
 import { type RequestsOptions, type RequestsResult, RequestsView } from '../views/requests.ts';
 import { type SpansOptions, type SpansResult, SpansView } from '../views/spans.ts';
 import { type VcpuOptions, Vcpus, type VcpusResult } from '../views/vcpus.ts';
+import { type WakesOptions, WakesView } from '../views/wakes.ts';
 import { type ReadOptions, read } from './read.ts';
 
 /** What a trace can be asked; each as the command of that name asks it. */
@@ -27,6 +28,7 @@ export type Questions = {
   locks?: LocksOptions;
   pairs?: PairsOptions;
   count?: CountOptions;
+  wakes?: WakesOptions;
   /** Spans of any kind; several may be asked. */
   spans?: SpansOptions | readonly SpansOptions[];
 };
@@ -38,9 +40,14 @@ type Results = {
   leaks: LeakReport;
   requests: RequestsResult;
   locks: LocksResult;
-  pairs: PairsResult;
-  count: CountResult;
   spans: SpansResult[];
+} & { [Name in keyof typeof alone]: ReturnType<NonNullable<ReturnType<(typeof alone)[Name]>>['result']> };
+
+/** The views that need no other's spans, by what they are asked. */
+const alone = {
+  pairs: ({ pairs }: Questions) => pairs && new PairsView(pairs),
+  count: ({ count }: Questions) => count && new CountView(count),
+  wakes: ({ wakes }: Questions) => wakes && new WakesView(wakes),
 };
 
 /** The answers to the questions that were asked, and how the trace was read: what was lost, and whether all of it was read. */
@@ -85,10 +92,8 @@ export class Asked<const Q extends Questions> {
     this.results = this.#views(trace, questions) as Lazy<Q>;
   }
 
-  #views(
-    trace: Trace,
-    { events, exits, vcpus, leaks, requests, locks, pairs, count, spans }: Questions,
-  ): Partial<Lazy<Required<Questions>>> {
+  #views(trace: Trace, questions: Questions): Partial<Lazy<Required<Questions>>> {
+    const { events, exits, vcpus, leaks, requests, locks, spans } = questions;
     const results: Partial<Lazy<Required<Questions>>> = {};
     if (events === true) {
       const inventory = this.#add(new Inventory());
@@ -113,13 +118,11 @@ export class Asked<const Q extends Questions> {
       const elements = path?.path.requests ?? this.#add(new Requests());
       results.leaks = () => judgeLeaks(elements, trace.clock);
     }
-    if (pairs !== undefined) {
-      const view = this.#add(new PairsView(pairs));
-      results.pairs = () => view.result();
-    }
-    if (count !== undefined) {
-      const view = this.#add(new CountView(count));
-      results.count = () => view.result();
+    for (const [name, make] of Object.entries(alone)) {
+      const view = make(questions);
+      if (view === undefined) continue;
+      this.#add(view);
+      Object.assign(results, { [name]: () => view.result() });
     }
     if (spans !== undefined) {
       const views = (Array.isArray(spans) ? spans : [spans]).map((one: SpansOptions) => this.#add(new SpansView(one)));
