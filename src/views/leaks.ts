@@ -89,8 +89,8 @@ const borrowedFloor = 200e6;
 const stuckFactor = 5;
 const stuckFloor = 1e9;
 /** A request that its device finished is filled at once, by the same thread, which is the only one to fill its queue. */
-const refillsFactor = 10;
-const refillsFloor = 5e6;
+const returnFactor = 10;
+const returnFloor = 5e6;
 const returnFillFloor = 4;
 const finishedFloor = 100e6;
 /** Fills of the queue since the pop, beyond what any request waited for. */
@@ -239,9 +239,9 @@ class Judge {
 
   #old(request: Request, moment: Moment, usual: Usual): boolean {
     const many = moment.fills > usual.fills;
-    if (!tellsTime(this.#clock)) return many || this.#finished(request, moment, refillsFloor);
+    if (!tellsTime(this.#clock)) return many || this.#finished(request, moment, returnFloor);
     const age = moment.time - request.pop;
-    return age > usual.bound || (many && age > usual.longest / 2) || this.#finished(request, moment, refillsFloor);
+    return age > usual.bound || (many && age > usual.longest / 2) || this.#finished(request, moment, returnFloor);
   }
 
   /** Whether its device finished it so long before that the fill should have come. `least` is the shortest that counts (ns). */
@@ -249,9 +249,9 @@ class Judge {
     const { done, result, queue, fillsAtPop, fillsAtDone } = request;
     if (!(done < moment.time) || result < 0) return false;
     const fills = fillsAtPop + moment.fills - fillsAtDone;
-    if (fills > queue.fillsSinceDone * refillsFactor + returnFillFloor) return true;
+    if (fills > queue.fillsSinceDone * returnFactor + returnFillFloor) return true;
     if (this.#clock.unit !== 'ns') return false;
-    return moment.time - done > Math.max(least, (queue.returns?.usualMax() ?? 0) * refillsFactor);
+    return moment.time - done > Math.max(least, (queue.returns?.usualMax() ?? 0) * returnFactor);
   }
 
   #stuck(age: number, usual: Usual): boolean {
