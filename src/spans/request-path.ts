@@ -1,6 +1,6 @@
 import { type Analysis, countedFrom, type Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
-import { absent, type EventType, type FieldReader } from '../trace/event-type.ts';
+import type { EventType } from '../trace/event-type.ts';
 import { grown } from '../trace/grown.ts';
 import { IdTable } from '../trace/id-table.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -10,7 +10,7 @@ import { InFlight } from './in-flight.ts';
 import { Interrupts } from './interrupts.ts';
 import { Kicks } from './kicks.ts';
 import type { Locks } from './locks.ts';
-import { OpenTable } from './open-table.ts';
+import { backendRole, backends, isBackend, RequestBackend, type Role } from './request-backend.ts';
 import { deferredNotice, Requests } from './requests.ts';
 import { tableOf } from './table.ts';
 import { ThreadTime, threadStates } from './thread-time.ts';
@@ -55,9 +55,6 @@ const own = point.guestNotify;
 /** What a request asks; for virtio-blk and virtio-scsi. */
 export const operations = ['', 'read', 'write', 'other'] as const;
 
-/** Who carried a request out below the block layer. */
-export const backends = ['', 'thread pool', 'io_uring'] as const;
-
 /** What requests are told apart by: queue (its index), operation (index in `operations`), thread that popped them (-1 where unknown). */
 export type Facet = { queue: Queue; operation: number; tid: number };
 
@@ -67,15 +64,8 @@ const maxFacets = 1 << 14;
 const maxAwaiting = 1024;
 /** The same while no such notification was seen at all. */
 const fewAwaiting = 16;
-/** Requests handed to the device, and not yet to the block layer. */
-const maxUnsubmitted = 1024;
-/** Requests of thread pools followed at once. */
-const maxPool = 1 << 16;
-/** Threads (or, without threads, machines) whose latest completion is remembered. */
-const maxCompleting = 4096;
 /** So often in a row must a thread have told KVM of a queue's interrupts to be taken for the one that serves it. */
 const enough = 2;
-const sectorSize = 512;
 const states = threadStates.length;
 
 /** Requests that were filled within a batch, in the order of their fills: `begin` is the pop, `facet` the index in `RequestPath.facets`. */
@@ -185,15 +175,8 @@ class QueueState {
 }
 
 type Awaiting = { fill: number; runs: number; pops: number; facet: number; later: Later | undefined };
-/** `events` of requests there had been before it. */
-type Completed = { submitted: number; time: number; backend: number; events: number };
 /** What one notification of the guest is about. */
 type Notice = { time: number; tid: number; raised: number; requests: Awaiting[] };
-
-type Role =
-  | { what: 'submit' | 'complete'; backend: number; pool: FieldReader }
-  | { what: 'block'; offset: FieldReader }
-  | { what: 'merge'; vdev: FieldReader; offset: FieldReader; size: FieldReader };
 
 /** Whom events concern, as bits. */
 const concerns = { threads: 1, requests: 2, kicks: 4, interrupts: 8 } as const;
@@ -219,8 +202,10 @@ export class RequestPath implements Analysis {
   readonly sectorsOf: [read: number, written: number][] = [];
   /** Points that any request had. */
   readonly seen = new Array<boolean>(all).fill(false);
-  /** Kinds of events of the backend that there were. */
-  readonly told = { pool: false, block: false, uring: false, notices: false };
+  readonly backend = new RequestBackend((request, time, parts) => {
+    this.#times[request.slot * own + point.submit] = time;
+    this.#merged[request.slot] = parts;
+  });
   /** Whether threads of QEMU are known by their interrupts only. */
   inferred = false;
 
@@ -233,6 +218,8 @@ export class RequestPath implements Analysis {
   /** Whether the trace tells when notifications through an eventfd, which may be put off, are sent. */
   #defers = false;
   #events = 0;
+  /** Whether QEMU was seen to tell the guest. */
+  #noticesSeen = false;
   readonly #queues: QueueState[] = [];
   /** By slot of the request: its points, the thread of its kick, and so on. */
   #times = new Float64Array(64 * own);
@@ -241,13 +228,6 @@ export class RequestPath implements Analysis {
   #kicker = new Int32Array(64);
   #merged = new Int32Array(64);
   #backend = new Uint8Array(64);
-  /** Requests that their device has begun with, and no event of the block layer was of. */
-  readonly #unsubmitted: Request[] = [];
-  /** Requests of thread pools and io_uring, by process and address. */
-  readonly #pool = new OpenTable(3, maxPool);
-  /** By thread: its latest completion in a thread pool, or of io_uring: when it was submitted and completed, and which of them. */
-  readonly #completing = new IdTable();
-  readonly #completed: Completed[] = [];
   readonly #facetIds = new IdTable();
   readonly #facetParts = new IdTable();
   /** What was popped before is not counted. */
@@ -286,7 +266,7 @@ export class RequestPath implements Analysis {
       filled: (request, b, i) => this.#fill(request, b, i),
       gone: (request, b, i) => {
         this.#leave(request, b, i);
-        this.#drop(request);
+        this.backend.drop(request);
       },
       takenBack: (request, b, i) => this.inFlight.change(request.queue.index, b.time[i] as number, -1),
       begun: (request, b, i) => this.#begun(request, b, i),
@@ -318,7 +298,7 @@ export class RequestPath implements Analysis {
     this.delays.count = 0;
     for (let id = this.#roles.length; id < trace.types.length; id++) {
       const type = trace.types[id] as EventType;
-      const role = roleOf(type);
+      const role = backendRole(type);
       this.#roles.push(role);
       if (id === this.#concerns.length) this.#concerns = grown(this.#concerns);
       this.#concerns[id] = this.#concernedBy(type, role);
@@ -340,7 +320,8 @@ export class RequestPath implements Analysis {
         const role = this.#roles[types[i] as number];
         const taken = requests.take(b, i);
         if (role !== undefined) {
-          if (this.#sources.takes(trace.types[types[i] as number] as EventType)) this.#lower(role, b, i);
+          if (this.#sources.takes(trace.types[types[i] as number] as EventType))
+            this.backend.take(role, b, i, this.#events);
         } else if (taken) this.#events++;
         continue;
       }
@@ -454,8 +435,7 @@ export class RequestPath implements Analysis {
     if (!Number.isNaN(this.#times[at + point.device] as number)) return;
     this.#times[at + point.device] = b.time[i] as number;
     if (request.operation === '') return;
-    if (this.#unsubmitted.length === maxUnsubmitted) this.#unsubmitted.shift();
-    this.#unsubmitted.push(request);
+    this.backend.begun(request);
   }
 
   #done(request: Request, b: EventBatch, i: number): void {
@@ -464,8 +444,7 @@ export class RequestPath implements Analysis {
     const time = b.time[i] as number;
     this.#times[at + point.done] = time;
     // The backend's answer resumes the request, on the same thread, and that ends with this event.
-    const thread = this.#completing.find(0, threadKey(b, i));
-    const last = thread < 0 ? undefined : this.#completed[thread];
+    const last = this.backend.completedBefore(b, i);
     const begun = this.#times[at + point.device] as number;
     if (last === undefined || !(last.submitted >= begun)) return;
     if ((b.tid[i] as number) < 0 && !this.#stateOf(request.queue).believes(last.events === this.#events)) return;
@@ -475,84 +454,6 @@ export class RequestPath implements Analysis {
     this.#backend[request.slot] = last.backend;
   }
 
-  /** An event of the block layer, or below it. */
-  #lower(role: Role, b: EventBatch, i: number): void {
-    const time = b.time[i] as number;
-    switch (role.what) {
-      case 'merge': {
-        const offset = role.offset.number(b, i);
-        const end = offset + role.size.number(b, i);
-        const [high, low] = [role.vdev.high(b, i), role.vdev.low(b, i)];
-        const parts = this.#unsubmitted.filter(({ queue: { device }, sector, tid }) => {
-          const start = sector * sectorSize;
-          const same = device?.high === high && device.low === low && (tid < 0 || tid === b.tid[i]);
-          return same && start >= offset && start < end;
-        });
-        for (const part of parts) {
-          this.#merged[part.slot] = parts.length;
-          this.#submit(part, time);
-        }
-        return;
-      }
-      case 'block': {
-        this.told.block = true;
-        const offset = role.offset.number(b, i);
-        const tid = b.tid[i] as number;
-        const found = this.#unsubmitted.find(
-          (one) => one.sector * sectorSize === offset && (one.tid < 0 || tid < 0 || one.tid === tid),
-        );
-        if (found !== undefined) this.#submit(found, time);
-        return;
-      }
-      case 'submit': {
-        if (role.backend === 1) this.told.pool = true;
-        else this.told.uring = true;
-        const before = this.#find(role.pool, b, i);
-        if (before >= 0) this.#pool.remove(before);
-        this.#pool.begin[this.#pool.add()] = time;
-        return;
-      }
-      case 'complete': {
-        const known = this.#find(role.pool, b, i);
-        if (known < 0) return;
-        const submitted = this.#pool.begin[known] as number;
-        this.#pool.remove(known);
-        const thread = threadKey(b, i);
-        let at = this.#completing.find(0, thread);
-        if (at < 0) {
-          if (this.#completing.size === maxCompleting) return;
-          at = this.#completing.id(0, thread);
-          this.#completed.push({ submitted: 0, time: 0, backend: 0, events: 0 });
-        }
-        const last = this.#completed[at] as Completed;
-        last.submitted = submitted;
-        last.time = time;
-        last.backend = role.backend;
-        last.events = this.#events;
-        return;
-      }
-    }
-  }
-
-  #find(address: FieldReader, b: EventBatch, i: number): number {
-    const { key } = this.#pool;
-    key[0] = b.pid[i] as number;
-    key[1] = address.high(b, i);
-    key[2] = address.low(b, i);
-    return this.#pool.find();
-  }
-
-  #submit(request: Request, time: number): void {
-    this.#times[request.slot * own + point.submit] = time;
-    this.#drop(request);
-  }
-
-  /** The block layer's next event is not about this request. */
-  #drop(request: Request): void {
-    const at = this.#unsubmitted.indexOf(request);
-    if (at >= 0) this.#unsubmitted.splice(at, 1);
-  }
-
   /** A request that was in flight is no more. */
   #leave(request: Request, b: EventBatch, i: number): void {
     if (request.reset === undefined) this.inFlight.change(request.queue.index, b.time[i] as number, -1);
@@ -560,7 +461,7 @@ export class RequestPath implements Analysis {
 
   #fill(request: Request, b: EventBatch, i: number): void {
     this.#leave(request, b, i);
-    this.#drop(request);
+    this.backend.drop(request);
     const { queue, slot } = request;
     const time = b.time[i] as number;
     const state = this.#stateOf(queue);
@@ -587,7 +488,7 @@ export class RequestPath implements Analysis {
     const later = this.#filled?.(result, b, i);
     if (this.requests.unsureAt(time)) return;
     const { awaiting } = state;
-    if (awaiting.length >= (this.told.notices ? maxAwaiting : fewAwaiting)) awaiting.shift();
+    if (awaiting.length >= (this.#noticesSeen ? maxAwaiting : fewAwaiting)) awaiting.shift();
     awaiting.push({ fill: time, runs: state.runs, pops: state.pops, facet, later });
   }
 
@@ -640,7 +541,7 @@ export class RequestPath implements Analysis {
 
   /** QEMU tells the guest of what it filled on a queue. */
   #notifiedGuest(queue: Queue, what: 'guest' | 'irqfd', b: EventBatch, i: number): void {
-    this.told.notices = true;
+    this.#noticesSeen = true;
     const state = this.#stateOf(queue);
     const time = b.time[i] as number;
     const { awaiting } = state;
@@ -755,12 +656,6 @@ function coveredBy({ awaiting, runs, pops }: QueueState, time: number, what: 'gu
   return awaiting.slice(first);
 }
 
-/** Which thread an event is of; where the trace does not say, its process stands for all of them. */
-function threadKey(b: EventBatch, i: number): number {
-  const tid = b.tid[i] as number;
-  return tid >= 0 ? tid : (b.pid[i] as number) | 0x80000000;
-}
-
 /** SCSI commands that read or write blocks: READ and WRITE of 6, 10, 12 and 16 bytes (SBC-3). */
 const scsiReads = new Set([0x08, 0x28, 0xa8, 0x88]);
 const scsiWrites = new Set([0x0a, 0x2a, 0xaa, 0x8a]);
@@ -769,34 +664,4 @@ function operationOf({ operation, command, queue }: Request): number {
   if (operation !== '') return operation === 'read' ? 1 : 2;
   if (!Number.isNaN(command)) return scsiReads.has(command) ? 1 : scsiWrites.has(command) ? 2 : 3;
   return queue.device?.named === 'blk' ? 3 : 0;
-}
-
-const backendEvents =
-  /^qemu:(thread_pool_(submit|complete)(_aio)?|luring_(co_submit|process_completion)|blk_co_(preadv|pwritev)|virtio_blk_submit_multireq)$/;
-
-function isBackend(type: EventType): boolean {
-  return backendEvents.test(type.name);
-}
-
-function roleOf(type: EventType): Role | undefined {
-  const reader = (name: string) => type.reader(name) ?? absent;
-  switch (type.name) {
-    case 'qemu:thread_pool_submit':
-    case 'qemu:thread_pool_submit_aio':
-      return { what: 'submit', backend: 1, pool: reader('req') };
-    case 'qemu:thread_pool_complete':
-    case 'qemu:thread_pool_complete_aio':
-      return { what: 'complete', backend: 1, pool: reader('req') };
-    case 'qemu:luring_co_submit':
-      return { what: 'submit', backend: 2, pool: reader('luringcb') };
-    case 'qemu:luring_process_completion':
-      return { what: 'complete', backend: 2, pool: type.reader('luringcb') ?? reader('aiocb') };
-    case 'qemu:blk_co_preadv':
-    case 'qemu:blk_co_pwritev':
-      return { what: 'block', offset: reader('offset') };
-    case 'qemu:virtio_blk_submit_multireq':
-      return { what: 'merge', vdev: reader('vdev'), offset: reader('offset'), size: reader('size') };
-    default:
-      return undefined;
-  }
 }

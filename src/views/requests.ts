@@ -3,8 +3,8 @@ import type { Queue } from '../spans/devices.ts';
 import type { InFlightResult } from '../spans/in-flight.ts';
 import type { InnerEvent } from '../spans/inner-events.ts';
 import { LastWaits } from '../spans/lock-waits.ts';
+import { backends } from '../spans/request-backend.ts';
 import {
-  backends,
   type Delay,
   type Filled,
   type Later,
@@ -466,13 +466,13 @@ export class RequestsView implements Analysis {
     const known = Object.fromEntries(
       backends.flatMap((name, n) => (name === '' || (counts[n] ?? 0) === 0 ? [] : [[name, counts[n] as number]])),
     );
-    const { told } = this.path;
+    const { seen } = this.path.backend;
     const disk = (summaries[readOperation]?.count ?? 0) + (summaries[writeOperation]?.count ?? 0);
     const begun = this.#hops[index]?.some(
       (summary, hop) => summary !== undefined && Math.floor(hop / points.length) === point.device,
     );
     // Requests that a thread pool carried out would have been seen to be.
-    if (!told.pool || begun !== true || disk === 0) return known;
+    if (!seen.pool || begun !== true || disk === 0) return known;
     const carried = Object.values(known).reduce((sum, n) => sum + n, 0);
     if (carried === 0) return { 'native AIO': disk };
     return carried < disk && this.#threadsKnown() === 'known'
@@ -579,12 +579,12 @@ export class RequestsView implements Analysis {
   }
 
   #missingOfDisks(lacks: (name: Point, events: string) => void): void {
-    const { told } = this.#facts;
+    const { seen } = this.#facts.backend;
     lacks('device', 'qemu:virtio_blk_handle_read, qemu:virtio_blk_handle_write or qemu:virtio_scsi_cmd_req');
     lacks('submit', 'qemu:blk_co_preadv and qemu:blk_co_pwritev, or qemu:thread_pool_submit');
     lacks(
       'completion',
-      told.pool || told.uring
+      seen.pool || seen.uring
         ? 'qemu:thread_pool_complete of a disk request'
         : 'qemu:thread_pool_submit and qemu:thread_pool_complete',
     );

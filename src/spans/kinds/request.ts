@@ -16,16 +16,8 @@ import {
   text,
   time,
 } from '../kind.ts';
-import {
-  backends,
-  type Facet,
-  type Filled,
-  operations,
-  type Point,
-  point,
-  points,
-  RequestPath,
-} from '../request-path.ts';
+import { backends } from '../request-backend.ts';
+import { type Facet, type Filled, operations, type Point, point, points, RequestPath } from '../request-path.ts';
 import { tableOf } from '../table.ts';
 import { Words } from '../words.ts';
 import { MadeSpans } from './made.ts';
