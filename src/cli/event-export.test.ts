@@ -116,6 +116,40 @@ test('events that were lost are discarded events in CTF', needs('babeltrace2'), 
   assert.match(stdout + stderr, /discarded 323 events between/);
 });
 
+test(
+  'CTF of events around holes of which is not known where they are is in order of time',
+  needs('babeltrace2'),
+  () => {
+    const dropped = join(root, 'test/data/leaks/f-dropped.bin.zst');
+    const to = join(folder, 'dropped.ctf');
+    virtap('export', '--to', 'ctf', '-o', to, dropped);
+    // Which stops where times go back.
+    assert.deepEqual([...babeltrace(to)].sort(), [...dumped(dropped)].sort());
+    const verdicts = (file: string) => JSON.parse(virtap('leaks', '--json', file)).queues;
+    assert.deepEqual(verdicts(to), verdicts(dropped));
+  },
+);
+
+test('ftrace text has the thread of an event that perf knows none of: the kernel wrote it down', () => {
+  const to = join(folder, 'gone.txt');
+  const idle = join(root, 'test/data/exits/idle.perf.data.zst');
+  virtap('export', '--to', 'ftrace', '-o', to, idle);
+  assert.deepEqual(dumped(to), dumped(idle));
+  assert.match(readFileSync(to, 'latin1'), /worker-329 .* sched_switch: prev_comm=worker prev_pid=329 /);
+});
+
+test('times in cycles are refused where the form has none', () => {
+  const tsc = join(root, 'test/data/ftrace-text/trace-tsc.txt.gz');
+  const text = join(folder, 'cycles.txt');
+  for (const form of ['ctf', 'perf-script'])
+    assert.match(
+      run('export', '--to', form, '-o', join(folder, `cycles-${form}`), tsc).stderr,
+      /counts cycles of unknown length, and .* times in n?s.*: use --to ftrace/,
+    );
+  virtap('export', '--to', 'ftrace', '-o', text, tsc);
+  assert.deepEqual(answer('exits', text), answer('exits', tsc));
+});
+
 test('a CTF folder appears when it is whole, in place of nothing', () => {
   const to = join(folder, 'full');
   virtap('export', '--format', 'ctf', '-o', to, '-e', 'kvm_msr', kvm);

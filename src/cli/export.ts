@@ -125,11 +125,13 @@ async function runEvents(files: string[], options: ExportOptions, to: EventForm)
   let sink: EventSink | undefined;
   try {
     if (trace.clock.unit === 'none') throw new UsageError(`${trace.file}: ${untimeable(trace.clock)}`);
+    if (trace.clock.unit !== 'ns' && to !== 'ftrace') {
+      const has = to === 'ctf' ? 'a CTF trace has times in ns' : "perf script's text has times in seconds";
+      throw new UsageError(
+        `${trace.file}: its clock counts cycles of unknown length, and ${has}: use --to ftrace, which has either`,
+      );
+    }
     if (to === 'ctf') {
-      if (trace.clock.unit !== 'ns')
-        throw new UsageError(
-          `${trace.file}: its clock counts cycles of unknown length, and a CTF trace has times in ns`,
-        );
       sink = new CtfFolder(output as string, new (await import('../report/export-ctf.ts')).CtfWriter());
     } else {
       if (output !== undefined) file = await OutputFile.create(output, spared);

@@ -14,11 +14,15 @@ export type CtfPacket = { file: string; bytes: Uint8Array };
 
 /** Bytes of events that a packet is closed at. */
 const packetSize = 64 << 10;
+/** The same for one that is as long as a hole. */
+const largestPacket = 16 << 20;
 /** magic, stream id; begin, end, content size, packet size, discarded events, and in streams of CPUs the CPU. */
 const headerSize = 4 + 4 + 5 * 8;
 const magic = 0xc1fc1fc1;
 /** The kernel's size of a thread's name. Of one length, it leaves all that stands behind it where it is in each event. */
 const commSize = 16;
+/** Later than any event. */
+const never = 1n << 64n;
 
 type Class = { id: number; fields: FieldOut[]; name: string };
 /** A field, and how it is written: integers in so many bytes; texts of at most so many with NULs behind them, 0 for up to a NUL. */
@@ -50,17 +54,18 @@ export class CtfWriter {
       if (form === 'string') stream.text(reader.text(b, i), size);
       else stream.int(reader.low(b, i), reader.high(b, i), size);
     }
-    if (stream.length > packetSize) this.#close(stream);
+    const most = stream.hasLost ? largestPacket : packetSize;
+    if (stream.length > most || time >= stream.lostUntil) this.#close(stream);
   }
 
+  /** What was lost is counted with the packet that begins after it, and ends where the hole does. */
   loss(trace: Trace, { to, cpu, count }: Loss): void {
     const stream = this.#stream(cpu);
     this.#close(stream);
-    const end = trace.origin + BigInt(Math.round(Number.isFinite(to) ? to : Math.max(0, trace.last)));
-    // A packet without events, in whose time they were lost.
     stream.discarded += BigInt(count ?? 1);
-    stream.begin(end > stream.end ? end : stream.end);
-    this.#close(stream);
+    const end = trace.origin + BigInt(Math.round(Number.isFinite(to) ? to : Math.max(0, trace.last)));
+    if (!stream.hasLost || end > stream.lostUntil) stream.lostUntil = end;
+    stream.hasLost = true;
   }
 
   /** The packets that were closed since the last call. */
@@ -70,7 +75,12 @@ export class CtfWriter {
 
   /** Closes all packets, and gives them and the metadata. */
   end(trace: Trace): CtfPacket[] {
-    for (const stream of this.#streams.values()) this.#close(stream);
+    for (const stream of this.#streams.values()) {
+      this.#close(stream);
+      if (!stream.hasLost) continue;
+      stream.begin(stream.lostUntil);
+      this.#close(stream);
+    }
     const streams = [...this.#streams.values()];
     const ids = [...new Set(streams.map((stream) => stream.id))];
     const metadata = metadataOf(trace, ids, [...this.#classes.values()]);
@@ -98,6 +108,9 @@ class Stream {
   /** The class of streams: 0 has a CPU in its packets' context, 1 none. */
   readonly id: number;
   discarded = 0n;
+  /** Whether events were lost since the last packet, and until when. */
+  hasLost = false;
+  lostUntil = never;
   length = 0;
   end = 0n;
   readonly #headerSize: number;
@@ -113,12 +126,11 @@ class Stream {
 
   /** The next event is at this time. */
   begin(time: bigint): void {
-    if (!this.#open) {
-      this.#open = true;
-      this.#begin = time;
-      this.length = this.#headerSize;
-    }
-    this.end = time;
+    if (time > this.end) this.end = time;
+    if (this.#open) return;
+    this.#open = true;
+    this.#begin = this.end;
+    this.length = this.#headerSize;
   }
 
   u32(value: number): void {
@@ -154,6 +166,8 @@ class Stream {
   close(): Uint8Array | undefined {
     if (!this.#open) return undefined;
     this.#open = false;
+    this.hasLost = false;
+    this.lostUntil = never;
     const bytes = Buffer.from(this.#bytes.subarray(0, this.length));
     let at = bytes.writeUInt32LE(magic, 0);
     at = bytes.writeUInt32LE(this.id, at);
@@ -227,7 +241,7 @@ trace {
 
 env {
 	${trace.recordedOn === undefined ? '' : `hostname = ${quoted(trace.recordedOn.host)};\n	kernel_release = ${quoted(trace.recordedOn.release)};\n	`}tracer_name = "virtap";
-};
+${trace.traits?.looseHoles === true ? '\tholes = "loose";\n' : ''}};
 
 clock {
 	name = ${quoted(clock)};

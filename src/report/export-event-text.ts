@@ -26,7 +26,7 @@ export function ftraceEvents(): EventFileWriter {
   return {
     event(trace, b, i) {
       const type = trace.types[b.type[i] as number] as EventType;
-      const tid = b.tid[i] as number;
+      const tid = threadOf(type, b, i);
       const comm = trace.threads.get(tid)?.comm || (tid === 0 ? '<idle>' : '<...>');
       const cpu = b.cpu[i] as number;
       if (tid < 0 || cpu < 0) {
@@ -74,6 +74,12 @@ export function perfScriptEvents(): EventFileWriter {
       return line('perf', '-1', cpu, stamp(trace, time), `PERF_RECORD_LOST lost ${count ?? 1}`);
     },
   };
+}
+
+/** The thread of an event. perf knows none of one that is gone: the kernel's own record says which it was. */
+function threadOf(type: EventType, b: EventBatch, i: number): number {
+  const tid = b.tid[i] as number;
+  return tid >= 0 ? tid : (type.reader('common_pid')?.number(b, i) ?? tid);
 }
 
 /** The process of an event's thread, -1 where nobody says. */

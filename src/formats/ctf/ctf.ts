@@ -8,7 +8,7 @@ import type { EventType } from '../../trace/event-type.ts';
 import type { Loss } from '../../trace/loss.ts';
 import { NameChanges } from '../../trace/name-changes.ts';
 import { EventSorter } from '../../trace/sorter.ts';
-import { ThreadTable, type Trace, TypeTable } from '../../trace/trace.ts';
+import { ThreadTable, type Trace, type Traits, TypeTable } from '../../trace/trace.ts';
 import { earliestOf } from '../earliest.ts';
 import type { OpenOptions } from '../format.ts';
 import { NamesSeen } from '../names-seen.ts';
@@ -65,6 +65,7 @@ class CtfTrace implements Trace {
   readonly format = 'CTF';
   readonly version: string;
   readonly clock: Clock;
+  readonly traits: Traits;
   readonly threads: ThreadTable;
   readonly cpus = undefined;
   readonly notes: string[] = [];
@@ -106,6 +107,9 @@ class CtfTrace implements Trace {
     const { clock, absolute, notes } = clockOf(clocks);
     this.clock = clock;
     this.notes.push(...notes);
+    // What virtap exported keeps that it is not known exactly where events are missing.
+    const loose = this.#parts.some(({ metadata }) => metadata.environment.get('holes') === 'loose');
+    this.traits = loose ? { looseHoles: true } : {};
 
     const { payloads, waiting } = meter.budget;
     // Two slots a stream, as they are read ahead: many streams have small ones.
