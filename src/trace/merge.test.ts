@@ -85,3 +85,33 @@ test('clocks that do not agree are refused, with what to record', () => {
   refused(clock('none', 'none'), clock('none', 'none'));
   assert.ok(mergeTraces([clock('x86-tsc', 'ticks'), clock('x86-tsc', 'ticks')]));
 });
+
+test('an offset with which QEMU traces while its threads are in the guest is refused', async () => {
+  const kernel: SyntheticEvent[] = [];
+  const qemu: SyntheticEvent[] = [];
+  for (let n = 0; n < 2000; n++) {
+    // In the guest for most of the time, in lengths that differ.
+    const at = n * 100_000 + ((n * n * 7919) % 30_011);
+    kernel.push({ name: 'kvm:kvm_entry', time: at, tid: 7, cpu: 0, fields: { vcpu_id: 0 } });
+    kernel.push({ name: 'kvm:kvm_exit', time: at + 60_000, tid: 7, cpu: 0, fields: { exit_reason: 1, guest_rip: n } });
+    qemu.push({ name: 'qemu:kvm_run_exit', time: at + 64_000, tid: 7, fields: { cpu_index: 0, reason: 2 } });
+    qemu.push({ name: 'qemu:virtio_queue_notify', time: at + 5000, tid: 9 });
+  }
+  qemu.sort((a, b) => a.time - b.time);
+  const read = async (offset: bigint) => {
+    const [a, b] = [
+      Object.assign(synthetic(kernel), { file: 'trace.dat' }),
+      Object.assign(synthetic(qemu), { file: 'qemu.log' }),
+    ];
+    let events = 0;
+    for await (const batch of mergeTraces([a, b], new Map([[b, { offset }]])).batches()) events += batch.count;
+    return events;
+  };
+  for (const right of [0n, 3000n, -3000n]) assert.equal(await read(right), 8000);
+  for (const wrong of [70_000n, -20_000n, 1_000_000n, -77_777_777n])
+    await assert.rejects(
+      read(wrong),
+      /qemu\.log: of \d+ events \d+ stand where trace\.dat has their threads in the guest, so that the --offset cannot be right; expected `--align auto`/,
+      `${wrong}`,
+    );
+});

@@ -5,6 +5,7 @@ import type { Clock } from './clock.ts';
 import { TraceError } from './error.ts';
 import type { EventType } from './event-type.ts';
 import { GuestLayout, type GuestOf, guestName } from './guests.ts';
+import { type Impossible, InGuest } from './in-guest.ts';
 import type { Loss } from './loss.ts';
 import { OneMachine } from './one-machine.ts';
 import { type Placement, type Shift, type Timeline, timelineOf } from './timeline.ts';
@@ -87,6 +88,8 @@ class MergedTrace implements Trace {
   readonly #traces: readonly Trace[];
   #twice: Twice;
   readonly #oneMachine: OneMachine;
+  /** Where a user says how far clocks are apart. */
+  readonly #inGuest: InGuest | undefined;
   readonly #placements: readonly Placement[];
   #sources: readonly Source[] = [];
   /** Holes in guests' traces, by trace: they make nothing unsure that the host recorded. */
@@ -101,6 +104,8 @@ class MergedTrace implements Trace {
       placements.some(({ said }) => said),
     );
     this.#oneMachine = new OneMachine(traces.length);
+    if (placements.some(({ said, alignment }) => said && alignment === undefined))
+      this.#inGuest = new InGuest(traces.length);
     this.#placements = placements;
     this.file = traces.map((trace) => trace.file).join(', ');
     this.format = [...new Set(traces.map((trace) => trace.format))].join(' + ');
@@ -241,6 +246,15 @@ class MergedTrace implements Trace {
     );
   }
 
+  #misplaced({ file, other, wrong, judged }: Impossible): TraceError {
+    return new TraceError(
+      (this.#traces[file] as Trace).file,
+      `of ${judged} events ${wrong} stand where ${(this.#traces[other] as Trace).file} has their threads in the guest, so that the --offset cannot be right`,
+      undefined,
+      '`--align auto`, which finds out how far they are apart, or another --offset',
+    );
+  }
+
   #sameAs(one: number, other: number): TraceError {
     const [first, second] = [Math.min(one, other), Math.max(one, other)].map((n) => this.#traces[n] as Trace);
     return new TraceError(
@@ -308,6 +322,8 @@ class MergedTrace implements Trace {
         if (same >= 0) throw this.#sameAs(number, same);
         const elsewhere = said ? -1 : this.#oneMachine.take(number, type, batch, i);
         if (elsewhere >= 0) throw this.#ofTwoMachines(number, elsewhere);
+        const impossible = this.#inGuest?.take(number, type, batch, i);
+        if (impossible !== undefined) throw this.#misplaced(impossible);
       }
     }
     source.latest = latest;
