@@ -10,31 +10,30 @@ import { NameChanges } from '../trace/name-changes.ts';
 import { type Rows, rowCpu } from '../trace/rows.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { nameAfter, StretchThreads } from '../trace/stretches.ts';
-import { longestComm, type Thread, ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
+import { type Thread, ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
 import type { Format, OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { longestRecord, PerfAhead } from './perf-ahead.ts';
 import { PerfChains } from './perf-chains.ts';
 import { boundedRound, PerfFolder } from './perf-folder.ts';
 import {
-  applyFeature,
-  holdAttr,
-  idList,
-  isLittle,
   isPerfData,
   isPipe,
   number64,
-  type PerfAttr,
   type PerfHeader,
-  parseAttr,
+  pipeHeader,
+  pipeHeaderSize,
   readPerfHeader,
   recordedNote,
   recordType,
   startsCompressed,
 } from './perf-header.ts';
 import { Repeated } from './perf-repeated.ts';
+import { SampleParts } from './perf-sample.ts';
 import { firstOfPerf, guestMode, maxCpus, ScanOutput, scanSamples, unresolved, unwanted } from './perf-scan.ts';
-import { type Border, findBorders, type PerfStretch, type PerfStretchPart } from './perf-stretch.ts';
+import { PerfSideband } from './perf-sideband.ts';
+import { Borders, findBorders, type PerfStretch, type PerfStretchPart } from './perf-stretch.ts';
+import { PerfTimes } from './perf-times.ts';
 import { PerfTypes } from './perf-types.ts';
 import { bytesBehind, PerfUnpacker, usualUnfolded } from './perf-unpack.ts';
 import { type ReadInto, SlotReader } from './slot-reader.ts';
@@ -61,16 +60,12 @@ const largeFile = 512 << 20;
 /** Samples of one CPU are in order: where its time goes back by more than this (1 s), something is damaged. */
 const farBack = 1_000_000_000;
 
-/** PERF_RECORD_MISC_COMM_EXEC: the name is that of a program that begins. */
-const commExec = 1 << 13;
-
 class PerfTrace implements Trace, Divisible {
   readonly file: string;
   readonly format = 'perf.data';
   readonly traits: Traits = { recorder: 'perf' };
   version: string;
   readonly clock: Clock = { name: 'perf', unit: 'ns', resolution: 1 };
-  origin = 0n;
   readonly threads: ThreadTable;
   readonly #notes: string[] = [];
   /** Samples that the file holds twice, by type id. */
@@ -87,8 +82,6 @@ class PerfTrace implements Trace, Divisible {
   readonly #arena: Arena;
   readonly #sorter: EventSorter;
   readonly #names: NameChanges;
-  /** Names that came before any sample. */
-  readonly #early: { stamp: bigint; take: (time: number) => void }[] = [];
   #reader: SlotReader;
   /** The slot that payloads are in, which those of wanted samples are copied to, close together; and where the next goes. */
   #slot = -1;
@@ -98,11 +91,9 @@ class PerfTrace implements Trace, Divisible {
   #mayReadAhead = false;
   #ahead: PerfAhead | undefined;
   #unpacker: PerfUnpacker | undefined;
-  /** Where this is a stretch of the recording, or ends where one begins; and what it met of its borders. */
+  /** Where this is a stretch of the recording, or ends where one begins. */
   #stretch: PerfStretch | undefined;
-  #met = { floor: Number.NaN, ceiling: Number.NaN, before: false, at: false };
-  /** Whether its first rounds are read, which are for the most part those of the stretch before. */
-  #leading = false;
+  #borders: Borders | undefined;
   #unsure = false;
   #beside: (() => number) | undefined;
   #start = 0;
@@ -111,10 +102,12 @@ class PerfTrace implements Trace, Divisible {
   #bound = 0n;
 
   readonly #types: PerfTypes;
+  readonly #times: PerfTimes;
+  readonly #sideband: PerfSideband;
+  readonly #parts = new SampleParts();
   readonly #chains: PerfChains;
   readonly #words: Int32Array;
-  /** Whether times count from any sample, the first in the file; and whether they count from the earliest, as all that are handed out do. */
-  #haveOrigin = false;
+  /** Whether times count from the earliest sample, as all that are handed out do, and not only from the first in the file. */
   #settled = false;
   /** Time of the earliest sample that is wanted. */
   #oldest = Number.POSITIVE_INFINITY;
@@ -160,6 +153,8 @@ class PerfTrace implements Trace, Divisible {
     this.#little = header.little;
     this.#chains = new PerfChains(header.little, meter, () => header.kernelBuildId);
     this.#types.chains = this.#chains;
+    this.#times = new PerfTimes(this.#arena.view, header.little, this.#types.shape);
+    this.#sideband = new PerfSideband(this.#arena, header, this.#types, this.#times, this.#names, this.#chains, meter);
     this.version = version;
     if (compressed) {
       this.#unpacker = new PerfUnpacker(input, header.little, read, header.dataStart);
@@ -217,22 +212,8 @@ class PerfTrace implements Trace, Divisible {
   }
 
   static fromPipe(input: Input, options: OpenOptions): PerfTrace {
-    const header: PerfHeader = {
-      little: isLittle(input.head),
-      attrs: [],
-      dataStart: 16,
-      dataEnd: Number.POSITIVE_INFINITY,
-      unclosed: false,
-      cut: false,
-      compressed: true,
-      tracingData: undefined,
-      cpus: undefined,
-      clockData: undefined,
-      kernelBuildId: '',
-      directory: false,
-      facts: { version: '', release: '', host: '', commandLine: '' },
-    };
-    let skip = 16;
+    const header = pipeHeader(input.head);
+    let skip = pipeHeaderSize;
     const read: ReadInto = async (target, offset) => {
       // The header was looked at already; streams give it once more.
       for (;;) {
@@ -245,6 +226,10 @@ class PerfTrace implements Trace, Divisible {
       }
     };
     return new PerfTrace(input, options, header, 'pipe', read, true);
+  }
+
+  get origin(): bigint {
+    return this.#times.origin;
   }
 
   get types(): readonly EventType[] {
@@ -299,7 +284,7 @@ class PerfTrace implements Trace, Divisible {
           const end = this.#parse();
           if (end === 'round') {
             yield* this.#endRound();
-            if (this.#ended) return;
+            if (this.#borders?.ended === true) return;
           } else if (end === 'full') yield* this.#takeAll();
           else if (end === 'tracing data') {
             await this.#readTracingData();
@@ -355,10 +340,10 @@ class PerfTrace implements Trace, Divisible {
   #rounds = false;
 
   *#take(upTo: number): Generator<EventBatch> {
-    if (!this.#settled && this.#haveOrigin && upTo > Number.NEGATIVE_INFINITY) upTo -= this.#settleOrigin();
+    if (!this.#settled && this.#times.known && upTo > Number.NEGATIVE_INFINITY) upTo -= this.#settleOrigin();
     for (const batch of this.#names.upTo(upTo)) {
       // What stands in the first rounds and is not later than the border is of the stretch before.
-      if (this.#leading) continue;
+      if (this.#borders?.leading === true) continue;
       this.#repeated.drop(batch);
       yield batch;
     }
@@ -383,7 +368,7 @@ class PerfTrace implements Trace, Divisible {
     this.#maxTime -= by;
     this.#flushed -= by;
     this.#out.newest -= by;
-    this.#countFrom(this.origin + BigInt(by));
+    this.#times.countFrom(this.origin + BigInt(by));
     return by;
   }
 
@@ -398,7 +383,7 @@ class PerfTrace implements Trace, Divisible {
     this.#flushed = this.#maxTime;
     this.#inRound = false;
     this.#rounds = true;
-    if (this.#stretch !== undefined) this.#endRoundOf();
+    if (this.#borders?.endRound() === 'began' && this.threads instanceof StretchThreads) this.threads.note();
   }
 
   /** No round ended for as long as memory lasts: order beyond this point is as in the file. */
@@ -581,13 +566,19 @@ class PerfTrace implements Trace, Divisible {
     switch (record) {
       case recordType.finishedRound:
         if (this.#folder !== undefined) return this.#endPiece(pos, length);
-        if (this.#stretch !== undefined) return this.#meet(this.#stretch, this.#reader.offsetOf(pos));
+        if (this.#borders?.meet(this.#reader.offsetOf(pos), this.#maxTime) === true) return 'round';
         // Nothing came since the last one, as in files that are nothing but rounds.
         return this.#flushed === this.#maxTime && this.#sorter.pending === 0 ? undefined : 'round';
       case recordType.tracingData:
         return 'tracing data';
       case recordType.auxtrace:
         return 'auxtrace';
+      case recordType.lost:
+        if (length >= 24) this.#loss(number64(this.#arena.view, pos + 16, this.#little), pos, length);
+        return undefined;
+      case recordType.lostSamples:
+        if (length >= 16) this.#lostSamples += number64(this.#arena.view, pos + 8, this.#little);
+        return undefined;
       case recordType.sample:
         this.#otherSample(pos, length);
         return this.#stopped ? 'more' : undefined;
@@ -595,14 +586,14 @@ class PerfTrace implements Trace, Divisible {
         if (record > mostTypes) {
           return this.#damaged(`a record of type ${record}`, pos, 'a type of perf, up to 90 or so');
         }
-        this.#sideband(record, pos, length);
-        return this.#stopped ? 'more' : undefined;
+        this.#sideband.take(record, pos, length, this.#reader.offsetOf(pos));
+        return undefined;
     }
   }
 
   /** Behind a piece of one of several files stands how far all of them were read. perf's own rounds are none there. */
   #endPiece(pos: number, length: number): 'round' | undefined {
-    if (length !== boundedRound || !this.#haveOrigin) return undefined;
+    if (length !== boundedRound || !this.#times.known) return undefined;
     this.#bound = this.#arena.view.getBigUint64(pos + 8, this.#little);
     return 'round';
   }
@@ -632,26 +623,15 @@ class PerfTrace implements Trace, Divisible {
       this.#unknown();
       return;
     }
-    let rest = attr.restAt;
-    if (rest > length) {
-      this.#damaged(`a sample of ${length} bytes`, pos, `at least ${rest}`);
+    const parts = this.#parts;
+    const needed = parts.find(attr, view, pos, length, little);
+    if (needed > length) {
+      const why = needed === attr.restAt ? '' : ', as its parts tell';
+      this.#damaged(`a sample of ${length} bytes`, pos, `at least ${needed}${why}`);
       return;
     }
-    if (attr.hasRead) rest += this.#readSize(attr, pos + rest, pos + length);
-    const chain = rest + 8;
-    if (attr.hasCallchain && chain <= length) rest += 8 + 8 * number64(view, pos + rest, little);
-    let payload = rest;
-    let payloadSize = 0;
-    if (attr.hasRaw && rest + 4 <= length) {
-      payload = rest + 4;
-      payloadSize = view.getUint32(pos + rest, little);
-    }
-    if (payload + payloadSize > length || (attr.hasRaw && rest + 4 > length)) {
-      this.#damaged(`a sample of ${length} bytes`, pos, `at least ${payload + payloadSize}, as its parts tell`);
-      return;
-    }
-    if (attr.timeAt >= 0 && !this.#haveOrigin) this.#setOrigin(pos + attr.timeAt);
-    const time = attr.timeAt >= 0 ? this.#timeAt(pos + attr.timeAt) : Math.max(this.#maxTime, 0);
+    if (attr.timeAt >= 0 && !this.#times.known) this.#times.begin(pos + attr.timeAt);
+    const time = attr.timeAt >= 0 ? this.#times.at(pos + attr.timeAt) : Math.max(this.#maxTime, 0);
     const cpu = attr.cpuAt >= 0 ? view.getInt32(pos + attr.cpuAt, little) : -1;
     if (this.#isBack(time, cpu)) return;
     this.#inRound = true;
@@ -666,24 +646,10 @@ class PerfTrace implements Trace, Divisible {
     this.#lastTime = time;
     const pid = attr.tidAt >= 0 ? view.getInt32(pos + attr.tidAt, little) : -1;
     const tid = attr.tidAt >= 0 ? view.getInt32(pos + attr.tidAt + 4, little) : -1;
-    if (attr.hasCallchain && chain <= length) {
-      const frames = (rest - chain) / 8;
-      this.#behind(pos + chain, frames, pos + payload, payloadSize);
-      payload = chain - 8;
-      payloadSize += 8 * frames + 4;
-    }
+    if (parts.frames >= 0) parts.putChainBehind(this.#arena, little);
     // What the second thread read lies in the arena already.
-    const at = this.#reader.slot < 0 ? pos + payload : this.#copy(pos + payload, payloadSize);
-    this.#sorter.append(time, type, cpu, tid, pid, at, payloadSize);
-  }
-
-  /** Puts a sample's call chain, and how many addresses it has, behind its payload, which goes to where the chain's length stood. */
-  #behind(chain: number, frames: number, payload: number, size: number): void {
-    const { bytes, view } = this.#arena;
-    const addresses = bytes.slice(chain, chain + 8 * frames);
-    bytes.copyWithin(chain - 8, payload, payload + size);
-    bytes.set(addresses, chain - 8 + size);
-    view.setUint32(chain - 8 + size + 8 * frames, frames, this.#little);
+    const at = this.#reader.slot < 0 ? parts.payload : this.#copy(parts.payload, parts.payloadSize);
+    this.#sorter.append(time, type, cpu, tid, pid, at, parts.payloadSize);
   }
 
   /** Copies a payload out of the records, which do not stay. */
@@ -692,107 +658,6 @@ class PerfTrace implements Trace, Divisible {
     this.#arena.bytes.copyWithin(at, from, from + size);
     this.#out.at += (size + 3) >> 2;
     return at;
-  }
-
-  /** Size of the values that PERF_SAMPLE_READ put into a sample (perf_event.h, struct read_format). */
-  #readSize(attr: PerfAttr, at: number, end: number): number {
-    const format = attr.readFormat;
-    const times = (format & 1 ? 8 : 0) + (format & 2 ? 8 : 0);
-    const each = 8 + (format & 4 ? 8 : 0) + (format & 16 ? 8 : 0);
-    if ((format & 8) === 0) return times + each;
-    return at + 8 <= end ? 8 + times + each * number64(this.#arena.view, at, this.#little) : 0;
-  }
-
-  /** Records about threads, losses and the recording itself. */
-  #sideband(record: number, pos: number, length: number): void {
-    const view = this.#arena.view;
-    const bytes = this.#arena.bytes;
-    const little = this.#little;
-    switch (record) {
-      case recordType.comm: {
-        if (length < 17) return;
-        const name = untilNul(bytes, pos + 16, pos + Math.min(length, 16 + longestComm));
-        const [pid, tid] = [8, 12].map((at) => view.getInt32(pos + at, little)) as [number, number];
-        const exec = (view.getUint16(pos + 4, little) & commExec) !== 0;
-        this.#rename(pos, length, (time) => {
-          this.#names.name(time, tid, name, pid);
-          if (exec) this.#chains.exec(time, pid);
-        });
-        return;
-      }
-      case recordType.fork: {
-        if (length < 24) return;
-        const [pid, tid, parent] = [8, 16, 20].map((at) => view.getInt32(pos + at, little)) as [number, number, number];
-        const parentPid = view.getInt32(pos + 12, little);
-        this.#rename(pos, length, (time) => {
-          this.#names.fork(time, tid, parent, pid);
-          if (this.#chained) this.#chains.fork(time, pid, parentPid);
-        });
-        return;
-      }
-      case recordType.mmap:
-      case recordType.mmap2: {
-        const nameAt = record === recordType.mmap ? 40 : 72;
-        if (!this.#chained || length < nameAt) return;
-        const pid = view.getInt32(pos + 8, little);
-        const [start, size, offset] = [16, 24, 32].map((at) => view.getBigUint64(pos + at, little)) as [
-          bigint,
-          bigint,
-          bigint,
-        ];
-        const name = untilNul(bytes, pos + nameAt, pos + length);
-        this.#rename(pos, length, (time) => this.#chains.map(time, pid, start, size, offset, name));
-        return;
-      }
-      case recordType.lost:
-        if (length >= 24) this.#loss(number64(view, pos + 16, little), pos, length);
-        return;
-      case recordType.lostSamples:
-        if (length >= 16) this.#lostSamples += number64(view, pos + 8, little);
-        return;
-      case recordType.headerAttr: {
-        const size = view.getUint32(pos + 12, little);
-        if (length < 8 + 64 || size < 64 || 8 + size > length) return;
-        if (!holdAttr(this.#input.meter, length - size - 8, this.#reader.offsetOf(pos))) return;
-        const ids = idList(view, pos + 8 + size, pos + length, little);
-        this.#header.attrs.push(parseAttr(view, pos + 8, size, little, ids));
-        return;
-      }
-      case recordType.eventUpdate: {
-        // PERF_EVENT_UPDATE__NAME: {u64 type, u64 id, name}
-        this.#types.learn();
-        if (length < 25 || number64(view, pos + 8, little) !== 2) return;
-        const attr = this.#header.attrs[this.#types.attrOf(view, pos + 16)];
-        if (attr !== undefined) attr.name = untilNul(bytes, pos + 24, pos + length);
-        return;
-      }
-      case recordType.headerFeature:
-        if (length > 16) {
-          applyFeature(
-            this.#header,
-            view.getUint32(pos + (little ? 8 : 12), little),
-            new DataView(bytes.buffer, pos + 16, length - 16),
-            little,
-          );
-          this.#types.tieClock();
-        }
-        return;
-    }
-  }
-
-  /** Whether call chains were recorded, so that it counts what processes map. */
-  get #chained(): boolean {
-    return this.#header.attrs.some(({ hasCallchain }) => hasCallchain);
-  }
-
-  /** Takes a name at the time of its record; what perf itself wrote of threads that it found has none, and comes first. */
-  #rename(pos: number, length: number, take: (time: number) => void): void {
-    const attr = this.#header.attrs[0];
-    const at = attr?.sampleIdAll === true && attr.trailerTime > 0 ? pos + length - attr.trailerTime : -1;
-    const stamp = at < pos ? 0n : this.#arena.view.getBigUint64(at, this.#little);
-    if (stamp === 0n) take(Number.NEGATIVE_INFINITY);
-    else if (this.#haveOrigin) take(this.#timeAt(at));
-    else this.#early.push({ stamp, take });
   }
 
   /** PERF_RECORD_LOST stands where the buffer had room again: the hole ends there, and began after the CPU's last event. */
@@ -804,8 +669,8 @@ class PerfTrace implements Trace, Divisible {
     if (attr?.sampleIdAll === true) {
       if (attr.trailerCpu > 0) cpu = this.#arena.view.getInt32(end - attr.trailerCpu, this.#little);
       if (attr.trailerTime > 0) {
-        if (!this.#haveOrigin) this.#setOrigin(end - attr.trailerTime);
-        to = this.#timeAt(end - attr.trailerTime);
+        if (!this.#times.known) this.#times.begin(end - attr.trailerTime);
+        to = this.#times.at(end - attr.trailerTime);
       }
     }
     const known = cpu >= 0 && cpu < maxCpus;
@@ -816,7 +681,8 @@ class PerfTrace implements Trace, Divisible {
     const from = known ? Math.max(this.#lastOnCpu[cpu] as number, skipped[cpu] as number) : this.#lastTime;
     this.#lost += count;
     // Of a stretch, it may be known only to the one before when its CPU had an event.
-    if (from === Number.NEGATIVE_INFINITY && !this.#leading && this.#stretch?.from !== undefined) this.#unsure = true;
+    if (from === Number.NEGATIVE_INFINITY && this.#borders?.leading === false && this.#stretch?.from !== undefined)
+      this.#unsure = true;
     const loss: Loss = { from: Math.min(from, to), to, cpu: known ? cpu : -1, count };
     this.#sorter.begin(this.#slot, loss);
     this.#lastTime = Number.NEGATIVE_INFINITY;
@@ -860,6 +726,7 @@ class PerfTrace implements Trace, Divisible {
     this.#mayReadAhead = false;
     this.#beside = beside;
     this.#stretch = { ...common, from: undefined, to: borders[0] };
+    this.#borders = new Borders(this.#stretch);
     this.#namesAtCut = new Map(names.map(([tid, comm, pid]) => [tid, { comm, pid }]));
     return stretches;
   }
@@ -867,47 +734,16 @@ class PerfTrace implements Trace, Divisible {
   #namesAtCut: ReadonlyMap<number, Thread> = new Map();
 
   /** Begins a stretch: what is known of what was before. */
-  #beginStretch({ from, origin, names }: PerfStretch): void {
-    this.#haveOrigin = true;
+  #beginStretch(stretch: PerfStretch): void {
     this.#settled = true;
-    this.#countFrom(origin);
-    for (const [tid, comm, pid] of names) this.threads.name(tid, comm, pid);
-    this.#leading = from !== undefined;
+    this.#times.countFrom(stretch.origin);
+    for (const [tid, comm, pid] of stretch.names) this.threads.name(tid, comm, pid);
+    this.#borders = new Borders(stretch);
   }
-
-  /** A round's end that may be one at a border. */
-  #meet({ from, to }: PerfStretch, offset: number): 'round' | undefined {
-    if (this.#leading && offset === from?.at) this.#met.floor = this.#maxTime;
-    if (offset === to?.before) this.#met.before = true;
-    if (offset === to?.at && this.#met.before) {
-      this.#met.at = true;
-      this.#met.ceiling = this.#maxTime;
-    }
-    const atBorder = (this.#leading && offset > (from as Border).before) || (to !== undefined && offset >= to.before);
-    if (atBorder) return 'round';
-    return this.#flushed === this.#maxTime && this.#sorter.pending === 0 ? undefined : 'round';
-  }
-  /** After the end of a round of a stretch. */
-  #endRoundOf(): void {
-    const { floor, ceiling } = this.#met;
-    if (this.#leading) {
-      // The round after the one whose latest time the border is at.
-      if (this.#past++ === 0 || Number.isNaN(floor)) return;
-      this.#leading = false;
-      if (this.threads instanceof StretchThreads) this.threads.note();
-    } else if (!Number.isNaN(ceiling)) this.#ended = this.#pastEnd++ > 0;
-  }
-
-  #past = 0;
-  #pastEnd = 0;
-  #ended = false;
 
   part(): PerfStretchPart {
-    const { floor, ceiling } = this.#met;
-    const { to } = this.#stretch as PerfStretch;
-    // Where this ends before a border that it should have met, nothing is as it should be.
-    const unsure =
-      this.#unsure || this.damage !== undefined || this.#sorter.late > 0 || (to !== undefined && !this.#met.at);
+    const { floor, ceiling, missed } = this.#borders as Borders;
+    const unsure = this.#unsure || this.damage !== undefined || this.#sorter.late > 0 || missed;
     return {
       floor,
       ceiling,
@@ -930,12 +766,13 @@ class PerfTrace implements Trace, Divisible {
       return now?.comm === then?.comm && now?.pid === then?.pid;
     };
     const sure = !unsure && !this.#unsure && this.damage === undefined && this.#sorter.late === 0;
-    return sure && this.#met.at && floor === this.#met.ceiling && names?.asked.every(alike) === true;
+    // NaN where this did not come to its end: that equals nothing.
+    return sure && floor === this.#borders?.ceiling && names?.asked.every(alike) === true;
   }
 
   join(part: unknown): void {
     const { ceiling, attrs, names, last, lost, lostSamples, unknownIds, notes, repeated } = part as PerfStretchPart;
-    this.#met.ceiling = ceiling;
+    (this.#borders as Borders).ceiling = ceiling;
     this.#types.see(attrs);
     for (const change of names?.changes ?? []) {
       this.threads.name(change.tid, nameAfter(this.threads, change), change.pid);
@@ -978,28 +815,6 @@ class PerfTrace implements Trace, Divisible {
     );
   }
 
-  #timeAt(position: number): number {
-    const view = this.#arena.view;
-    const little = this.#little;
-    return (
-      (view.getUint32(position + (little ? 4 : 0), little) - this.#types.shape.originHigh) * 0x100000000 +
-      (view.getUint32(position + (little ? 0 : 4), little) - this.#types.shape.originLow)
-    );
-  }
-
-  #setOrigin(position: number): void {
-    const view = this.#arena.view;
-    this.#countFrom(view.getBigUint64(position, this.#little));
-    this.#haveOrigin = true;
-    for (const { stamp, take } of this.#early.splice(0)) take(Number(stamp - this.origin));
-  }
-
-  #countFrom(origin: bigint): void {
-    this.origin = origin;
-    this.#types.shape.originLow = Number(origin & 0xffffffffn);
-    this.#types.shape.originHigh = Number(origin >> 32n);
-  }
-
   #unknown(): number {
     this.#unknownIds++;
     return unwanted;
@@ -1031,11 +846,4 @@ class PerfTrace implements Trace, Divisible {
 /** How many threads read a file of this size, if it is known. */
 function threadsFor(size: number | undefined, { threads }: OpenOptions): number {
   return threads ?? (size !== undefined && size >= largeFile ? availableParallelism() : 1);
-}
-
-/** The text at `start`, up to its NUL or `end`. */
-function untilNul(bytes: Uint8Array, start: number, end: number): string {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
-  const nul = text.indexOf(0);
-  return text.toString('utf8', 0, nul < 0 ? text.length : nul);
 }

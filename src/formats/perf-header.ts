@@ -117,6 +117,8 @@ const attrBytes = 500;
 const idBytes = 40;
 
 const magicLittle = 0x32454c49; // "ILE2", the second half of PERFILE2
+export const pipeHeaderSize = 16;
+
 /** True for the first bytes of a perf.data file or pipe, in either byte order. */
 export function isPerfData(head: Uint8Array): boolean {
   if (head.length < 8) return false;
@@ -124,15 +126,15 @@ export function isPerfData(head: Uint8Array): boolean {
   return text === 'PERFILE2' || text === '2ELIFREP';
 }
 
-/** True where the header is a pipe's: 16 bytes, and everything else comes as records. */
+/** True where the header is a pipe's, and everything else comes as records. */
 export function isPipe(head: Uint8Array): boolean {
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
   const little = view.getUint32(4, true) === magicLittle;
-  return head.length >= 16 && view.getUint32(little ? 8 : 12, little) === 16;
+  return head.length >= pipeHeaderSize && view.getUint32(little ? 8 : 12, little) === pipeHeaderSize;
 }
 
 /** Byte order of the machine that recorded, by the magic. */
-export function isLittle(head: Uint8Array): boolean {
+function isLittle(head: Uint8Array): boolean {
   return new DataView(head.buffer, head.byteOffset, head.byteLength).getUint32(4, true) === magicLittle;
 }
 
@@ -184,19 +186,13 @@ export async function readPerfHeader(name: string, file: RandomFile, size: numbe
   const unclosed = dataSize === 0;
   const dataEnd = unclosed ? size : dataStart + dataSize;
   const header: PerfHeader = {
-    little,
+    ...blankHeader(little),
     attrs,
     dataStart,
     dataEnd: Math.min(dataEnd, size),
     unclosed,
     cut: dataEnd > size,
     compressed: false,
-    tracingData: undefined,
-    cpus: undefined,
-    clockData: undefined,
-    kernelBuildId: '',
-    directory: false,
-    facts: { version: '', release: '', host: '', commandLine: '' },
   };
   if (dataStart > size)
     throw new TraceError(
@@ -339,6 +335,29 @@ export function parseAttr(view: DataView, at: number, length: number, little: bo
     trailerTime,
     trailerCpu,
     trailerIdentifier: trailerIdentifier >= 0 ? trailerIdentifier : trailerId,
+  };
+}
+
+/** The header of a pipe: all but the byte order comes as records. */
+export function pipeHeader(head: Uint8Array): PerfHeader {
+  return blankHeader(isLittle(head));
+}
+
+function blankHeader(little: boolean): PerfHeader {
+  return {
+    little,
+    attrs: [],
+    dataStart: pipeHeaderSize,
+    dataEnd: Number.POSITIVE_INFINITY,
+    unclosed: false,
+    cut: false,
+    compressed: true,
+    tracingData: undefined,
+    cpus: undefined,
+    clockData: undefined,
+    kernelBuildId: '',
+    directory: false,
+    facts: { version: '', release: '', host: '', commandLine: '' },
   };
 }
 

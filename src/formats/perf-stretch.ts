@@ -41,6 +41,54 @@ export type PerfStretchPart = {
   repeated: readonly (readonly [recordedAs: string, count: number])[];
 };
 
+/** What the reader of a stretch has met of its borders. */
+export class Borders {
+  readonly #from: Border | undefined;
+  readonly #to: Border | undefined;
+  /** Latest times at the borders, NaN until they are met. */
+  floor = Number.NaN;
+  ceiling = Number.NaN;
+  /** Whether its first rounds are read, which are for the most part those of the stretch before. */
+  leading: boolean;
+  /** Whether its last round is over. */
+  ended = false;
+  #metBefore = false;
+  /** Rounds that ended from the border on: the one whose latest time it is at, and the next. */
+  #roundsFrom = 0;
+  #roundsTo = 0;
+
+  constructor({ from, to }: Pick<PerfStretch, 'from' | 'to'>) {
+    this.#from = from;
+    this.#to = to;
+    this.leading = from !== undefined;
+  }
+
+  /** Whether it ends before a border that it should have met: nothing is as it should be then. */
+  get missed(): boolean {
+    return this.#to !== undefined && Number.isNaN(this.ceiling);
+  }
+
+  /** The end of a round at `offset`, with the latest time so far. True where it is one at a border, and counts although nothing may have come in it. */
+  meet(offset: number, latest: number): boolean {
+    if (this.leading && offset === this.#from?.at) this.floor = latest;
+    if (offset === this.#to?.before) this.#metBefore = true;
+    if (offset === this.#to?.at && this.#metBefore) this.ceiling = latest;
+    const behind = this.leading ? this.#from : undefined;
+    return (behind !== undefined && offset > behind.before) || (this.#to !== undefined && offset >= this.#to.before);
+  }
+
+  /** After a round. `'began'` where what comes from here on is of the stretch. */
+  endRound(): 'began' | undefined {
+    if (this.leading) {
+      if (this.#roundsFrom++ === 0 || Number.isNaN(this.floor)) return undefined;
+      this.leading = false;
+      return 'began';
+    }
+    if (!Number.isNaN(this.ceiling)) this.ended = this.#roundsTo++ > 0;
+    return undefined;
+  }
+}
+
 const headerSize = 8;
 const windowSize = 1 << 20;
 /** So many records in a row are no accident; that they are none at all comes to light when the stretch before ends elsewhere. */
