@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -19,9 +19,10 @@ import { read } from './read.ts';
 const folder = mkdtempSync(join(tmpdir(), 'virtap-stretches-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-const files = { 'perf.data': join(folder, 'perf.data') };
+const files = { 'perf.data': join(folder, 'perf.data'), 'trace.dat': join(folder, 'trace.dat') };
 before(async () => {
   await generate('perf.data', 200_000, files['perf.data']);
+  await generate('trace.dat', 200_000, files['trace.dat']);
 });
 
 type Asking = Analysis & { result(): unknown };
@@ -93,8 +94,8 @@ for (const [format, file] of Object.entries(files)) {
   test(`${format}: of a damaged file is said what one thread says`, () => {
     const damaged = join(folder, `damaged-${format}`);
     for (const [name, damage] of [
-      ['overwritten', () => overwrite(damaged, 17_000_000, Buffer.alloc(5000, 0xa5))],
-      ['early', () => overwrite(damaged, 3_000_000, Buffer.alloc(100))],
+      ['overwritten', () => overwrite(damaged, 0.8, Buffer.alloc(5000, 0xa5))],
+      ['early', () => overwrite(damaged, 0.3, Buffer.alloc(5000, 0xa5))],
     ] as const) {
       copyFileSync(file, damaged);
       damage();
@@ -107,9 +108,10 @@ for (const [format, file] of Object.entries(files)) {
   });
 }
 
-function overwrite(file: string, at: number, bytes: Uint8Array): void {
+/** Overwrites what stands at a part of the file's length. */
+function overwrite(file: string, part: number, bytes: Uint8Array): void {
   const fd = openSync(file, 'r+');
-  writeSync(fd, bytes, 0, bytes.length, at);
+  writeSync(fd, bytes, 0, bytes.length, Math.floor(part * statSync(file).size));
   closeSync(fd);
 }
 

@@ -4,8 +4,9 @@ import { startThread } from '../own/thread.ts';
 import { type Foresight, type HolesPart, WatchedTrace } from '../spans/holes.ts';
 import { type Source, sourceOf } from '../trace/again.ts';
 import type { Analysis } from '../trace/analysis.ts';
+import type { EventBatch } from '../trace/batch.ts';
 import type { Divisible } from '../trace/divisible.ts';
-import { joinReading, type Reading } from '../views/reading.ts';
+import { addLoss, joinReading, type Reading } from '../views/reading.ts';
 import { type JoinableAnalysis, type Question, questionOf } from './joined.ts';
 import type { Moment } from './moment.ts';
 
@@ -122,7 +123,17 @@ export class Stretches {
       });
       joinReading(reading, answer.reading);
     }
+    const rest = this.#divisible.rest();
+    if (rest !== undefined) this.#feed(rest, reading);
     return 'joined';
+  }
+
+  /** Losses that only the end of all tells of. */
+  #feed(rest: EventBatch, reading: Reading): void {
+    for (const batch of this.#trace.watch(rest)) {
+      for (const loss of batch.losses) addLoss(reading, loss);
+      for (const analysis of this.#analyses) analysis.batch(this.#trace, batch);
+    }
   }
 
   #accepts({ trace, holes, parts }: StretchAnswer): boolean {

@@ -132,7 +132,14 @@ export function openOptions(
   options: Pick<TraceOptions, 'traceEvents' | 'formats' | 'offset' | 'align' | 'maxMemory' | 'threads'>,
 ): OpenOptions & { offsets: readonly FileOffset[]; align: boolean } {
   const { traceEvents, formats, offset: offsets = [], maxMemory, threads } = options;
-  return { traceEvents, formats, offsets, align: options.align === 'auto', maxMemory, threads };
+  return {
+    traceEvents,
+    formats,
+    offsets,
+    align: options.align === 'auto',
+    maxMemory,
+    threads: threads === 1 ? 1 : undefined,
+  };
 }
 
 /** The words of a command line that opens these files in the same way. */

@@ -30,10 +30,11 @@ export class CpuStream {
     arena: Arena,
     source: PageSource,
     decoder: RingBufferDecoder,
+    rank: number,
   ) {
     this.#file = file;
     this.buffer = buffer;
-    this.state = new RingBufferCpu(cpu);
+    this.state = new RingBufferCpu(cpu, rank);
     this.source = source;
     this.decoder = decoder;
     this.#reader = new SlotReader(arena, (target, offset) => source.readInto(target, offset));
@@ -106,6 +107,11 @@ export class CpuStream {
   endLoss(): Loss | undefined {
     if (this.#cut) this.state.missed = Number.NaN;
     return this.state.missed === 0 ? undefined : this.state.takeLoss(Number.POSITIVE_INFINITY);
+  }
+
+  /** Bytes of its pages that were read. */
+  get readSoFar(): number {
+    return this.#reader.offsetOf(this.#reader.end);
   }
 
   async close(): Promise<void> {

@@ -42,6 +42,20 @@ export class HandOut {
     }
   }
 
+  /** Leaves out the losses that were to go with the next batch. */
+  forget(): void {
+    this.#due = [];
+  }
+
+  /** Those losses, in a batch without events. */
+  *settled(): Generator<EventBatch> {
+    if (this.#due.length === 0) return;
+    const batch = new EventBatch(0);
+    batch.losses = this.#due;
+    this.#due = [];
+    yield batch;
+  }
+
   /** The losses that no batch carried, in a batch without events. */
   *rest(): Generator<EventBatch> {
     const losses = [...this.#due, ...this.#later];

@@ -16,6 +16,14 @@ export class KernelEventTypes implements EventTypes {
   readonly #wants: (type: EventType) => boolean;
   readonly #arena: Arena;
   readonly #known = new Map<number, number | 'by event'>();
+  /** Whether there are events whose type is known one by one only. */
+  get varied(): boolean {
+    return this.#print !== undefined;
+  }
+  /** The numbers of the events that were seen, in that order. */
+  get seen(): number[] {
+    return [...this.#known.keys()];
+  }
   /** Whether a type is wanted, by its id; undefined where nobody was asked yet. */
   readonly #wanted: boolean[] = [];
   /** What ftrace:print needs: where the text begins, QEMU's events among the texts, and the type of the other texts. */

@@ -802,6 +802,8 @@ class PerfTrace implements Trace, Divisible {
   }
 
   #error(problem: string, pos: number, expected: string): TraceError {
+    // The place in the file is not known of what the second thread read.
+    if (this.#reader.slot < 0) return new TraceError(this.file, problem, undefined, expected);
     const offset = this.#reader.offsetOf(pos);
     if (this.#folder !== undefined)
       return new TraceError(this.file, `${problem} in one of the files beside it`, undefined, expected);

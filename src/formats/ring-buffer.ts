@@ -70,8 +70,12 @@ export class RingBufferCpu {
   told = 0;
   untold: { from: number; to: number } | undefined;
 
-  constructor(cpu: number) {
+  /** What comes of several buffers at one time comes in order of their ranks. */
+  readonly rank: number;
+
+  constructor(cpu: number, rank = 0) {
     this.cpu = cpu;
+    this.rank = rank;
   }
 
   /** The hole between the last event and one at `to`. */
@@ -144,6 +148,7 @@ export class RingBufferDecoder {
   decode(cpu: RingBufferCpu, slot: number, start: number, end: number, whole = true): PageProblem | undefined {
     const { pageSize, commitSize } = this.#shape;
     const headerSize = 8 + commitSize;
+    this.#sorter.rank = cpu.rank;
     // A run of the sorter has one slot.
     this.#floor = Number.POSITIVE_INFINITY;
     this.#soundUpTo = -1;

@@ -25,7 +25,7 @@ export class PlainPages implements PageSource {
   readonly #file: RandomFile;
   readonly #fileSize: number;
   readonly #name: string;
-  readonly #data: CpuData;
+  #data: CpuData;
 
   constructor(file: RandomFile, fileSize: number, name: string, data: CpuData) {
     this.#file = file;
@@ -50,6 +50,11 @@ export class PlainPages implements PageSource {
     }
     this.read += got;
     return got;
+  }
+
+  /** Leaves what is behind so many bytes to another. */
+  endAt(size: number): void {
+    this.#data = { ...this.#data, size };
   }
 
   fileOffset(offset: number): number {

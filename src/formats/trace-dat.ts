@@ -5,6 +5,7 @@ import type { Format } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import type { RandomFile } from './random-file.ts';
 import type { PageShape } from './ring-buffer.ts';
+import type { RingBufferStretch } from './ring-buffer-stretch.ts';
 import { RingBufferTrace } from './ring-buffer-trace.ts';
 import { clockOf, companionsOf, notesOf } from './trace-dat-facts.ts';
 import { readHeader, type TraceDatBuffer, type TraceDatHeader } from './trace-dat-header.ts';
@@ -21,7 +22,9 @@ export const traceDat: Format = {
     const { file, size, broken } = await input.random();
     try {
       const header = readHeader(file, size, input.name, input.meter);
-      return openBuffers(input, file, size, header, broken, new Signatures(input.path, options));
+      const signatures = new Signatures(input.path, options);
+      const stretch = options.stretch as RingBufferStretch | undefined;
+      return openBuffers(input, file, size, header, broken, signatures, stretch);
     } catch (error) {
       // Where the compression around the file is broken, that is why the header is cut.
       const why = asTraceError(input.name, error);
@@ -37,6 +40,7 @@ function openBuffers(
   header: TraceDatHeader,
   broken: TraceError | undefined,
   signatures: Signatures,
+  stretch: RingBufferStretch | undefined,
 ): Trace {
   const { options, page, little } = header;
   const [, host = '', release = ''] = options.uname.split(' ');
@@ -64,7 +68,7 @@ function openBuffers(
       return buffer.cpus.filter((data) => data.size > 0).map((data) => ({ buffer, shape, data }));
     }),
     damaged,
-  );
+  ).map((part, i) => ({ ...part, data: { ...part.data, ...stretch?.pages[i] } }));
   // CPUs whose data are missing with the end of the file.
   for (let cpu = parts.length; header.salvaged && cpu < (cpus ?? 0); cpu++)
     unplaced.push({ from: -Infinity, to: Infinity, cpu, count: undefined });
@@ -84,6 +88,7 @@ function openBuffers(
       unplaced,
       damage,
       signatures,
+      stretch,
       size,
       meter: input.meter,
       close: () => input.close(),
@@ -94,6 +99,7 @@ function openBuffers(
       buffer: buffer.name,
       cpu: data.cpu,
       packed: buffer.compressed,
+      plain: buffer.compressed || !input.seekable ? undefined : { fd: file.fd, data, pageSize: buffer.pageSize },
       open: (window, keep) =>
         buffer.compressed
           ? new PackedPages(file, size, input.name, data, header, buffer.pageSize, window, keep, input)

@@ -42,6 +42,9 @@ export class EventSorter {
   /** Rows that were taken and still stand there. */
   #taken = 0;
 
+  /** Of events of one time, those of runs with a lower rank come first, then those of runs that began first. */
+  rank = 0;
+
   /** `most` is how many events may wait before it is `full`. */
   constructor(arena: Arena, most = Number.POSITIVE_INFINITY) {
     this.#arena = arena;
@@ -83,7 +86,14 @@ export class EventSorter {
     const losses = this.#carried;
     if (loss !== undefined) losses.push(loss);
     this.#carried = [];
-    const run: Run = { number: this.#runNumber++, next: this.count, end: this.count, slot, losses, head: 0 };
+    const run: Run = {
+      number: this.rank * runsOfRank + this.#runNumber++,
+      next: this.count,
+      end: this.count,
+      slot,
+      losses,
+      head: 0,
+    };
     this.#open = run;
     this.#runs.push(run);
   }
@@ -317,7 +327,11 @@ export class EventSorter {
   }
 }
 
+/** More runs than there are in any file. */
+const runsOfRank = 2 ** 32;
+
 type Run = {
+  /** In order of rank, then of their beginnings. */
   number: number;
   /** Index of its next row, and the index after its last. */
   next: number;
