@@ -74,6 +74,12 @@ for (const [name, lines] of forms)
     for (const [what, way] of ways) assert.deepEqual(await said(lines.map(way)), expected, what);
   });
 
+test('a name before an event is not taken for a program of the log', async () => {
+  const lines = ['preempt_test 20530.456690: kvm:kvm_exit: reason VMCALL rip 0x4131a0 info 0 0'];
+  const dated = lines.map((line) => `2026-11-28 03:44:01 ${line}`);
+  assert.deepEqual(await said([...dated, ...dated]), await said([...lines, ...lines]));
+});
+
 test("what looks like a prefix and is an event's own stays", async () => {
   const stamped = log.map((line, n) => line.replace(/^[^:]*:/, `2025-08-08T12:00:00.${number(n)}Z `));
   const [, first] = (await said(stamped)) as [unknown, { name: string; time: number }];

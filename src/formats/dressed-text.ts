@@ -20,7 +20,9 @@ const looked = 1 << 16;
 /** Such a part of the lines, and so many of them, have what stands before lines. */
 const mostly = 0.6;
 
-const program = String.raw`[\w.\/-]+(?:\[\d+\])?: ?`;
+const program = String.raw`[A-Za-z][\w.\/-]*(?:\[\d+\])?: `;
+/** Where the host may be left out, a program is one only where it cannot be an event. */
+const surely = String.raw`(?:kernel|[A-Za-z][\w.\/-]*\[\d+\]): `;
 const zone = String.raw`(?:Z|[+-]\d\d:?\d\d)`;
 const prefixes = [
   // The kernel's log, with or without a level.
@@ -31,7 +33,7 @@ const prefixes = [
   new RegExp(
     String.raw`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?${zone} (?=\s*(?:\d+@\d+\.\d{6}:|.{0,40}\[\d{3,4}\]))`,
   ),
-  new RegExp(String.raw`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?${zone})? (?:\S+ ${program})?`),
+  new RegExp(String.raw`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?${zone})? (?:\S+ ${surely})?`),
   /^(?:kernel|qemu[\w-]*(?:\[\d+\])?): /,
   // grep -n and -H, cat -n.
   /^(?:[\w/-]*\.[\w.-]*[A-Za-z][\w.-]*:)(?:\d+:)?/,

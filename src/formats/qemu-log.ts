@@ -107,7 +107,9 @@ function tellerOf(names: QemuNames): LineTeller {
 
 /** The whole lines of the first bytes of an input, one character a byte. */
 function lines(head: Uint8Array): string[] {
-  return Buffer.from(head.buffer, head.byteOffset, head.length).toString('latin1').split(/\r?\n/);
+  return Buffer.from(head.buffer, head.byteOffset, head.length)
+    .toString('latin1')
+    .split(/[ \r]*\n/);
 }
 
 const unresolved = -2;
