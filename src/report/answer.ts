@@ -2,7 +2,6 @@ import type { Trace } from '../trace/trace.ts';
 import type { Unit } from '../views/figures.ts';
 import type { Scope } from './columns.ts';
 import { type Timed, timed } from './timed.ts';
-import { count } from './units.ts';
 
 /** What every answer's JSON says first. */
 export type HeadJson<U extends Unit = Unit> = Timed<'duration'> & {
@@ -29,8 +28,3 @@ export function unitOf({ clock }: Pick<Trace, 'clock'>): Unit {
 
 /** Rows shown of one kind; there can be thousands. */
 export const shownRows = 50;
-
-/** How many of those that were slow are shown, for the title of a slow log. */
-export function howMany(shown: number, over: number): string {
-  return over > shown ? `, the ${count(shown)} slowest of ${count(over)}` : `: ${count(shown)}`;
-}

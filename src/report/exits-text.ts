@@ -4,17 +4,15 @@ import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { ExitResult } from '../views/exits.ts';
 import type { Reading } from '../views/reading.ts';
-import { howMany } from './answer.ts';
+import { closingPart, heatPart, inParts, slowTitle } from './answer-parts.ts';
 import { rowsTable } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
 import { divisionsOf, heldLine } from './exit-division.ts';
 import { divisionColumns, type ExitLine, exitColumns, exitScope, groupColumns } from './exits-columns.ts';
 import { countLines, tableLines, toldIn } from './exits-lines.ts';
-import { heatmapText } from './heatmap-text.ts';
 import { innerTable } from './inner-events.ts';
 import { untimedWhy } from './no-exits.ts';
-import { remarks } from './remarks.ts';
 import type { Style, Terminal } from './terminal.ts';
 import { count, lengths, plural } from './units.ts';
 import { untoldLine } from './vcpu-states.ts';
@@ -43,15 +41,11 @@ export function exitsText(answer: ExitAnswer, terminal: Terminal): string {
   else {
     parts.push(statsTable(answer, terminal));
     if (divisionsOf(result).length > 0) parts.push(divisionTable(answer, terminal));
-    if (result.heat !== undefined) parts.push(heatmapPart(answer, terminal));
+    parts.push(heatmapPart(answer, terminal));
     if (result.slow !== undefined) parts.push(slowPart(answer, terminal));
   }
-  const closing = [
-    ...unpairedLines(result).map((line) => `${line}\n`),
-    remarks(reading, terminal, unsure(result)),
-  ].join('');
-  if (closing !== '') parts.push(closing);
-  return parts.join('\n');
+  parts.push(closingPart(unpairedLines(result), reading, terminal, unsure(result)));
+  return inParts(parts);
 }
 
 /** Exits there are, but none that can be counted, or none of those asked for. */
@@ -169,8 +163,7 @@ function heatmapPart(answer: ExitAnswer, terminal: Terminal): string {
   const { result, halts } = answer;
   const left =
     halts || result.halts.count === 0 ? '' : `, ${plural(result.halts.count, 'halt')} left out (--halts draws them)`;
-  const title = terminal.style('strong', 'Exits over time, by how long they took');
-  return `${title}${left}\n${heatmapText(result.heat as NonNullable<typeof result.heat>, terminal, result.unit)}`;
+  return heatPart('exits', result.heat, result.unit, terminal, `${left}\n`);
 }
 
 function slowPart(answer: ExitAnswer, terminal: Terminal): string {
@@ -178,9 +171,8 @@ function slowPart(answer: ExitAnswer, terminal: Terminal): string {
   const slow = result.slow as NonNullable<typeof result.slow>;
   const format = lengths(result.unit);
   const left = halts || result.halts.count === 0 ? '' : '; halts left out (--halts takes them in)';
-  const title = than === undefined ? 'Slow exits' : `Exits longer than ${format.short(than)}`;
-  const cut = howMany(slow.length, result.over);
-  const heading = `${terminal.style('strong', title)}${cut}${left}\n`;
+  const ones = { shown: slow.length, over: result.over, than, unit: result.unit };
+  const heading = `${slowTitle('exits', ones, terminal)}${left}\n`;
   const stamp = timestamps(trace.origin, trace.clock.unit);
   const severalVms = new Set(result.vcpus.map(({ vm }) => vm)).size > 1;
   const exits = slow.map((exit) => {

@@ -1,7 +1,7 @@
 import type { RunParts } from '../spans/run-history.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { SlowLock } from '../views/lock-answers.ts';
-import { howMany } from './answer.ts';
+import { slowTitle } from './answer-parts.ts';
 import { escapeText } from './escape.ts';
 import { indented, innerTable } from './inner-events.ts';
 import type { LockScope, LocksAnswer } from './locks-columns.ts';
@@ -21,11 +21,12 @@ const shownEvents = 16;
 export const wholeWaits =
   'Each from lock to locked, the taking of a free mutex included: not all of it others held the mutex.\n';
 
-/** Which mutexes the heat map and the slow log are of, where not of all. */
-export function ofChosen({ holds, chosen }: LocksAnswer): string {
-  if (chosen.length === 0) return '';
+/** What the heat map and the slow log are of: `waits for the BQL`. */
+export function whatIsSlow({ holds, chosen }: LocksAnswer): string {
+  const what = holds ? 'holds' : 'waits';
+  if (chosen.length === 0) return what;
   const names = chosen.map((name) => (name === 'BQL' ? 'the BQL' : name)).join(', ');
-  return `${holds ? ' of' : ' for'} ${names}`;
+  return `${what} ${holds ? 'of' : 'for'} ${names}`;
 }
 
 export function slowPart(answer: LocksAnswer, terminal: Terminal): string {
@@ -33,9 +34,7 @@ export function slowPart(answer: LocksAnswer, terminal: Terminal): string {
   const slow = result.slow as SlowLock[];
   const scope = lockScope(answer);
   const { several } = scope;
-  const what = `${holds ? 'holds' : 'waits'}${ofChosen(answer)}`;
-  const title = than === undefined ? `Slow ${what}` : `${upper(what)} longer than ${shortDuration(than)}`;
-  const cut = howMany(slow.length, result.over);
+  const ones = { shown: slow.length, over: result.over, than, unit: 'ns' } as const;
   const stamp = timestamps(trace.origin, trace.clock.unit);
   const entries = slow.map((one) => {
     const head = [
@@ -53,7 +52,7 @@ export function slowPart(answer: LocksAnswer, terminal: Terminal): string {
     return `${head.filter((part) => part !== '').join('  ')}\n${held}${did}`;
   });
   const whole = holds ? '' : terminal.style('dim', wholeWaits);
-  return [`${terminal.style('strong', title)}${cut}\n${whole}`, ...entries].join('\n');
+  return [`${slowTitle(whatIsSlow(answer), ones, terminal)}\n${whole}`, ...entries].join('\n');
 }
 
 /** Who held the mutex during a wait: a line for each thread and place where it had locked it. */
@@ -106,8 +105,4 @@ function eventLines(one: SlowLock, scope: LockScope, terminal: Terminal): string
   if (shown.length === 0) return `  ${who}: no other events\n`;
   const earlier = one.more || shown.length < one.events.length ? ', the last that it did' : '';
   return `  ${who}${earlier}:\n${innerTable(shown, scope, terminal, 4)}`;
-}
-
-function upper(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

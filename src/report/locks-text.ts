@@ -1,9 +1,9 @@
 import { timestamps } from '../trace/time-stamp.ts';
 import type { LocksResult, MutexResult } from '../views/lock-answers.ts';
+import { closingPart, heatPart, inParts } from './answer-parts.ts';
 import { rowsTable } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
-import { heatmapText } from './heatmap-text.ts';
 import type { BehindRow, LockScope, LocksAnswer, MutexRow } from './locks-columns.ts';
 import {
   behindColumns,
@@ -14,10 +14,9 @@ import {
   mutexTitle,
   siteColumns,
 } from './locks-columns.ts';
-import { ofChosen, slowPart, wholeWaits } from './locks-slow.ts';
+import { slowPart, whatIsSlow, wholeWaits } from './locks-slow.ts';
 import { besidesText, summary } from './locks-summary.ts';
 import { roleName } from './names.ts';
-import { remarks } from './remarks.ts';
 import { type Terminal, wrap } from './terminal.ts';
 import { count, duration, plural } from './units.ts';
 
@@ -44,22 +43,16 @@ export function locksText(answer: LocksAnswer, terminal: Terminal): string {
     parts.push(siteTable(mutex, scope, terminal), threadTable(mutex, scope, terminal));
     if (mutex.held > 0) parts.push(behindTable(mutex, scope, terminal));
   }
-  if (result.heat !== undefined) {
-    const what = `${answer.holds ? 'Holds' : 'Waits'}${ofChosen(answer)}`;
-    const title = terminal.style('strong', `${what} over time, by how long they took`);
-    const whole = answer.holds ? '' : terminal.style('dim', wholeWaits);
-    parts.push(`${title}\n${whole}${heatmapText(result.heat, terminal, 'ns')}`);
-  }
+  const whole = answer.holds ? '' : terminal.style('dim', wholeWaits);
+  parts.push(heatPart(whatIsSlow(answer), result.heat, 'ns', terminal, `\n${whole}`));
   if (result.slow !== undefined) parts.push(slowPart(answer, terminal));
   if (result.missed > 0) {
     const what = answer.holds ? plural(result.missed, 'hold') : plural(result.missed, 'wait');
     parts.push(`${what} of the BQL left out here: it was not told from other mutexes yet. --bql names it.\n`);
   }
-  const unfinished = unfinishedPart(answer, several, terminal);
-  if (unfinished !== '') parts.push(unfinished);
-  const closing = [...leftOut(answer).map((line) => `${line}\n`), remarks(reading, terminal, unsure(result))].join('');
-  if (closing !== '') parts.push(closing);
-  return parts.join('\n');
+  parts.push(unfinishedPart(answer, several, terminal));
+  parts.push(closingPart(leftOut(answer), reading, terminal, unsure(result)));
+  return inParts(parts);
 }
 
 const noBql =

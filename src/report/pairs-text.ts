@@ -1,17 +1,16 @@
 import { timestamps } from '../trace/time-stamp.ts';
 import type { PairStates, PairsResult, SlowPair } from '../views/pairs.ts';
-import { howMany, unitOf } from './answer.ts';
+import { unitOf } from './answer.ts';
+import { closingPart, heatPart, inParts, slowTitle } from './answer-parts.ts';
 import { rowsTable } from './columns.ts';
 import { escapeText } from './escape.ts';
 import type { GroupLine, GroupScope } from './groups.ts';
 import { groupFigures, groupTable, notEnded, pairStateColumns, pairStates } from './groups.ts';
-import { heatmapText } from './heatmap-text.ts';
 import { innerTable } from './inner-events.ts';
 import type { PairsAnswer, PairsScope } from './pairs-columns.ts';
 import { openPairColumns, pairLines, pairsScope, pairThread } from './pairs-columns.ts';
-import { remarks } from './remarks.ts';
 import type { Terminal } from './terminal.ts';
-import { count, lengths, plural, shortDuration } from './units.ts';
+import { count, lengths, plural } from './units.ts';
 
 /** Unfinished pairs shown of all. */
 const shownUnfinished = 10;
@@ -27,19 +26,12 @@ export function pairsText(answer: PairsAnswer, terminal: Terminal): string {
     const { table, hidden } = groupTable(groupFigures, lines, { stats: result.all }, scope, terminal);
     parts.push(table + hidden);
     if (result.states !== undefined) parts.push(statesTable(lines, result, scope, terminal));
-    if (result.heat !== undefined) {
-      const title = terminal.style('strong', 'Pairs over time, by how long they took');
-      parts.push(`${title}\n${heatmapText(result.heat, terminal, scope.unit)}`);
-    }
+    parts.push(heatPart('pairs', result.heat, scope.unit, terminal));
     if (result.slow !== undefined) parts.push(slowPart(answer, scope, terminal));
   }
   if (result.unfinished.length > 0) parts.push(unfinishedPart(answer, scope, terminal));
-  const closing = [
-    ...unpairedLines(answer).map((line) => `${line}\n`),
-    remarks(reading, terminal, unsure(result)),
-  ].join('');
-  if (closing !== '') parts.push(closing);
-  return parts.join('\n');
+  parts.push(closingPart(unpairedLines(answer), reading, terminal, unsure(result)));
+  return inParts(parts);
 }
 
 function heading({ trace, result, from, to, by }: PairsAnswer, terminal: Terminal): string {
@@ -77,8 +69,7 @@ function slowPart(answer: PairsAnswer, scope: PairsScope, terminal: Terminal): s
   const { result, trace, than } = answer;
   const slow = result.slow as SlowPair[];
   const unit = lengths(scope.unit);
-  const title = than === undefined ? 'Slow pairs' : `Pairs longer than ${shortDuration(than)}`;
-  const cut = howMany(slow.length, result.over);
+  const ones = { shown: slow.length, over: result.over, than, unit: scope.unit };
   const stamp = timestamps(trace.origin, trace.clock.unit);
   const pairs = slow.map((pair) => {
     const head = [
@@ -97,7 +88,7 @@ function slowPart(answer: PairsAnswer, scope: PairsScope, terminal: Terminal): s
     const more = pair.more ? '  … and earlier ones, which were not kept\n' : '';
     return `${head.filter((part) => part !== '').join('  ')}\n${where}${more}${inner}`;
   });
-  return [`${terminal.style('strong', title)}${cut}\n`, ...pairs].join('\n');
+  return [`${slowTitle('pairs', ones, terminal)}\n`, ...pairs].join('\n');
 }
 
 const noEvent = { cpu: -1, effect: undefined, brief: undefined };

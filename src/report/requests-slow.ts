@@ -1,7 +1,8 @@
 import { threadStates } from '../spans/thread-time.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { SlowRequest } from '../views/requests.ts';
-import { howMany, unitOf } from './answer.ts';
+import { unitOf } from './answer.ts';
+import { slowTitle } from './answer-parts.ts';
 import { scopeOf } from './columns.ts';
 import { escapeText } from './escape.ts';
 import { indented, innerTable } from './inner-events.ts';
@@ -11,7 +12,7 @@ import { requestScope, stateNames } from './requests-columns.ts';
 import type { Cell, Layout } from './table.ts';
 import { table } from './table.ts';
 import { displayWidth, type Terminal, wrap } from './terminal.ts';
-import { lengths, plural, shortDuration } from './units.ts';
+import { lengths, plural } from './units.ts';
 
 /** Events shown of what a thread did before it got to a slow request. */
 const shownEvents = 12;
@@ -23,11 +24,9 @@ export function slowPart(answer: RequestsAnswer, slow: readonly SlowRequest[], t
     delay: ' by their time from the kick to the pop',
     path: ' by their whole path up to the fill',
   }[rank];
-  const title = than === undefined ? `Slow requests${by}` : `Requests longer than ${shortDuration(than)}${by}`;
-  const cut = howMany(slow.length, result.over);
-  return [`${terminal.style('strong', title)}${cut}\n`, ...slow.map((one) => waterfall(answer, one, terminal))].join(
-    '\n',
-  );
+  const ones = { shown: slow.length, over: result.over, than, unit: unitOf(answer.trace) };
+  const title = slowTitle('requests', ones, terminal, by);
+  return [`${title}\n`, ...slow.map((one) => waterfall(answer, one, terminal))].join('\n');
 }
 
 /** One request: what it asked, and its hops under each other, each where it lies in time. */

@@ -1,13 +1,13 @@
 import { threadStates } from '../spans/thread-time.ts';
 import type { RequestQueue, RequestsResult } from '../views/requests.ts';
 import { unitOf } from './answer.ts';
+import { closingPart, inParts } from './answer-parts.ts';
 import { rowsTable } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
 import { heatmapText } from './heatmap-text.ts';
 import { verdictsText } from './leaks-text.ts';
 import { deviceName, queueName, threadName } from './names.ts';
-import { remarks } from './remarks.ts';
 import type { QueueRow, RequestScope, RequestsAnswer } from './requests-columns.ts';
 import {
   delayColumns,
@@ -44,13 +44,11 @@ export function requestsText(answer: RequestsAnswer, terminal: Terminal): string
     parts.push(heatPart(answer, queue, scope, terminal));
   }
   if (result.slow !== undefined) parts.push(slowPart(answer, result.slow, terminal));
-  const closing = [...unpaired(queues), ...missingLines(result).map((line) => terminal.style('dim', line))].map(
-    (line) => `${line}\n`,
-  );
+  const closing = [...unpaired(queues), ...missingLines(result).map((line) => terminal.style('dim', line))];
   const aside = queues.reduce((sum, { setAside }) => sum + setAside, 0);
   const unsure = aside === 0 ? '' : `${plural(aside, 'request')} left out that events may be missing from.`;
-  parts.push(closing.join('') + remarks(reading, terminal, unsure));
-  return parts.filter((part) => part !== '').join('\n');
+  parts.push(closingPart(closing, reading, terminal, unsure));
+  return inParts(parts);
 }
 
 function summary({ trace, result }: RequestsAnswer): string {

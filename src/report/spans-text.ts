@@ -5,15 +5,15 @@ import { untellable } from '../trace/undescribed.ts';
 import type { Reading } from '../views/reading.ts';
 import { cellText } from '../views/span-groups.ts';
 import type { SpanCells, SpansResult } from '../views/spans.ts';
-import { howMany, unitOf } from './answer.ts';
+import { unitOf } from './answer.ts';
+import { closingPart, heatPart, inParts, slowTitle, upper } from './answer-parts.ts';
 import { beginKeys } from './begin-keys.ts';
 import { sortRows } from './column-names.ts';
 import { type Column, columnsOf, rowsTable, type Scope, scopeOf } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
 import { cellJson, type GroupLine, type GroupScope, groupFigures, groupTable, notEnded } from './groups.ts';
-import { heatmapText } from './heatmap-text.ts';
-import { remarkLines, remarks } from './remarks.ts';
+import { remarkLines } from './remarks.ts';
 import { columnName } from './span-rows.ts';
 import { table } from './table.ts';
 import type { Terminal } from './terminal.ts';
@@ -59,19 +59,15 @@ export function spansText(answer: SpansAnswer, terminal: Terminal): string {
   if (all.count > 0) {
     const { table, hidden } = groupTable(groupFigures, spanLines(answer), { stats: all }, scope, terminal);
     parts.push(table + hidden);
-    if (result.heat !== undefined) {
-      const heading = terminal.style('strong', `${titled(kind.plural)} over time, by how long they took`);
-      parts.push(`${heading}\n${heatmapText(result.heat, terminal, scope.unit)}`);
-    }
+    parts.push(heatPart(kind.plural, result.heat, scope.unit, terminal));
     if (result.slow !== undefined) parts.push(slowPart(answer, result.slow, scope, terminal));
   }
   if (result.openCount > 0) {
     const shown = result.open.slice(0, shownOpen);
     parts.push(notEnded(shown.length, result.openCount, terminal) + list(answer, shown, 'age', terminal));
   }
-  const closing = remarks(reading, terminal, leftOut(kind));
-  if (closing !== '') parts.push(closing);
-  return parts.join('\n');
+  parts.push(closingPart([], reading, terminal, leftOut(kind)));
+  return inParts(parts);
 }
 
 /** The kinds that there are, and their columns. */
@@ -103,15 +99,12 @@ export function noSpans({
   return [`${trace.file}: ${why}`, ...remarkLines(reading, leftOut(kind)).map(([, line]) => line)];
 }
 
-const leftOut = (kind: SpanKind) => `${titled(kind.plural)} that lost events may be missing from are left out.`;
-
-const titled = (word: string) => (word[0] ?? '').toUpperCase() + word.slice(1);
+const leftOut = (kind: SpanKind) => `${upper(kind.plural)} that lost events may be missing from are left out.`;
 
 function slowPart(answer: SpansAnswer, slow: readonly SpanCells[], { unit }: Scope, terminal: Terminal): string {
   const { result, than } = answer;
-  const { plural: many } = result.kind;
-  const title = than === undefined ? `Slow ${many}` : `${titled(many)} longer than ${lengths(unit).short(than)}`;
-  return `${terminal.style('strong', title)}${howMany(slow.length, result.over)}\n${list(answer, slow, 'duration', terminal)}`;
+  const ones = { shown: slow.length, over: result.over, than, unit };
+  return `${slowTitle(result.kind.plural, ones, terminal)}\n${list(answer, slow, 'duration', terminal)}`;
 }
 
 /** Spans one a line, with the columns of their kind that any of them has. */

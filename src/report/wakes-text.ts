@@ -1,13 +1,13 @@
 import { recordLines } from '../trace/recorders.ts';
 import type { WakeCause, WakesResult } from '../views/wakes.ts';
-import { howMany, shownRows } from './answer.ts';
+import { shownRows } from './answer.ts';
+import { closingPart, howMany, inParts } from './answer-parts.ts';
 import { sortRows } from './column-names.ts';
 import { rowsTable } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
 import { notEnded } from './groups.ts';
 import { heatmapText } from './heatmap-text.ts';
-import { remarks } from './remarks.ts';
 import type { Terminal } from './terminal.ts';
 import { lengths, percent, plural } from './units.ts';
 import {
@@ -78,12 +78,9 @@ export function wakesText(answer: WakesAnswer, terminal: Terminal): string {
     const open = result.open.slice(0, shownRows);
     parts.push(notEnded(open.length, result.open.length, terminal) + rowsTable(openHaltColumns, open, scope, terminal));
   }
-  const closing =
-    untold(result)
-      .map((line) => `${terminal.style('dim', line)}\n`)
-      .join('') + remarks(reading, terminal, 'Halts that lost events may be missing from are left out.');
-  if (closing !== '') parts.push(closing);
-  return parts.join('\n');
+  const dim = untold(result).map((line) => terminal.style('dim', line));
+  parts.push(closingPart(dim, reading, terminal, 'Halts that lost events may be missing from are left out.'));
+  return inParts(parts);
 }
 
 function note({ all }: WakesResult, terminal: Terminal): string {
