@@ -2,13 +2,16 @@ import type { EventBatch } from '../trace/batch.ts';
 import { type IntegerType, int, long, readInteger, uint, ulong } from './c-types.ts';
 import { type Integer, narrow, truncate } from './printf.ts';
 
+/** Prints the text of one event. */
+export type Printer = (b: EventBatch, i: number) => string;
+
 /** A compiled C expression over one event. */
 export type Expression = {
   type: IntegerType;
   /** Its integer value, within `type`; 0 for text. */
   value(b: EventBatch, i: number): Integer;
   /** What `%s` prints. */
-  text(b: EventBatch, i: number): string;
+  text: Printer;
   /** The memory that it points to, as positions in the batch's bytes, where that lies in the event. */
   extent?: (b: EventBatch, i: number) => [start: number, end: number];
   /** Type of the elements of that memory. */
@@ -54,7 +57,7 @@ export function literalText(text: string): Expression {
 }
 
 /** An expression that is only text. */
-export function textual(text: (b: EventBatch, i: number) => string): Expression {
+export function textual(text: Printer): Expression {
   return { type: int, isText: true, value: () => 0, text };
 }
 

@@ -1,8 +1,9 @@
 import type { EventBatch } from '../trace/batch.ts';
 import type { FieldReader, Layout } from '../trace/event-type.ts';
+import type { Printer } from './c-operators.ts';
 import { IntReader } from './int-reader.ts';
 import type { KernelField, KernelFormat } from './kernel-format.ts';
-import { compilePrintFormat, type Printer } from './print-format.ts';
+import { compilePrintFormat } from './print-format.ts';
 import { TextReader } from './text-reader.ts';
 
 /** The payload of a kernel event: the ring-buffer record from its common_type on, in the traced machine's byte order. */

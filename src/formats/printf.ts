@@ -131,3 +131,8 @@ export function truncate(value: Integer, bits: 8 | 16 | 32 | 64, signed: boolean
   }
   return narrow(signed ? BigInt.asIntN(bits, value) : BigInt.asUintN(bits, value));
 }
+
+/** An argument for `*`. */
+export function small(value: Integer): number {
+  return Number(truncate(value, 32, true));
+}
