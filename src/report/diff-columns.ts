@@ -291,12 +291,7 @@ const changeColumns = columnsOf<Change>()([
     of: ({ low }) => low,
   },
   { key: 'high', type: 'factor', meaning: 'where it ends', of: ({ high }) => high },
-  {
-    key: 'p',
-    type: 'factor',
-    meaning: 'how likely so great a change is by chance',
-    of: ({ p }) => p,
-  },
+  { key: 'p', type: 'factor', meaning: 'how likely so great a change is by chance', of: ({ p }) => p },
   { key: 'news', type: 'flag', meaning: 'whether it is more than noise', of: ({ news }) => news },
 ]);
 

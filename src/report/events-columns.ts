@@ -26,7 +26,6 @@ export const typeColumns = columnsOf<TypeCount, EventScope>()([
     shrink: 20,
     meaning: '`system:event`',
     of: ({ name }) => name,
-    text: ({ name }) => escapeText(name),
     csv: false,
   },
   { key: 'count', type: 'number', title: 'count', meaning: 'how many', of: ({ count }) => count },
@@ -134,7 +133,6 @@ export const machineColumns = columnsOf<Machine, MachineScope>()([
     shrink: 8,
     meaning: "the process's name",
     of: ({ comm }) => comm,
-    text: ({ comm }) => escapeText(comm),
     when: ({ has }) => has.comm,
   },
   forPeople({

@@ -39,15 +39,7 @@ export const machineColumns = columnsOf<ListedMachine>()([
     of: ({ pid }) => pid,
     text: ({ pid }) => String(pid),
   },
-  {
-    key: 'name',
-    type: 'text',
-    title: 'name',
-    shrink: 16,
-    meaning: 'what `-name` says',
-    of: ({ name }) => name,
-    text: ({ name }) => escapeText(name),
-  },
+  { key: 'name', type: 'text', title: 'name', shrink: 16, meaning: 'what `-name` says', of: ({ name }) => name },
   { key: 'uuid', type: 'text', meaning: 'its uuid, where it has one', of: ({ uuid }): string | null => uuid ?? null },
   {
     key: 'program',
@@ -56,7 +48,6 @@ export const machineColumns = columnsOf<ListedMachine>()([
     priority: 1,
     meaning: 'what runs it',
     of: ({ program }) => program,
-    text: ({ program }) => escapeText(program),
   },
   {
     key: 'vcpus',

@@ -35,10 +35,7 @@ export function pairsScope({ trace, result, group }: PairsAnswer): PairsScope {
 export function pairLines(answer: PairsAnswer): GroupLine[] {
   const { result, group, sort } = answer;
   const lines = result.rows.map(
-    (row): GroupLine => ({
-      ...row,
-      names: group.length === 0 ? ['all'] : row.group.map((label) => label ?? 'none'),
-    }),
+    (row): GroupLine => ({ ...row, names: group.length === 0 ? ['all'] : row.group.map((label) => label ?? 'none') }),
   );
   return sortRows(groupFigures, lines, sort, pairsScope(answer), ({ names }) => names);
 }

@@ -77,7 +77,6 @@ export const reasonColumns: readonly Column<Reason, TopScope>[] = [
     type: 'text',
     shrink: 20,
     of: ({ name }) => name,
-    text: ({ name }) => escapeText(name),
   }),
   figureOf('count', ({ stats }) => stats.count, 'number', 3),
   forPeople({ title: 'rate', type: 'rate', of: ({ stats }, { seconds }) => stats.count / seconds }),
