@@ -54,7 +54,7 @@ function fieldName(event: string, name: string): string {
 
 /** What perf puts before each event's own fields. */
 const perfs =
-  /^(perf_(ip|tid|pid|id|stream_id|cpu|period|time|callchain\w*|raw_len|raw_data)|common_(type|flags|preempt_count|pid)|__probe_\w+)$/;
+  /^_?(perf_(ip|tid|pid|id|stream_id|cpu|period|time|callchain\w*|raw_len|raw_data)|common_(type|flags|preempt_count|pid)|__probe_\w+)$/;
 /** Contexts that virtap has columns for, or that say the same in other words. */
 const columns = /^(tid|vtid|pid|vpid|procname|pthread_id|cpu_id|prio|ppid|vppid|hostname)$/;
 

@@ -101,7 +101,7 @@ export class HeaderReader {
   }
 
   #take(walker: Walker, rel: number, { id, time }: Shape): void {
-    if (id !== undefined) this.id = leaf(walker, rel, id);
+    if (id !== undefined) this.id = id.size === 64 ? wideLeaf(walker, rel, id) : leaf(walker, rel, id);
     if (time === undefined) {
       this.timeBits = 0;
       return;
@@ -125,18 +125,29 @@ export class HeaderReader {
   }
 }
 
+/** An integer of 64 bits that begins with a byte, as far as it is a class's number. */
+function wideLeaf({ view, base }: Walker, rel: number, { at, little }: Leaf): number {
+  const place = base + ((rel + at) >> 3);
+  const [low, high] = little ? [place, place + 4] : [place + 4, place];
+  return view.getUint32(high, little) === 0 ? view.getUint32(low, little) : Number.POSITIVE_INFINITY;
+}
+
 /** The same in bytes. */
 function formOf({ id, time, size }: Shape, tag: WordPart | undefined, little: boolean): HeaderForm | undefined {
-  const idPart = id === undefined ? tag : wordPart(id, little);
+  const wide = id?.size === 64;
+  // What has more than 32 bits is no class's number.
+  const idPart =
+    id === undefined ? tag : wordPart(wide ? { ...id, at: id.at + (little ? 0 : 32), size: 32 } : id, little);
+  const idHigh = wide ? ((id as Leaf).at >> 3) + (little ? 4 : 0) : undefined;
   if (time === undefined || idPart === undefined || size % 8 !== 0) return undefined;
   if (time.size <= 32) {
     const low = wordPart(time, little);
-    return low && { size: size / 8, id: idPart, low, high: undefined };
+    return low && { size: size / 8, id: idPart, idHigh, low, high: undefined };
   }
   const at = time.at / 8;
   if (time.size !== 64 || !Number.isInteger(at) || time.little !== little) return undefined;
   const [low, high] = little ? [at, at + 4] : [at + 4, at];
-  return { size: size / 8, id: idPart, low: { at: low, shift: 0, mask: -1 }, high };
+  return { size: size / 8, id: idPart, idHigh, low: { at: low, shift: 0, mask: -1 }, high };
 }
 
 function wordPart(leaf: Leaf, little: boolean): WordPart | undefined {
@@ -175,7 +186,8 @@ function shapeOf(fields: readonly Node[], begin: number): Shape | undefined {
   let at = begin;
   for (const node of fields) {
     at = alignUp(at, node.align);
-    if (node.role === 'event class' && node.size <= 32) id = { at, size: node.size, little: node.little };
+    if (node.role === 'event class' && (node.size <= 32 || (node.size === 64 && node.align >= 8)))
+      id = { at, size: node.size, little: node.little };
     else if (node.role === 'time' && node.size <= 64) time = { at, size: node.size, little: node.little };
     else if (node.kind !== 'int' || node.role !== undefined) return undefined;
     at += node.size;

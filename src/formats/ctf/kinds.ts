@@ -8,7 +8,7 @@ import type { ClockClass, EventClass, Metadata, StreamClass } from './classes.ts
 import { eventName, namedFields } from './event-names.ts';
 import { HeaderReader } from './header.ts';
 import { KvmMmioLayout } from './kvm-mmio.ts';
-import { bareName, CtfLayout, isText, type NamedField, staticPlace } from './layout.ts';
+import { bareName, CtfLayout, isCalled, isText, type NamedField, staticPlace } from './layout.ts';
 import { alignUp, Compiler, Node, type Scopes } from './nodes.ts';
 import { ByteShape, lacking, unresolved, unwanted } from './scan.ts';
 import { stepsOf } from './steps.ts';
@@ -71,7 +71,7 @@ export class EventKind {
     this.tidAt = new Int32Array(this.phases).fill(lacking);
     this.pidAt = new Int32Array(this.phases).fill(lacking);
     this.cpuAt = new Int32Array(this.phases).fill(lacking);
-    const own = (name: string) => named.find(({ node }) => node.name === name && isId(node));
+    const own = (name: string) => named.find(({ node }) => isCalled(node, name) && isId(node));
     if (this.aside === undefined) {
       this.tid = own('perf_tid') ?? contextOf(contexts, 'tid', 'vtid');
       this.pid = own('perf_pid') ?? contextOf(contexts, 'pid', 'vpid');
@@ -275,7 +275,7 @@ export class StreamKind {
   #addType(kind: EventKind, layout: CtfLayout): EventType {
     const { name, recordedAs } = kind;
     const [system = '', event = ''] = name.split(':');
-    const probe = kind.named.some(({ node }) => node.name === '__probe_ip');
+    const probe = kind.named.some(({ node }) => isCalled(node, '__probe_ip'));
     const qemus = qemuProbe(system, event, probe, this.#signatures);
     if (qemus !== undefined)
       return this.#types.add(qemus, new QemuProbeLayout(layout, qemus, this.#signatures), recordedAs);

@@ -405,6 +405,11 @@ function toText(bytes: Buffer, encoding: string): string {
   return text;
 }
 
+/** Whether a field has this name, which babeltrace2's writer put an underscore before as well. */
+export function isCalled({ name }: Node, called: string): boolean {
+  return name === called || name === `_${called}`;
+}
+
 /** CTF 1.8's writers put an underscore before names, lest they be words of TSDL. */
 export function bareName(name: string): string {
   return name.startsWith('_') ? name.slice(1) : name;

@@ -14,8 +14,14 @@ export const lacking = -1;
 
 /** An integer of at most 32 bits in the word of 32 that begins with a byte. */
 export type WordPart = { at: number; shift: number; mask: number };
-/** A form of header, in bytes: its size, what tells the event's class and time; `high` is where the upper half of a time of 64 bits stands. */
-export type HeaderForm = { size: number; id: WordPart; low: WordPart; high: number | undefined };
+/** A form of header, in bytes: its size, what tells the event's class and time; `high` and `idHigh` are where the upper halves stand of those of 64 bits. */
+export type HeaderForm = {
+  size: number;
+  id: WordPart;
+  idHigh: number | undefined;
+  low: WordPart;
+  high: number | undefined;
+};
 
 /** What follows each other in an event: so many bytes; a text up to a NUL; such a text that is the thread's name; a length of so many bytes; as many elements of so many bytes. */
 export type Step =
@@ -38,7 +44,7 @@ export type ScannedKind = {
 };
 
 // The words of a form of header.
-const headerWords = 9;
+const headerWords = 10;
 const headerSize = 0;
 /** Bytes that have to be at hand to read it. */
 const headerReach = 1;
@@ -49,6 +55,7 @@ const lowAt = 5;
 const lowShift = 6;
 const lowMask = 7;
 const highAt = 8;
+const idHighAt = 9;
 
 // The words of a class, and those of what follows each other in its events where their size is not always the same.
 const kindWords = 8;
@@ -84,9 +91,9 @@ export class ByteShape {
   constructor(little: boolean, forms: readonly HeaderForm[], tag: WordPart | undefined, secondTag: number) {
     this.little = little;
     this.header = new Int32Array(
-      forms.flatMap(({ size, id, low, high }) => {
+      forms.flatMap(({ size, id, idHigh, low, high }) => {
         const reach = Math.max(size, id.at + 4, low.at + 4);
-        return [size, reach, id.at, id.shift, id.mask, low.at, low.shift, low.mask, high ?? lacking];
+        return [size, reach, id.at, id.shift, id.mask, low.at, low.shift, low.mask, high ?? lacking, idHigh ?? lacking];
       }),
     );
     this.tag = tag ?? { at: 0, shift: 0, mask: 0 };
@@ -167,6 +174,8 @@ export function scanEvents(
     const idWord = view.getUint32(pos + (header[form + idAt] as number), little);
     const kind = ((idWord >>> (header[form + idShift] as number)) & (header[form + idMask] as number)) * kindWords;
     if (kind < 0 || kind >= kinds.length) break;
+    const upperId = header[form + idHighAt] as number;
+    if (upperId >= 0 && view.getUint32(pos + upperId, little) !== 0) break;
     const code = kinds[kind + kindCode] as number;
     if (code === unresolved) break;
 

@@ -318,3 +318,38 @@ test('a sample that perf wrote twice counts once, as in the perf.data that it wa
   assert.deepEqual([...(trace.repeated ?? [])], [[0, 1]]);
   await trace.close();
 });
+
+for (const little of [true, false]) {
+  test(`perf's CTF as babeltrace2 writes it again has the same threads and CPUs (${little ? 'little' : 'big'}-endian)`, async () => {
+    // Underscores before all names that are not the specification's, and numbers of classes in 64 bits.
+    const metadata = perfMetadata
+      .replace('byte_order = le', `byte_order = ${little ? 'le' : 'be'}`)
+      .replace('integer { size = 32; align = 8; } id;', 'integer { size = 64; align = 8; } id;')
+      .replace(/ (perf_tid|perf_pid|vcpu_id|comm|tid|pid|ppid|ptid|cpu_id);/g, ' _$1;');
+    const out = new BitWriter(little).int(0, 32).int(3, 32);
+    const class64 = (id: number | bigint, time: number) => out.int(id, 64).int(time, 64);
+    class64(1, 0).int(7, 32).int(8, 32).text('CPU 0/KVM');
+    for (const time of [5000, 6000, 7000])
+      class64(0, time)
+        .int(8, 32)
+        .int(7, 32)
+        .int(time / 1000, 32);
+    const path = ctfFolder({ metadata, perf_stream_0: out.done() });
+    assert.deepEqual(await read(path), [
+      '5000 3 CPU 0/KVM-8/7 kvm:kvm_entry vcpu_id=5',
+      '6000 3 CPU 0/KVM-8/7 kvm:kvm_entry vcpu_id=6',
+      '7000 3 CPU 0/KVM-8/7 kvm:kvm_entry vcpu_id=7',
+    ]);
+    // A number that is none of a class's.
+    class64(1n << 32n, 8000)
+      .int(8, 32)
+      .int(7, 32)
+      .int(1, 32);
+    const trace = await openTrace(ctfFolder({ metadata, perf_stream_0: out.done() }));
+    let count = 0;
+    for await (const b of trace.batches()) count += b.count;
+    assert.equal(count, 3);
+    assert.match(trace.damage?.message ?? '', /an event of class/);
+    await trace.close();
+  });
+}

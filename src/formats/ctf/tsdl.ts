@@ -43,6 +43,8 @@ const packetRoles = new Map<string, Role>(
     events_discarded: 'discarded',
     packet_seq_num: 'sequence number',
     cpu_id: 'cpu',
+    // As babeltrace2 writes what is no name of the specification's.
+    _cpu_id: 'cpu',
   }),
 );
 
