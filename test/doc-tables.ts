@@ -11,6 +11,12 @@ import {
 } from '../src/report/exits-columns.ts';
 import { heatColumns } from '../src/report/heat-json.ts';
 import { innerColumns } from '../src/report/inner-events.ts';
+import {
+  interruptColumns,
+  openInterruptColumns,
+  slowInterruptColumns,
+  timerColumns,
+} from '../src/report/interrupts-columns.ts';
 import { elementColumns } from '../src/report/leak-elements.ts';
 import { leakQueueColumns } from '../src/report/leaks-columns.ts';
 import {
@@ -76,6 +82,10 @@ export const tables: { readonly [name: string]: () => string } = {
   'locks slow': () => columnTable(slowLockColumns),
   'locks holders': () => columnTable(holderColumns),
   'locks unfinished': () => columnTable(openLockColumns),
+  'interrupts rows': () => columnTable(interruptColumns.filter(isOwn)),
+  'interrupts open': () => columnTable(openInterruptColumns),
+  'interrupts timers': () => columnTable(timerColumns),
+  'interrupts slow': () => columnTable(slowInterruptColumns),
   'wakes rows': () => columnTable(causeColumns.filter(isOwn)),
   'wakes slow': () => columnTable(lateColumns),
   'pairs slow': () => columnTable(slowPairColumns),

@@ -23,6 +23,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./wakes.ts'),
   },
   {
+    name: 'interrupts',
+    summary: 'interrupts by vector, where they wait on their way into the guest, and which never arrive',
+    load: () => import('./interrupts.ts'),
+  },
+  {
     name: 'leaks',
     summary: 'virtqueue elements that QEMU took and never gave back',
     load: () => import('./leaks.ts'),

@@ -49,6 +49,7 @@ const asked: Record<string, readonly (readonly string[])[]> = {
   events: [[], ['--json'], ['--csv'], ['--fail-if', `count(event:${attack})>0`]],
   exits: [['--slow', '2', '--heatmap'], ['--json', '--slow', '2'], ['--csv'], ['--by', attack]],
   vcpus: [['--timeline'], ['--json'], ['--csv']],
+  interrupts: [['--slow', '2', '--heatmap'], ['--json']],
   wakes: [['--slow', '2', '--heatmap'], ['--json']],
   requests: [['--slow', '2', '--heatmap'], ['--json'], ['--csv'], ['--device', attack]],
   locks: [['--slow', '2'], ['--json'], ['--csv']],

@@ -37,6 +37,10 @@ export default function define(command: Command): void {
     .option('--for-leaks', "what virtap leaks needs: QEMU's virtio events, by its SystemTap probes")
     .option('--for-requests', 'both, and what tells where requests spend their time')
     .option('--for-locks', "what virtap locks needs: QEMU's mutexes")
+    .option(
+      '--for-interrupts',
+      'what virtap interrupts needs: who sends them, and when they are accepted, injected, done',
+    )
     .option('--for-wakes', 'what virtap wakes needs: exits, the scheduler, and what interrupts are sent for')
     .option('--trace-events <file>', "QEMU's trace-events-all, which names the probes' arguments")
     .option('-b, --buffer <size>', "room in the kernel for each CPU's events: 16M; else it follows the rate", parseSize)

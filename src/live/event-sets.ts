@@ -2,7 +2,7 @@ import { LiveError } from './live-error.ts';
 import { eventsOf, systemsOf } from './tracefs.ts';
 
 /** What a recording can be for: each names the events that its commands learn from. */
-export const purposes = ['exits', 'leaks', 'requests', 'locks', 'wakes'] as const;
+export const purposes = ['exits', 'leaks', 'requests', 'locks', 'wakes', 'interrupts'] as const;
 export type Purpose = (typeof purposes)[number];
 
 /** Which events of a running machine: what they are for, and which others. */
@@ -36,11 +36,17 @@ const wakeEvents = ['kvm_apic_ipi', 'kvm_apicv_accept_irq', 'kvm_timer_update_ir
   (name) => `kvm:${name}`,
 );
 
+/** What tells beside those of the way of interrupts. */
+const interruptEvents = ['eoi', 'wait_lapic_expire', 'hv_timer_state', 'ioapic_set_irq', 'ack_irq', 'irq_line'].map(
+  (name) => `kvm:kvm_${name}`,
+);
+
 /** The kernel's events by purpose. */
 const kernelEvents: Record<Purpose, readonly string[]> = {
   exits: exitEvents,
   requests: exitEvents,
   wakes: [...exitEvents, ...wakeEvents],
+  interrupts: [...exitEvents, ...wakeEvents, ...interruptEvents],
   leaks: [],
   // Whether who has a mutex runs.
   locks: schedEvents,
@@ -55,6 +61,7 @@ const leakEvents = [
 const qemuEvents: Record<Purpose, readonly string[]> = {
   exits: [],
   wakes: [],
+  interrupts: [],
   leaks: leakEvents,
   requests: [
     ...leakEvents,

@@ -37,6 +37,7 @@ type Role =
   | { what: 'wake'; thread: FieldReader; first: boolean }
   | { what: 'ipi'; vector: FieldReader }
   | { what: 'message'; address: FieldReader; data: FieldReader }
+  | { what: 'pin'; vector: FieldReader }
   | { what: 'line'; gsi: FieldReader; level: FieldReader }
   | { what: 'accept'; target: FieldReader; vector: FieldReader }
   | { what: 'vgic'; target: FieldReader; irq: FieldReader; level: FieldReader };
@@ -54,6 +55,7 @@ export class InterruptContexts {
   #vector = new Int32Array(16).fill(-1);
   #target = new Int32Array(16).fill(-1);
   #origin = new Int32Array(16).fill(-1);
+  #since = new Float64Array(16);
   /** Messages by address and data, and lines. */
   readonly #addresses = new IdTable();
   readonly #origins = new IdTable();
@@ -86,6 +88,7 @@ export class InterruptContexts {
     const cpu = b.cpu[i] as number;
     if (cpu < 0 || cpu >= maxCpus) return;
     while (cpu >= this.#source.length) this.#grow();
+    if (role.what !== 'accept' && role.what !== 'pin') this.#since[cpu] = b.time[i] as number;
     switch (role.what) {
       case 'leave':
       case 'switch':
@@ -106,6 +109,10 @@ export class InterruptContexts {
         this.#set(cpu, sources.line, -1, -1, this.#originOf(trace, b.tid[i] as number, 0xffffffff, gsi));
         return;
       }
+      // The vector that the I/O APIC has for the line.
+      case 'pin':
+        if (this.#source[cpu] === sources.line) this.#vector[cpu] = role.vector.low(b, i) & 0xff;
+        return;
       case 'accept':
         this.accepts = true;
         if (this.#source[cpu] === sources.none) this.#set(cpu, sources.accepted, -1, -1, -1);
@@ -134,6 +141,11 @@ export class InterruptContexts {
   /** Its vector, -1 where that is not known. */
   vector(cpu: number): number {
     return this.#vector[cpu] ?? -1;
+  }
+
+  /** When KVM was told. */
+  since(cpu: number): number {
+    return this.#since[cpu] ?? Number.NaN;
   }
 
   /** Which message or line it is, -1 where it is none. */
@@ -180,6 +192,7 @@ export class InterruptContexts {
     this.#vector = grown(this.#vector);
     this.#target = grown(this.#target);
     this.#origin = grown(this.#origin);
+    this.#since = grown(this.#since);
   }
 }
 
@@ -207,6 +220,8 @@ function roleOf(type: EventType): Role | null {
       return { what: 'message', address: reader('address', 'dst'), data: reader('data', 'vec') };
     case 'kvm:kvm_set_irq':
       return { what: 'line', gsi: reader('gsi'), level: reader('level') };
+    case 'kvm:kvm_ioapic_set_irq':
+      return { what: 'pin', vector: reader('e', 'vec') };
     case 'kvm:kvm_apic_accept_irq':
     case 'kvm:kvm_apicv_accept_irq':
       return { what: 'accept', target: reader('apicid'), vector: reader('vec') };

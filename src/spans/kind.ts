@@ -109,7 +109,7 @@ export type Joining = {
 /** Events of a running machine: by patterns, and for what virtap's commands learn from. */
 export type Wanted = {
   patterns?: readonly string[];
-  purposes?: readonly ('exits' | 'leaks' | 'requests' | 'locks' | 'wakes')[];
+  purposes?: readonly ('exits' | 'leaks' | 'requests' | 'locks' | 'wakes' | 'interrupts')[];
 };
 
 /** A kind of span. What stands here is all that statistics, heat maps, logs, exports, scripts and comparisons know of it. */

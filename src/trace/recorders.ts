@@ -32,6 +32,12 @@ const lines = {
     'trace-cmd': [`trace-cmd record -C mono -e kvm ${sched} sleep 10`],
     perf: [`perf record -a -k CLOCK_MONOTONIC -e 'kvm:*' ${sched} -- sleep 10`],
   },
+  /** And the way of interrupts. */
+  interrupts: {
+    virtap: ['sudo virtap record --for-interrupts --for 10s'],
+    'trace-cmd': [`trace-cmd record -C mono -e kvm ${sched} sleep 10`],
+    perf: [`perf record -a -k CLOCK_MONOTONIC -e 'kvm:*' ${sched} -- sleep 10`],
+  },
   /**
    * Virtqueues. `-trace file=` is where the log backend writes too, and then the time stamps must be asked for. The others are for the
    * monitor of a running QEMU.
