@@ -1,13 +1,13 @@
 import { recordLines } from '../trace/recorders.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { InterruptRow, InterruptsResult } from '../views/interrupts.ts';
-import { howMany, shownRows } from './answer.ts';
+import { shownRows } from './answer.ts';
+import { closingPart, heatPart, inParts, slowTitle } from './answer-parts.ts';
 import { sortRows } from './column-names.ts';
 import { rowsTable } from './columns.ts';
 import { noneText } from './empty-stretch.ts';
 import { escapeText } from './escape.ts';
 import { notEnded } from './groups.ts';
-import { heatmapText } from './heatmap-text.ts';
 import {
   type InterruptsAnswer,
   interruptColumns,
@@ -18,7 +18,6 @@ import {
   timerColumns,
   vectorOf,
 } from './interrupts-columns.ts';
-import { remarks } from './remarks.ts';
 import type { Terminal } from './terminal.ts';
 import { count, lengths, plural } from './units.ts';
 
@@ -40,7 +39,7 @@ export function interruptLines(answer: InterruptsAnswer): InterruptRow[] {
 export function interruptsText(answer: InterruptsAnswer, terminal: Terminal): string {
   const { trace, result, reading, than } = answer;
   const scope = interruptsScope(answer);
-  const { long, short } = lengths(scope.unit);
+  const { long } = lengths(scope.unit);
   const strong = (text: string) => terminal.style('strong', text);
   const title = terminal.style('heading', escapeText(trace.file));
   const parts = [`${title}\n  ${plural(result.all.all.count, 'interrupt')} in ${long(result.duration)}\n`];
@@ -61,14 +60,11 @@ export function interruptsText(answer: InterruptsAnswer, terminal: Terminal): st
       parts.push(
         `${strong('IPIs from vCPU to vCPU')}\n${rowsTable(ipiColumns, result.ipis.slice(0, shownRows), scope, terminal)}`,
       );
-    if (result.heat !== undefined)
-      parts.push(
-        `${strong('Interrupts over time, by how long they took')}\n${heatmapText(result.heat, terminal, scope.unit)}`,
-      );
+    parts.push(heatPart('interrupts', result.heat, scope.unit, terminal));
     if (result.slow !== undefined) {
-      const heading = strong(than === undefined ? 'Slow interrupts' : `Interrupts longer than ${short(than)}`);
+      const ones = { shown: result.slow.length, over: result.over, than, unit: scope.unit };
       parts.push(
-        `${heading}${howMany(result.slow.length, result.over)}\n${rowsTable(slowInterruptColumns, result.slow, scope, terminal)}`,
+        `${slowTitle('interrupts', ones, terminal)}\n${rowsTable(slowInterruptColumns, result.slow, scope, terminal)}`,
       );
     }
   }
@@ -90,12 +86,9 @@ export function interruptsText(answer: InterruptsAnswer, terminal: Terminal): st
     );
   }
   if (result.unaccepted.length > 0) parts.push(neverArrived(answer, terminal));
-  const closing =
-    untold(result)
-      .map((line) => `${terminal.style('dim', line)}\n`)
-      .join('') + remarks(reading, terminal, 'Interrupts that lost events may be missing from are left out.');
-  if (closing !== '') parts.push(closing);
-  return parts.join('\n');
+  const dim = untold(result).map((line) => terminal.style('dim', line));
+  parts.push(closingPart(dim, reading, terminal, 'Interrupts that lost events may be missing from are left out.'));
+  return inParts(parts);
 }
 
 function timerNote({ timers }: InterruptsResult): string {
