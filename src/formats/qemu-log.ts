@@ -16,7 +16,7 @@ import { QemuNames } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
 import { decodeText } from './text-reader.ts';
-import { type Signature, Signatures } from './trace-events.ts';
+import { namelessNote, type Signature, Signatures } from './trace-events.ts';
 import {
   contentOf,
   continuation,
@@ -598,13 +598,7 @@ class QemuLog implements Trace {
       this.notes.push(`${this.#broken} events could not be read, because another thread wrote into their lines`);
     }
     if (this.#joined > 0) this.notes.push(joinedNote(this.#joined));
-    if (this.#nameless.length > 0) {
-      const some = this.#nameless.slice(0, 5).join(', ');
-      const more = this.#nameless.length > 5 ? ` and ${this.#nameless.length - 5} more` : '';
-      this.notes.push(
-        `arguments of ${some}${more} have no names: give the trace-events-all of the QEMU that wrote the log with --trace-events`,
-      );
-    }
+    if (this.#nameless.length > 0) this.notes.push(namelessNote(this.#nameless, 'log'));
     if (!this.#timed) {
       this.notes.push(
         'the log has no time stamps: events have an order, but no times; start QEMU with -msg timestamp=on to have them',

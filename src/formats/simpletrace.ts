@@ -2,7 +2,7 @@ import { Arena } from '../trace/arena.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
-import type { EventType, Layout } from '../trace/event-type.ts';
+import type { EventType } from '../trace/event-type.ts';
 import type { Loss } from '../trace/loss.ts';
 import { rowAt, rowCpu, rowPid, rowSize, rowTid, rowType } from '../trace/rows.ts';
 import { EventSorter } from '../trace/sorter.ts';
@@ -10,9 +10,9 @@ import { ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.
 import { earliestOf } from './earliest.ts';
 import type { Format } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
-import { RecordLayout, SimpletraceLayout } from './simpletrace-layout.ts';
+import { headerSize, maxEvents, recordSize, SimpletraceKinds, unresolved, unwanted } from './simpletrace-kinds.ts';
 import { SlotReader } from './slot-reader.ts';
-import { type Signature, Signatures } from './trace-events.ts';
+import { Signatures } from './trace-events.ts';
 
 /*
  * QEMU's simpletrace files, versions 2, 3 and 4. Sources: trace/simple.c and scripts/simpletrace.py in QEMU's source.
@@ -26,20 +26,13 @@ import { type Signature, Signatures } from './trace-events.ts';
  * covers every hole of the recordings with an independent account of what was lost.
  */
 
-const headerSize = 24;
-const recordSize = 24;
 /** Longer than any record that QEMU writes: strings are cut at 512 bytes. */
 const maxRecord = 1 << 16;
 /** QEMU's ring, in bytes of records. */
 const ringSize = 1 << 18;
 const maxName = 1024;
-/** QEMU numbers its events from 0: there are a few thousand. */
-const maxEvents = 1 << 20;
 /** The number of a record that tells of dropped events. */
 const dropped = 0xfffffffffffffffen;
-/** What an event's name takes in memory, and what is made of it when its first event comes (and said, where it does not fit); measured. */
-const nameBytes = 120;
-const kindBytes = 1200;
 /**
  * Threads stamp an event before they claim its place in the file, so stamps go back by as long as a thread can
  * be preempted in between. Events are held back that long to put them in order (ns).
@@ -65,12 +58,6 @@ function isLittle(head: Uint8Array): boolean | undefined {
   return view.getBigUint64(8, false) === 0xf2b177cb0aa429b4n ? false : undefined;
 }
 
-/** Marks an event number that the hot loop has to ask about, and one whose events nobody wants. */
-const unresolved = -2;
-const unwanted = -1;
-/** Marks arguments whose length varies. */
-const varies = -1;
-
 class SimpleTrace implements Trace {
   readonly file: string;
   readonly format = 'simpletrace';
@@ -84,26 +71,15 @@ class SimpleTrace implements Trace {
   damage: TraceError | undefined;
 
   readonly #input: Input;
-  readonly #signatures: Signatures;
   readonly #little: boolean;
   readonly #number: number;
   /** Bytes in front of each record: version 4 says what kind it is. */
   readonly #prefix: number;
   readonly #table: TypeTable;
+  readonly #kinds: SimpletraceKinds;
   readonly #arena: Arena;
   readonly #sorter: EventSorter;
   readonly #reader: SlotReader;
-  #wants: ((type: EventType) => boolean) | undefined;
-
-  /** By event number, for the hot loop: the type, `unwanted` or `unresolved`; and how long its arguments are. */
-  #codes = new Int32Array(0);
-  #sizes = new Int32Array(0);
-  readonly #kinds: (Kind | undefined)[] = [];
-  readonly #names = new Map<number, string>();
-  readonly #nameless: string[] = [];
-  /** Whether event numbers are places in trace-events-all. */
-  #namedByNumber = false;
-
   #originHigh = 0;
   #originLow = 0;
   #haveOrigin = false;
@@ -127,7 +103,6 @@ class SimpleTrace implements Trace {
     this.#sorter = new EventSorter(this.#arena);
     this.threads = new ThreadTable(input.meter);
     this.#table = new TypeTable(input.meter);
-    this.#signatures = signatures;
     this.#little = isLittle(head) as boolean;
     if (head.length < headerSize) {
       throw new TraceError(
@@ -147,7 +122,17 @@ class SimpleTrace implements Trace {
     this.version = `v${version}${this.#little ? '' : ', big-endian'}`;
     this.#prefix = version === 4n ? 8 : 0;
     this.#reader = new SlotReader(this.#arena, (target, offset) => input.readInto(target, offset));
-    if (this.#number < 4) this.#nameByNumber(view);
+    const offsetOf = (position: number) => this.#reader.offsetOf(position);
+    this.#kinds = new SimpletraceKinds(
+      this,
+      signatures,
+      this.#number,
+      this.#little,
+      this.#table,
+      input.meter,
+      offsetOf,
+    );
+    if (this.#number < 4) this.#kinds.nameByNumber(view);
   }
 
   get types(): readonly EventType[] {
@@ -168,7 +153,7 @@ class SimpleTrace implements Trace {
   }
 
   async *batches(wants?: (type: EventType) => boolean): AsyncIterable<EventBatch> {
-    this.#wants = wants;
+    this.#kinds.wants = wants;
     const reader = this.#reader;
     try {
       let skip = headerSize;
@@ -230,8 +215,8 @@ class SimpleTrace implements Trace {
     sorter.begin(reader.slot);
     let { times, words, capacity } = sorter.rows;
     let n = sorter.count;
-    let codes = this.#codes;
-    let sizes = this.#sizes;
+    const kinds = this.#kinds;
+    let { codes, sizes } = kinds;
     let originHigh = this.#originHigh;
     let originLow = this.#originLow;
     let last = Number.NEGATIVE_INFINITY;
@@ -269,7 +254,7 @@ class SimpleTrace implements Trace {
           }
         }
         if (length - recordSize !== (sizes[id] as number) && code !== unresolved) {
-          code = this.#codeFor(id, record + recordSize, length - recordSize);
+          code = kinds.codeOf(id, view, record + recordSize, length - recordSize);
         }
       }
       if (code === unresolved) {
@@ -278,8 +263,7 @@ class SimpleTrace implements Trace {
         const after = this.#otherRecord(pos, end);
         ({ times, words, capacity } = sorter.rows);
         n = sorter.count;
-        codes = this.#codes;
-        sizes = this.#sizes;
+        ({ codes, sizes } = kinds);
         originHigh = this.#originHigh;
         originLow = this.#originLow;
         before = -1;
@@ -401,11 +385,10 @@ class SimpleTrace implements Trace {
     }
     if (id >= BigInt(maxEvents)) return this.#damaged(`event number ${id}`, record, `one below ${maxEvents}`);
     const number = Number(id);
-    if (this.#number === 4 && !this.#names.has(number)) {
+    if (this.#number === 4 && !this.#kinds.isNamed(number)) {
       return this.#damaged(`event number ${id}`, record, 'a number that a record before has named');
     }
-    this.#makeRoom(number);
-    this.#codeFor(number, record + recordSize, length - recordSize);
+    this.#kinds.codeOf(number, view, record + recordSize, length - recordSize);
     return pos;
   }
 
@@ -422,137 +405,8 @@ class SimpleTrace implements Trace {
     const name = Buffer.from(this.#arena.bytes.subarray(start, start + length)).toString('latin1');
     if (!/^\w+$/.test(name))
       return this.#damaged(`${JSON.stringify(name)} as an event's name`, start, 'a C identifier');
-    const number = Number(id);
-    // QEMU names all events again whenever it starts a file: only a changed name is news.
-    if (this.#names.get(number) !== name) {
-      this.#input.meter.need(nameBytes + name.length, 'names of events', this.#reader.offsetOf(pos));
-      this.#names.set(number, name);
-      this.#kinds[number] = undefined;
-      this.#makeRoom(number);
-      this.#codes[number] = unresolved;
-    }
+    this.#kinds.name(Number(id), name, pos);
     return start + length;
-  }
-
-  #makeRoom(number: number): void {
-    if (number < this.#codes.length) return;
-    const room = Math.max(1024, 2 ** Math.ceil(Math.log2(number + 1)));
-    const codes = new Int32Array(room).fill(unresolved);
-    const sizes = new Int32Array(room).fill(varies);
-    codes.set(this.#codes);
-    sizes.set(this.#sizes);
-    this.#codes = codes;
-    this.#sizes = sizes;
-  }
-
-  /** The type of an event with arguments at `at`, or `unwanted`. Called for each event whose arguments vary in length. */
-  #codeFor(number: number, at: number, size: number): number {
-    let kind = this.#kinds[number];
-    if (kind === undefined) {
-      this.#input.meter.need(kindBytes, 'kinds of events', this.#reader.offsetOf(at));
-      kind = this.#kindOf(number);
-      this.#kinds[number] = kind;
-    }
-    for (const way of kind.ways) {
-      if (!way.layout.fits(this.#arena.view, at, size)) continue;
-      return this.#codeOf(kind, way, number, way.layout.fixedSize);
-    }
-    if (kind.ways.length > 0 && !kind.told) {
-      kind.told = true;
-      this.#tellMisfit(kind, at, size, 'shown as plain numbers');
-    }
-    kind.raw ??= { layout: new RecordLayout(Math.floor(size / 8), this.#little), code: unresolved, builtIn: false };
-    return this.#codeOf(kind, kind.raw, number, varies);
-  }
-
-  #codeOf(kind: Kind, way: Way, number: number, fixedSize: number): number {
-    if (way.code !== unresolved) return way.code;
-    if (way.builtIn && this.#signatures.file !== undefined && !kind.told) {
-      kind.told = true;
-      this.notes.push(
-        `${this.#signatures.file} does not fit event ${kind.name}, whose arguments are as in another version of QEMU; ` +
-          'expected the trace-events-all of the QEMU that wrote the trace',
-      );
-    }
-    const name = this.#number < 4 && way === kind.raw ? `event_${number}` : kind.name;
-    const type = this.#table.add(`qemu:${name}`, way.layout);
-    way.code = this.#wants === undefined || this.#wants(type) ? type.id : unwanted;
-    if ((this.#codes[number] as number) === unresolved) {
-      this.#codes[number] = way.code;
-      this.#sizes[number] = fixedSize;
-    }
-    return way.code;
-  }
-
-  #tellMisfit(kind: Kind, at: number, size: number, what: string): void {
-    const source = this.#signatures.file ?? 'the signature built into virtap';
-    const offset = this.#reader.offsetOf(at);
-    this.notes.push(
-      `${this.file}: byte ${offset}: ${size} bytes of arguments of event ${kind.name} do not fit ${source}: they are ${what}; ` +
-        'expected the trace-events-all of the QEMU that wrote the trace',
-    );
-  }
-
-  #kindOf(number: number): Kind {
-    const byNumber = this.#namedByNumber ? this.#signatures.inFile[number] : undefined;
-    const name = this.#names.get(number) ?? byNumber?.name ?? `event_${number}`;
-    const candidates: Signature[] = byNumber === undefined ? this.#signatures.candidates(name) : [byNumber];
-    // Where the file describes it, what is built in is second choice.
-    const own = this.#signatures.of(name);
-    const ways = candidates.map(
-      (signature): Way => ({
-        layout: new SimpletraceLayout(signature, this.#little),
-        code: unresolved,
-        builtIn: signature !== own,
-      }),
-    );
-    if (ways.length === 0 && this.#number === 4) this.#nameless.push(name);
-    return { name, ways, raw: undefined, told: false };
-  }
-
-  /** Versions 2 and 3 number events by their place in trace-events-all: the wrong one gives wrong names to all. */
-  #nameByNumber(head: DataView): void {
-    const events = this.#signatures.inFile;
-    const file = this.#signatures.file;
-    if (file === undefined) {
-      this.notes.push(
-        `simpletrace version ${this.#number} does not name its events: give the trace-events-all of the QEMU that wrote it with --trace-events`,
-      );
-      return;
-    }
-    let records = 0;
-    let misfits = 0;
-    let first: { pos: number; problem: string } | undefined;
-    for (let pos = headerSize; pos + recordSize <= head.byteLength; ) {
-      const id = head.getBigUint64(pos, this.#little);
-      const length = head.getUint32(pos + 16, this.#little);
-      if (length < recordSize || pos + length > head.byteLength) break;
-      if (id < BigInt(maxEvents)) {
-        records++;
-        const signature = events[Number(id)];
-        const size = length - recordSize;
-        const layout = signature === undefined ? undefined : new SimpletraceLayout(signature, this.#little);
-        if (layout?.fits(head, pos + recordSize, size) !== true) {
-          misfits++;
-          const name = signature === undefined ? '' : ` (${signature.name})`;
-          first ??= { pos, problem: `${size} bytes of arguments of event number ${id}${name} do not fit ${file}` };
-        }
-      }
-      pos += length;
-    }
-    // A few misfits are damage: with the wrong file there are many.
-    if (first !== undefined && misfits * 10 > records) {
-      const expected = 'the trace-events-all of the QEMU that wrote the trace';
-      if (this.#signatures.named) throw new TraceError(this.file, first.problem, first.pos, expected);
-      this.notes.push(
-        `${this.file}: byte ${first.pos}: ${first.problem}; expected ${expected}: give it with --trace-events`,
-      );
-      return;
-    }
-    this.notes.push(
-      `simpletrace version ${this.#number} does not name its events: names are those of ${file}, which must be of the QEMU that wrote the trace`,
-    );
-    this.#namedByNumber = true;
   }
 
   #dropped(position: number, at: number, count: number): void {
@@ -634,14 +488,7 @@ class SimpleTrace implements Trace {
   }
 
   #tell(): void {
-    this.notes.push(...this.#signatures.notes);
-    if (this.#nameless.length > 0) {
-      const some = this.#nameless.slice(0, 5).join(', ');
-      const more = this.#nameless.length > 5 ? ` and ${this.#nameless.length - 5} more` : '';
-      this.notes.push(
-        `arguments of ${some}${more} have no names: give the trace-events-all of the QEMU that wrote the trace with --trace-events`,
-      );
-    }
+    this.#kinds.tell();
     if (this.#late > 0) {
       this.notes.push(
         `${this.#late} times the stamps go back by more than ${holdBack / 1e6} ms: those events stand at the time of the one before them`,
@@ -649,20 +496,3 @@ class SimpleTrace implements Trace {
     }
   }
 }
-
-/** What an event number stands for. */
-type Kind = {
-  name: string;
-  /** What its arguments may be, the likeliest first. */
-  ways: Way[];
-  /** For arguments that fit none. */
-  raw: Way | undefined;
-  /** Whether a note says already that they do not fit. */
-  told: boolean;
-};
-
-type Way = {
-  layout: Layout & { fits(view: DataView, at: number, size: number): boolean; fixedSize: number };
-  code: number;
-  builtIn: boolean;
-};

@@ -302,3 +302,10 @@ function builtIn(): Signature[] {
   builtInParsed ??= parseTraceEvents(Buffer.from(builtInSignatures), 'built-in signatures');
   return builtInParsed;
 }
+
+/** Says of events that their arguments have no names. */
+export function namelessNote(events: readonly string[], what: 'trace' | 'log'): string {
+  const some = events.slice(0, 5).join(', ');
+  const more = events.length > 5 ? ` and ${events.length - 5} more` : '';
+  return `arguments of ${some}${more} have no names: give the trace-events-all of the QEMU that wrote the ${what} with --trace-events`;
+}
