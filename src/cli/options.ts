@@ -233,6 +233,9 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
+/** Numbers that one range can stand for. */
+const mostNumbers = 1 << 16;
+
 /** For commander: a whole number or several (`0,2,4-6`), collected over repetitions of the option. */
 export function parseNumbers(text: string, previous: readonly number[] = []): number[] {
   const numbers = [...previous];
@@ -240,7 +243,7 @@ export function parseNumbers(text: string, previous: readonly number[] = []): nu
     const match = /^(\d{1,10})(?:-(\d{1,10}))?$/.exec(part.trim());
     const first = Number(match?.[1]);
     const last = Number(match?.[2] ?? match?.[1]);
-    if (match === null || last < first || last - first > 65535) {
+    if (match === null || last < first || last - first >= mostNumbers) {
       throw new InvalidArgumentError('Expected numbers: 3, or 0,2,4-6.');
     }
     for (let n = first; n <= last; n++) numbers.push(n);

@@ -88,8 +88,11 @@ async function follow(explorer: Explorer, signal: AbortSignal): Promise<void> {
   }
 }
 
+/** The last port of TCP. */
+const lastPort = 65535;
+
 function parsePort(text: string): number {
   const port = Number(text);
-  if (!/^\d+$/.test(text) || port > 65535) throw new InvalidArgumentError('Expected a port, 0 to 65535.');
+  if (!/^\d+$/.test(text) || port > lastPort) throw new InvalidArgumentError('Expected a port, 0 to 65535.');
   return port;
 }

@@ -10,6 +10,9 @@ import { runAnalyses } from './run.ts';
 import { Screen } from './screen.ts';
 import { sortOption } from './sort-option.ts';
 
+/** How often it can be drawn at most, in ns. */
+const leastInterval = 1e8;
+
 type TopCommandOptions = LiveOptions & { interval: number; sort: string; color: ColorChoice };
 
 export default function define(command: Command): void {
@@ -35,7 +38,7 @@ async function run(options: TopCommandOptions): Promise<void> {
   if (process.stdout.isTTY !== true || process.stdin.isTTY !== true) {
     throw new UsageError('top draws on a terminal; into a pipe or file: virtap exits --live --interval 1s');
   }
-  if (options.interval < 1e8) throw new UsageError('--interval must be 100ms or more');
+  if (options.interval < leastInterval) throw new UsageError('--interval must be 100ms or more');
   const trace = openLive(options, usualEvents);
   const top = new Top();
   let { sort } = options;

@@ -1,54 +1,35 @@
 import type { ReadAnalysis } from '../analyse/read-events.ts';
 import { type Followed, FollowedSpans } from '../spans/followed.ts';
 import { rowOf, type SpanKind } from '../spans/kind.ts';
-import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
-import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { SpanRow, SpanWriter } from './span-rows.ts';
 
 /** Spans of any kinds as rows, in the order of their ends, written as they come. */
-export class SpanExport implements ReadAnalysis {
+export class SpanExport extends FollowedSpans implements ReadAnalysis {
   count = 0;
-  readonly #followed = new FollowedSpans();
   readonly #writer: SpanWriter;
   readonly #out: (bytes: Uint8Array | string) => Promise<void>;
   #pending: (Uint8Array | string)[] = [];
 
   constructor(kinds: readonly SpanKind[], writer: SpanWriter, out: (bytes: Uint8Array | string) => Promise<void>) {
-    for (const kind of kinds) this.#followed.follow(kind);
+    super();
+    for (const kind of kinds) this.follow(kind);
     this.#writer = writer;
     this.#out = out;
   }
 
-  wants(type: EventType): boolean {
-    return this.#followed.wants(type);
-  }
-
-  within(window: Window): void {
-    this.#followed.within(window);
-  }
-
-  batch(trace: Trace, b: EventBatch): void {
-    this.#followed.batch(trace, b);
-    this.#give(this.#followed.all);
-  }
-
-  behind(trace: Trace, b: EventBatch): void {
-    this.#followed.behind(trace, b);
+  override batch(trace: Trace, b: EventBatch): void {
+    super.batch(trace, b);
+    this.#give(this.all);
   }
 
   curious(): boolean {
     return !this.seen;
   }
 
-  /** Whether the recording holds what any of the kinds begins and ends with. */
-  get seen(): boolean {
-    return this.#followed.seen;
-  }
-
   finish(end: number): void {
-    for (const { spans } of this.#followed.all) spans.finish?.(end);
+    for (const { spans } of this.all) spans.finish?.(end);
   }
 
   /** Hands on what was made since the last call. */
@@ -59,7 +40,7 @@ export class SpanExport implements ReadAnalysis {
   }
 
   async end(): Promise<void> {
-    const last = this.#followed.all.filter(({ spans }) => spans.finish !== undefined);
+    const last = this.all.filter(({ spans }) => spans.finish !== undefined);
     this.#give(last);
     this.#write(this.#writer.end());
     await this.settle();

@@ -2,9 +2,7 @@ import { type Followed, FollowedSpans } from '../spans/followed.ts';
 import type { Held } from '../spans/held.ts';
 import { rowOf, type Span, type SpanKind } from '../spans/kind.ts';
 import { kinds } from '../spans/kinds.ts';
-import type { Window } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
-import type { EventType } from '../trace/event-type.ts';
 import type { Trace } from '../trace/trace.ts';
 
 /** The kind that a handler's name means. */
@@ -16,10 +14,9 @@ export function kindOfHandler(name: string): SpanKind | undefined {
 type Called<Bound> = Followed & { bound: Bound[]; next: number };
 
 /** Makes spans of events, and hands each to its handlers when its last event's turn has come. */
-export class SpanDispatch<Bound> {
+export class SpanDispatch<Bound> extends FollowedSpans {
   /** Index in the batch of the event that ends the next span; Infinity where none is left. */
   next = Number.POSITIVE_INFINITY;
-  readonly #spans = new FollowedSpans();
   readonly #called: Called<Bound>[] = [];
 
   /** Adds a handler of spans; gives what knows whether the recording has any. Scripts share what makes the spans of a kind. */
@@ -29,25 +26,13 @@ export class SpanDispatch<Bound> {
       known.bound.push(bound);
       return known.held;
     }
-    const followed = this.#spans.follow(kind);
+    const followed = this.follow(kind);
     this.#called.push({ ...followed, bound: [bound], next: 0 });
     return followed.held;
   }
 
-  wants(type: EventType): boolean {
-    return this.#spans.wants(type);
-  }
-
-  within(window: Window): void {
-    this.#spans.within(window);
-  }
-
-  behind(trace: Trace, b: EventBatch): void {
-    this.#spans.behind(trace, b);
-  }
-
-  batch(trace: Trace, b: EventBatch): void {
-    this.#spans.batch(trace, b);
+  override batch(trace: Trace, b: EventBatch): void {
+    super.batch(trace, b);
     for (const one of this.#called) one.next = 0;
     this.#advance();
   }
