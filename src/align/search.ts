@@ -66,6 +66,8 @@ const mostDrift = 500e-6;
 const segment = 400;
 /** A part of a recording in which more than this of the points are in walls is not aligned. */
 const mostWrong = 0.25;
+/** With no more than this in walls an offset is not looked for elsewhere. */
+const mostWrongSure = 0.05;
 
 /** The best offset for the sides, and how much better it is than others. `alike`: both clocks are steered by the same hand, so that they do not drift. */
 export function search(sides: readonly Side[], alike: boolean): Search {
@@ -86,10 +88,10 @@ export function search(sides: readonly Side[], alike: boolean): Search {
     for (const { line } of ranked.slice(0, followed)) {
       const fit = follow(sides, line.offset, part.pivot, alike);
       if (fit !== undefined && (best === undefined || strength(fit) > strength(best))) best = fit;
-      if (good(best)) break;
+      if (sure(best)) break;
     }
     elsewhere.push(...ranked.map(({ line }) => line.offset));
-    if (good(best)) break;
+    if (sure(best)) break;
   }
   return { best, other: best && rival(sides, best, elsewhere), tried };
 }
@@ -98,6 +100,11 @@ export function search(sides: readonly Side[], alike: boolean): Search {
 export function fitAt(sides: readonly Side[], offset: number): Fit {
   const fit = judge(sides, inOrder(itemsOf(sides, offset)), { offset, rate: 0, pivot: 0 }, true);
   return { ...fit, from: 0, to: 0 };
+}
+
+/** Whether a fit is so good that no part of the recording has to be looked at for a better one. */
+function sure(fit: Judged | undefined): boolean {
+  return fit !== undefined && fit.wrong <= fit.judged * mostWrongSure;
 }
 
 function good(fit: Judged | undefined): boolean {

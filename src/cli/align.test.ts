@@ -37,6 +37,19 @@ test('--align auto finds the offset that the clocks were read to have, and says 
 const tscHost = join(root, 'test/data/trace-dat/tsc-host.dat.zst');
 const tscGuest = join(root, 'test/data/trace-dat/tsc-guest.dat.zst');
 
+/** How many of the guest's events lie between an entry and an exit of its only vCPU, and how many elsewhere. */
+function places(files: readonly string[]): { inside: number; outside: number } {
+  const { stdout } = ask('dump', ...files, '--align', 'auto');
+  let inGuest = false;
+  const count = { inside: 0, outside: 0 };
+  for (const [, event] of stdout.matchAll(/^.*?\d: (\S+): /gm)) {
+    if (event === 'kvm:kvm_entry') inGuest = true;
+    else if (event === 'kvm:kvm_exit') inGuest = false;
+    else if (event?.startsWith('guest/')) count[inGuest ? 'inside' : 'outside']++;
+  }
+  return count;
+}
+
 test("a real guest's events lie between its vCPU's entries and exits, by the offset that KVM wrote for its TSC", () => {
   for (const files of [
     [tscHost, tscGuest],
@@ -49,18 +62,21 @@ test("a real guest's events lie between its vCPU's entries and exits, by the off
       [found.file, found.with, found.by, found.offset_cycles],
       [tscGuest, tscHost, 'kvm:kvm_write_tsc_offset', String((1n << 64n) - 18446744053027472847n)],
     );
-    const { stdout } = ask('dump', ...files, '--align', 'auto');
-    let inGuest = false;
-    let [inside, outside] = [0, 0];
-    for (const [, event] of stdout.matchAll(/^.*?\d: (\S+): /gm)) {
-      if (event === 'kvm:kvm_entry') inGuest = true;
-      else if (event === 'kvm:kvm_exit') inGuest = false;
-      else if (event?.startsWith('guest/')) inGuest ? inside++ : outside++;
-    }
     // As many as `trace-cmd report` counts in the guest's file.
-    assert.deepEqual([inside, outside], [1250, 0]);
+    assert.deepEqual(places(files), { inside: 1250, outside: 0 });
   }
   assert.match(ask('exits', tscHost, tscGuest).stderr, /`--align auto` finds out how they belong together/);
+});
+
+test('a real guest that counts ticks finds its place in the ns of its host, which KVM told how long a tick is', () => {
+  // Recorded as the two above, but with trace-cmd -C mono on the host.
+  const files = ['ns-host', 'tick-guest'].map((name) => join(root, `test/data/trace-dat/${name}.dat.zst`));
+  const [found] = JSON.parse(ask('exits', ...files, '--align', 'auto', '--json').stdout).alignments;
+  // The guest's kernel said at boot: `tsc: Detected 2596.106 MHz processor`.
+  assert.ok(Math.abs(1000 / found.tick - 2596.106) < 0.01, `${found.tick}`);
+  assert.ok(found.within_ns < 50_000, `${found.within_ns}`);
+  const { inside, outside } = places(files);
+  assert.ok(inside >= 1370 && outside <= 1, `${inside} inside, ${outside} outside`);
 });
 
 test('a refusal offers --align auto in a short sentence', () => {
