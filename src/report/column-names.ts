@@ -43,7 +43,7 @@ export function columnNamed<Row, S>(columns: readonly Column<Row, S>[], word: st
 export function columnTitles(columns: readonly Column<never, never>[]): string[] {
   const titled = columns.filter((column) => titleOf(column) !== '' && column.type !== 'object');
   const [numbers, words] = [true, false].map((wanted) => titled.filter((column) => isFigure(column) === wanted));
-  return [...new Set([...(numbers ?? []), ...(words ?? [])].map(titleOf)), 'name'];
+  return [...new Set([...(numbers ?? []), ...(words ?? [])].map(titleOf)).add('name')];
 }
 
 /** All that columns are called, to suggest one of it. */

@@ -52,6 +52,7 @@ export const elementColumns = columnsOf<Unfinished, ElementScope>()([
   forPeople({
     title: 'pid',
     type: 'number',
+    isId: true,
     of: ({ report }) => nameOf(report).pid,
     text: ({ report }) => pidText(nameOf(report)),
     when: ({ several }) => several,

@@ -75,6 +75,7 @@ export const leakQueueColumns = columnsOf<QueueReport, LeakScope>()([
   forPeople({
     title: 'pid',
     type: 'number',
+    isId: true,
     of: (report) => nameOf(report).pid,
     text: (report) => pidText(nameOf(report)),
     when: ({ several }) => several,

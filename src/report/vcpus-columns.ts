@@ -44,6 +44,7 @@ export const lineColumns = columnsOf<VcpuLine, VcpuScope>()([
   forPeople({
     title: 'thread',
     type: 'number',
+    isId: true,
     priority: 2,
     of: ({ vcpu }) => vcpu?.tid,
     text: ({ vcpu }) => (vcpu === undefined ? '' : String(vcpu.tid)),
