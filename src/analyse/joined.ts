@@ -1,6 +1,7 @@
 import { kindNamed } from '../spans/kinds.ts';
 import type { Analysis, Joinable } from '../trace/analysis.ts';
 import { canJoin, type ExitOptions, Exits } from '../views/exits.ts';
+import { canJoinLocks, type LocksOptions, LocksView } from '../views/locks.ts';
 import { canJoinPairs, type PairsOptions, PairsView } from '../views/pairs.ts';
 import { type SpansOptions, SpansView } from '../views/spans.ts';
 import { type VcpuOptions, Vcpus } from '../views/vcpus.ts';
@@ -9,6 +10,7 @@ import { type VcpuOptions, Vcpus } from '../views/vcpus.ts';
 export type Question =
   | { name: 'exits'; options: ExitOptions }
   | { name: 'vcpus'; options: VcpuOptions }
+  | { name: 'locks'; options: LocksOptions }
   | { name: 'pairs'; options: PairsOptions }
   | { name: 'spans'; options: Omit<SpansOptions, 'kind'>; kind: string };
 
@@ -20,6 +22,8 @@ export function questionOf(analysis: Analysis): Question | undefined {
     return canJoin(analysis.options) ? { name: 'exits', options: analysis.options } : undefined;
   if (analysis instanceof Vcpus)
     return analysis.options.exits === undefined ? { name: 'vcpus', options: analysis.options } : undefined;
+  if (analysis instanceof LocksView)
+    return canJoinLocks(analysis.options) ? { name: 'locks', options: analysis.options } : undefined;
   if (analysis instanceof PairsView)
     return canJoinPairs(analysis.options) && plain(analysis.options)
       ? { name: 'pairs', options: analysis.options }
@@ -44,6 +48,8 @@ export function analysisOf(question: Question): JoinableAnalysis {
       return new Exits(question.options);
     case 'vcpus':
       return new Vcpus(question.options);
+    case 'locks':
+      return new LocksView(question.options);
     case 'pairs':
       return new PairsView(question.options);
     case 'spans': {

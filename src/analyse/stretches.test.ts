@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { generate } from '../../bench/generate.ts';
+import { perfFile, sampleRecord } from '../../test/perf-writer.ts';
 import { virtap } from '../../test/virtap.ts';
 import type { SpanKind } from '../spans/kind.ts';
 import { kindNamed } from '../spans/kinds.ts';
 import type { Analysis } from '../trace/analysis.ts';
 import { Exits } from '../views/exits.ts';
+import { LocksView } from '../views/locks.ts';
 import { PairsView } from '../views/pairs.ts';
 import { SpansView } from '../views/spans.ts';
 import { Vcpus } from '../views/vcpus.ts';
@@ -24,6 +26,43 @@ before(async () => {
   await generate('perf.data', 200_000, files['perf.data']);
   await generate('trace.dat', 200_000, files['trace.dat']);
 });
+
+/** Threads of QEMU that take its mutexes, recorded through uprobes. */
+function mutexes(): Buffer {
+  const number = (declaration: string, size: number) => ({ declaration, size, signed: size === 4 });
+  const fields = [number('u64 mutex', 8), number('int line', 4)];
+  const events = ['lock', 'locked', 'unlock'].map((name, n) => ({
+    system: 'sdt_qemu',
+    name: `qemu_mutex_${name}`,
+    id: 500 + n,
+    perfId: BigInt(50 + n),
+    fields,
+  }));
+  const finishedRound = Buffer.from([68, 0, 0, 0, 0, 0, 8, 0]);
+  const records: Buffer[] = [];
+  let time = 1000;
+  const add = (what: number, who: number, mutex: bigint, line: number) => {
+    time += 100 + ((records.length * 7919) % 900);
+    if (records.length % 500 === 0) records.push(finishedRound);
+    const payload = [500 + what, 0x7f00_0000_0000n + mutex, line];
+    const thread = { pid: 999, tid: 1000 + who, cpu: who };
+    records.push(sampleRecord({ little: true, id: BigInt(50 + what), ...thread, time: BigInt(time), payload }));
+  };
+  for (let round = 0; round < 10_000; round++) {
+    const mutex = BigInt((round % 3) * 64);
+    const [first, second] = [round % 4, (round * 7 + 1) % 4];
+    const contended = first !== second && round % 3 < 2;
+    const line = 10 + (round % 5);
+    add(0, first, mutex, line);
+    add(1, first, mutex, line);
+    if (contended) add(0, second, mutex, line);
+    add(2, first, mutex, line);
+    if (contended) add(1, second, mutex, line);
+    if (contended) add(2, second, mutex, line);
+  }
+  records.push(finishedRound);
+  return perfFile({ little: true, events, records });
+}
 
 type Asking = Analysis & { result(): unknown };
 
@@ -114,6 +153,30 @@ function overwrite(file: string, part: number, bytes: Uint8Array): void {
   writeSync(fd, bytes, 0, bytes.length, Math.floor(part * statSync(file).size));
   closeSync(fd);
 }
+
+test('locks are the same on any number of threads', async () => {
+  const file = join(folder, 'mutexes.data');
+  writeFileSync(file, mutexes());
+  let joins = 0;
+  const counting = <View extends LocksView | SpansView>(view: View): View => {
+    const join = view.join.bind(view);
+    return Object.assign(view, {
+      join: (...part: Parameters<typeof join>) => {
+        joins++;
+        (join as (...part: unknown[]) => void)(...part);
+      },
+    });
+  };
+  for (const ask of [
+    () => counting(new LocksView({ heatmap: true })),
+    () => counting(new SpansView({ kind: kind('lockWait'), slow: 5 })),
+  ]) {
+    const expected = await answer(file, ask, 1);
+    assert.match(JSON.stringify(expected), /0x7f0000000040/);
+    assert.deepEqual(await answer(file, ask, 3), expected);
+  }
+  assert.equal(joins, 4);
+});
 
 test('a recording whose stretches cannot be joined is read in one go', async () => {
   // More holes than are told apart.

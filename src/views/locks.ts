@@ -63,7 +63,7 @@ export function canJoinLocks({ slow, than, heatmap, mutexes = [] }: LocksOptions
 /** Everything that `virtap locks` answers, in one pass. */
 export class LocksView implements Analysis, Joinable<LocksViewPart> {
   readonly locks = new Locks();
-  readonly #options: LocksOptions;
+  readonly options: LocksOptions;
   readonly #numbers = new VcpuNumbers();
   readonly #runs = new RunHistory();
   /** Types of the trace seen so far, and whether one is of a mutex: without, nobody needs to know who runs. */
@@ -94,7 +94,7 @@ export class LocksView implements Analysis, Joinable<LocksViewPart> {
   #whole: LocksView | undefined;
 
   constructor(options: LocksOptions = {}) {
-    this.#options = options;
+    this.options = options;
     // Where the user says which it is, nothing needs to be recognised.
     const bql = options.bql ?? [];
     const mutexes = options.mutexes?.flatMap((name) => (name === 'BQL' && bql.length > 0 ? bql : [name]));
@@ -109,7 +109,7 @@ export class LocksView implements Analysis, Joinable<LocksViewPart> {
     this.#window = window;
     this.#log.within(window);
     if (window.bounded !== true) return;
-    this.#whole = new LocksView({ bql: this.#options.bql ?? [] });
+    this.#whole = new LocksView({ bql: this.options.bql ?? [] });
     if (this.#enough !== undefined) this.#whole.inMiddle(this.#enough);
   }
 
@@ -209,7 +209,7 @@ export class LocksView implements Analysis, Joinable<LocksViewPart> {
   accepts(part: LocksViewPart): boolean {
     const { locks, runs, hasMutexes, groups, behind, partly, whole } = part;
     return (
-      canJoinLocks(this.#options) &&
+      canJoinLocks(this.options) &&
       (this.#hasMutexes || !hasMutexes) &&
       this.locks.accepts(locks) &&
       this.#runs.accepts(runs, this.locks.contendedUntil(locks)) &&
@@ -379,7 +379,7 @@ export class LocksView implements Analysis, Joinable<LocksViewPart> {
   #bqls(): ReadonlySet<number> {
     if (this.#whole !== undefined) return this.#whole.#bqls();
     const { locks } = this;
-    const named = new Set((this.#options.bql ?? []).map((address) => address));
+    const named = new Set((this.options.bql ?? []).map((address) => address));
     if (named.size > 0) {
       return new Set(locks.mutexes.flatMap((mutex, m) => (named.has(addressOf(mutex)) ? [m] : [])));
     }
