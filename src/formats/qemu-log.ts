@@ -3,15 +3,14 @@ import { EventBatch } from '../trace/batch.ts';
 import type { Clock } from '../trace/clock.ts';
 import { TraceError } from '../trace/error.ts';
 import type { EventType, Layout } from '../trace/event-type.ts';
-import { groups } from '../trace/groups.ts';
 import { EventSorter } from '../trace/sorter.ts';
 import { ThreadTable, type Trace, type Traits, TypeTable } from '../trace/trace.ts';
 import { undress } from './dressed-text.ts';
-import { earliestOf } from './earliest.ts';
 import type { Format } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextLayout } from './kernel-text.ts';
 import { badLines, cutLine, leap, leapError } from './line-damage.ts';
+import { firstStamps, isoStamped, LogStamp, stampAround, stamped } from './qemu-log-stamp.ts';
 import { QemuNames } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
 import { SlotReader } from './slot-reader.ts';
@@ -46,9 +45,6 @@ const maxLine = 1 << 16;
 const holdBack = 50e6;
 /** Events that no signature describes: more names than that are not QEMU's. */
 const maxUnknown = 4096;
-
-const stamped = /^[\s>]*(\d{1,10})@(\d{1,10})\.(\d{6}):([A-Za-z_]\w*)(?: |$)/;
-const isoStamped = /^[\s>]*(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)(?: ([A-Za-z_]\w*)(?: |$)|\s*$)/;
 
 export const qemuLog: Format = {
   name: 'qemu log',
@@ -137,9 +133,6 @@ class QemuLog implements Trace {
 
   /** Whether lines carry time stamps; otherwise time is the event's number. */
   readonly #timed: boolean;
-  readonly #originSeconds: number;
-  readonly #originNanoseconds: number;
-
   readonly #names: QemuNames;
   /** By index of the name: the type, `unwanted` or `unresolved`. */
   readonly #codes: Int32Array;
@@ -150,14 +143,7 @@ class QemuLog implements Trace {
   /** Those of them whose arguments have no names. */
   readonly #nameless: string[] = [];
 
-  // What #stamp found, and where the text begins that follows.
-  #textStart = 0;
-  #tid = -1;
-  #time = 0;
-  #stampFound = false;
-
-  #day = '';
-  #dayStart = 0;
+  readonly #stamp: LogStamp;
   #lastTime = Number.NEGATIVE_INFINITY;
   #maxTime = Number.NEGATIVE_INFINITY;
   /** Where the line began whose end has not come, and which is too long to be an event; -1 outside of one. */
@@ -201,28 +187,11 @@ class QemuLog implements Trace {
     const unwrapper = new Unwrapper(tellerOf(this.#names));
     if (unwrapper.isCut(input.head)) this.#unwrapper = unwrapper;
 
-    // Time counts from the earliest stamp at the beginning: the first line's may be later than the second's.
-    const stamps: bigint[] = [];
-    let form = '';
-    for (const line of lines(input.head)) {
-      const plain = stamped.exec(line);
-      const iso = plain === null ? isoStamped.exec(line) : null;
-      let stamp: bigint;
-      if (plain !== null) stamp = BigInt(plain[2] as string) * 1_000_000_000n + BigInt(plain[3] as string) * 1000n;
-      else if (iso !== null) {
-        const seconds = Date.parse(`${(iso[1] as string).slice(0, 19)}Z`) / 1000;
-        if (Number.isNaN(seconds)) continue;
-        stamp = BigInt(seconds) * 1_000_000_000n + BigInt((iso[1] as string).slice(20, -1).padEnd(9, '0'));
-      } else continue;
-      form ||= plain !== null ? 'thread and time' : 'UTC time';
-      stamps.push(stamp);
-    }
-    const earliest = earliestOf(stamps);
+    const { form, earliest } = firstStamps(lines(input.head));
     this.#timed = earliest !== undefined;
     this.version = form || 'no time stamps';
     this.origin = earliest ?? 0n;
-    this.#originSeconds = Number(this.origin / 1_000_000_000n);
-    this.#originNanoseconds = Number(this.origin % 1_000_000_000n);
+    this.#stamp = new LogStamp(this.origin);
     this.clock = this.#timed
       ? { name: 'realtime', unit: 'ns', resolution: 1000 }
       : { name: 'none', unit: 'none', resolution: 1 };
@@ -327,9 +296,9 @@ class QemuLog implements Trace {
     const { pos, end } = this.#reader;
     if (pos >= end || this.#longLine >= 0) return;
     const bytes = this.#arena.bytes;
-    this.#stamp(contentOf(bytes, pos, end), end);
-    const signature = this.#names.events[this.#names.find(bytes, this.#textStart, end)];
-    if (signature === undefined || new QemuTextLayout(signature).fits(bytes, this.#textStart, end)) {
+    this.#stamp.read(bytes, contentOf(bytes, pos, end), end);
+    const signature = this.#names.events[this.#names.find(bytes, this.#stamp.textStart, end)];
+    if (signature === undefined || new QemuTextLayout(signature).fits(bytes, this.#stamp.textStart, end)) {
       this.notes.push(cutLine(this.#reader.offsetOf(pos)));
       return;
     }
@@ -344,8 +313,8 @@ class QemuLog implements Trace {
   /** Whether a line with NUL bytes was an event, or is what a crash left of several; a guest's console may print a NUL, too. */
   #isTorn(start: number, end: number, nuls: number): boolean {
     if (nuls >= 8) return true;
-    this.#stamp(start, end);
-    return this.#stampFound || this.#names.find(this.#arena.bytes, start, end) >= 0;
+    this.#stamp.read(this.#arena.bytes, start, end);
+    return this.#stamp.found || this.#names.find(this.#arena.bytes, start, end) >= 0;
   }
 
   /** Leaves out a line that was one event or more: a hole, and damage. */
@@ -368,22 +337,22 @@ class QemuLog implements Trace {
     while (end > begin && (bytes[end - 1] === 0x0d || bytes[end - 1] === 0x20)) end--;
     const start = contentOf(bytes, begin, end);
     if (end === start) return;
-    this.#stamp(start, end);
-    const text = this.#textStart;
+    this.#stamp.read(this.#arena.bytes, start, end);
+    const text = this.#stamp.textStart;
     const stampedBefore = this.#stampEnd;
     this.#stampEnd = -1;
-    if (this.#stampFound && text >= end) {
+    if (this.#stamp.found && text >= end) {
       this.#stampEnd = end;
-      this.#stampTime = this.#time;
+      this.#stampTime = this.#stamp.time;
       return;
     }
-    if (stampedBefore >= 0 && !this.#stampFound && this.#follows(stampedBefore, start)) {
-      this.#stampFound = true;
-      this.#time = this.#stampTime;
+    if (stampedBefore >= 0 && !this.#stamp.found && this.#follows(stampedBefore, start)) {
+      this.#stamp.found = true;
+      this.#stamp.time = this.#stampTime;
       this.#joined++;
     }
     if (at > text) {
-      const second = this.#stampAround(at, start, end);
+      const second = stampAround(bytes, at, start, end);
       if (second >= 0) {
         this.#runTogether(start, second, end);
         return;
@@ -402,7 +371,7 @@ class QemuLog implements Trace {
         code = this.#resolve(this.#names.events[index] as Signature);
         this.#codes[index] = code;
       }
-    } else code = this.#stampFound ? this.#unknownEvent(text, end) : unresolved;
+    } else code = this.#stamp.found ? this.#unknownEvent(text, end) : unresolved;
     if (code === unresolved) {
       if (!this.#continues(start, end)) this.#isForeign(start, end);
       return;
@@ -412,11 +381,11 @@ class QemuLog implements Trace {
     this.#lastLineEnd = end;
     this.#lastIndex = index;
     this.#lastCode = code;
-    let time = this.#time;
+    let time = this.#stamp.time;
     if (!this.#timed) {
-      if (this.#stampFound) this.#restamped++;
+      if (this.#stamp.found) this.#restamped++;
       time = this.#ordinal++;
-    } else if (!this.#stampFound) {
+    } else if (!this.#stamp.found) {
       this.#unstamped++;
       time = this.#lastTime === Number.NEGATIVE_INFINITY ? Math.max(0, this.#maxTime) : this.#lastTime;
     }
@@ -440,7 +409,7 @@ class QemuLog implements Trace {
     this.#lastTime = time;
     if (time > this.#maxTime) this.#maxTime = time;
     if (code === unwanted) return;
-    this.#sorter.append(time, code, -1, this.#tid, -1, text, end - text);
+    this.#sorter.append(time, code, -1, this.#stamp.tid, -1, text, end - text);
   }
 
   /** Whether nothing but the line's end, and quote marks, lies between the end of a line and the text of another. */
@@ -454,7 +423,7 @@ class QemuLog implements Trace {
   #continues(start: number, end: number): boolean {
     const bytes = this.#arena.bytes;
     const [text, last, code] = [this.#lastText, this.#lastEnd, this.#lastCode];
-    if (text < 0 || this.#stampFound || !this.#follows(this.#lastLineEnd, start)) return false;
+    if (text < 0 || this.#stamp.found || !this.#follows(this.#lastLineEnd, start)) return false;
     const joined = joinedText(bytes, text, last, start, end);
     const signature = this.#names.events[this.#lastIndex];
     if (signature === undefined) {
@@ -476,81 +445,20 @@ class QemuLog implements Trace {
 
   /** Two threads wrote at once: the line holds the beginning of one event, or other output, and then another event. */
   #runTogether(start: number, second: number, end: number): void {
-    const first = this.#textStart;
-    if (this.#stampFound && this.#names.find(this.#arena.bytes, first, second) >= 0) {
+    const first = this.#stamp.textStart;
+    if (this.#stamp.found && this.#names.find(this.#arena.bytes, first, second) >= 0) {
       // Its arguments run into the other's thread id: they cannot be told, so it counts as lost.
       this.#broken++;
-      const time = this.#timed ? this.#time : this.#ordinal;
+      const time = this.#timed ? this.#stamp.time : this.#ordinal;
       this.#sorter.begin(this.#reader.slot, { from: time, to: time, cpu: -1, count: 1 });
       this.#lastTime = Number.NEGATIVE_INFINITY;
-      this.#stamp(second, end);
-      this.#tid = -1;
+      this.#stamp.read(this.#arena.bytes, second, end);
+      this.#stamp.tid = -1;
     } else {
       this.#isForeign(start, second);
-      this.#stamp(second, end);
+      this.#stamp.read(this.#arena.bytes, second, end);
     }
-    this.#event(second, this.#textStart, end);
-  }
-
-  /** Where a stamp `TID@SEC.USEC:` begins whose @ stands at `at`; -1 where none does. */
-  #stampAround(at: number, start: number, end: number): number {
-    const bytes = this.#arena.bytes;
-    let p = at;
-    while (p > start && at - p < 10 && isDigit(bytes[p - 1] as number)) p--;
-    if (p === at) return -1;
-    return /^\d{1,10}@\d{1,10}\.\d{6}:/.test(this.#string(p, Math.min(end, p + 40))) ? p : -1;
-  }
-
-  /** Reads the stamp that a line may begin with into #tid, #time, #stampFound and #textStart. */
-  #stamp(start: number, end: number): void {
-    const bytes = this.#arena.bytes;
-    this.#stampFound = false;
-    this.#tid = -1;
-    this.#textStart = start;
-    let p = start;
-    let tid = 0;
-    while (p < end && isDigit(bytes[p] as number)) tid = tid * 10 + (bytes[p++] as number) - 0x30;
-    if (p === start || p - start > 10 || p === end) return;
-    if (bytes[p] === 0x2d /* - */ && p - start === 4) {
-      this.#isoStamp(start, end);
-      return;
-    }
-    if (bytes[p] !== 0x40) return;
-    const seconds = ++p;
-    let sec = 0;
-    while (p < end && isDigit(bytes[p] as number)) sec = sec * 10 + (bytes[p++] as number) - 0x30;
-    if (p === seconds || p - seconds > 10 || bytes[p] !== 0x2e) return;
-    const fraction = ++p;
-    let usec = 0;
-    while (p < end && isDigit(bytes[p] as number)) usec = usec * 10 + (bytes[p++] as number) - 0x30;
-    if (p - fraction !== 6 || p >= end || bytes[p] !== 0x3a) return;
-    this.#stampFound = true;
-    this.#tid = tid > 0x7fffffff ? -1 : tid;
-    this.#time = (sec - this.#originSeconds) * 1e9 + (usec * 1000 - this.#originNanoseconds);
-    this.#textStart = p + 1;
-  }
-
-  /** `2025-08-08T12:00:00.123456Z `; the fraction is left out when it is zero (g_date_time_format_iso8601). */
-  #isoStamp(start: number, end: number): void {
-    const first = this.#arena.bytes.subarray(start, Math.min(end, start + 32));
-    let space = first.indexOf(0x20);
-    // Wrapped right behind the stamp.
-    if (space < 0) space = first.length;
-    const text = this.#string(start, start + space);
-    const match = /^(\d{4}-\d\d-\d\d)T([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d{1,9}))?Z$/.exec(text);
-    if (match === null) return;
-    const [, day, hour, minute, second, fraction = ''] =
-      groups<[string, string, string, string, string, string?]>(match);
-    if (day !== this.#day) {
-      const start = Date.parse(`${day}T00:00:00Z`) / 1000;
-      if (Number.isNaN(start)) return;
-      this.#day = day;
-      this.#dayStart = start;
-    }
-    const seconds = this.#dayStart + Number(hour) * 3600 + Number(minute) * 60 + Number(second);
-    this.#stampFound = true;
-    this.#time = (seconds - this.#originSeconds) * 1e9 + (Number(fraction.padEnd(9, '0')) - this.#originNanoseconds);
-    this.#textStart = start + space + 1;
+    this.#event(second, this.#stamp.textStart, end);
   }
 
   /** `sample` is what follows the name of an event that no signature describes: it may name its arguments itself. */
@@ -627,8 +535,4 @@ function skipLineEnd(bytes: Uint8Array, from: number, to: number): number {
   let p = from;
   while (p < to && (bytes[p] === 0x0d || bytes[p] === 0x0a)) p++;
   return p;
-}
-
-function isDigit(c: number): boolean {
-  return c >= 0x30 && c <= 0x39;
 }
