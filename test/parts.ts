@@ -24,6 +24,17 @@ export class Recording {
     return new Recording(trace, batches);
   }
 
+  /** Whatever is said to be lost. */
+  get losses(): Loss[] {
+    return this.#batches.flatMap(({ losses }) => losses);
+  }
+
+  /** Feeds an analysis all events, as those of a trace that knows what is told beside: its holes, say. */
+  feedAll(analysis: Analysis, beside: Pick<Trace, 'holes' | 'regret'>): void {
+    const trace: Trace = Object.defineProperties(Object.create(this.trace), Object.getOwnPropertyDescriptors(beside));
+    for (const b of this.#batches) analysis.batch(trace, rows(b, 0, b.count, b.losses));
+  }
+
   /** Feeds an analysis the events from `start` to before `end`, as `read` does: what is before the window in batches of its own, and nothing of what is behind. */
   feed(analysis: Analysis, start: number, end: number, window: Window): void {
     let at = 0;

@@ -68,7 +68,8 @@ export async function analyse<const Q extends Questions>(
   let reading = await read(whole, asked.analyses, options);
   const stopped = options.watch !== undefined && reading.partial.length > 0;
   const { foresight } = whole;
-  const again = stopped || foresight === undefined ? undefined : await openAgain(trace);
+  const spared = !whole.regrets && options.from === undefined && options.to === undefined;
+  const again = stopped || spared || foresight === undefined ? undefined : await openAgain(trace);
   if (again !== undefined) {
     await trace.close();
     whole = watched(again, foresight);

@@ -56,9 +56,13 @@ export function ofFiles(trace: WatchedTrace, files: readonly string[]): WatchedT
   return trace;
 }
 
-/** Remembers the holes of a trace that was read; closes it and throws where another reading should know of them, for `withForesight` to begin it. */
-export async function rememberHoles(trace: Trace): Promise<void> {
+/**
+ * Remembers the holes of a trace that was read; closes it and throws where another reading should know of them, for `withForesight` to begin it. `whole` is whether the answers are
+ * about all of the recording.
+ */
+export async function rememberHoles(trace: Trace, whole: boolean): Promise<void> {
   const known = readable.get(trace);
+  if (whole && known?.trace.regrets === false) return;
   const foresight = known?.trace.foresight;
   if (!again || known === undefined || foresight === undefined || foreseen.has(known.files)) return;
   foreseen.set(known.files, foresight);
@@ -85,7 +89,7 @@ export async function readInOneGo(trace: Trace): Promise<never> {
 
 /** What there is to say of a trace that was read where holes came to light too late, and it cannot be read again. */
 export function lateHoles(trace: Trace): string | undefined {
-  if (!(trace instanceof WatchedTrace) || readable.has(trace) || trace.foresight === undefined) return undefined;
+  if (!(trace instanceof WatchedTrace) || readable.has(trace) || !trace.regrets) return undefined;
   return `Holes came to light after the events that they make unsure, and ${trace.file === '<stdin>' ? 'standard input' : trace.file} cannot be read twice: what ended before is counted as if nothing were missing. Of a file it is left out.`;
 }
 

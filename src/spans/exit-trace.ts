@@ -31,7 +31,7 @@ export class TraceState {
   /** The first type of exit that has its codes at fixed places; the others go through their decoders. */
   tableType = none;
   table: ReasonTable = { codeAt: 0, isaAt: 0, end: 0, little: true, ids: new Uint16Array(0), isa: none };
-  readonly losses = new LossTable();
+  readonly losses = new LossTable(true);
   /** The latest pairs by the CPU of their exit, where the entry was on another. */
   readonly migrated = new Map<number, MovedPair[]>();
   #types = 0;

@@ -175,6 +175,8 @@ export class ExitPairing {
   #openTime = new Float64Array(64);
   #openRipLow = new Uint32Array(64);
   #openRipHigh = new Uint32Array(64);
+  /** By thread: when it was switched out last. */
+  #leftAt = new Float64Array(64);
   /** For `join`: as `ExitPart` has them. */
   readonly #heads = new Heads();
   readonly #ahead = new Map<number, Ahead>();
@@ -264,6 +266,9 @@ export class ExitPairing {
     let n = spans.count;
     let exits = 0;
     let entries = 0;
+    let leftAt = this.#leftAt;
+    const { switches } = state.losses;
+    let granted = Number.NEGATIVE_INFINITY;
     for (let i = start; i < stop; i++) {
       const type = types[i] as number;
       const role = roles[type] as number;
@@ -276,6 +281,8 @@ export class ExitPairing {
       const time = times[i] as number;
       if (role === change) {
         state.losses.left(tid, time);
+        const left = state.threads.find(tid);
+        if (left >= 0) leftAt[left] = time;
         continue;
       }
       let t = tid >>> 0 < threadOfTid.length ? (threadOfTid[tid] as number) - 1 : none;
@@ -294,6 +301,7 @@ export class ExitPairing {
         threadOfTid = state.threads.numbers;
         open = this.#open;
         openTime = this.#openTime;
+        leftAt = this.#leftAt;
       }
       if (role === exit) {
         exits++;
@@ -334,7 +342,10 @@ export class ExitPairing {
         }
         continue;
       }
-      if (cpu !== cpus[i] && cpu >= 0) state.migratedFrom(cpu, from, time);
+      if (cpu !== cpus[i] || cpu < 0 || !switches || (leftAt[t] as number) >= from) {
+        granted = time;
+        if (cpu !== cpus[i] && cpu >= 0) state.migratedFrom(cpu, from, time);
+      }
       begin[n] = from;
       duration[n] = time - from;
       threadOf[n] = t;
@@ -343,6 +354,7 @@ export class ExitPairing {
       n++;
     }
     spans.count = n;
+    if (granted > Number.NEGATIVE_INFINITY) state.losses.grant(granted);
     counts.exits += exits;
     counts.entries += entries;
     if (exits > 0) this.exited = true;
@@ -632,6 +644,7 @@ export class ExitPairing {
       counts.straddlingLoss++;
       return;
     }
+    state.losses.grant(time);
     const spans = this.#spans;
     const n = spans.count++;
     spans.begin[n] = this.#openTime[t] as number;
@@ -685,6 +698,7 @@ export class ExitPairing {
     const t = this.threads.push(thread) - 1;
     this.#trace.threads.set(tid, t);
     if (t === this.#openTime.length) this.#grow();
+    this.#leftAt[t] = this.#trace.losses.leftAt(tid);
     const heads = this.#heads;
     heads.add();
     heads.early[t] = 0;
@@ -700,6 +714,7 @@ export class ExitPairing {
       const lost = state.losses.some && this.#straddles(t, b, i);
       if (lost) this.counts.straddlingLoss++;
       else this.counts.exitThenExit++;
+      state.losses.grant(b.time[i] as number);
       if (before < notEntered) return reason;
     }
     // It has not entered the guest so far, and may never do.
@@ -821,5 +836,6 @@ export class ExitPairing {
     this.#openTime = grown(this.#openTime);
     this.#openRipLow = grown(this.#openRipLow);
     this.#openRipHigh = grown(this.#openRipHigh);
+    this.#leftAt = grown(this.#leftAt);
   }
 }

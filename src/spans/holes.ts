@@ -46,6 +46,8 @@ export class WatchedTrace implements Trace, Joinable<HolesPart> {
   #begun = false;
   /** Whether a hole was known only after events that came after its beginning. */
   #late = false;
+  /** Whether something was counted that such a hole makes wrong. */
+  #regretted = false;
   /** Time of the last event that was given. */
   #last = Number.NEGATIVE_INFINITY;
 
@@ -115,6 +117,15 @@ export class WatchedTrace implements Trace, Joinable<HolesPart> {
   }
   get holes(): readonly Loss[] | undefined {
     return this.#holes;
+  }
+
+  regret(): void {
+    this.#regretted = true;
+  }
+
+  /** Whether the answers would be others, had all holes been known from the start. Of the whole recording: of a stretch of it, losses are not told to everybody. */
+  get regrets(): boolean {
+    return this.#regretted && this.foresight !== undefined;
   }
 
   progress(): { read: number; size: number | undefined } {
@@ -205,12 +216,15 @@ export class WatchedTrace implements Trace, Joinable<HolesPart> {
   join(_: Trace, { watch, found, late, last }: HolesPart): void {
     this.#watch.join(watch, last);
     this.#late ||= late || found.some(({ from }) => from < this.#last);
+    // Nobody knows what was counted there.
+    this.#regretted ||= this.#late;
     for (const loss of found) if (this.#found.length < maxHoles) this.#found.push(loss);
     this.#last = Math.max(this.#last, last);
   }
 
   #note(loss: Loss): void {
     if (loss.unmarked !== undefined || loss.from < this.#last) this.#late = true;
+    if (loss.unmarked !== undefined) this.#regretted = true;
     if (this.#found.length < maxHoles) this.#found.push(loss);
   }
 }

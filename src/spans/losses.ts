@@ -38,9 +38,21 @@ export class LossTable {
   /** When threads were switched out last. Undefined where nothing tells: no sched_switch was seen, or too many threads were. */
   #left: LastTimes | undefined;
   #tooMany = false;
+  /** Whether its owner says what it took for granted, and until when that ended; and the time of the last event taken. */
+  readonly #granting: boolean;
+  #granted = Number.NEGATIVE_INFINITY;
+  #taken = Number.NEGATIVE_INFINITY;
   /** Those that came to be known with batches, in that order, as long as they are few; and how many there are in all. */
   readonly #told: Loss[] = [];
   #count = 0;
+
+  /**
+   * `granting` is for who calls `grant`. A loss comes to light late, after events of other CPUs: what it makes wrong of what was counted then, is known to nobody else, and another
+   * reading has to make it right.
+   */
+  constructor(granting = false) {
+    this.#granting = granting;
+  }
 
   /**
    * Takes note of what became known with a batch; gives what is new. Where an earlier reading found all losses, they are known from the
@@ -55,8 +67,26 @@ export class LossTable {
       }
     }
     const fresh = trace.holes === undefined ? b.losses : b.losses.filter(({ unmarked }) => unmarked?.why === 'silence');
-    for (const loss of fresh) this.#tell(loss);
+    for (const loss of fresh) {
+      if (trace.holes === undefined && this.#touches(loss)) trace.regret?.();
+      this.#tell(loss);
+    }
+    if (b.count > 0) this.#taken = b.time[b.count - 1] as number;
     return fresh;
+  }
+
+  /**
+   * Takes note that something is counted that lasted until then, and may have been on any CPU. What was on one CPU all the time need not be told: no event of that one comes
+   * between the beginning of a loss there and the loss itself.
+   */
+  grant(until: number): void {
+    if (until > this.#granted) this.#granted = until;
+  }
+
+  /** Whether a loss, had it been known, could have changed what was counted. */
+  #touches({ from, cpu, unmarked }: Loss): boolean {
+    const anywhere = !this.#granting || cpu < 0 || unmarked !== undefined;
+    return from < (anywhere ? this.#taken : this.#granted);
   }
 
   /** How many came to be known with batches. */

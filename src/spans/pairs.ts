@@ -132,7 +132,7 @@ export class Pairs {
   readonly #to: PairEnd;
   readonly #options: PairOptions;
   readonly #open: OpenTable;
-  readonly #losses = new LossTable();
+  readonly #losses = new LossTable(true);
   readonly #sources = new FirstSources();
   readonly #counts = noCounts();
   /** By type id. */
@@ -389,10 +389,13 @@ export class Pairs {
 
   /** Whether events may have been lost until a later one. */
   #lost(entry: number, end: number, tid: number, cpu: number): boolean {
-    if (!this.#losses.some) return false;
     const begin = this.#open.begin[entry] as number;
     const first = this.#open.cpu[entry] as number;
-    switch (this.#options.of) {
+    const { of } = this.#options;
+    const stays = cpu === first && cpu >= 0 && (of === 'cpu' || (of === 'thread' && this.#losses.leftAt(tid) < begin));
+    if (!stays) this.#losses.grant(end);
+    if (!this.#losses.some) return false;
+    switch (of) {
       case 'cpu':
         return this.#losses.straddle(begin, end, first, cpu);
       case 'thread': {

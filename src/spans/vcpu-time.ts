@@ -231,7 +231,7 @@ export class VcpuTime {
   readonly #sources = new FirstSources();
   readonly #watch: LockWatch;
   readonly #heldUp = (tid: number, held: Contended) => this.#setHeldUp(tid, held);
-  readonly #losses = new LossTable();
+  readonly #losses = new LossTable(true);
   #trace: Trace | undefined;
   #time = 0;
   #timelines = 0;
@@ -652,6 +652,7 @@ export class VcpuTime {
   #setHeldUp(tid: number, held: Contended): void {
     const one = this.#find(tid);
     if (one === undefined || one.place === over) return;
+    this.#losses.grant(this.#time);
     this.#account(one, this.#time);
     this.#decide(one, held === contended.was);
     one.heldUp = held === contended.yes;
@@ -680,11 +681,17 @@ export class VcpuTime {
         this.#ahead.add(ahead.switchedOut, time, leaver, cpu, how);
         if (how === leaves.dead) this.#ahead.died(leaver);
       }
-    } else if (out.place !== over) this.#leave(out, time, leaving(state, b, i));
+    } else if (out.place !== over) {
+      if (out.cpu !== cpu) this.#losses.grant(time);
+      this.#leave(out, time, leaving(state, b, i));
+    }
     const comer = next.number(b, i);
     const into = this.#find(comer);
     if (into === undefined) this.#ahead?.add(ahead.switchedIn, time, comer, cpu, leaver);
-    else if (into.place !== over) this.#get(into, time, cpu, leaver);
+    else if (into.place !== over) {
+      if (into.cpu !== cpu) this.#losses.grant(time);
+      this.#get(into, time, cpu, leaver);
+    }
   }
 
   /** A thread loses its CPU. */
@@ -783,6 +790,8 @@ export class VcpuTime {
 
   /** Puts the time since the last change down to the state that the thread was in, but what lies in a hole to `unsure`. */
   #account(one: Following, time: number): void {
+    const stays = one.run === running && one.cpu >= 0 && (one.place === inGuest || this.#seen.sched);
+    if (!stays && one.place !== nowhere && one.place !== lostSight) this.#losses.grant(time);
     if (this.#losses.some && one.place !== nowhere && one.place !== lostSight) {
       while (one.since < time) {
         const hole = this.#losses.within(this.#tidOf(one), one.since, time, this.#whereOf(one));

@@ -71,6 +71,8 @@ export interface Trace {
   readonly repeated?: ReadonlyMap<number, number> | undefined;
   /** All holes of the recording, where an earlier reading found them; known when the first batch is. `batches` gives each again in its place. */
   readonly holes?: readonly Loss[] | undefined;
+  /** Called by who counted something that a loss makes wrong which came to light only after it: another reading, that knows of it, is needed. */
+  regret?(): void;
   /** Of several files: how far those are apart whose clocks had to be found out. */
   readonly alignments?: readonly Alignment[] | undefined;
   /** Of several files: whether their events may still show, and end the reading, that they hold the same ones. */
