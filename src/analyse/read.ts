@@ -68,8 +68,7 @@ export async function read(
     reading.window = wholeOf(trace);
     for (const analysis of analyses) analysis.within?.(reading.window);
   }
-  if (once !== true && reading.partial.length === 0)
-    await rememberHoles(trace, first === undefined && until === undefined);
+  if (once !== true && reading.partial.length === 0) await rememberHoles(trace, from === undefined && to === undefined);
   for (const analysis of analyses) analysis.finish?.(reading.window.to);
   // That nothing happened in a stretch is an answer; not where the recording does not reach to it.
   if (range !== undefined && reading.partial.length === 0 && (range[0] > trace.last || range[1] < 0)) {

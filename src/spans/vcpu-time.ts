@@ -231,7 +231,7 @@ export class VcpuTime {
   readonly #sources = new FirstSources();
   readonly #watch: LockWatch;
   readonly #heldUp = (tid: number, held: Contended) => this.#setHeldUp(tid, held);
-  readonly #losses = new LossTable(true);
+  readonly #losses = new LossTable();
   #trace: Trace | undefined;
   #time = 0;
   #timelines = 0;
