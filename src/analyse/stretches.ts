@@ -30,10 +30,11 @@ export type StretchOrder = {
 /** What it learnt. */
 export type StretchAnswer = { parts: unknown[]; holes: HolesPart; trace: unknown; reading: Reading };
 
-/** A thread has to have so many bytes to read: its start, and what V8 has to compile once more, take as long as half of that. */
+/** A thread has to have so many bytes to read: its start, and what V8 has to compile once more, take as long as some 200 MB of that. */
 const worthwhile = 256 << 20;
-/** More threads would need more memory than one reading may. */
-const mostThreads = 16;
+/** More threads, of which each takes some 25 MB, would need more memory than a reading may; and more than anybody has a use for. */
+const usualThreads = 7;
+const mostThreads = 64;
 
 /** The stretches of a recording that others read. */
 export class Stretches {
@@ -68,10 +69,8 @@ export class Stretches {
     const questions = analyses.map(questionOf).filter((question) => question !== undefined);
     if (questions.length < analyses.length) return undefined;
     const { read, size = 0 } = trace.progress();
-    const n = Math.min(
-      mostThreads,
-      threads ?? Math.min(availableParallelism(), Math.floor((size - read) / worthwhile)),
-    );
+    const pays = Math.min(usualThreads, availableParallelism(), Math.floor((size - read) / worthwhile));
+    const n = Math.min(mostThreads, threads ?? pays);
     if (n < 2) return undefined;
     const stretches = new Stretches(trace, divisible, analyses as readonly JoinableAnalysis[], n);
     const order = { source, questions, foresight: trace.known, from };
