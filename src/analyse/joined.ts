@@ -41,6 +41,13 @@ function plain({ from, to }: PairsOptions): boolean {
   return from.filter === undefined && to.filter === undefined;
 }
 
+/** Whether it asks how the time of vCPUs divides. */
+export function followsThreads(question: Question): boolean {
+  if (question.name !== 'exits') return question.name === 'vcpus' || question.name === 'spans';
+  const { breakdown, slow, than, timeline } = question.options;
+  return breakdown === true || slow !== undefined || than !== undefined || timeline === true;
+}
+
 /** Asks it of a stretch. */
 export function analysisOf(question: Question): JoinableAnalysis {
   switch (question.name) {

@@ -7,7 +7,7 @@ import type { Analysis } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { Divisible } from '../trace/divisible.ts';
 import { addLoss, joinReading, type Reading } from '../views/reading.ts';
-import { type JoinableAnalysis, type Question, questionOf } from './joined.ts';
+import { followsThreads, type JoinableAnalysis, type Question, questionOf } from './joined.ts';
 import type { Moment } from './moment.ts';
 
 /*
@@ -35,6 +35,12 @@ const worthwhile = 256 << 20;
 /** More threads, of which each takes some 25 MB, would need more memory than a reading may; and more than anybody has a use for. */
 const usualThreads = 7;
 const mostThreads = 64;
+
+/**
+ * Where it matters how a vCPU's time divides, each stretch keeps what other threads did until its end, as they may be vCPUs: of more bytes than this, it
+ * would be too much to join.
+ */
+const mostFollowed = 640 << 20;
 
 /** The stretches of a recording that others read. */
 export class Stretches {
@@ -71,7 +77,7 @@ export class Stretches {
     const { read, size = 0 } = trace.progress();
     const pays = Math.min(usualThreads, availableParallelism(), Math.floor((size - read) / worthwhile));
     const n = Math.min(mostThreads, threads ?? pays);
-    if (n < 2) return undefined;
+    if (n < 2 || (questions.some(followsThreads) && (size - read) / n > mostFollowed)) return undefined;
     const stretches = new Stretches(trace, divisible, analyses as readonly JoinableAnalysis[], n);
     const order = { source, questions, foresight: trace.known, from };
     const orders = divisible.divide(n, () => stretches.#read());
