@@ -81,7 +81,10 @@ test('text without a line that can be read is not said to lack time stamps', () 
   for (const command of ['exits', 'vcpus', 'leaks', 'locks', 'dump']) {
     const { status, stdout, stderr } = virtap(command, file);
     assert.deepEqual([status, stdout], [2, ''], command);
-    assert.match(stderr, /^virtap: \S+: holds no event\nNote: 2 lines are no event that virtap can read, .*\n$/);
+    assert.match(
+      stderr,
+      /^virtap: \S+: holds no event\nNote: The text was printed with the trace option raw, .*\nNote: 2 lines are no event that virtap can read, .*\n$/,
+    );
   }
   const timeless = join(folder, 'timeless.log');
   writeFileSync(timeless, 'virtqueue_fill vq 0x1 elem 0x2 len 3 idx 0\n'.repeat(3));
