@@ -12,13 +12,37 @@ export function cutLine(offset: number): string {
   return `The last line, at byte ${offset}, has no end: it was left out, as it may have been cut.`;
 }
 
-/** The damage of lines with NUL bytes, such as a crash leaves, and of those with times that are out of reach. */
-export function badLines(file: string, firstAt: number, nulLines: number, farStamps: number): TraceError {
-  const lines = (count: number) => (count === 1 ? '1 line has' : `${count} lines have`);
-  const problems: string[] = [];
-  if (nulLines > 0) problems.push(`${lines(nulLines)} NUL bytes`);
-  if (farStamps > 0) problems.push(`${lines(farStamps)} a time more than 2^53 ns from the first`);
-  return new TraceError(file, `${problems.join(', and ')}, left out`, firstAt, 'text of one recording');
+/** Lines that cannot be what they were written as: with NUL bytes, such as a crash leaves, or with times that are out of reach. */
+export class BadLines {
+  readonly #file: string;
+  #firstAt = 0;
+  #nulLines = 0;
+  #farStamps = 0;
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  /** Takes in one more; gives what is to be said, where nothing was yet. */
+  add(offset: number, what: 'nul' | 'stamp'): TraceError {
+    if (this.#nulLines + this.#farStamps === 0) this.#firstAt = offset;
+    if (what === 'nul') this.#nulLines++;
+    else this.#farStamps++;
+    return this.#error();
+  }
+
+  /** What is to be said at the end: where the first of them was told when it was met, their number is known now. */
+  conclude(damage: TraceError | undefined): TraceError | undefined {
+    return this.#nulLines + this.#farStamps > 0 && damage?.offset === this.#firstAt ? this.#error() : damage;
+  }
+
+  #error(): TraceError {
+    const lines = (count: number) => (count === 1 ? '1 line has' : `${count} lines have`);
+    const problems: string[] = [];
+    if (this.#nulLines > 0) problems.push(`${lines(this.#nulLines)} NUL bytes`);
+    if (this.#farStamps > 0) problems.push(`${lines(this.#farStamps)} a time more than 2^53 ns from the first`);
+    return new TraceError(this.#file, `${problems.join(', and ')}, left out`, this.#firstAt, 'text of one recording');
+  }
 }
 
 /** How far a time is from the newest before it, both counted from the first, where another recording begins with it; 0 where none does. */

@@ -13,7 +13,7 @@ import { undress } from './dressed-text.ts';
 import type { OpenOptions } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextFit, kernelTextLayout, type TextLayout } from './kernel-text.ts';
-import { badLines, cutLine, leap, leapError } from './line-damage.ts';
+import { BadLines, cutLine, leap, leapError } from './line-damage.ts';
 import { type LineKind, LineParts, line, lineEnd, mostCpus, newline, trimEnd } from './line-parts.ts';
 import { QemuMarkers, QemuProbeLayout, qemuProbe } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
@@ -112,10 +112,7 @@ export abstract class LineTrace implements Trace {
   /** Time of the last event by CPU. */
   readonly #lastOnCpu = new Float64Array(mostCpus).fill(-Infinity);
 
-  /** Lines that cannot be what they were written as, and where the first of them is. */
-  #nulLines = 0;
-  #farStamps = 0;
-  #firstBad = 0;
+  readonly #badLines: BadLines;
   /** Whether the time of the line at hand is out of reach. */
   #far = false;
 
@@ -144,6 +141,7 @@ export abstract class LineTrace implements Trace {
   /** `tell` knows the format's lines, for texts that were wrapped. */
   constructor(input: Input, options: OpenOptions, tell?: LineTeller) {
     this.file = input.name;
+    this.#badLines = new BadLines(input.name);
     this.#input = input;
     this.#arena = new Arena(input.slot(slotSize), longestLine, input.room(64 << 20));
     this.#sorter = new EventSorter(this.#arena);
@@ -344,15 +342,9 @@ export abstract class LineTrace implements Trace {
 
   /** Leaves out a line that was one event or more: a hole, and damage. */
   #badLine(offset: number, what: 'nul' | 'stamp'): void {
-    if (this.#nulLines + this.#farStamps === 0) this.#firstBad = offset;
-    if (what === 'nul') this.#nulLines++;
-    else this.#farStamps++;
-    this.damage ??= this.#badLines();
+    const error = this.#badLines.add(offset, what);
+    this.damage ??= error;
     if (!this.#open.has(-1)) this.#open.set(-1, { from: this.#newest, to: Infinity, cpu: -1, count: undefined });
-  }
-
-  #badLines(): TraceError {
-    return badLines(this.file, this.#firstBad, this.#nulLines, this.#farStamps);
   }
 
   #countUnread(offset: number, start: number, end: number): void {
@@ -635,8 +627,7 @@ export abstract class LineTrace implements Trace {
 
   /** What is known only at the end. */
   #conclude(): void {
-    // The first of them was told when it was met; now their number is known.
-    if (this.#nulLines + this.#farStamps > 0 && this.damage?.offset === this.#firstBad) this.damage = this.#badLines();
+    this.damage = this.#badLines.conclude(this.damage);
     if (this.#unread > 0) {
       const lines = this.#unread === 1 ? '1 line is' : `${this.#unread} lines are`;
       this.notes.push(

@@ -9,7 +9,7 @@ import { undress } from './dressed-text.ts';
 import type { Format } from './format.ts';
 import { asTraceError, type Input } from './input.ts';
 import { kernelTextLayout } from './kernel-text.ts';
-import { badLines, cutLine, leap, leapError } from './line-damage.ts';
+import { BadLines, cutLine, leap, leapError } from './line-damage.ts';
 import { firstStamps, isoStamped, LogStamp, stampAround, stamped } from './qemu-log-stamp.ts';
 import { QemuNames } from './qemu-names.ts';
 import { QemuTextLayout } from './qemu-text.ts';
@@ -166,15 +166,13 @@ class QemuLog implements Trace {
   /** Where a line that is nothing but a stamp ends, and what it says; -1 where the last line was none. */
   #stampEnd = -1;
   #stampTime = 0;
-  /** Lines that cannot be what they were written as, and where the first of them is. */
-  #nulLines = 0;
-  #farStamps = 0;
-  #firstBad = 0;
+  readonly #badLines: BadLines;
   /** When a hole begins whose end is the next event; NaN where there is none. */
   #hole = Number.NaN;
 
   constructor(input: Input, signatures: Signatures) {
     this.file = input.name;
+    this.#badLines = new BadLines(input.name);
     this.#input = input;
     this.#arena = new Arena(input.slot(1 << 19), maxLine + 64, input.room(32 << 20));
     this.#sorter = new EventSorter(this.#arena);
@@ -319,15 +317,9 @@ class QemuLog implements Trace {
 
   /** Leaves out a line that was one event or more: a hole, and damage. */
   #badLine(start: number, what: 'nul' | 'stamp'): void {
-    if (this.#nulLines + this.#farStamps === 0) this.#firstBad = this.#reader.offsetOf(start);
-    if (what === 'nul') this.#nulLines++;
-    else this.#farStamps++;
-    this.damage ??= this.#badLines();
+    const error = this.#badLines.add(this.#reader.offsetOf(start), what);
+    this.damage ??= error;
     if (Number.isNaN(this.#hole)) this.#hole = this.#timed ? this.#maxTime : this.#ordinal - 1;
-  }
-
-  #badLines(): TraceError {
-    return badLines(this.file, this.#firstBad, this.#nulLines, this.#farStamps);
   }
 
   /** One line; `at` is where its last @ stands, or -1. */
@@ -496,8 +488,7 @@ class QemuLog implements Trace {
   }
 
   #tell(): void {
-    // The first of them was told when it was met; now their number is known.
-    if (this.#nulLines + this.#farStamps > 0 && this.damage?.offset === this.#firstBad) this.damage = this.#badLines();
+    this.damage = this.#badLines.conclude(this.damage);
     this.notes.push(...this.#signatures.notes);
     if (this.#foreign > 0) {
       this.notes.push(`${this.#foreign} lines are no trace events, such as ${JSON.stringify(this.#foreignSample)}`);
