@@ -59,7 +59,11 @@ export async function read(
       if (how === 'refused') return await readInOneGo(trace);
       if (how === 'stopped') ending.how = 'stopped';
     }
-    if (ending.how === 'stopped') reading.partial.push(watch?.stopped() ?? '');
+    if (ending.how === 'stopped') {
+      // What they read beyond this is not in the answer.
+      others?.end();
+      reading.partial.push(watch?.stopped() ?? '');
+    }
   } finally {
     others?.end();
   }
