@@ -9,6 +9,7 @@ import {
   openExitColumns,
   slowExitColumns,
 } from '../src/report/exits-columns.ts';
+import { stallColumns } from '../src/report/faults.ts';
 import { heatColumns } from '../src/report/heat-json.ts';
 import { innerColumns } from '../src/report/inner-events.ts';
 import {
@@ -86,6 +87,7 @@ export const tables: { readonly [name: string]: () => string } = {
   'interrupts open': () => columnTable(openInterruptColumns),
   'interrupts timers': () => columnTable(timerColumns),
   'interrupts slow': () => columnTable(slowInterruptColumns),
+  'faults no progress': () => columnTable(stallColumns),
   'wakes rows': () => columnTable(causeColumns.filter(isOwn)),
   'wakes slow': () => columnTable(lateColumns),
   'pairs slow': () => columnTable(slowPairColumns),

@@ -28,6 +28,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./interrupts.ts'),
   },
   {
+    name: 'faults',
+    summary: "faults of the guest's memory, and vCPUs that get no further",
+    load: () => import('./faults.ts'),
+  },
+  {
     name: 'leaks',
     summary: 'virtqueue elements that QEMU took and never gave back',
     load: () => import('./leaks.ts'),

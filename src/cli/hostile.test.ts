@@ -50,6 +50,7 @@ const asked: Record<string, readonly (readonly string[])[]> = {
   exits: [['--slow', '2', '--heatmap'], ['--json', '--slow', '2'], ['--csv'], ['--by', attack]],
   vcpus: [['--timeline'], ['--json'], ['--csv']],
   interrupts: [['--slow', '2', '--heatmap'], ['--json']],
+  faults: [['--slow', '2', '--heatmap'], ['--json'], ['--by', attack]],
   wakes: [['--slow', '2', '--heatmap'], ['--json']],
   requests: [['--slow', '2', '--heatmap'], ['--json'], ['--csv'], ['--device', attack]],
   locks: [['--slow', '2'], ['--json'], ['--csv']],

@@ -1,5 +1,6 @@
 import type { SpanKind } from './kind.ts';
 import { exit } from './kinds/exit.ts';
+import { fault } from './kinds/fault.ts';
 import { halt } from './kinds/halt.ts';
 import { interrupt } from './kinds/interrupt.ts';
 import { lockHold, lockWait } from './kinds/lock.ts';
@@ -8,7 +9,7 @@ import { request } from './kinds/request.ts';
 import { vcpuState } from './kinds/vcpu-state.ts';
 
 /** Every kind of span. A new one is a file in `kinds/` and a line here. */
-export const kinds = [exit, vcpuState, request, lockWait, lockHold, migration, halt, interrupt] as const;
+export const kinds = [exit, vcpuState, request, lockWait, lockHold, migration, halt, interrupt, fault] as const;
 
 export type Kind = (typeof kinds)[number];
 /** The kind that is called so: `lockWait`, `wait`, `waits`. */
