@@ -1,11 +1,12 @@
+import { largestSign, Signs } from './signs.ts';
+
 /*
  * One run that two tools recorded, where somebody says wrongly how far their clocks are apart: nothing is the same at the same time, and as each tool
  * stamps for itself, not even the lengths of time between events are. But each thread does the same in both, in the same order, and always as far apart.
  */
 
-/** Events of one kind and thread that follow each other and are one sign, and signs of a file that are kept: those whose number is small, and ever smaller. */
+/** Events of one kind and thread that follow each other and are one sign. */
 const inRow = 4;
-const maxSigns = 1 << 15;
 /** Signs of a file that are looked for in others; so many must be as far apart, and most of those found: to within this (ns). */
 const looked = 4096;
 const enough = 16;
@@ -14,9 +15,7 @@ const apart = 200_000;
 class File {
   /** By kind and thread: its last events, and how many there were. */
   readonly rows = new Map<number, Int32Array>();
-  /** When each sign was met; NaN where it was more than once. */
-  readonly signs = new Map<number, number>();
-  most = 0x7fffffff;
+  readonly signs = new Signs();
   looked = 0;
   /** By file: signs found there, and how many of them as far apart. */
   readonly found: number[] = [];
@@ -48,26 +47,20 @@ export class SameRun {
       sign = Math.imul(sign ^ (row[(taken + k) % inRow] as number), 0xc2b2ae35);
       sign ^= sign >>> 15;
     }
-    sign &= 0x7fffffff;
+    sign &= largestSign;
     if (own.looked < looked) {
       own.looked++;
       for (let other = 0; other < this.#files.length; other++)
         if (other !== file && this.#votes(own, other, sign, time)) return other;
     }
-    if (sign <= own.most) {
-      own.signs.set(sign, own.signs.has(sign) ? Number.NaN : time);
-      if (own.signs.size > maxSigns) {
-        own.most = Math.floor(own.most / 2);
-        for (const kept of own.signs.keys()) if (kept > own.most) own.signs.delete(kept);
-      }
-    }
+    own.signs.add(sign, time);
     return -1;
   }
 
   /** Whether most of what another file holds, too, is as far away. */
   #votes(own: File, other: number, sign: number, time: number): boolean {
-    const there = (this.#files[other] as File).signs.get(sign);
-    if (there === undefined || Number.isNaN(there)) return false;
+    const there = (this.#files[other] as File).signs.timeOf(sign);
+    if (Number.isNaN(there)) return false;
     const found = (own.found[other] ?? 0) + 1;
     own.found[other] = found;
     const place = Math.floor((time - there) / apart);

@@ -1,6 +1,7 @@
 import type { EventBatch } from './batch.ts';
 import type { EventType, FieldReader } from './event-type.ts';
 import { SameRun } from './same-run.ts';
+import { largestSign, Signs } from './signs.ts';
 
 /*
  * One run recorded by two tools, or a copy of a recording, would be counted twice. The same event in two files has the same name, thread, CPU
@@ -18,9 +19,8 @@ const enough = 16;
 /** Fields that tell events of one type apart. */
 const telling = ['exit_reason', 'guest_rip', 'prev_pid', 'next_pid', 'vq', 'elem', 'gpa', 'vec'];
 
-/** Events in a row that are one sign, and signs of a file that are kept: those whose number is small, and ever smaller. */
+/** Events in a row that are one sign. */
 const inRow = 4;
-const maxSigns = 1 << 15;
 
 /** The last events of one file. */
 class Recent {
@@ -38,12 +38,11 @@ class Recent {
   begun = false;
   ended = false;
   seen = 0;
-  /** Where times may be shifted: when the last event was, by the file's own clock; what the last ones were; and signs of all so far, kept up to `most`. */
+  /** Where times may be shifted: when the last event was, by the file's own clock; what the last ones were; and signs of all so far. */
   last = Number.NaN;
   readonly row = new Int32Array(inRow);
   taken = 0;
-  readonly signs = new Set<number>();
-  most = 0x7fffffff;
+  readonly signs = new Signs();
   /** Signs looked for in the others, and by file how many were there. */
   looked = 0;
   readonly found: number[] = [];
@@ -134,26 +133,19 @@ export class Twice {
     if (own.taken <= inRow) return -1;
     let sign = 0;
     for (let k = 0; k < inRow; k++) sign = (Math.imul(sign, 31) + (row[(own.taken + k) % inRow] as number)) | 0;
-    sign = (sign ^ (sign >>> 16)) & 0x7fffffff;
+    sign = (sign ^ (sign >>> 16)) & largestSign;
     if (own.looked < looked) {
       own.looked++;
       for (let other = 0; other < this.#files.length; other++) {
         const its = this.#files[other] as Recent;
-        if (other === file || sign > its.most || !its.signs.has(sign)) continue;
+        if (other === file || !its.signs.has(sign)) continue;
         const found = (own.found[other] ?? 0) + 1;
         own.found[other] = found;
         // Of a long file a part of the signs is kept.
-        const share = its.most / 0x7fffffff;
-        if (found >= enough && found > (own.looked * share) / 2) return other;
+        if (found >= enough && found > (own.looked * its.signs.share) / 2) return other;
       }
     }
-    if (sign <= own.most) {
-      own.signs.add(sign);
-      if (own.signs.size > maxSigns) {
-        own.most = Math.floor(own.most / 2);
-        for (const kept of own.signs) if (kept > own.most) own.signs.delete(kept);
-      }
-    }
+    own.signs.add(sign, time);
     return -1;
   }
 
