@@ -1,9 +1,10 @@
 import { UsageError } from '../analyse/usage-error.ts';
 import { rowSubjects } from '../report/column-names.ts';
-import { type InterruptsAnswer, interruptColumns, interruptsScope, vectorOf } from '../report/interrupts-columns.ts';
+import { type InterruptsAnswer, interruptColumns, interruptsScope } from '../report/interrupts-columns.ts';
 import { interruptsCsv, interruptsJson } from '../report/interrupts-json.ts';
 import { interruptLines, interruptsText } from '../report/interrupts-text.ts';
 import { interrupt } from '../spans/kinds/interrupt.ts';
+import { vectorName } from '../spans/vector.ts';
 import { isStretch } from '../trace/analysis.ts';
 import { recordLines, recordTimes } from '../trace/recorders.ts';
 import { InterruptsView, interruptSubjects } from '../views/interrupts.ts';
@@ -51,6 +52,6 @@ export default viewCommand<ViewOptions, InterruptsAnswer>({
   subjects: ({ result }) => interruptSubjects(result),
   rows: (answer) =>
     rowSubjects('interrupt', interruptColumns, interruptLines(answer), interruptsScope(answer), ({ vector }) =>
-      vectorOf(vector),
+      vectorName(vector),
     ),
 });

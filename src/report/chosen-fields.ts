@@ -5,7 +5,7 @@ import type { Trace } from '../trace/trace.ts';
 import { generalNames, NamedFields, tellsVcpu } from '../views/named-fields.ts';
 import { csvRow } from './csv.ts';
 import { escapeText } from './escape.ts';
-import type { EventWriter } from './event-line.ts';
+import { type EventWriter, fieldValue } from './event-line.ts';
 
 type Value = string | number | undefined;
 type Reader = (b: EventBatch, i: number) => Value;
@@ -60,11 +60,8 @@ export class ChosenFields {
       if (reader === undefined) return () => undefined;
       this.#seen.add(name);
       return (b, i) => {
-        // Several forms of an event share a type: this one may lack it.
-        if (reader.bytes?.find(b, i) === false) return undefined;
-        const text = reader.text(b, i);
-        if (text === '') return undefined;
-        return reader.kind !== 'text' && /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+        const value = fieldValue(reader, b, i);
+        return value === '' ? undefined : value;
       };
     });
   }

@@ -1,5 +1,5 @@
 import type { EventBatch } from '../trace/batch.ts';
-import type { EventType } from '../trace/event-type.ts';
+import type { EventType, FieldReader } from '../trace/event-type.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { Trace } from '../trace/trace.ts';
 import { csvRow } from './csv.ts';
@@ -88,6 +88,16 @@ export function csvLines(): EventWriter {
   };
 }
 
+/** What a field holds, for programs: an integer as a number, or as its own text where that is no decimal of 15 digits. Undefined where the event lacks it. */
+export function fieldValue(reader: FieldReader, b: EventBatch, i: number): string | number | undefined {
+  // Several forms of an event share a type: this one may lack a text.
+  if (reader.bytes?.find(b, i) === false) return undefined;
+  const text = reader.text(b, i);
+  if (reader.kind === 'text') return text;
+  if (text === '') return undefined;
+  return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+}
+
 /** One JSON object an event, on one line. Integers print as numbers, or as the field's own hexadecimal (always so where it has 64 bits). */
 export function jsonLines(): EventWriter {
   const known = (id: number) => (id < 0 ? null : id);
@@ -98,11 +108,8 @@ export function jsonLines(): EventWriter {
     const fields: [name: string, value: string | number][] = [];
     for (const field of type.fields) {
       const reader = type.reader(field.name);
-      // Several forms of an event share a type: this one may lack a text.
-      if (reader === undefined || reader.bytes?.find(b, i) === false) continue;
-      const text = reader.text(b, i);
-      if (reader.kind === 'text') fields.push([field.name, text]);
-      else if (text !== '') fields.push([field.name, /^-?\d{1,15}$/.test(text) ? Number(text) : text]);
+      const value = reader === undefined ? undefined : fieldValue(reader, b, i);
+      if (value !== undefined) fields.push([field.name, value]);
     }
     return `${JSON.stringify({
       [trace.clock.unit === 'ticks' ? 'time_ticks' : 'time_ns']:

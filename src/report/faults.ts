@@ -1,7 +1,7 @@
 import type { Stall } from '../spans/kinds/fault.ts';
 import { numbersRepeat, vcpuName } from '../spans/vcpu.ts';
 import { hex64 } from '../trace/event-type.ts';
-import { timestamp } from '../trace/time-stamp.ts';
+import { beginKeys } from './begin-keys.ts';
 import { columnsOf, forPeople, rowJson, rowsTable } from './columns.ts';
 import { escapeText } from './escape.ts';
 import type { Json } from './json.ts';
@@ -25,14 +25,7 @@ function scopeOf(answer: FaultsAnswer): StallScope {
 }
 
 export const stallColumns = columnsOf<Stall, StallScope>()([
-  {
-    key: 'time',
-    type: 'text',
-    title: 'since',
-    meaning: 'time stamp of the first of its exits',
-    of: ({ begin }, { trace }) => timestamp(trace.origin, begin, trace.clock.unit),
-  },
-  { key: 'begin', type: 'time', meaning: 'the same from the first event of the recording', of: ({ begin }) => begin },
+  ...beginKeys<Stall, StallScope>('time stamp of the first of its exits', 'since'),
   {
     key: 'duration',
     type: 'length',

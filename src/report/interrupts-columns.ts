@@ -1,9 +1,10 @@
 import type { TimerLateness } from '../spans/kinds/interrupt.ts';
-import { timestamp } from '../trace/time-stamp.ts';
+import { vectorName } from '../spans/vector.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { InterruptRow, InterruptStages, InterruptsResult, IpiCell, SlowInterrupt } from '../views/interrupts.ts';
 import type { Reading } from '../views/reading.ts';
 import { unitOf } from './answer.ts';
+import { beginKeys } from './begin-keys.ts';
 import {
   type Column,
   columnsOf,
@@ -29,11 +30,6 @@ export type InterruptsScope = Scope & { trace: Pick<Trace, 'origin' | 'clock'> }
 
 export function interruptsScope({ trace, result }: Pick<InterruptsAnswer, 'trace' | 'result'>): InterruptsScope {
   return { ...scopeOf(unitOf(trace), result.duration), trace };
-}
-
-/** A vector, as manuals have it. */
-export function vectorOf(vector: number): string {
-  return vector < 0 ? '' : `0x${vector.toString(16)}`;
 }
 
 const shown = new Map([
@@ -85,7 +81,7 @@ export const interruptColumns: readonly Column<InterruptRow, InterruptsScope>[] 
     type: 'text',
     title: 'vector',
     meaning: 'the vector',
-    of: ({ vector }) => vectorOf(vector) || null,
+    of: ({ vector }) => vectorName(vector) || null,
   },
   { key: 'kind', type: 'text', title: 'kind', meaning: 'timer, IPI, MSI, line or other', of: ({ kind }) => kind },
   {
@@ -109,14 +105,7 @@ export const ipiColumns: readonly Column<IpiCell, InterruptsScope>[] = [
 const known = (length: number) => (length < 0 ? null : length);
 
 export const slowInterruptColumns = columnsOf<SlowInterrupt, InterruptsScope>()([
-  {
-    key: 'time',
-    type: 'text',
-    title: 'time',
-    meaning: 'time stamp of its beginning',
-    of: ({ begin }, { trace }) => timestamp(trace.origin, begin, trace.clock.unit),
-  },
-  { key: 'begin', type: 'time', meaning: 'the same from the first event of the recording', of: ({ begin }) => begin },
+  ...beginKeys<SlowInterrupt, InterruptsScope>('time stamp of its beginning', 'time'),
   {
     key: 'duration',
     type: 'length',
@@ -126,7 +115,7 @@ export const slowInterruptColumns = columnsOf<SlowInterrupt, InterruptsScope>()(
     style: () => 'bad',
   },
   { key: 'vcpu', type: 'number', isId: true, title: 'vCPU', meaning: 'vCPU that it is for', of: ({ vcpu }) => vcpu },
-  { key: 'vector', type: 'text', title: 'vector', meaning: 'its vector', of: ({ vector }) => vectorOf(vector) },
+  { key: 'vector', type: 'text', title: 'vector', meaning: 'its vector', of: ({ vector }) => vectorName(vector) },
   { key: 'kind', type: 'text', title: 'kind', meaning: 'timer, IPI, MSI, line or other', of: ({ kind }) => kind },
   {
     key: 'device',
@@ -184,17 +173,10 @@ const stageWords = {
 } as const;
 
 export const openInterruptColumns = columnsOf<OpenRow, InterruptsScope>()([
-  {
-    key: 'time',
-    type: 'text',
-    title: 'since',
-    meaning: 'time stamp of its beginning',
-    of: ({ begin }, { trace }) => timestamp(trace.origin, begin, trace.clock.unit),
-  },
-  { key: 'begin', type: 'time', meaning: 'the same from the first event of the recording', of: ({ begin }) => begin },
+  ...beginKeys<OpenRow, InterruptsScope>('time stamp of its beginning', 'since'),
   { key: 'age', type: 'length', title: 'age', meaning: 'how long ago it began, at the end', of: ({ age }) => age },
   { key: 'vcpu', type: 'number', isId: true, title: 'vCPU', meaning: 'vCPU that it is for', of: ({ vcpu }) => vcpu },
-  { key: 'vector', type: 'text', title: 'vector', meaning: 'its vector', of: ({ vector }) => vectorOf(vector) },
+  { key: 'vector', type: 'text', title: 'vector', meaning: 'its vector', of: ({ vector }) => vectorName(vector) },
   { key: 'kind', type: 'text', title: 'kind', meaning: 'timer, IPI, MSI, line or other', of: ({ kind }) => kind },
   {
     key: 'stage',

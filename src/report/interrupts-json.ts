@@ -1,3 +1,4 @@
+import { vectorName } from '../spans/vector.ts';
 import { headJson } from './answer.ts';
 import { rowJson, rowsCsv } from './columns.ts';
 import { heatJson } from './heat-json.ts';
@@ -9,7 +10,6 @@ import {
   openInterruptColumns,
   slowInterruptColumns,
   timerColumns,
-  vectorOf,
 } from './interrupts-columns.ts';
 import { interruptLines } from './interrupts-text.ts';
 import type { Json } from './json.ts';
@@ -38,7 +38,7 @@ export function interruptsJson(answer: InterruptsAnswer): Json {
     never_accepted: result.unaccepted.map(({ from, vector, target, count, last }) => ({
       from: from < 0 ? null : from,
       to: target < 0 ? null : target,
-      vector: vectorOf(vector),
+      vector: vectorName(vector),
       count,
       ...timed(scope.unit, { last }),
     })),

@@ -1,3 +1,4 @@
+import { vectorName } from '../spans/vector.ts';
 import { recordLines } from '../trace/recorders.ts';
 import { timestamps } from '../trace/time-stamp.ts';
 import type { InterruptRow, InterruptsResult } from '../views/interrupts.ts';
@@ -16,7 +17,6 @@ import {
   openInterruptColumns,
   slowInterruptColumns,
   timerColumns,
-  vectorOf,
 } from './interrupts-columns.ts';
 import type { Terminal } from './terminal.ts';
 import { count, lengths, plural } from './units.ts';
@@ -31,7 +31,7 @@ export function interruptLines(answer: InterruptsAnswer): InterruptRow[] {
     answer.result.rows,
     answer.sort,
     interruptsScope(answer),
-    ({ vector, kind, device }) => [vectorOf(vector), kind, device],
+    ({ vector, kind, device }) => [vectorName(vector), kind, device],
   );
 }
 
@@ -103,7 +103,7 @@ function neverArrived({ result, trace }: InterruptsAnswer, terminal: Terminal): 
   const stamp = timestamps(trace.origin, trace.clock.unit);
   const lines = result.unaccepted.slice(0, shownOpen).map(({ from, vector, target, count: n, last }) => {
     const sender = from < 0 ? '' : ` from vCPU ${from}`;
-    return `  ${count(n)} of vector ${vectorOf(vector)}${sender} to destination ${target}, the last at ${stamp(last)}\n`;
+    return `  ${count(n)} of vector ${vectorName(vector)}${sender} to destination ${target}, the last at ${stamp(last)}\n`;
   });
   const all = result.unaccepted.reduce((sum, { count }) => sum + count, 0);
   return `${terminal.style('strong', 'IPIs that never arrived')}: ${count(all)}, which no local APIC accepted\n${lines.join('')}`;

@@ -1,9 +1,10 @@
 import { numbersRepeat, type Vcpu, vcpuName } from '../spans/vcpu.ts';
-import { timestamp } from '../trace/time-stamp.ts';
+import { vectorName } from '../spans/vector.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Reading } from '../views/reading.ts';
 import type { HaltSums, LateWake, WakeCause, Waker, WakesResult, WokenVcpu } from '../views/wakes.ts';
 import { unitOf } from './answer.ts';
+import { beginKeys } from './begin-keys.ts';
 import {
   type Column,
   columnsOf,
@@ -45,11 +46,6 @@ export function wakesScope({ trace, result }: Pick<WakesAnswer, 'trace' | 'resul
     repeat: numbersRepeat(vcpus),
     trace,
   };
-}
-
-/** An interrupt's vector, as manuals have it. */
-function vectorText(vector: number): string {
-  return vector < 0 ? '' : `0x${vector.toString(16)}`;
 }
 
 /** Figures of halts that tables have, and where they give way; the others are for programs. */
@@ -133,8 +129,8 @@ export const wakerColumns: readonly Column<Waker, WakesScope>[] = [
     type: 'text',
     title: 'vector',
     meaning: 'the interrupt with which they went back into the guest',
-    of: ({ vector }) => vectorText(vector) || null,
-    text: ({ vector }) => vectorText(vector),
+    of: ({ vector }) => vectorName(vector) || null,
+    text: ({ vector }) => vectorName(vector),
   },
   ...haltColumns<Waker>(),
 ];
@@ -210,14 +206,7 @@ export const pollColumns: readonly Column<WokenVcpu, WakesScope>[] = [
 ];
 
 export const lateColumns = columnsOf<LateWake, WakesScope>()([
-  {
-    key: 'time',
-    type: 'text',
-    title: 'woken',
-    meaning: 'time stamp of the waking',
-    of: ({ begin }, { trace }) => timestamp(trace.origin, begin, trace.clock.unit),
-  },
-  { key: 'begin', type: 'time', meaning: 'the same from the first event of the recording', of: ({ begin }) => begin },
+  ...beginKeys<LateWake, WakesScope>('time stamp of the waking', 'woken'),
   {
     key: 'latency',
     type: 'length',
@@ -243,8 +232,8 @@ export const lateColumns = columnsOf<LateWake, WakesScope>()([
     type: 'text',
     title: 'vector',
     meaning: 'the interrupt with which it went back into the guest',
-    of: ({ vector }): string | null => vectorText(vector) || null,
-    text: ({ vector }) => vectorText(vector),
+    of: ({ vector }): string | null => vectorName(vector) || null,
+    text: ({ vector }) => vectorName(vector),
   },
   { key: 'slept', type: 'length', title: 'slept', meaning: 'how long it had slept', of: ({ slept }) => slept },
 ]);
@@ -252,14 +241,7 @@ export const lateColumns = columnsOf<LateWake, WakesScope>()([
 export type OpenHalt = { begin: number; age: number; vcpu: Vcpu };
 
 export const openHaltColumns = columnsOf<OpenHalt, WakesScope>()([
-  {
-    key: 'time',
-    type: 'text',
-    title: 'since',
-    meaning: 'time stamp of its kvm_exit',
-    of: ({ begin }, { trace }) => timestamp(trace.origin, begin, trace.clock.unit),
-  },
-  { key: 'begin', type: 'time', meaning: 'the same from the first event of the recording', of: ({ begin }) => begin },
+  ...beginKeys<OpenHalt, WakesScope>('time stamp of its kvm_exit', 'since'),
   { key: 'age', type: 'length', title: 'age', meaning: 'how long ago it began, at the end', of: ({ age }) => age },
   forPeople({ title: 'vCPU', type: 'text', of: ({ vcpu }, { repeat }) => vcpuName(vcpu, repeat) }),
   ...vcpuKeys<OpenHalt, WakesScope>(({ vcpu }) => vcpu),

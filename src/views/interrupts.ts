@@ -7,6 +7,7 @@ import {
   type Unaccepted,
 } from '../spans/kinds/interrupt.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
+import { vectorName } from '../spans/vector.ts';
 import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { EventType } from '../trace/event-type.ts';
@@ -70,7 +71,7 @@ export function interruptSubjects({ all, rows, duration }: InterruptsResult): Su
     name,
     measured: measured(stats, all.all.total, duration / 1e9),
   });
-  return [of(undefined, all.all), ...rows.map((row) => of(`0x${row.vector.toString(16)}`, row.all))];
+  return [of(undefined, all.all), ...rows.map((row) => of(vectorName(row.vector), row.all))];
 }
 
 const stages = ['all', 'sent', 'waited', 'entering', 'handled'] as const;
@@ -137,9 +138,9 @@ export class InterruptsView implements Analysis {
       const lengths = [spans.duration, spans.sent, spans.waited, spans.entering, spans.handled].map(
         (column) => column[k] as number,
       );
-      sumsAt(this.#sums, this.#groups.of(k)).add(lengths);
       const from = spans.from[k] as number;
-      if (from >= 0) sumsAt(this.#ipis, this.#pairs.of(k)).add(lengths);
+      addTo(this.#sums, this.#groups.of(k), lengths);
+      if (from >= 0) addTo(this.#ipis, this.#pairs.of(k), lengths);
       const [duration, sent, waited, entering, handled] = lengths as [number, number, number, number, number];
       const begin = spans.begin[k] as number;
       if (this.#view.slowest?.admits(duration, begin) !== true) continue;
@@ -206,11 +207,9 @@ export class InterruptsView implements Analysis {
   }
 }
 
-function sumsAt(table: (Sums | undefined)[], at: number): Sums {
-  while (table.length <= at) table.push(undefined);
-  const sums = table[at] ?? new Sums();
-  table[at] = sums;
-  return sums;
+function addTo(table: (Sums | undefined)[], at: number, lengths: readonly number[]): void {
+  table[at] ??= new Sums();
+  table[at].add(lengths);
 }
 
 function merged(table: readonly (Sums | undefined)[], groups: readonly number[]): Sums | undefined {

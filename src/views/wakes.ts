@@ -2,6 +2,7 @@ import { Held } from '../spans/held.ts';
 import { cellOf } from '../spans/kind.ts';
 import { type Halts, halt, type PollWindow } from '../spans/kinds/halt.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
+import { tableOf } from '../spans/table.ts';
 import { inOrder, isChosen, type Vcpu, type VcpuChoice } from '../spans/vcpu.ts';
 import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
 import type { EventBatch } from '../trace/batch.ts';
@@ -112,6 +113,8 @@ class Sums {
   }
 }
 
+class Wakings extends tableOf({ begin: 'f64', duration: 'f64' }) {}
+
 /** Everything that `virtap wakes` answers, in one pass. */
 export class WakesView implements Analysis {
   readonly #options: WakesOptions;
@@ -121,6 +124,8 @@ export class WakesView implements Analysis {
   /** By group, and by vCPU thread. */
   readonly #sums: (Sums | undefined)[] = [];
   readonly #byThread: (Sums | undefined)[] = [];
+  /** From the waking to the CPU, of the halts that ended with a batch. */
+  readonly #woken = new Wakings();
   readonly #view: SpanView<LateWake & { thread: number; causeId: number }>;
   #trace: Trace | undefined;
   #window: Window | undefined;
@@ -142,7 +147,9 @@ export class WakesView implements Analysis {
   batch(trace: Trace, b: EventBatch): void {
     this.#trace = trace;
     this.#halts.batch(trace, b);
+    this.#woken.count = 0;
     for (let k = 0; k < this.#halts.count; k++) this.#take(k);
+    this.#view.draw(this.#woken, this.#window?.from ?? 0);
   }
 
   behind(trace: Trace, b: EventBatch): void {
@@ -220,9 +227,8 @@ export class WakesView implements Analysis {
       [this.#sums, this.#groups.of(k)],
       [this.#byThread, thread],
     ] as const) {
-      while (table.length <= at) table.push(undefined);
-      const sums = table[at] ?? new Sums();
-      table[at] = sums;
+      table[at] ??= new Sums();
+      const sums = table[at];
       sums.halted.add(spans.duration[k] as number);
       if (slept > 0) sums.slept.add(slept);
       if (latency >= 0) sums.latency.add(latency);
@@ -236,10 +242,9 @@ export class WakesView implements Analysis {
     }
     if (latency < 0) return;
     const woken = spans.woken[k] as number;
-    this.#view.draw(
-      { count: 1, begin: Float64Array.of(woken), duration: Float64Array.of(latency) },
-      this.#window?.from ?? 0,
-    );
+    const n = this.#woken.add();
+    this.#woken.begin[n] = woken;
+    this.#woken.duration[n] = latency;
     if (this.#view.slowest?.admits(latency, woken) !== true) return;
     this.#view.slowest.add({
       begin: woken,
