@@ -1,4 +1,3 @@
-import { Held } from '../spans/held.ts';
 import {
   type Interrupts,
   interrupt,
@@ -8,13 +7,11 @@ import {
 } from '../spans/kinds/interrupt.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
 import { vectorName } from '../spans/vector.ts';
-import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
-import type { EventBatch } from '../trace/batch.ts';
-import type { EventType } from '../trace/event-type.ts';
-import type { Trace } from '../trace/trace.ts';
+import { wholeOf } from '../trace/analysis.ts';
 import type { Subject } from './conditions.ts';
 import { measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
+import { KindView } from './kind-view.ts';
 import { SpanGroups } from './span-groups.ts';
 import { SpanView } from './span-view.ts';
 
@@ -106,34 +103,20 @@ class Sums {
 }
 
 /** Everything that `virtap interrupts` answers, in one pass. */
-export class InterruptsView implements Analysis {
-  readonly #spans: Interrupts = interrupt.start();
-  readonly #held = new Held(interrupt, this.#spans);
-  readonly #groups = new SpanGroups(this.#spans, ['vector', 'kind', 'device'], maxGroups);
-  readonly #pairs = new SpanGroups(this.#spans, ['from', 'vcpu', 'pid'], maxGroups);
+export class InterruptsView extends KindView<Interrupts> {
+  readonly #groups = new SpanGroups(this.spans, ['vector', 'kind', 'device'], maxGroups);
+  readonly #pairs = new SpanGroups(this.spans, ['from', 'vcpu', 'pid'], maxGroups);
   readonly #sums: (Sums | undefined)[] = [];
   readonly #ipis: (Sums | undefined)[] = [];
   readonly #view: SpanView<SlowInterrupt & { origin: number }>;
-  #trace: Trace | undefined;
-  #window: Window | undefined;
 
   constructor(options: InterruptsOptions = {}) {
+    super(interrupt, interrupt.start());
     this.#view = new SpanView(options);
   }
 
-  wants(type: EventType): boolean {
-    return this.#spans.wants(type);
-  }
-
-  within(window: Window): void {
-    this.#window = window;
-    this.#spans.within(window);
-  }
-
-  batch(trace: Trace, b: EventBatch): void {
-    this.#trace = trace;
-    this.#spans.batch(trace, b);
-    const { spans, read } = this.#spans;
+  protected override take(): void {
+    const { spans, read } = this.spans;
     for (let k = 0; k < spans.count; k++) {
       const lengths = [spans.duration, spans.sent, spans.waited, spans.entering, spans.handled].map(
         (column) => column[k] as number,
@@ -147,7 +130,7 @@ export class InterruptsView implements Analysis {
       this.#view.slowest.add({
         begin,
         duration,
-        vcpu: this.#spans.vcpu(spans.vcpu[k] as number).number,
+        vcpu: this.spans.vcpu(spans.vcpu[k] as number).number,
         vector: spans.vector[k] as number,
         kind: read.kind.name(spans.kind[k] as number),
         device: '',
@@ -159,15 +142,7 @@ export class InterruptsView implements Analysis {
         handled,
       });
     }
-    this.#view.draw(spans, this.#window?.from ?? 0);
-  }
-
-  behind(trace: Trace, b: EventBatch): void {
-    this.#held.behind(trace, b);
-  }
-
-  curious(): boolean {
-    return !this.#held.seen;
+    this.#view.draw(spans, this.window?.from ?? 0);
   }
 
   result(): InterruptsResult {
@@ -184,7 +159,7 @@ export class InterruptsView implements Analysis {
       const [from, to, pid] = cells as [number, number, number];
       return sums === undefined ? [] : [{ from, to, pid, ...sums.result() }];
     });
-    const { from, to } = this.#window ?? wholeOf(this.#trace);
+    const { from, to } = this.window ?? wholeOf(this.trace);
     return {
       rows: rows.sort((a, b) => b.all.count - a.all.count || a.vector - b.vector),
       all: all.result(),
@@ -192,16 +167,16 @@ export class InterruptsView implements Analysis {
       heat: this.#view.heat(),
       slow: this.#view.slowest?.result().map(({ origin, ...one }) => ({
         ...one,
-        device: origin < 0 ? '' : this.#spans.read.device.name(origin),
+        device: origin < 0 ? '' : this.spans.read.device.name(origin),
       })),
       over: this.#view.slowest?.over ?? 0,
-      open: this.#spans.unfinished().map((one) => ({ ...one, age: to - one.begin })),
-      unaccepted: this.#spans.unaccepted(),
-      timers: this.#spans.lateness(),
-      merged: this.#spans.merged,
-      straddling: this.#spans.straddling,
-      told: this.#spans.told,
-      seen: this.#held.seen,
+      open: this.spans.unfinished().map((one) => ({ ...one, age: to - one.begin })),
+      unaccepted: this.spans.unaccepted(),
+      timers: this.spans.lateness(),
+      merged: this.spans.merged,
+      straddling: this.spans.straddling,
+      told: this.spans.told,
+      seen: this.seen,
       duration: to - from,
     };
   }

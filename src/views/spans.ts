@@ -1,4 +1,3 @@
-import { Held } from '../spans/held.ts';
 import {
   type Column,
   type Columns,
@@ -9,12 +8,11 @@ import {
   type Spans,
 } from '../spans/kind.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
-import { type Analysis, type Joinable, type Window, wholeOf } from '../trace/analysis.ts';
-import type { EventBatch } from '../trace/batch.ts';
-import type { EventType } from '../trace/event-type.ts';
+import { type Joinable, wholeOf } from '../trace/analysis.ts';
 import type { Trace } from '../trace/trace.ts';
 import { type Subject, statsSubject } from './conditions.ts';
 import type { Heat } from './heatmap.ts';
+import { KindView } from './kind-view.ts';
 import { cellText, type GroupsPart, SpanGroups } from './span-groups.ts';
 import { SpanView, type SpanViewPart } from './span-view.ts';
 
@@ -59,61 +57,33 @@ const maxGroups = 20_000;
 const maxOpen = 1000;
 
 /** What every kind of span is asked: statistics by group, a heat map, the longest, and what has not ended. */
-export class SpansView implements Analysis, Joinable<SpansPart> {
+export class SpansView extends KindView<Spans> implements Joinable<SpansPart> {
   readonly options: SpansOptions;
   readonly #by: readonly string[];
-  readonly #spans: Spans;
-  readonly #held: Held;
   readonly #view: SpanView<SlowSpan>;
   /** The columns of owners. */
   readonly #owners: readonly [name: string, reader: OwnerReader][];
   readonly #groups: SpanGroups;
-  #window: Window | undefined;
-  #trace: Trace | undefined;
 
   constructor(options: SpansOptions) {
     const { kind, by, heatmap, slow, than } = options;
+    super(kind, kind.start());
     this.options = options;
     this.#by = by ?? kind.by;
-    this.#spans = kind.start();
-    this.#held = new Held(kind, this.#spans);
     this.#view = new SpanView({ heatmap, slow, than });
-    this.#owners = Object.entries<Spans['read'][string]>(this.#spans.read).flatMap(([name, reader]) =>
+    this.#owners = Object.entries<Spans['read'][string]>(this.spans.read).flatMap(([name, reader]) =>
       typeof reader === 'object' && 'of' in reader ? [[name, reader] as const] : [],
     );
-    this.#groups = new SpanGroups(this.#spans, this.#by, maxGroups);
+    this.#groups = new SpanGroups(this.spans, this.#by, maxGroups);
   }
 
   /** Whether what it learns of stretches can be joined. */
   get joins(): boolean {
-    return this.#spans.joining !== undefined;
+    return this.spans.joining !== undefined;
   }
 
   inMiddle(): void {
-    this.#spans.joining?.inMiddle?.();
-  }
-
-  wants(type: EventType): boolean {
-    return this.#spans.wants(type);
-  }
-
-  within(window: Window): void {
-    this.#window = window;
-    this.#spans.within(window);
-  }
-
-  batch(trace: Trace, b: EventBatch): void {
-    this.#trace = trace;
-    this.#spans.batch(trace, b);
-    this.#take();
-  }
-
-  behind(trace: Trace, b: EventBatch): void {
-    this.#held.behind(trace, b);
-  }
-
-  curious(): boolean {
-    return !this.#held.seen;
+    this.spans.joining?.inMiddle?.();
   }
 
   /** The answer so far; after the last batch, `finish` comes first. */
@@ -126,8 +96,8 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
       all.merge(summary);
       return [{ group: cells, stats: summary.result() }];
     });
-    const { from, to } = this.#window ?? wholeOf(this.#trace);
-    const open = [...this.#spans.open()].filter(({ begin }) => begin >= from);
+    const { from, to } = this.window ?? wholeOf(this.trace);
+    const open = [...this.spans.open()].filter(({ begin }) => begin >= from);
     return {
       kind,
       by: this.#by,
@@ -138,29 +108,29 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
       over: this.#view.slowest?.over ?? 0,
       open: open.slice(0, maxOpen).map((cells) => ({ begin: cells.begin, duration: to - cells.begin, cells })),
       openCount: open.length,
-      seen: this.#held.seen,
+      seen: this.seen,
     };
   }
 
   /** After the last batch: takes the spans that end with the trace. */
   finish(end: number): void {
-    if (this.#spans.finish === undefined) return;
-    this.#spans.finish(end);
-    this.#take();
+    if (this.spans.finish === undefined) return;
+    this.spans.finish(end);
+    this.take();
   }
 
   part(): SpansPart {
-    return { spans: this.#spans.joining?.part(), groups: this.#groups.part(), view: this.#view.part() };
+    return { spans: this.spans.joining?.part(), groups: this.#groups.part(), view: this.#view.part() };
   }
 
   accepts({ spans, groups }: SpansPart): boolean {
-    return this.#spans.joining?.accepts(spans) === true && !groups.full;
+    return this.spans.joining?.accepts(spans) === true && !groups.full;
   }
 
   join(trace: Trace, { spans, groups, view }: SpansPart): void {
-    this.#trace = trace;
-    const idOf = (this.#spans.joining as Joining).join(trace, spans);
-    this.#take();
+    this.trace = trace;
+    const idOf = (this.spans.joining as Joining).join(trace, spans);
+    this.take();
     const slowest = view.slowest && {
       ...view.slowest,
       items: view.slowest.items.map((item) => ({
@@ -184,13 +154,13 @@ export class SpansView implements Analysis, Joinable<SpansPart> {
     return { begin, duration, cells: known };
   }
 
-  #take(): void {
-    const spans = this.#spans;
+  protected override take(): void {
+    const spans = this.spans;
     const { begin, duration } = spans.read;
     const slowest = this.#view.slowest;
     for (let k = 0; k < spans.count; k++) {
       const length = duration(k);
-      this.#view.add(begin(k), length, this.#groups.of(k), this.#window?.from ?? 0);
+      this.#view.add(begin(k), length, this.#groups.of(k), this.window?.from ?? 0);
       if (slowest?.admits(length, begin(k)) === true) {
         const owners = Object.fromEntries(this.#owners.map(([name, reader]) => [name, reader.of(k)]));
         slowest.add({ begin: begin(k), duration: length, cells: rowOf(this.options.kind, spans, k), owners });

@@ -1,16 +1,13 @@
-import { Held } from '../spans/held.ts';
 import { cellOf } from '../spans/kind.ts';
 import { type Halts, halt, type PollWindow } from '../spans/kinds/halt.ts';
 import { type Stats, Summary } from '../spans/summary.ts';
 import { tableOf } from '../spans/table.ts';
 import { inOrder, isChosen, type Vcpu, type VcpuChoice } from '../spans/vcpu.ts';
-import { type Analysis, type Window, wholeOf } from '../trace/analysis.ts';
-import type { EventBatch } from '../trace/batch.ts';
-import type { EventType } from '../trace/event-type.ts';
-import type { Trace } from '../trace/trace.ts';
+import { wholeOf } from '../trace/analysis.ts';
 import type { Subject } from './conditions.ts';
 import { measured } from './figures.ts';
 import type { Heat } from './heatmap.ts';
+import { KindView } from './kind-view.ts';
 import { SpanGroups } from './span-groups.ts';
 import { SpanView } from './span-view.ts';
 
@@ -116,48 +113,26 @@ class Sums {
 class Wakings extends tableOf({ begin: 'f64', duration: 'f64' }) {}
 
 /** Everything that `virtap wakes` answers, in one pass. */
-export class WakesView implements Analysis {
+export class WakesView extends KindView<Halts> {
   readonly #options: WakesOptions;
-  readonly #halts: Halts = halt.start();
-  readonly #held = new Held(halt, this.#halts);
-  readonly #groups = new SpanGroups(this.#halts, ['cause', 'waker', 'vector', 'tid'], maxGroups);
+  readonly #groups = new SpanGroups(this.spans, ['cause', 'waker', 'vector', 'tid'], maxGroups);
   /** By group, and by vCPU thread. */
   readonly #sums: (Sums | undefined)[] = [];
   readonly #byThread: (Sums | undefined)[] = [];
   /** From the waking to the CPU, of the halts that ended with a batch. */
   readonly #woken = new Wakings();
   readonly #view: SpanView<LateWake & { thread: number; causeId: number }>;
-  #trace: Trace | undefined;
-  #window: Window | undefined;
 
   constructor(options: WakesOptions = {}) {
+    super(halt, halt.start());
     this.#options = options;
     this.#view = new SpanView(options);
   }
 
-  wants(type: EventType): boolean {
-    return this.#halts.wants(type);
-  }
-
-  within(window: Window): void {
-    this.#window = window;
-    this.#halts.within(window);
-  }
-
-  batch(trace: Trace, b: EventBatch): void {
-    this.#trace = trace;
-    this.#halts.batch(trace, b);
+  protected override take(): void {
     this.#woken.count = 0;
-    for (let k = 0; k < this.#halts.count; k++) this.#take(k);
-    this.#view.draw(this.#woken, this.#window?.from ?? 0);
-  }
-
-  behind(trace: Trace, b: EventBatch): void {
-    this.#held.behind(trace, b);
-  }
-
-  curious(): boolean {
-    return !this.#held.seen;
+    for (let k = 0; k < this.spans.count; k++) this.#takeOne(k);
+    this.#view.draw(this.#woken, this.window?.from ?? 0);
   }
 
   result(): WakesResult {
@@ -177,11 +152,11 @@ export class WakesView implements Analysis {
         else row.sums.merge(sums);
       }
     }
-    const windows = new Map([...this.#halts.windows()].map(({ thread, ...window }) => [thread, window]));
+    const windows = new Map([...this.spans.windows()].map(({ thread, ...window }) => [thread, window]));
     const vcpus = this.#byThread.flatMap((sums, thread): WokenVcpu[] =>
-      sums === undefined ? [] : [{ vcpu: this.#halts.vcpu(thread), window: windows.get(thread), ...sums.result() }],
+      sums === undefined ? [] : [{ vcpu: this.spans.vcpu(thread), window: windows.get(thread), ...sums.result() }],
     );
-    const { from, to } = this.#window ?? wholeOf(this.#trace);
+    const { from, to } = this.window ?? wholeOf(this.trace);
     const byTime = (a: HaltSums, b: HaltSums) => b.halted.total - a.halted.total;
     return {
       causes: [...causes].map(([cause, sums]) => ({ cause, ...sums.result() })).sort(byTime),
@@ -199,27 +174,27 @@ export class WakesView implements Analysis {
       slow: this.#view.slowest?.result().map(({ thread, causeId, ...late }) => ({
         ...late,
         // As far as it is known by now.
-        vcpu: this.#halts.vcpu(thread),
-        cause: causeId < 0 ? '' : this.#halts.read.cause.name(causeId),
+        vcpu: this.spans.vcpu(thread),
+        cause: causeId < 0 ? '' : this.spans.read.cause.name(causeId),
       })),
       over: this.#view.slowest?.over ?? 0,
-      open: [...this.#halts.open()]
+      open: [...this.spans.open()]
         .map(({ begin, tid = -1, pid = -1, vcpu = -1 }) => ({
           begin,
           age: to - begin,
           vcpu: { tid, vm: pid < 0 ? undefined : pid, number: vcpu < 0 ? undefined : vcpu },
         }))
         .filter(({ begin, vcpu }) => begin >= from && isChosen(vcpu, this.#options)),
-      told: this.#halts.told,
-      seen: this.#held.seen,
+      told: this.spans.told,
+      seen: this.seen,
       duration: to - from,
     };
   }
 
-  #take(k: number): void {
-    const { spans, read } = this.#halts;
+  #takeOne(k: number): void {
+    const { spans, read } = this.spans;
     const thread = spans.thread[k] as number;
-    if (!isChosen(this.#halts.vcpu(thread), this.#options)) return;
+    if (!isChosen(this.spans.vcpu(thread), this.#options)) return;
     const slept = spans.slept[k] as number;
     const latency = spans.latency[k] as number;
     const polled = spans.polled[k] as number;
@@ -251,7 +226,7 @@ export class WakesView implements Analysis {
       duration: latency,
       thread,
       causeId: read.cause.id(k),
-      vcpu: this.#halts.vcpu(thread),
+      vcpu: this.spans.vcpu(thread),
       cause: '',
       waker: cellOf(read.waker, k) as string,
       vector: spans.vector[k] as number,

@@ -7,14 +7,13 @@ import { hex, length, number, type Readers, type SpanKind, type Spans, text, tim
 import { accesses, faultKinds, MemoryFaults } from '../memory-faults.ts';
 import { tableOf } from '../table.ts';
 import { type Vcpu, vcpuOf } from '../vcpu.ts';
+import { vcpuColumns, vcpuReaders } from './vcpu-columns.ts';
 
 const columns = {
   begin: time('kvm_exit'),
   duration: length('until kvm_entry'),
   cpu: number('CPU of the kvm_exit'),
-  tid: number("the vCPU's thread"),
-  pid: number("the VM's process"),
-  vcpu: number("the vCPU's number in its VM"),
+  ...vcpuColumns,
   what: text(
     'mmio (emulated), first touch (of a page, in this recording), again (it had been touched: swapped or ballooned out, moved), write protection (dirty logging, page tables of a nested guest, copies on write), unknown',
   ),
@@ -98,9 +97,7 @@ export class Faults implements Spans<typeof columns> {
       begin: (k) => s.begin[k] as number,
       duration: (k) => s.duration[k] as number,
       cpu: (k) => s.cpu[k] as number,
-      tid: { of, value: (thread) => vcpu(thread).tid },
-      pid: { of, value: (thread) => vcpu(thread).vm ?? -1 },
-      vcpu: { of, value: (thread) => vcpu(thread).number ?? -1 },
+      ...vcpuReaders(of, vcpu),
       what: { id: (k) => s.what[k] as number, name: (id) => faultKinds[id] as string },
       access: { id: (k) => (s.access[k] as number) - 1, name: (id) => accesses[id + 1] as string },
       address: { high: (k) => s.high[k] as number, low: (k) => s.low[k] as number },

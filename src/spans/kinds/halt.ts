@@ -10,14 +10,13 @@ import { length, number, type Readers, type RowOf, type SpanKind, type Spans, te
 import { leaves, leaving, type SchedEvent, schedEvent } from '../sched.ts';
 import { tableOf } from '../table.ts';
 import { type Vcpu, vcpuOf } from '../vcpu.ts';
+import { vcpuColumns, vcpuReaders } from './vcpu-columns.ts';
 
 const columns = {
   begin: time('kvm_exit by which the guest asks to sleep: HLT, WFI, H_CEDE'),
   duration: length('until kvm_entry'),
   cpu: number('CPU of the kvm_exit'),
-  tid: number("the vCPU's thread"),
-  pid: number("the VM's process"),
-  vcpu: number("the vCPU's number in its VM"),
+  ...vcpuColumns,
   cause: text(
     'why it woke: timer, disk, network, device (one that nothing tells), IPI (of a sibling), signal, thread (of the host, for another reason), host interrupt, polled (it never slept), unknown',
   ),
@@ -163,9 +162,7 @@ export class Halts implements Spans<typeof columns> {
       begin: (k) => s.begin[k] as number,
       duration: (k) => s.duration[k] as number,
       cpu: (k) => s.cpu[k] as number,
-      tid: { of, value: (thread) => this.vcpu(thread).tid },
-      pid: { of, value: (thread) => this.vcpu(thread).vm ?? -1 },
-      vcpu: { of, value: (thread) => this.vcpu(thread).number ?? -1 },
+      ...vcpuReaders(of, (thread) => this.vcpu(thread)),
       cause: { id: (k) => s.cause[k] as number, name: (id) => this.#causeName(id) },
       waker: { id: (k) => s.waker[k] as number, name: (id) => this.#wakers.text(id) },
       vector: (k) => s.vector[k] as number,
