@@ -54,12 +54,11 @@ export default viewCommand<FaultsCommandOptions, FaultsAnswer>({
       answer(reading) {
         const answer = { trace, reading, result: view.result(), sort, than, stalls: spans.stalls() };
         const none = answer.result.all.count === 0 && answer.stalls.length === 0;
-        if (none && !(answer.result.seen && isStretch(reading.window)))
-          throw new UsageError(
-            ...noSpans(answer),
-            'To record them:',
-            ...recordLines('kernel').map((line) => `  ${line}`),
-          );
+        if (none && !(answer.result.seen && isStretch(reading.window))) {
+          const [sentence, ...remarks] = noSpans(answer);
+          const lines = recordLines('kernel').map((line) => `  ${line}`);
+          throw new UsageError(sentence, 'To record them:', ...lines, ...remarks);
+        }
         return answer;
       },
     };
