@@ -75,3 +75,16 @@ test('a recording without interrupts is refused, with how to record them', () =>
     /there is no interrupt in it; that takes kvm:kvm_apic_accept_irq.*\n.*virtap record --for-interrupts/,
   );
 });
+
+test('tables and strips are no wider than a terminal of 80 columns', () => {
+  const narrow = (...args: string[]) =>
+    virtapIn({ env: { COLUMNS: '80' } }, ...args, sample('host-kvm.dat')).stdout.split('\n');
+  const slow = narrow('interrupts', '--slow', '5');
+  const table = slow.slice(slow.findIndex((line) => line.startsWith('Slow interrupts')) + 1);
+  assert.match(table[0] as string, /^time +took .* EOI$/);
+  const open = slow.slice(slow.findIndex((line) => line.startsWith('Not ended')) + 1);
+  assert.match(open[0] as string, /^since +age /);
+  const strips = narrow('count', 'kvm_exit', '--by', 'reason,guest_rip,vcpu', '--top', '3', '--timeline');
+  assert.ok(strips.some((line) => line.includes('per cell: ')));
+  for (const line of [...table.slice(0, 6), ...open.slice(0, 2), ...strips]) assert.ok(line.length <= 80, line);
+});

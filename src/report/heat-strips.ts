@@ -35,5 +35,8 @@ export function heatStrips(
     return `${shown}${' '.repeat(width - displayWidth(shown))} │${strip}`.trimEnd();
   });
   const axis = timeAxis({ columns, cellWidth, from, columnTime: perColumn * step }, unit, margin);
-  return `${[...lines, ...axis, legend(most, terminal, painted, margin)].join('\n')}\n`;
+  const colours = legend(most, terminal, painted, 0);
+  // Below the strips, as far as it fits there.
+  const indent = Math.max(0, Math.min(margin, terminal.width - displayWidth(colours)));
+  return `${[...lines, ...axis, ' '.repeat(indent) + colours].join('\n')}\n`;
 }
