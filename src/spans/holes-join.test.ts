@@ -104,9 +104,9 @@ test('so are those of real recordings', async () => {
     const whole = await recordingOf(file);
     const start = () => new Holes(whole, undefined);
     const expected = inOneGo(whole, start).answer();
-    for (const cuts of fc.sample(fc.array(fc.nat(whole.count), { minLength: 1, maxLength: 3 }), 5)) {
+    for (const cuts of fc.sample(fc.array(fc.nat(whole.count), { minLength: 1, maxLength: 3 }), 12)) {
       assert.deepEqual(inPieces(whole, cuts, start, { tally }).answer(), expected, `${file} ${cuts}`);
     }
   }
-  assert.ok(tally.joined > 0, JSON.stringify(tally));
+  assert.ok(tally.joined > 5 * tally.refused, JSON.stringify(tally));
 });

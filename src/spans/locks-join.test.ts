@@ -127,9 +127,9 @@ test('so are those of real recordings', async () => {
   for (const enough of [10, 128]) {
     const start = () => new Found(enough);
     const expected = inOneGo(whole, start).answer();
-    for (const cuts of fc.sample(fc.array(fc.nat(whole.count), { minLength: 1, maxLength: 3 }), 5)) {
+    for (const cuts of fc.sample(fc.array(fc.nat(whole.count), { minLength: 1, maxLength: 3 }), 30)) {
       assert.deepEqual(inPieces(whole, cuts, start, { tally }).answer(), expected, `${cuts}`);
     }
   }
-  assert.ok(tally.joined > 0, JSON.stringify(tally));
+  assert.ok(tally.joined > 3 * tally.refused, JSON.stringify(tally));
 });

@@ -30,7 +30,7 @@ function spared(
         if (!regrets) assert.deepEqual(once.answer(), again.answer());
         tally[regrets ? 'regretted' : 'spared']++;
       }),
-      { numRuns: 600 },
+      { numRuns: 1800 },
     );
     assert.ok(tally.spared > 30 && tally.regretted > 30, JSON.stringify(tally));
   });

@@ -60,10 +60,10 @@ for (const [name, recordings, files] of joinable) {
       const whole = await recordingOf(file);
       const start = () => new SpansView({ kind, heatmap: true, slow: 20 });
       const expected = inOrder(inOneGo(whole, start).result());
-      for (const cuts of fc.sample(fc.array(fc.nat(whole.count), { minLength: 1, maxLength: 3 }), 3)) {
+      for (const cuts of fc.sample(fc.array(fc.nat(whole.count), { minLength: 1, maxLength: 3 }), 10)) {
         assert.deepEqual(inOrder(inPieces(whole, cuts, start, { tally }).result()), expected, `${file} ${cuts}`);
       }
     }
-    assert.ok(tally.joined > 0, JSON.stringify(tally));
+    assert.ok(tally.joined > tally.refused, JSON.stringify(tally));
   });
 }
