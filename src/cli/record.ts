@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Signatures } from '../formats/trace-events.ts';
 import { type Purpose, purposes, usualEvents } from '../live/event-sets.ts';
-import { startOf } from '../live/machines.ts';
+import { goneCheck } from '../live/machines.ts';
 import { Recorder, type RecordingStatus } from '../live/recorder.ts';
 import { after } from '../live/timer.ts';
 import { findTracefs } from '../live/tracefs.ts';
@@ -140,9 +140,9 @@ class Until {
 
   /** None of the processes that are recorded is left. */
   gone(pids: readonly number[]): void {
-    const started = pids.map(startOf);
+    const isOver = goneCheck(pids);
     this.#watch = setInterval(() => {
-      if (pids.every((pid, n) => startOf(pid) !== started[n])) this.stop?.();
+      if (isOver()) this.stop?.();
     }, 200);
   }
 

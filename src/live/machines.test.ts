@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { findMachines, qemuNames } from './machines.ts';
+import { findMachines, goneCheck, qemuNames } from './machines.ts';
 
 const proc = mkdtempSync(join(tmpdir(), 'virtap-proc-'));
 after(() => rmSync(proc, { recursive: true }));
@@ -66,4 +68,17 @@ test("a guest's name is what QEMU takes it for", () => {
   assert.equal(name('-name', 'debug-threads=on'), undefined);
   assert.equal(name('-name'), undefined);
   assert.equal(name(), undefined);
+});
+
+test('a process is gone when it has ended, also where that was before anybody looked', async () => {
+  const child = spawn('sleep', ['1000']);
+  const pid = child.pid as number;
+  const watched = goneCheck([pid]);
+  const both = goneCheck([pid, process.pid]);
+  assert.equal(watched(), false);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.equal(watched(), true);
+  assert.equal(both(), false);
+  assert.equal(goneCheck([pid])(), true);
 });

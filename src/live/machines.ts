@@ -63,6 +63,12 @@ export function startOf(pid: number): string | undefined {
   }
 }
 
+/** Tells whether none of these processes is left. One that is gone by now already is gone, whoever gets its number later. */
+export function goneCheck(pids: readonly number[]): () => boolean {
+  const started = pids.map(startOf);
+  return () => pids.every((pid, n) => started[n] === undefined || startOf(pid) !== started[n]);
+}
+
 /** The process of a thread; undefined where it is gone. */
 export function processOf(tid: number, proc = '/proc'): number | undefined {
   try {

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LiveError } from './live-error.ts';
-import { startOf } from './machines.ts';
+import { goneCheck } from './machines.ts';
 import { type Monitor, type MonitorAddress, openMonitor } from './qmp.ts';
 
 /*
@@ -41,8 +41,7 @@ export class QemuLogSource {
   readonly changes: QemuChanges;
   readonly #monitor: Monitor;
   readonly #file: number;
-  /** When the QEMU began: it may end before we do. */
-  readonly #started: string | undefined;
+  readonly #isGone: () => boolean;
   #at: number;
   #ended = false;
   #ending: Promise<void> | undefined;
@@ -52,7 +51,7 @@ export class QemuLogSource {
     this.changes = changes;
     this.#file = file;
     this.#at = at;
-    this.#started = startOf(changes.pid);
+    this.#isGone = goneCheck([changes.pid]);
   }
 
   /**
@@ -113,7 +112,7 @@ export class QemuLogSource {
       this.#at += got;
       if (got > 0) yield chunk.subarray(0, got);
       else if (last) return;
-      else if (startOf(this.changes.pid) !== this.#started) this.#ended = true;
+      else if (this.#isGone()) this.#ended = true;
       else await sleep(pause);
     }
   }
@@ -150,7 +149,7 @@ export class QemuLogSource {
   async close(): Promise<void> {
     try {
       await this.#ending?.catch(() => {});
-      if (startOf(this.changes.pid) === this.#started) await restore(this.#monitor, this.changes);
+      if (!this.#isGone()) await restore(this.#monitor, this.changes);
       else forget(this.changes);
     } finally {
       this.#monitor.close();
